@@ -1,0 +1,63 @@
+"""What is wrong, where, and the numbers that say so."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from evenload.model.base import Value
+
+
+class Label(StrEnum):
+    """The closed table of diagnoses (docs/reference/diagnoses.md)."""
+
+    NoData = "NoData"
+    TrafficStopped = "TrafficStopped"
+    RolloutInProgress = "RolloutInProgress"
+    LoadBalancerSkew = "LoadBalancerSkew"
+    Dependency = "Dependency"
+    Surge = "Surge"
+    Failing = "Failing"
+    WarmUp = "WarmUp"
+    Slow = "Slow"
+    MemoryLeak = "MemoryLeak"
+    Healthy = "Healthy"
+
+
+class SkewCause(StrEnum):
+    """Which skew it is."""
+
+    WeightsWrong = "WeightsWrong"  # the commanded weights are not the desired ones: a bad update
+    WeightsIgnored = "WeightsIgnored"  # the weights are right and traffic does not follow them
+
+
+class Evidence(Value, frozen=True, kw_only=True):
+    """One number the diagnosis rests on. `subject` is a pod, a backend, or "" for the whole Balancer."""
+
+    metric: str
+    observed: float | None
+    expected: float | None = None
+    threshold: float | None = None
+    subject: str = ""
+    sentence: str = ""
+
+
+class RuledOut(Value, frozen=True, kw_only=True):
+    """A diagnosis that was considered and refuted, and why."""
+
+    label: Label
+    because: str
+
+
+class Diagnosis(Value, frozen=True, kw_only=True):
+    """One primary label, the others that are true beside it, whom they name, and why. `since`: seconds since epoch."""
+
+    label: Label
+    also: tuple[Label, ...] = ()
+    cause: SkewCause | None = None
+    manager: str | None = None  # the field manager that wrote the wrong weights
+    pods: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    ruled_out: tuple[RuledOut, ...] = ()
+    since: float | None = None
+    sentence: str = ""

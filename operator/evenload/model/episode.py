@@ -1,0 +1,100 @@
+"""An incident episode as the engine sees it: the open Remediation, its steps, and the ledger of past disruptions.
+
+It is the write-ahead record. A step is stored as Planned before its write and as Applied after it, so whoever comes
+next can tell from the cluster alone what was done, what was about to be, and how to undo it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import field
+
+from evenload.model.base import Value
+from evenload.model.diagnosis import Label
+from evenload.model.plan import Purpose
+
+
+class Phase(StrEnum):
+    """Of a Remediation; the last five are final."""
+
+    Observed = "Observed"
+    AwaitingApproval = "AwaitingApproval"
+    Executing = "Executing"
+    Verifying = "Verifying"
+    Succeeded = "Succeeded"
+    RolledBack = "RolledBack"
+    Failed = "Failed"
+    Denied = "Denied"
+    Expired = "Expired"
+
+
+FINAL_PHASES = frozenset({Phase.Succeeded, Phase.RolledBack, Phase.Failed, Phase.Denied, Phase.Expired})
+
+
+class StepState(StrEnum):
+    """Of a step. A step moves rightwards only."""
+
+    Planned = "Planned"  # stored, not yet known to be written
+    Applied = "Applied"  # written
+    Verified = "Verified"  # traffic did what was predicted
+    Ineffective = "Ineffective"  # traffic did not move
+    Reverted = "Reverted"  # made things worse, undone
+    Overwritten = "Overwritten"  # another writer put something else there; `manager` says who
+    Abandoned = "Abandoned"  # never written, and no longer wanted
+
+
+class Step(Value, frozen=True, kw_only=True):
+    """One write. `name` is unique in the episode. Times in seconds since the epoch."""
+
+    name: str
+    action: Literal["SetWeights", "Drain", "RestartPod"]
+    state: StepState
+    planned_at: float
+    applied_at: float | None = None
+    judged_at: float | None = None
+    purpose: Purpose | None = None
+    before: dict[str, int] | None = None
+    after: dict[str, int] | None = None  # `before` is the stored inverse
+    backend: str | None = None
+    pod: str | None = None
+    uid: str | None = None
+    workload: str | None = None
+    error_ratio: float | None = None  # of the whole Balancer just before the write: what "worse" is measured against
+    requests_per_second: float | None = None
+    reverts: str | None = None
+    manager: str | None = None
+    refused_since: float | None = None  # since when a PodDisruptionBudget has refused this eviction
+    message: str = ""
+
+
+class ApprovalDecision(StrEnum):
+    Approved = "Approved"
+    Denied = "Denied"
+
+
+class Episode(Value, frozen=True, kw_only=True):
+    """The open Remediation."""
+
+    name: str
+    opened_at: float
+    label: Label
+    phase: Phase
+    steps: tuple[Step, ...] = ()
+    approval: ApprovalDecision | None = None
+    undo_requested: bool = False  # a person asked for every effective weight change to be undone
+    overloaded_pods: dict[str, str] = field(
+        default_factory=dict
+    )  # pod -> uid of those the skew overloaded: candidates for a restart later
+
+
+class Disruption(Value, frozen=True, kw_only=True):
+    """Something budgets count: an eviction, a revert, an abandoned restart; `until` carries a freeze that it set."""
+
+    time: float
+    kind: Literal["Restart", "Revert", "Contested", "Denied"]
+    pod: str | None = None
+    workload: str | None = None
+    label: Label | None = None
+    until: float | None = None

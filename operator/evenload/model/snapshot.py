@@ -1,0 +1,99 @@
+"""All that one tick knows about one Balancer. The engine's decision is a function of this and its own memory.
+
+An absent number is None, never 0. The field names in camelCase are the public recording format `recording/v1`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, NoReturn
+
+from msgspec import field
+
+from evenload.model.base import Value
+from evenload.model.episode import Disruption, Episode
+from evenload.model.spec import Mode
+
+SIGNALS = ("requests", "errors", "latency", "cpu", "memory", "inFlight")
+SignalName = Literal["requests", "errors", "latency", "cpu", "memory", "inFlight"]
+
+
+class SignalState(StrEnum):
+    """Quality of one signal over the whole Balancer."""
+
+    Fresh = "Fresh"
+    Missing = "Missing"  # no series at all, or Prometheus did not answer
+    Stale = "Stale"  # the newest sample is older than maxAge
+    NaN = "NaN"  # the answer held something that is not a number
+    Partial = "Partial"  # some ready pods have no series
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a signal's state is not a truth value: compare it, absence must never read as zero")
+
+
+class Signal(Value, frozen=True, kw_only=True):
+    """How good a signal is, and the age in seconds of its newest sample where known."""
+
+    state: SignalState = SignalState.Fresh
+    age: float | None = None
+    detail: str = ""
+
+
+class Pod(Value, frozen=True, kw_only=True):
+    """What can be restarted. Counts are over the window; seconds, cores, bytes."""
+
+    ready: bool
+    age: float | None = None
+    uid: str = ""
+    node: str | None = None
+    zone: str | None = None
+    workload: str | None = None  # "Deployment/shop-a"; None: no controller, so never evicted
+    terminating: bool = False
+    protected: bool = False  # evenload.dev/do-not-disrupt or karpenter.sh/do-not-disrupt
+    pre_stop_seconds: float | None = None  # preStop sleep, if any
+    capacity: float | None = None  # evenload.dev/capacity
+    requests: float | None = None
+    errors: float | None = None
+    latency: float | None = None
+    cpu: float | None = None
+    cpu_limit: float | None = None
+    memory: float | None = None
+    memory_limit: float | None = None
+    in_flight: float | None = None
+
+
+class Backend(Value, frozen=True, kw_only=True):
+    """What the driver can weight: here a Service behind a route. `weight` is what is commanded now."""
+
+    weight: int
+    pods: dict[str, Pod] = field(default_factory=dict)
+
+
+class RouteWrite(Value, frozen=True, kw_only=True):
+    """Who last wrote the route's weights, when, and what they were before, as far as was seen."""
+
+    manager: str
+    time: float
+    before: dict[str, int] | None = None
+
+
+class Hold(Value, frozen=True, kw_only=True):
+    """A reason from outside the engine not to write now: Paused, Rollout, Autoscaling, NotAccepted ..."""
+
+    reason: str
+    detail: str = ""
+
+
+class Snapshot(Value, frozen=True, kw_only=True):
+    """One tick of one Balancer. `time` in seconds since the epoch, `window` in seconds."""
+
+    time: float
+    window: float
+    backends: dict[str, Backend]
+    signals: dict[str, Signal] = field(default_factory=dict)
+    last_write: RouteWrite | None = None
+    known_good: dict[str, int] | None = None  # the last weights under which traffic was seen balanced
+    episode: Episode | None = None  # the open Remediation, if any
+    ledger: tuple[Disruption, ...] = ()  # disruptions and reverts of the last day, from closed Remediations too
+    holds: tuple[Hold, ...] = ()
+    max_mode: Mode = Mode.Auto  # the installation's ceiling

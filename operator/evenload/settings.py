@@ -1,0 +1,48 @@
+"""The process's own settings: frozen, read once from the environment (the chart sets it), handed down by app.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import msgspec
+
+from evenload.errors import InputError
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Names match EVENLOAD_<FIELD> in the environment. Seconds unless the name says otherwise."""
+
+    max_mode: str = "Observe"  # Observe | Approve | Auto: the ceiling no Balancer can exceed
+    prometheus_url: str = ""
+    prometheus_token_file: str = ""
+    tick_seconds: float = 10.0  # set to the scrape interval
+    scrape_seconds: float = 10.0
+    query_timeout_seconds: float = 4.0
+    watch_namespaces: str = ""  # comma-separated; empty: the whole cluster
+    paused: bool = False  # the installation's global pause
+    pod_name: str = ""
+    pod_namespace: str = "evenload"
+    lease_name: str = "evenload"
+    leader_election: bool = True
+    listen_port: int = 8080
+    log_format: str = "json"  # json | console
+    log_level: str = "info"
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.watch_namespaces.split(",") if name.strip())
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Raises InputError naming the variable that cannot be read."""
+        given = os.environ if environment is None else environment
+        values = {
+            name: given[f"EVENLOAD_{name.upper()}"]
+            for name in cls.__struct_fields__
+            if given.get(f"EVENLOAD_{name.upper()}", "") != ""
+        }
+        try:
+            return msgspec.convert(values, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise InputError(f"environment variable of the operator: {error} (field names in lower case)") from error
