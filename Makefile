@@ -1,0 +1,81 @@
+# Everything a person needs is a target here; `make help` lists them. Each does its own set-up.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := $(shell tools/setup.sh --path)
+PY := $(VENV)/bin/python
+export PATH := $(VENV)/bin:$(PATH)
+export PYTHONPATH := operator:.
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help
+help:  ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup:  ## Make the virtual environment (outside the checkout)
+	@tools/setup.sh >/dev/null
+
+.PHONY: demo
+demo: setup  ## Replay the postmortem on a real Kubernetes and mend it; results in out/demo/
+	@$(PY) -m lab.demo
+
+.PHONY: test
+test: check integration e2e  ## Everything: lint, types, layers, unit, real API server, the lab
+
+.PHONY: check
+check: lint unit  ## The fast part, under a minute: lint, types, layers, generated files, unit tests
+
+.PHONY: lint
+lint: setup
+	@echo "== format and lint"; ruff format --check -q . && ruff check -q .
+	@echo "== types"; mypy
+	@echo "== import layers"; lint-imports --no-logo --verbose=0 2>/dev/null || lint-imports
+
+.PHONY: unit
+unit: setup  ## Unit and scenario tests
+	@echo "== unit tests"; pytest -q tests/unit tests/scenarios
+
+.PHONY: integration
+integration: setup  ## Tests against a real API server (EVENLOAD_TEST_KUBECONFIG names a cluster of your own instead)
+	@echo "== integration tests"; $(PY) -m lab run-control-plane -- pytest -q tests/integration
+
+.PHONY: e2e
+e2e: setup  ## Tests on the lab: real node, Traefik, Prometheus
+	@echo "== end-to-end tests"; $(PY) -m lab run -- pytest -q tests/e2e
+
+.PHONY: lab-up
+lab-up: setup  ## Start a lab to play in
+	@$(PY) -m lab up
+
+.PHONY: lab-shell
+lab-shell: setup  ## A shell inside the lab, with kubectl and helm on the PATH
+	@$(PY) -m lab shell
+
+.PHONY: lab-down
+lab-down: setup  ## Stop it; nothing stays behind
+	@$(PY) -m lab down
+
+.PHONY: benchmark
+benchmark: setup  ## Figures of the hot paths, as ratios in one run
+	@$(PY) -m benchmarks.engine && $(PY) -m benchmarks.tick
+
+.PHONY: format
+format: setup  ## Format the code and mend what ruff can mend
+	@ruff format -q . && ruff check -q --fix .
+
+.PHONY: generate
+generate: setup  ## Rewrite CRDs, manifests and generated reference pages
+	@$(PY) -m evenload.api.crd
+
+.PHONY: golden
+golden: setup  ## Rewrite the golden files; read the diff afterwards
+	@UPDATE_GOLDEN=1 pytest -q tests/unit
+
+.PHONY: constraints
+constraints: setup  ## Pin all dependencies anew, with hashes
+	@$(PY) -m venv $(VENV)-uv && $(VENV)-uv/bin/pip -q install uv && $(VENV)-uv/bin/uv pip compile -q --universal --generate-hashes \
+	  --python-version 3.11 --all-extras --group dev --no-annotate --upgrade --custom-compile-command 'make constraints' \
+	  pyproject.toml -o constraints.txt; rm -rf $(VENV)-uv
