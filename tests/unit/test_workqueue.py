@@ -1,0 +1,95 @@
+"""The keyed work queue."""
+
+from __future__ import annotations
+
+import asyncio
+
+from evenload.workqueue import WorkQueue
+
+
+class Gate:
+    """A run function that notes its keys and waits to be let through."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.open = asyncio.Event()
+        self.at_once = 0
+        self.most_at_once = 0
+
+    async def __call__(self, key: str) -> None:
+        self.started.append(key)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await self.open.wait()
+        self.at_once -= 1
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def worked(queue: WorkQueue[str]) -> asyncio.Task[None]:
+    task = asyncio.create_task(queue.work(workers=4))
+    await settle()
+    return task
+
+
+def no_error(key: str, error: Exception) -> None:
+    raise AssertionError((key, error))
+
+
+async def test_a_key_added_twice_while_it_waits_runs_once() -> None:
+    gate = Gate()
+    gate.open.set()
+    queue = WorkQueue(gate, no_error)
+    queue.add("a")
+    queue.add("a")
+    task = await worked(queue)
+    assert gate.started == ["a"]
+    task.cancel()
+
+
+async def test_a_key_never_runs_twice_at_once_but_runs_again_when_added_meanwhile() -> None:
+    gate = Gate()
+    queue = WorkQueue(gate, no_error)
+    queue.add("a")
+    task = await worked(queue)
+    queue.add("a")
+    queue.add("a")
+    await settle()
+    assert gate.started == ["a"]
+    assert queue.depth == 1
+    gate.open.set()
+    await settle()
+    assert gate.started == ["a", "a"]
+    assert gate.most_at_once == 1
+    task.cancel()
+
+
+async def test_different_keys_run_side_by_side() -> None:
+    gate = Gate()
+    queue = WorkQueue(gate, no_error)
+    for key in "abc":
+        queue.add(key)
+    task = await worked(queue)
+    assert gate.most_at_once == 3
+    task.cancel()
+
+
+async def test_a_failing_key_is_reported_and_the_others_go_on() -> None:
+    errors: list[str] = []
+    done: list[str] = []
+
+    async def run(key: str) -> None:
+        if key == "bad":
+            raise ValueError(key)
+        done.append(key)
+
+    queue = WorkQueue(run, lambda key, error: errors.append(f"{key}: {error}"))
+    queue.add("bad")
+    queue.add("good")
+    task = await worked(queue)
+    assert errors == ["bad: bad"]
+    assert done == ["good"]
+    task.cancel()
