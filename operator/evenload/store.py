@@ -6,7 +6,8 @@ back: acting on it could double a step. A deletion is remembered by that version
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 Manifest = Mapping[str, Any]
@@ -33,17 +34,23 @@ def _version(manifest: Manifest) -> int:
 
 
 class Objects:
-    """Objects of one kind by key."""
+    """Objects of one kind by key, and by group where `group_of` is given: every tick asks for each Balancer's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, group_of: Callable[[Manifest], Key] = key_of) -> None:
         self._objects: dict[Key, Manifest] = {}
         self._gone: dict[Key, int] = {}
+        self._group_of = group_of
+        self._groups: defaultdict[Key, set[Key]] = defaultdict(set)
 
     def get(self, key: Key) -> Manifest | None:
         return self._objects.get(key)
 
-    def keys(self) -> tuple[Key, ...]:
+    def all_keys(self) -> tuple[Key, ...]:
         return tuple(self._objects)
+
+    def group(self, group: Key) -> Iterator[Manifest]:
+        """The objects of one group, in no order."""
+        return (self._objects[key] for key in self._groups.get(group, ()))
 
     def __iter__(self) -> Iterator[Manifest]:
         return iter(tuple(self._objects.values()))
@@ -56,6 +63,7 @@ class Objects:
             return False
         self._gone.pop(key, None)
         self._objects[key] = manifest
+        self._groups[self._group_of(manifest)].add(key)
         return True
 
     def remove(self, manifest: Manifest) -> None:
@@ -65,7 +73,12 @@ class Objects:
         if known is not None and _version(known) > version:
             return
         self._gone[key] = version
-        self._objects.pop(key, None)
+        self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        manifest = self._objects.pop(key, None)
+        if manifest is not None:
+            self._groups[self._group_of(manifest)].discard(key)
 
     def sweep(self, listed: Iterable[Manifest], version: int) -> None:
         """Take a whole list as of `version`: what is missing from it, and not newer than it, is gone."""
@@ -75,7 +88,7 @@ class Objects:
             self.put(manifest)
         for key, manifest in tuple(self._objects.items()):
             if key not in seen and _version(manifest) <= version:
-                del self._objects[key]
+                self._forget(key)
         self._gone = {key: gone for key, gone in self._gone.items() if gone > version}
 
 
@@ -84,14 +97,17 @@ class Store:
 
     def __init__(self) -> None:
         self.balancers = Objects()
-        self.remediations = Objects()
+        self.remediations = Objects(group_of=_balancer_of)
 
     def remediations_of(self, balancer: Key) -> tuple[Manifest, ...]:
         """Remediations of the Balancer of that name, oldest first (by name within a second)."""
-        mine = (
-            manifest
-            for manifest in self.remediations
-            if manifest["metadata"]["namespace"] == balancer.namespace
-            and manifest["spec"]["balancerRef"]["name"] == balancer.name
+        return tuple(
+            sorted(
+                self.remediations.group(balancer),
+                key=lambda m: (m["metadata"]["creationTimestamp"], m["metadata"]["name"]),
+            )
         )
-        return tuple(sorted(mine, key=lambda m: (m["metadata"]["creationTimestamp"], m["metadata"]["name"])))
+
+
+def _balancer_of(remediation: Manifest) -> Key:
+    return Key(remediation["metadata"]["namespace"], remediation["spec"]["balancerRef"]["name"])

@@ -12,7 +12,7 @@ def thing(name: str, version: int, **more: Any) -> dict[str, Any]:
 
 
 def names(objects: Objects) -> list[str]:
-    return sorted(key.name for key in objects.keys())
+    return sorted(key.name for key in objects.all_keys())
 
 
 def test_an_older_event_does_not_replace_a_newer_write() -> None:
