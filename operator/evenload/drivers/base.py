@@ -1,0 +1,176 @@
+"""What a driver is: pure functions that read a balancer's weights from its object and say how to change them.
+
+A driver never talks to the cluster, has no clock and keeps nothing: `act` does the I/O, `observe` the watching. That
+is what lets one conformance suite (tests/unit/drivers) hold all of them to the same promises: what is not ours stays
+untouched, undo is exact, "no traffic for anyone" cannot be written, and a rival writer is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Protocol, TypedDict
+
+from evenload.errors import InputError
+from evenload.model.base import Value
+from evenload.model.spec import TargetRef
+
+FIELD_MANAGER = "evenload"  # how our own writes are told from everybody else's in managedFields
+
+Manifest = Mapping[str, Any]  # an object as the API server gave it
+
+
+class JsonPatchOp(TypedDict):
+    """One operation of RFC 6902."""
+
+    op: str
+    path: str
+    value: object
+
+
+class Problem(StrEnum):
+    """Why a balancer cannot be weighted. A stable word: it becomes the reason of a condition."""
+
+    RuleAmbiguous = "RuleAmbiguous"  # several rules split traffic, and not in the same way
+    RuleNotFound = "RuleNotFound"  # spec.targetRef.ruleName names none
+    NothingToBalance = "NothingToBalance"  # fewer than two Services share the traffic
+    BackendRepeated = "BackendRepeated"  # one Service stands twice in a rule
+    BackendUnsupported = "BackendUnsupported"  # something that is no Service gets a share
+    ProgressiveDelivery = "ProgressiveDelivery"  # a canary controller owns these weights
+    WeightsInvalid = "WeightsInvalid"  # the weights asked for cannot be written
+    Unreadable = "Unreadable"  # not the shape its API promises
+
+
+class RouteProblem(InputError):
+    """The balancer, or what is to be written to it, is not something a driver can act on. Says the fix."""
+
+    def __init__(self, reason: Problem, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Capabilities(Value, frozen=True, kw_only=True):
+    """What a data plane lets us do."""
+
+    per_pod: bool  # a weight is of one pod, not of a Service
+    zero_drains: bool  # weight 0 is accepted and ends new requests (Envoy's EDS rejects it)
+    largest_weight: int
+
+
+class ServiceName(Value, frozen=True, kw_only=True):
+    """Where a backend's pods are found."""
+
+    namespace: str
+    name: str
+
+
+class RulePlace(Value, frozen=True, kw_only=True):
+    """A rule that the weights stand in: its index, and its name where it has one."""
+
+    index: int
+    name: str | None = None
+
+
+class Parent(Value, frozen=True, kw_only=True):
+    """What one gateway says of the route. None: it has not said, or only of an older generation."""
+
+    name: str
+    accepted: bool | None = None
+    resolved: bool | None = None
+    detail: str = ""
+
+
+class Writer(Value, frozen=True, kw_only=True):
+    """A field manager that owns the weights, and when it last changed something (seconds since the epoch)."""
+
+    manager: str
+    time: float
+
+
+class RouteView(Value, frozen=True, kw_only=True):
+    """A balancer as far as weights go.
+
+    Backends are keyed by Service name, or "namespace/name" where the Service is not in the route's own namespace.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    weights: dict[str, int]
+    services: dict[str, ServiceName]
+    rules: tuple[RulePlace, ...]
+    parents: tuple[Parent, ...] = ()
+    writer: Writer | None = None  # the newest owner of the weights
+    rival: Writer | None = None  # the newest owner other than us
+    delivery: str | None = None  # "Canary/shop": a progressive-delivery controller that owns these weights
+
+    @property
+    def accepted(self) -> bool | None:
+        """Whether every gateway accepted this generation; None where one has not said. Accepted is not programmed."""
+        return _all_of(parent.accepted for parent in self.parents)
+
+    @property
+    def resolved(self) -> bool | None:
+        """Whether every gateway could resolve all backends of this generation; None where one has not said."""
+        return _all_of(parent.resolved for parent in self.parents)
+
+
+def _all_of(answers: Any) -> bool | None:
+    given = tuple(answers)
+    if False in given:
+        return False
+    return None if None in given or not given else True
+
+
+class Driver(Protocol):
+    """One data plane."""
+
+    @property
+    def kind(self) -> str:
+        """The targetRef.kind it answers for."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def backends(self, route: Manifest, target: TargetRef) -> RouteView:
+        """Read `route`. Raises RouteProblem."""
+
+    def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
+        """The JSON patch that gives exactly `weights` to exactly the route's backends; empty if they stand already.
+
+        It holds only for the very `route` given: any change by anyone makes the API server refuse it.
+        Raises RouteProblem (WeightsInvalid for weights no one should write).
+        """
+
+
+def check_weights(weights: Mapping[str, int], backends: Mapping[str, object], capabilities: Capabilities) -> None:
+    """Refuse what no driver may write. Raises RouteProblem(WeightsInvalid) with a sentence."""
+    for complaint in (_names(weights, backends), _numbers(weights, capabilities)):
+        if complaint:
+            raise RouteProblem(Problem.WeightsInvalid, complaint)
+
+
+def _names(weights: Mapping[str, int], backends: Mapping[str, object]) -> str | None:
+    if unknown := sorted(weights.keys() - backends.keys()):
+        return f"the route has no backend {_and(unknown)}; it has {_and(sorted(backends))}"
+    if missing := sorted(backends.keys() - weights.keys()):
+        return f"no weight is given for {_and(missing)}; name every backend, 0 to send it nothing"
+    return None
+
+
+def _numbers(weights: Mapping[str, int], capabilities: Capabilities) -> str | None:
+    for backend, weight in sorted(weights.items()):
+        if isinstance(weight, bool) or not isinstance(weight, int):
+            return f"the weight of {backend} is {weight!r}; weights are whole numbers"
+        if not 0 <= weight <= capabilities.largest_weight:
+            return f"the weight of {backend} is {weight}; it must be from 0 to {capabilities.largest_weight}"
+    if not any(weights.values()):
+        return "every weight is 0, which would fail every request; leave at least one backend above 0"
+    return None
+
+
+def _and(names: list[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,317 @@
+"""HTTPRoute of the Gateway API: weights of the Services behind a rule, changed by JSON Patch.
+
+Which rules: the one `targetRef.ruleName` names, else every rule that splits traffic over two Services or more; those
+must then split it alike, over the same Services with the same weights, because a Balancer has one set of weights.
+A rule with a single Service has nothing to balance and is left alone.
+
+Server-side apply cannot own a weight here (`rules` and `backendRefs` are atomic lists), so each write is a JSON Patch
+that first tests resourceVersion and every whole backend reference at its index: name, kind, namespace, port, filters
+and old weight. If anything has moved, the API server refuses and nothing is written.
+
+What it refuses, and why:
+- one Service twice in a rule (two ports, say): both weights lead to the same pods, and how to split a sum between
+  them is not ours to invent;
+- a reference with weight that is no Service: our writes would change its share, and it has no pods to watch. With
+  weight 0 it is left as it is;
+- routes owned by Flagger's Canary or an Argo Rollout: uneven weights are their work.
+
+A Service of another namespace is keyed "namespace/name". Whether a ReferenceGrant allows it is for the gateway to
+say (ResolvedRefs): writing a weight grants nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+import msgspec
+
+from evenload.clock import from_rfc3339
+from evenload.drivers.base import (
+    FIELD_MANAGER,
+    Capabilities,
+    JsonPatchOp,
+    Manifest,
+    Parent,
+    Problem,
+    RouteProblem,
+    RouteView,
+    RulePlace,
+    ServiceName,
+    Writer,
+    check_weights,
+)
+from evenload.model.spec import TargetRef
+
+LARGEST_WEIGHT = 1_000_000
+_ROLLOUT_LABEL = "rollouts.argoproj.io/gatewayapi-canary"
+
+
+class _Object(msgspec.Struct, rename="camel"):
+    """As much of the API object as is read here; the rest stays in the raw manifest."""
+
+
+class _Ref(_Object):
+    name: str
+    group: str | None = None
+    kind: str | None = None
+    namespace: str | None = None
+    weight: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+    @property
+    def is_service(self) -> bool:
+        return (self.group or "") == "" and (self.kind or "Service") == "Service"
+
+    @property
+    def effective_weight(self) -> int:
+        return 1 if self.weight is None else self.weight
+
+
+class _Rule(_Object):
+    name: str | None = None
+    backend_refs: list[_Ref] = msgspec.field(default_factory=list)
+
+    @property
+    def services(self) -> list[_Ref]:
+        return [ref for ref in self.backend_refs if ref.is_service]
+
+
+class _Spec(_Object):
+    rules: list[_Rule] = msgspec.field(default_factory=list)
+
+
+class _Owner(_Object):
+    kind: str
+    name: str
+
+
+class _Managed(_Object):
+    manager: str = ""
+    time: str | None = None
+    subresource: str = ""
+    fields: dict[str, dict[str, object]] = msgspec.field(name="fieldsV1", default_factory=dict)
+
+
+class _Meta(_Object):
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    owner_references: list[_Owner] = msgspec.field(default_factory=list)
+    managed_fields: list[_Managed] = msgspec.field(default_factory=list)
+
+
+class _Condition(_Object):
+    type: str
+    status: str
+    observed_generation: int | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class _ParentRef(_Object):
+    name: str
+    namespace: str | None = None
+    section_name: str | None = None
+
+
+class _ParentStatus(_Object):
+    parent_ref: _ParentRef
+    conditions: list[_Condition] = msgspec.field(default_factory=list)
+
+
+class _Status(_Object):
+    parents: list[_ParentStatus] = msgspec.field(default_factory=list)
+
+
+class _Route(_Object):
+    metadata: _Meta
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+class HTTPRouteDriver:
+    """Driver of `gateway.networking.k8s.io/v1` HTTPRoute (see the module)."""
+
+    kind = "HTTPRoute"
+    capabilities = Capabilities(per_pod=False, zero_drains=True, largest_weight=LARGEST_WEIGHT)
+
+    def backends(self, route: Manifest, target: TargetRef) -> RouteView:
+        """Raises RouteProblem."""
+        parsed = _parse(route)
+        rules = _rules(parsed, target)
+        weights = _common_weights(parsed, rules)
+        meta = parsed.metadata
+        writers = sorted(_writers(meta.managed_fields), key=lambda writer: writer.time)
+        return RouteView(
+            kind=self.kind,
+            namespace=meta.namespace,
+            name=meta.name,
+            uid=meta.uid,
+            resource_version=meta.resource_version,
+            generation=meta.generation,
+            weights=weights,
+            services={key: _service(key, meta.namespace) for key in weights},
+            rules=tuple(RulePlace(index=index, name=rule.name) for index, rule in rules),
+            parents=tuple(_parent(status, meta) for status in parsed.status.parents),
+            writer=writers[-1] if writers else None,
+            rival=next((writer for writer in reversed(writers) if writer.manager != FIELD_MANAGER), None),
+            delivery=_delivery(meta),
+        )
+
+    def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
+        """Raises RouteProblem."""
+        view = self.backends(route, target)
+        check_weights(weights, view.weights, self.capabilities)
+        if view.delivery:
+            raise RouteProblem(
+                Problem.ProgressiveDelivery,
+                f"{view.delivery} sets the weights of HTTPRoute {view.name}; Evenload does not write to it",
+            )
+        if not view.resource_version:
+            raise RouteProblem(Problem.Unreadable, f"HTTPRoute {view.name} has no metadata.resourceVersion")
+        if weights == view.weights:
+            return []
+        return [_test("/metadata/resourceVersion", view.resource_version), *_operations(route, view, weights)]
+
+
+def _parse(route: Manifest) -> _Route:
+    try:
+        return msgspec.convert(route, _Route)
+    except msgspec.ValidationError as error:
+        raise RouteProblem(Problem.Unreadable, f"this is not an HTTPRoute as its API describes it: {error}") from error
+
+
+def _rules(route: _Route, target: TargetRef) -> list[tuple[int, _Rule]]:
+    """The rules that one set of weights stands in, with their indexes."""
+    if target.rule_name is not None:
+        return [_named(route, target.rule_name)]
+    splitting = [(index, rule) for index, rule in enumerate(route.spec.rules) if len(rule.services) > 1]
+    if not splitting:
+        raise RouteProblem(Problem.NothingToBalance, f"no rule of {_of(route)} {_NEED_TWO}")
+    return splitting
+
+
+_NEED_TWO = "splits traffic over two Services or more; give a rule another backendRef, with its own Service"
+
+
+def _named(route: _Route, name: str) -> tuple[int, _Rule]:
+    found = next(((index, rule) for index, rule in enumerate(route.spec.rules) if rule.name == name), None)
+    if found is None:
+        names = ", ".join(f'"{rule.name}"' for rule in route.spec.rules if rule.name)
+        fix = f"its named rules are {names}" if names else "its rules have no names: set spec.rules[].name there"
+        raise RouteProblem(Problem.RuleNotFound, f'spec.targetRef.ruleName: {_of(route)} has no rule "{name}"; {fix}')
+    if len(found[1].services) < 2:
+        raise RouteProblem(
+            Problem.NothingToBalance, f'spec.targetRef.ruleName: no rule "{name}" of {_of(route)} {_NEED_TWO}'
+        )
+    return found
+
+
+def _common_weights(route: _Route, rules: list[tuple[int, _Rule]]) -> dict[str, int]:
+    """The one set of weights that all of `rules` have. Raises RouteProblem where there is none."""
+    by_rule = [_weights(route, index, rule) for index, rule in rules]
+    first = by_rule[0]
+    for (index, _), weights in zip(rules[1:], by_rule[1:], strict=True):
+        if weights != first:
+            how = "the same Services with different weights" if weights.keys() == first.keys() else "different Services"
+            raise RouteProblem(
+                Problem.RuleAmbiguous,
+                f"rules {rules[0][0]} and {index} of {_of(route)} split traffic over {how}; "
+                f"name the rule in spec.targetRef.ruleName (one Balancer each), or make them alike",
+            )
+    return first
+
+
+def _weights(route: _Route, index: int, rule: _Rule) -> dict[str, int]:
+    weights: dict[str, int] = {}
+    for ref in rule.backend_refs:
+        if not ref.is_service:
+            _refuse_share(route, index, ref)
+            continue
+        key = _key(ref, route.metadata.namespace)
+        if key in weights:
+            raise RouteProblem(
+                Problem.BackendRepeated,
+                f"rule {index} of {_of(route)} names Service {key} twice; name each Service once a rule",
+            )
+        weights[key] = ref.effective_weight
+    return weights
+
+
+def _refuse_share(route: _Route, index: int, ref: _Ref) -> None:
+    if ref.effective_weight:
+        raise RouteProblem(
+            Problem.BackendUnsupported,
+            f"rule {index} of {_of(route)} gives {ref.kind} {ref.name} a share, which is no Service; "
+            f"set its weight to 0, or name another rule in spec.targetRef.ruleName",
+        )
+
+
+def _operations(route: Manifest, view: RouteView, weights: Mapping[str, int]) -> Iterator[JsonPatchOp]:
+    for place in view.rules:
+        for position, ref in enumerate(route["spec"]["rules"][place.index]["backendRefs"]):
+            parsed = msgspec.convert(ref, _Ref)
+            if parsed.is_service:
+                path = f"/spec/rules/{place.index}/backendRefs/{position}"
+                wanted = weights[_key(parsed, view.namespace)]
+                yield _test(path, ref)
+                if wanted != parsed.effective_weight:
+                    yield {"op": "replace" if "weight" in ref else "add", "path": f"{path}/weight", "value": wanted}
+
+
+def _test(path: str, value: object) -> JsonPatchOp:
+    return {"op": "test", "path": path, "value": value}
+
+
+def _key(ref: _Ref, namespace: str) -> str:
+    return ref.name if ref.namespace in (None, namespace) else f"{ref.namespace}/{ref.name}"
+
+
+def _service(key: str, namespace: str) -> ServiceName:
+    elsewhere, _, name = key.rpartition("/")
+    return ServiceName(namespace=elsewhere or namespace, name=name)
+
+
+def _of(route: _Route) -> str:
+    return f"HTTPRoute {route.metadata.namespace}/{route.metadata.name}"
+
+
+def _writers(managed: list[_Managed]) -> Iterator[Writer]:
+    """Who owns `spec.rules`: atomic, so whoever changed anything in it last, and appliers who agree with that."""
+    for entry in managed:
+        if not entry.subresource and entry.time and "f:rules" in entry.fields.get("f:spec", {}):
+            yield Writer(manager=entry.manager, time=from_rfc3339(entry.time))
+
+
+def _parent(status: _ParentStatus, meta: _Meta) -> Parent:
+    ref = status.parent_ref
+    name = f"{ref.namespace or meta.namespace}/{ref.name}" + (f"/{ref.section_name}" if ref.section_name else "")
+    current = {
+        condition.type: condition
+        for condition in status.conditions
+        if condition.observed_generation is None or condition.observed_generation >= meta.generation
+    }
+    return Parent(
+        name=name,
+        accepted=_truth(current.get("Accepted")),
+        resolved=_truth(current.get("ResolvedRefs")),
+        detail="; ".join(
+            f"{condition.reason}: {condition.message}"
+            for condition in (current.get("Accepted"), current.get("ResolvedRefs"))
+            if condition is not None and condition.status == "False"
+        ),
+    )
+
+
+def _truth(condition: _Condition | None) -> bool | None:
+    return {"True": True, "False": False}.get(condition.status) if condition else None
+
+
+def _delivery(meta: _Meta) -> str | None:
+    for owner in meta.owner_references:
+        if owner.kind in ("Canary", "Rollout"):
+            return f"{owner.kind}/{owner.name}"
+    return "an Argo Rollout" if meta.labels.get(_ROLLOUT_LABEL) == "in-progress" else None

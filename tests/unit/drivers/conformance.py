@@ -1,0 +1,56 @@
+"""What every driver must promise, checked over generated balancers.
+
+To have a driver join: add a `Case` of it to CASES; test_conformance.py fails as long as a driver has none.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jsonpatch
+from hypothesis import strategies as st
+
+from evenload.drivers.base import Driver, JsonPatchOp
+from evenload.drivers.httproute import HTTPRouteDriver
+from evenload.model.spec import TargetRef
+from tests.unit.drivers import routes
+
+
+@dataclass(frozen=True)
+class Case:
+    """A driver with a way to make balancers it can act on.
+
+    `balancers` draws (manifest, target); `strip` removes all that the driver may change, so that what is left must
+    be untouched; `foreign_write` makes another manager the last writer.
+    """
+
+    driver: Driver
+    balancers: st.SearchStrategy[tuple[dict[str, Any], TargetRef]]
+    strip: Callable[[dict[str, Any], TargetRef], dict[str, Any]]
+    foreign_write: Callable[[dict[str, Any], str, str], dict[str, Any]]
+
+
+CASES = {
+    "HTTPRoute": Case(
+        driver=HTTPRouteDriver(),
+        balancers=routes.balanceable(),
+        strip=routes.without_managed_weights,
+        foreign_write=routes.written_by,
+    )
+}
+
+
+def apply(manifest: dict[str, Any], operations: list[JsonPatchOp]) -> dict[str, Any]:
+    """What the API server makes of a JSON patch, by an implementation that is not ours."""
+    patched: dict[str, Any] = jsonpatch.apply_patch(copy.deepcopy(manifest), operations)
+    return patched
+
+
+def weights_for(names: list[str], largest: int) -> st.SearchStrategy[dict[str, int]]:
+    """Writable weights: within bounds, not all zero."""
+    return st.fixed_dictionaries({name: st.integers(0, largest) for name in names}).filter(
+        lambda weights: any(weights.values())
+    )
