@@ -6,16 +6,16 @@ An absent number is None, never 0. The field names in camelCase are the public r
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, NoReturn
+from typing import NoReturn, get_args
 
 from msgspec import field
 
 from evenload.model.base import Value
 from evenload.model.episode import Disruption, Episode
 from evenload.model.spec import Mode
+from evenload.model.spec import SignalName as SignalName
 
-SIGNALS = ("requests", "errors", "latency", "cpu", "memory", "inFlight")
-SignalName = Literal["requests", "errors", "latency", "cpu", "memory", "inFlight"]
+SIGNALS: tuple[SignalName, ...] = get_args(SignalName)
 
 
 class SignalState(StrEnum):

@@ -2,19 +2,53 @@
 
 Durations are Kubernetes duration texts ("30s", "5m"); `policy.py` resolves them to seconds for the engine.
 Users say *what*; mechanics (gains, significance levels) are constants beside the code that uses them.
+The constraints, CEL rules included, stand at the field they constrain: the API server enforces them, so a wrong
+spec never reaches the operator.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
 from evenload.model.base import Value
 
-Duration = Annotated[str, Meta(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$", max_length=32)]
+
+def _rule(rule: str, message: str, field_path: str | None = None) -> dict[str, Any]:
+    """One CEL rule of the API server; `field_path` is the child that the message is about."""
+    path = {} if field_path is None else {"fieldPath": field_path}
+    return {"rule": rule, "message": message, "reason": "FieldValueInvalid", **path}
+
+
+def _rules(*rules: dict[str, Any]) -> dict[str, Any]:
+    return {"x-kubernetes-validations": list(rules)}
+
+
+def _map_by(key: str) -> dict[str, Any]:
+    """A list whose items are told apart by `key`: the API server refuses two with the same."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+
+
+def _between(least: str, most: str, description: str) -> Meta:
+    """A duration text within bounds (both inclusive)."""
+    return Meta(
+        description=f"{description} From {least} to {most}.",
+        pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$",
+        max_length=32,
+        extra_json_schema=_rules(
+            _rule(
+                f"duration(self) >= duration('{least}') && duration(self) <= duration('{most}')",
+                f'must be a duration from {least} to {most}, written like "30s", "5m" or "1h30m"',
+            )
+        ),
+    )
+
+
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
+LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=128)]
+SignalName = Literal["requests", "errors", "latency", "cpu", "memory", "inFlight"]
 
 
 class Mode(StrEnum):
@@ -26,15 +60,27 @@ class Mode(StrEnum):
 
 
 class TargetRef(Value, frozen=True, kw_only=True):
-    """The balancer to look after. Its kind chooses the driver."""
+    """The balancer to look after. Its kind chooses the driver. Immutable."""
 
-    kind: Annotated[str, Meta(description="Kind of the balancer.")] = "HTTPRoute"
-    name: Name
-    namespace: Name | None = None
-    rule_name: Name | None = None
+    kind: Annotated[
+        str,
+        Meta(description="Kind of the balancer.", extra_json_schema={"enum": ["HTTPRoute"]}),  # drivers/__init__.py
+    ] = "HTTPRoute"
+    name: Annotated[str, Meta(description="Name of the balancer.", min_length=1, max_length=253)]
+    namespace: Annotated[
+        Name | None, Meta(description="Must be the Balancer's own namespace; unset means just that.")
+    ] = None
+    rule_name: Annotated[
+        Name | None,
+        Meta(
+            description="Which rule of the route, by its name. Unset: every rule that splits over two or more Services."
+        ),
+    ] = None
 
 
 class DesiredType(StrEnum):
+    """Even: the same share to each ready pod. ByCapacity: in proportion to capacity. Explicit: as `shares` say."""
+
     Even = "Even"
     ByCapacity = "ByCapacity"
     Explicit = "Explicit"
@@ -43,57 +89,104 @@ class DesiredType(StrEnum):
 class Share(Value, frozen=True, kw_only=True):
     """One backend's share of the traffic, relative to the others' (like a weight)."""
 
-    backend: Name
-    weight: Annotated[int, Meta(ge=0, le=1_000_000)]
+    backend: Annotated[
+        str, Meta(description="Name of the backend: a Service of the route.", min_length=1, max_length=253)
+    ]
+    weight: Annotated[int, Meta(description="Relative share; 0 means no traffic.", ge=0, le=1_000_000)]
 
 
 class Desired(Value, frozen=True, kw_only=True):
     """The share each backend should have."""
 
-    type: DesiredType = DesiredType.Even
-    shares: Annotated[tuple[Share, ...], Meta(max_length=64)] = ()
-    tolerance_percent: Annotated[int, Meta(ge=5, le=200)] = 30
+    type: Annotated[DesiredType, Meta(description="How the shares are chosen.")] = DesiredType.Even
+    shares: Annotated[
+        tuple[Share, ...],
+        Meta(
+            description="The shares themselves, one entry a backend. Only with type Explicit.",
+            max_length=64,
+            extra_json_schema=_map_by("backend"),
+        ),
+    ] = ()
+    tolerance_percent: Annotated[
+        int,
+        Meta(description="By how much a pod may exceed its share before it counts as skewed.", ge=5, le=200),
+    ] = 30
 
 
 class SignalLabels(Value, frozen=True, kw_only=True):
     """Label names of the application's own metrics."""
 
-    namespace: str = "namespace"
-    pod: str = "pod"
-    code: str = "code"
+    namespace: Annotated[LabelName, Meta(description="Label that holds the pod's namespace.")] = "namespace"
+    pod: Annotated[LabelName, Meta(description="Label that holds the pod's name.")] = "pod"
+    code: Annotated[LabelName, Meta(description="Label that holds the HTTP status.")] = "code"
 
 
 class Query(Value, frozen=True, kw_only=True):
     """A PromQL template that overrides one signal of the preset; one series a pod."""
 
-    signal: str
-    query: Annotated[str, Meta(min_length=1, max_length=4096)]
+    signal: Annotated[SignalName, Meta(description="The signal it overrides.")]
+    query: Annotated[
+        str,
+        Meta(
+            description="PromQL; $(namespace), $(pods) and $(window) are filled in, quoted for a regular expression.",
+            min_length=1,
+            max_length=4096,
+        ),
+    ]
 
 
 class Signals(Value, frozen=True, kw_only=True):
     """Where the numbers come from."""
 
-    preset: str = "app"
-    labels: SignalLabels = field(default_factory=SignalLabels)
-    window: Duration | None = None  # None: three scrape intervals of the installation, at least 15s
-    max_age: Duration = "60s"
-    min_requests_per_pod: Annotated[int, Meta(ge=1, le=100_000)] = 20
-    queries: Annotated[tuple[Query, ...], Meta(max_length=16)] = ()
-    prometheus_url: Annotated[str, Meta(pattern=r"^https?://", max_length=2048)] | None = None
+    preset: Annotated[
+        str,
+        Meta(
+            description="Which set of queries: app (http_requests_total and friends, by pod).",
+            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            max_length=63,
+        ),
+    ] = "app"
+    labels: Annotated[SignalLabels, Meta(description="Label names of the application's own metrics.")] = field(
+        default_factory=SignalLabels
+    )
+    window: Annotated[
+        Annotated[str, _between("5s", "10m", "Over which time rates are taken.")] | None,
+        Meta(description="Over which time rates are taken. Unset: three scrape intervals, at least 15s."),
+    ] = None
+    max_age: Annotated[str, _between("5s", "15m", "Older samples count as missing.")] = "60s"
+    min_requests_per_pod: Annotated[
+        int,
+        Meta(description="Fewer requests a pod in the window prove nothing about its share.", ge=1, le=100_000),
+    ] = 20
+    queries: Annotated[
+        tuple[Query, ...],
+        Meta(description="Overrides of single signals.", max_length=16, extra_json_schema=_map_by("signal")),
+    ] = ()
+    prometheus_url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://", max_length=2048)] | None,
+        Meta(description="Address of Prometheus. Unset: the installation's."),
+    ] = None
 
 
 class Guardrails(Value, frozen=True, kw_only=True):
     """Budgets that no diagnosis can talk Evenload out of."""
 
-    max_utilization_percent: Annotated[int, Meta(ge=10, le=100)] = 85
-    min_ready_percent: Annotated[int, Meta(ge=51, le=100)] = 51
-    restarts_per_hour: Annotated[int, Meta(ge=0, le=60)] = 3
-    pod_cooldown: Duration = "10m"
-    workload_cooldown: Duration = "5m"
-    min_write_interval: Duration = "2s"
+    max_utilization_percent: Annotated[
+        int,
+        Meta(description="Predicted CPU of any receiver of moved traffic, in percent of its limit.", ge=10, le=100),
+    ] = 85
+    min_ready_percent: Annotated[
+        int, Meta(description="Pods that must stay ready, in percent of all.", ge=51, le=100)
+    ] = 51
+    restarts_per_hour: Annotated[int, Meta(description="Restarts in any hour; 0 means none.", ge=0, le=60)] = 3
+    pod_cooldown: Annotated[str, _between("1s", "24h", "Rest of a pod's place after a restart.")] = "10m"
+    workload_cooldown: Annotated[str, _between("1s", "24h", "Rest of a workload after a restart.")] = "5m"
+    min_write_interval: Annotated[str, _between("1s", "10m", "Least time between two writes of weights.")] = "2s"
 
 
 class RestartWhen(StrEnum):
+    """Never; OnlyAfterOverload: a pod that an overload left sick; Allowed: any pod the rules find failing."""
+
     Never = "Never"
     OnlyAfterOverload = "OnlyAfterOverload"
     Allowed = "Allowed"
@@ -102,29 +195,68 @@ class RestartWhen(StrEnum):
 class Restart(Value, frozen=True, kw_only=True):
     """When and how a pod may be restarted: always by eviction, always drained first."""
 
-    when: RestartWhen = RestartWhen.Allowed
-    drain_timeout: Duration = "60s"
-    eviction_deadline: Duration = "5m"
-    replacement_timeout: Duration = "5m"
-    ramp_window: Duration = "60s"
+    when: Annotated[RestartWhen, Meta(description="Which pods may be restarted.")] = RestartWhen.Allowed
+    drain_timeout: Annotated[str, _between("1s", "30m", "How long to wait for in-flight requests to end.")] = "60s"
+    eviction_deadline: Annotated[
+        str, _between("1s", "1h", "How long to wait out a PodDisruptionBudget that refuses.")
+    ] = "5m"
+    replacement_timeout: Annotated[str, _between("1s", "1h", "How long a replacement may take to get ready.")] = "5m"
+    ramp_window: Annotated[str, _between("1s", "1h", "Over which time a replacement gets its full share.")] = "60s"
 
 
 class Actions(Value, frozen=True, kw_only=True):
     """A stricter mode for one kind of action; unset means `mode`."""
 
-    reweight: Mode | None = None
-    restart: Mode | None = None
+    reweight: Annotated[Mode | None, Meta(description="For changes of weights.")] = None
+    restart: Annotated[Mode | None, Meta(description="For restarts of pods.")] = None
 
 
 class BalancerSpec(Value, frozen=True, kw_only=True):
     """Desired state of a Balancer. The common case is `targetRef` alone."""
 
-    target_ref: TargetRef
-    mode: Mode = Mode.Observe
-    actions: Actions = field(default_factory=Actions)
-    desired: Desired = field(default_factory=Desired)
-    signals: Signals = field(default_factory=Signals)
-    guardrails: Guardrails = field(default_factory=Guardrails)
-    restart: Restart = field(default_factory=Restart)
-    suspend: bool = False
-    history_limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    target_ref: Annotated[
+        TargetRef,
+        Meta(
+            description="The balancer to look after. Its kind chooses the driver. Immutable.",
+            extra_json_schema=_rules(
+                _rule("self == oldSelf", "is immutable: delete this Balancer and create one for the other target")
+            ),
+        ),
+    ]
+    mode: Annotated[
+        Mode,
+        Meta(
+            description="How far Evenload may go: Observe (look and record), Approve (ask first), Auto (act). "
+            "The strictest of this, actions and the installation's maxMode holds."
+        ),
+    ] = Mode.Observe
+    actions: Annotated[Actions, Meta(description="A stricter mode for one kind of action.")] = field(
+        default_factory=Actions
+    )
+    desired: Annotated[
+        Desired,
+        Meta(
+            description="The share each backend should have.",
+            extra_json_schema=_rules(
+                _rule(
+                    "self.type != 'Explicit' || self.shares.exists(s, s.weight > 0)",
+                    "type Explicit needs at least one share above zero: name each backend and its weight here",
+                    ".shares",
+                ),
+                _rule(
+                    "self.type == 'Explicit' || size(self.shares) == 0",
+                    "shares are read only with desired.type: Explicit; set that, or remove them",
+                    ".shares",
+                ),
+            ),
+        ),
+    ] = field(default_factory=Desired)
+    signals: Annotated[Signals, Meta(description="Where the numbers come from.")] = field(default_factory=Signals)
+    guardrails: Annotated[Guardrails, Meta(description="Budgets that no diagnosis can talk Evenload out of.")] = field(
+        default_factory=Guardrails
+    )
+    restart: Annotated[Restart, Meta(description="When and how a pod may be restarted.")] = field(
+        default_factory=Restart
+    )
+    suspend: Annotated[bool, Meta(description="Stop all writes for this Balancer; it is still observed.")] = False
+    history_limit: Annotated[int, Meta(description="How many closed Remediations are kept.", ge=1, le=500)] = 50
