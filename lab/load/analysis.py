@@ -95,7 +95,7 @@ def onset(
 ) -> float | None:
     """When customers began to suffer: the scheduled time of the first failure that starts a bad window.
 
-    """When customers began to suffer: the scheduled time of the first failure that starts a bad window.
+    A window of `window_seconds` is bad here if at least `share` of its requests, and at least `failures`, failed.
     None if there is no such window.
     """
     chosen = sorted(within(records), key=lambda record: record.scheduled)
