@@ -73,9 +73,10 @@ def make_site(target: Path, counted: Callable[[int, int], None]) -> None:
 
 def resolve() -> list[str]:
     """Ask pip which distributions the requirements come to on the image's Python, within the constraints."""
-    constraints = REPOSITORY / "constraints.txt"
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.json"
+        constraints = Path(scratch) / "constraints.txt"
+        constraints.write_text(without_hashes((REPOSITORY / "constraints.txt").read_text()))
         plan = ["--dry-run", "--ignore-installed", "--report", report, "-c", constraints, *runtime_requirements()]
         commands.run([*_pip_install(Path(scratch) / "site"), *plan])
         installed = json.loads(report.read_text())["install"]
@@ -90,6 +91,11 @@ def pins(names: list[str], constraints: str) -> str:
     if missing:
         raise LabError(f"constraints.txt lacks {', '.join(sorted(missing))}: run `make constraints`.")
     return "\n".join(entries) + "\n"
+
+
+def without_hashes(constraints: str) -> str:
+    """With hashes among the constraints, pip would demand exact versions of the requirements as well."""
+    return "\n".join(entry.split(" --hash")[0] for entry in _entries(constraints)) + "\n"
 
 
 def normalized(name: str) -> str:

@@ -1,0 +1,36 @@
+"""kube-apiserver with RBAC, node restriction and service accounts on, as a production cluster has them."""
+
+from lab.components import Program, command
+from lab.layout import SERVICE_RANGE, Layout
+
+
+def program(layout: Layout) -> Program:
+    options = {
+        "advertise-address": layout.address,
+        "bind-address": layout.address if layout.is_loopback else "0.0.0.0",
+        "secure-port": layout.api_port,
+        "cert-dir": layout.folder / "apiserver",
+        "client-ca-file": layout.authority,
+        "tls-cert-file": layout.certificate("apiserver"),
+        "tls-private-key-file": layout.key("apiserver"),
+        "etcd-servers": f"https://127.0.0.1:{layout.etcd_port}",
+        "etcd-cafile": layout.authority,
+        "etcd-certfile": layout.certificate("etcd-client"),
+        "etcd-keyfile": layout.key("etcd-client"),
+        "kubelet-certificate-authority": layout.authority,
+        "kubelet-client-certificate": layout.certificate("apiserver-kubelet"),
+        "kubelet-client-key": layout.key("apiserver-kubelet"),
+        # Otherwise logs and exec look the node's name up in a DNS that is not there, for ten seconds.
+        "kubelet-preferred-address-types": "InternalIP",
+        "service-account-issuer": "https://kubernetes.default.svc",
+        "service-account-key-file": layout.certificate("service-accounts"),
+        "service-account-signing-key-file": layout.key("service-accounts"),
+        "service-cluster-ip-range": SERVICE_RANGE,
+        "authorization-mode": "Node,RBAC",
+        "enable-admission-plugins": "NodeRestriction",
+        "allow-privileged": "true",
+        "profiling": "false",
+    }
+    if layout.is_loopback:
+        options["endpoint-reconciler-type"] = "none"  # endpoints may not be loopback addresses
+    return Program(name="kube-apiserver", argv=command(layout.program("kube-apiserver"), options))

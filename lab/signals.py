@@ -1,0 +1,71 @@
+"""Ctrl-C and `kill`, so that whatever was started is stopped again: once, wholly, and not interrupted halfway."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Stopped(BaseException):
+    """We were asked to stop. Not an Exception: nothing but the way out may catch it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """The first signal raises Stopped; those after it are only remarked on, so the clean-up it starts gets done."""
+
+    def first(number: int, frame: FrameType | None) -> None:
+        for each in STOPPING:
+            signal.signal(each, _remark)
+        raise Stopped(number)
+
+    with _handling(first):
+        yield
+
+
+@contextlib.contextmanager
+def shielded() -> Iterator[None]:
+    """Nothing interrupts the block."""
+    with _handling(_remark):
+        yield
+
+
+def in_foreground(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command on our terminal and return its exit code as a shell would.
+
+    Ctrl-C reaches it without us (same process group), so it decides; other stop signals are passed on.
+    """
+    process = subprocess.Popen(argv, env=environment)
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGINT:
+            process.send_signal(number)
+
+    with _handling(pass_on):
+        code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _handling(handler: Handler) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number in STOPPING:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _remark(number: int, frame: FrameType | None) -> None:
+    print("Still cleaning up; this takes a few seconds.", file=sys.stderr, flush=True)
