@@ -1,0 +1,186 @@
+"""One leader at a time, by a Lease; the others wait.
+
+The rules are client-go's: a candidate believes a lease to be dead when it has not changed for `lease_seconds` of the
+candidate's own monotonic clock, so clocks that differ or jump do no harm; times written into the lease are for people. A
+leader that could not renew for `renew_deadline_seconds` stops being one, before anybody else can begin.
+
+A lost leadership is final: `on_lost` is called exactly once, and the process is expected to end (half-finished work is picked up from
+the cluster by the next leader). `leads()` is the fence to ask before each write: it is false from the deadline on, even if
+the event loop was stuck and nobody has been told yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from evenload import clock
+from evenload.errors import Conflict, KubeError, NotFound
+from evenload.kube.client import Client
+from evenload.kube.resources import LEASES, Manifest
+
+LEASE_SECONDS: Final = 15.0
+RENEW_DEADLINE_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 2.0
+RELEASE_SECONDS: Final = 2.0
+JITTER: Final = 0.2
+
+_log = structlog.get_logger()
+
+
+class LeaderElector:
+    """Run `run()` as a task from before there is work to lead until after the last of it is done.
+
+    It ends by being cancelled, which hands the lease back, or after `on_lost`. `identity` must differ between processes.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        namespace: str,
+        identity: str,
+        on_lost: Callable[[], None],
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        renew_deadline_seconds: float = RENEW_DEADLINE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not retry_seconds * (1 + JITTER) < renew_deadline_seconds < lease_seconds:
+            raise ValueError("a lease needs retry < renew deadline < lease")
+        self.identity = identity
+        self.elected = asyncio.Event()
+        self._client = client
+        self._name = name
+        self._namespace = namespace
+        self._on_lost = on_lost
+        self._lease_seconds = lease_seconds
+        self._renew_deadline_seconds = renew_deadline_seconds
+        self._retry_seconds = retry_seconds
+        self._monotonic = monotonic
+        self._lease: Manifest | None = None  # as last seen; None: read it first
+        self._seen_version = ""
+        self._seen_at = 0.0  # when it last changed, by our clock
+        self._renewed_at: float | None = None  # when the last renewal that worked was *sent*
+
+    def leads(self) -> bool:
+        """This process may write now."""
+        return self._renewed_at is not None and self._monotonic() < self._renewed_at + self._renew_deadline_seconds
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lease as last seen; "" if nobody."""
+        return str(((self._lease or {}).get("spec") or {}).get("holderIdentity") or "")
+
+    async def run(self) -> None:
+        """Wait to be elected, then renew until lost or cancelled."""
+        try:
+            await self._acquire()
+            self.elected.set()
+            _log.info("elected", identity=self.identity, lease=f"{self._namespace}/{self._name}")
+            await self._renew()
+        except asyncio.CancelledError:
+            await self._release()
+            raise
+        _log.error("leadership-lost", identity=self.identity, holder=self.holder)
+        self._renewed_at = None
+        self._on_lost()
+
+    async def _acquire(self) -> None:
+        while not await self._attempt(self._renew_deadline_seconds / 2):
+            await asyncio.sleep(self._retry_seconds * random.uniform(1, 1 + JITTER))
+
+    async def _renew(self) -> None:
+        """Returns when leadership is lost."""
+        while True:
+            await asyncio.sleep(min(self._retry_seconds, self._seconds_left()))
+            if not self.leads():
+                return
+            if not await self._attempt(min(self._renew_deadline_seconds / 2, self._seconds_left())) and self._taken():
+                return
+
+    def _seconds_left(self) -> float:
+        assert self._renewed_at is not None
+        return max(0.0, self._renewed_at + self._renew_deadline_seconds - self._monotonic())
+
+    def _taken(self) -> bool:
+        return self._lease is not None and self.holder != self.identity
+
+    async def _attempt(self, timeout: float) -> bool:
+        """Take or renew the lease, in at most `timeout` seconds; True: it is ours as of now."""
+        sent_at = self._monotonic()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._take()
+        except (KubeError, TimeoutError) as error:
+            # The write may have landed, or lost to another: look before the next try.
+            self._lease = None
+            _log.warning("lease-attempt-failed", lease=f"{self._namespace}/{self._name}", error=str(error) or "timeout")
+            return False
+        if self.holder != self.identity:
+            return False
+        self._renewed_at = sent_at
+        return True
+
+    async def _take(self) -> None:
+        if self._lease is None or self.holder != self.identity:
+            await self._look()
+        if self._lease is None:
+            self._saw(await self._client.create(LEASES, self._namespace, self._manifest()))
+        elif self.holder == self.identity or self._dead():
+            self._saw(await self._client.replace(LEASES, self._namespace, self._name, self._manifest()))
+
+    async def _look(self) -> None:
+        try:
+            self._saw(await self._client.get(LEASES, self._namespace, self._name))
+        except NotFound:
+            self._lease = None
+
+    def _saw(self, lease: Manifest) -> None:
+        self._lease = lease
+        version = str(lease["metadata"]["resourceVersion"])
+        if version != self._seen_version:
+            self._seen_version, self._seen_at = version, self._monotonic()
+
+    def _dead(self) -> bool:
+        """Nobody holds it, or the holder has not renewed for as long as *it* asked for."""
+        spec = (self._lease or {}).get("spec") or {}
+        seconds = float(spec.get("leaseDurationSeconds") or self._lease_seconds)
+        return not self.holder or self._monotonic() >= self._seen_at + seconds
+
+    def _manifest(self) -> Manifest:
+        """The lease as ours; with the resourceVersion of what it replaces, so only one of two candidates can win."""
+        now = clock.rfc3339(clock.now())
+        spec = dict((self._lease or {}).get("spec") or {})
+        if self.holder != self.identity:
+            spec["acquireTime"] = now
+            spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + (1 if self._lease else 0)
+        spec |= {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": max(1, round(self._lease_seconds)),
+            "renewTime": now,
+        }
+        return self._body(spec)
+
+    def _body(self, spec: Manifest) -> Manifest:
+        metadata = dict(self._lease["metadata"]) if self._lease else {"name": self._name, "namespace": self._namespace}
+        metadata.pop("managedFields", None)
+        return {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec}
+
+    async def _release(self) -> None:
+        """Hand it back, so that the next leader need not wait for it to die; if that fails, it will."""
+        held, self._renewed_at = self.leads(), None
+        if not held or self._lease is None:
+            return
+        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+        try:
+            await self._client.replace(LEASES, self._namespace, self._name, self._body(spec), timeout=RELEASE_SECONDS)
+        except KubeError as error:
+            level = _log.info if isinstance(error, Conflict) else _log.warning
+            level("lease-release-failed", error=str(error))

@@ -1,0 +1,49 @@
+"""The kinds Evenload reads or writes, and where the API server keeps them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+Manifest = dict[str, Any]
+"""An object as the API server's JSON has it."""
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """A kind and its address."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """The URL path of the collection, or of one object in it."""
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if namespace and self.namespaced:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/" + "/".join(parts)
+
+
+PODS: Final = Resource("", "v1", "pods", "Pod")
+SERVICES: Final = Resource("", "v1", "services", "Service")
+NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+CONFIGMAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
+EVENTS: Final = Resource("events.k8s.io", "v1", "events", "Event")
+LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+ENDPOINTSLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
+REPLICASETS: Final = Resource("apps", "v1", "replicasets", "ReplicaSet")
+STATEFULSETS: Final = Resource("apps", "v1", "statefulsets", "StatefulSet")
+HPAS: Final = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+PDBS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+HTTPROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+BALANCERS: Final = Resource("evenload.dev", "v1alpha1", "balancers", "Balancer")
+REMEDIATIONS: Final = Resource("evenload.dev", "v1alpha1", "remediations", "Remediation")
