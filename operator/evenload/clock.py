@@ -12,8 +12,8 @@ def now() -> float:
 
 
 def rfc3339(seconds: float) -> str:
-    """Kubernetes' MicroTime text for `seconds` since the epoch, in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Kubernetes' MicroTime text for `seconds` since the epoch, in UTC: the API server wants all six digits."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def from_rfc3339(text: str) -> float:

@@ -104,10 +104,12 @@ class Client:
         timeout_seconds: float = REQUEST_SECONDS,
         max_connections: int = MAX_CONNECTIONS,
         observer: Observer | None = None,
+        field_manager: str = FIELD_MANAGER,
     ) -> None:
         self.connection = connection
         self._timeout_seconds = timeout_seconds
         self._observe = observer or _ignore
+        self._field_manager = field_manager
         self._requests = _session(max_connections)
         self._watches = _session(0)
 
@@ -278,7 +280,7 @@ class Client:
         query: dict[str, str] | None = None,
         timeout: float | None = None,
     ) -> Manifest:
-        manager = {} if method == "DELETE" else {"fieldManager": FIELD_MANAGER}
+        manager = {} if method == "DELETE" else {"fieldManager": self._field_manager}
         request = _Request(
             verb=verb, method=method, path=path, query=manager | (query or {}), body=body, content_type=content_type
         )

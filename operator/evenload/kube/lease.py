@@ -1,17 +1,18 @@
 """One leader at a time, by a Lease; the others wait.
 
 The rules are client-go's: a candidate believes a lease to be dead when it has not changed for `lease_seconds` of the
-candidate's own monotonic clock, so clocks that differ or jump do no harm; times written into the lease are for people. A
-leader that could not renew for `renew_deadline_seconds` stops being one, before anybody else can begin.
+candidate's own monotonic clock, so clocks that differ or jump do no harm; times written into the lease are for people.
+A leader that could not renew for `renew_deadline_seconds` stops being one, before anybody else can begin.
 
-A lost leadership is final: `on_lost` is called exactly once, and the process is expected to end (half-finished work is picked up from
-the cluster by the next leader). `leads()` is the fence to ask before each write: it is false from the deadline on, even if
-the event loop was stuck and nobody has been told yet.
+A lost leadership is final: `on_lost` is called exactly once, and the process is expected to end (the next leader
+resumes half-finished work from the cluster). `leads()` is the fence to ask before each write: it is false from the
+deadline on, even if the event loop was stuck and nobody has been told yet.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from typing import Final
 import structlog
 
 from evenload import clock
-from evenload.errors import Conflict, KubeError, NotFound
+from evenload.errors import EvenloadError, NotFound
 from evenload.kube.client import Client
 from evenload.kube.resources import LEASES, Manifest
 
@@ -36,7 +37,7 @@ _log = structlog.get_logger()
 class LeaderElector:
     """Run `run()` as a task from before there is work to lead until after the last of it is done.
 
-    It ends by being cancelled, which hands the lease back, or after `on_lost`. `identity` must differ between processes.
+    It ends by being cancelled, which hands the lease back, or after `on_lost`. Identities must differ.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class LeaderElector:
     ) -> None:
         if not retry_seconds * (1 + JITTER) < renew_deadline_seconds < lease_seconds:
             raise ValueError("a lease needs retry < renew deadline < lease")
+        self._where = f"{namespace}/{name}"
         self.identity = identity
         self.elected = asyncio.Event()
         self._client = client
@@ -82,19 +84,26 @@ class LeaderElector:
         """Wait to be elected, then renew until lost or cancelled."""
         try:
             await self._acquire()
+            _log.info("elected", identity=self.identity, lease=self._where)
             self.elected.set()
-            _log.info("elected", identity=self.identity, lease=f"{self._namespace}/{self._name}")
             await self._renew()
         except asyncio.CancelledError:
             await self._release()
             raise
-        _log.error("leadership-lost", identity=self.identity, holder=self.holder)
         self._renewed_at = None
+        _log.error("leadership-lost", identity=self.identity, holder=self.holder, lease=self._where)
         self._on_lost()
 
     async def _acquire(self) -> None:
-        while not await self._attempt(self._renew_deadline_seconds / 2):
-            await asyncio.sleep(self._retry_seconds * random.uniform(1, 1 + JITTER))
+        while True:
+            if await self._attempt(self._renew_deadline_seconds / 2):
+                return
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Until the next look: soon enough to be there when the lease dies."""
+        retry = self._retry_seconds * random.uniform(1, 1 + JITTER)
+        return retry if self._lease is None else min(retry, max(0.05, self._dies_at() - self._monotonic()))
 
     async def _renew(self) -> None:
         """Returns when leadership is lost."""
@@ -118,10 +127,9 @@ class LeaderElector:
         try:
             async with asyncio.timeout(timeout):
                 await self._take()
-        except (KubeError, TimeoutError) as error:
-            # The write may have landed, or lost to another: look before the next try.
-            self._lease = None
-            _log.warning("lease-attempt-failed", lease=f"{self._namespace}/{self._name}", error=str(error) or "timeout")
+        except (EvenloadError, TimeoutError) as error:
+            self._lease = None  # the write may have landed, or lost to another: look before the next try
+            _log.warning("lease-attempt-failed", lease=self._where, error=str(error) or "timeout")
             return False
         if self.holder != self.identity:
             return False
@@ -149,10 +157,12 @@ class LeaderElector:
             self._seen_version, self._seen_at = version, self._monotonic()
 
     def _dead(self) -> bool:
-        """Nobody holds it, or the holder has not renewed for as long as *it* asked for."""
+        return not self.holder or self._monotonic() >= self._dies_at()
+
+    def _dies_at(self) -> float:
+        """When it must be changed by, or it is dead. A holder with a longer lease than ours is given its time."""
         spec = (self._lease or {}).get("spec") or {}
-        seconds = float(spec.get("leaseDurationSeconds") or self._lease_seconds)
-        return not self.holder or self._monotonic() >= self._seen_at + seconds
+        return self._seen_at + max(self._lease_seconds, float(spec.get("leaseDurationSeconds") or 0))
 
     def _manifest(self) -> Manifest:
         """The lease as ours; with the resourceVersion of what it replaces, so only one of two candidates can win."""
@@ -163,7 +173,7 @@ class LeaderElector:
             spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + (1 if self._lease else 0)
         spec |= {
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": max(1, round(self._lease_seconds)),
+            "leaseDurationSeconds": math.ceil(self._lease_seconds),
             "renewTime": now,
         }
         return self._body(spec)
@@ -174,13 +184,13 @@ class LeaderElector:
         return {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec}
 
     async def _release(self) -> None:
-        """Hand it back, so that the next leader need not wait for it to die; if that fails, it will."""
-        held, self._renewed_at = self.leads(), None
-        if not held or self._lease is None:
-            return
-        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+        """Hand it back, so that the next leader need not wait for it to die; if that fails, it will die."""
+        self._renewed_at = None
         try:
-            await self._client.replace(LEASES, self._namespace, self._name, self._body(spec), timeout=RELEASE_SECONDS)
-        except KubeError as error:
-            level = _log.info if isinstance(error, Conflict) else _log.warning
-            level("lease-release-failed", error=str(error))
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._look()  # a renewal may have been cut short
+                if self._lease is not None and self.holder == self.identity:
+                    spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+                    await self._client.replace(LEASES, self._namespace, self._name, self._body(spec))
+        except (EvenloadError, TimeoutError) as error:
+            _log.warning("lease-release-failed", lease=self._where, error=str(error) or "timeout")
