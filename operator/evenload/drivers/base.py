@@ -12,10 +12,9 @@ from enum import StrEnum
 from typing import Any, Protocol, TypedDict
 
 from evenload.errors import InputError
+from evenload.kube.resources import Resource
 from evenload.model.base import Value
 from evenload.model.spec import TargetRef
-
-FIELD_MANAGER = "evenload"  # how our own writes are told from everybody else's in managedFields
 
 Manifest = Mapping[str, Any]  # an object as the API server gave it
 
@@ -133,6 +132,10 @@ class Driver(Protocol):
         """The targetRef.kind it answers for."""
 
     @property
+    def resource(self) -> Resource:
+        """Where the API server keeps it."""
+
+    @property
     def capabilities(self) -> Capabilities: ...
 
     def backends(self, route: Manifest, target: TargetRef) -> RouteView:
@@ -144,6 +147,12 @@ class Driver(Protocol):
         It holds only for the very `route` given: any change by anyone makes the API server refuse it.
         Raises RouteProblem (WeightsInvalid for weights no one should write).
         """
+
+
+def service_of(backend: str, namespace: str) -> ServiceName:
+    """The Service of a backend's key, for a route in `namespace`."""
+    elsewhere, _, name = backend.rpartition("/")
+    return ServiceName(namespace=elsewhere or namespace, name=name)
 
 
 def check_weights(weights: Mapping[str, int], backends: Mapping[str, object], capabilities: Capabilities) -> None:

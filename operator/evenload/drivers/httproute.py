@@ -26,9 +26,9 @@ from typing import Annotated
 
 import msgspec
 
+from evenload.api.v1alpha1 import FIELD_MANAGER
 from evenload.clock import from_rfc3339
 from evenload.drivers.base import (
-    FIELD_MANAGER,
     Capabilities,
     JsonPatchOp,
     Manifest,
@@ -37,10 +37,11 @@ from evenload.drivers.base import (
     RouteProblem,
     RouteView,
     RulePlace,
-    ServiceName,
     Writer,
     check_weights,
+    service_of,
 )
+from evenload.kube.resources import HTTPROUTES
 from evenload.model.spec import TargetRef
 
 LARGEST_WEIGHT = 1_000_000
@@ -135,7 +136,8 @@ class _Route(_Object):
 class HTTPRouteDriver:
     """Driver of `gateway.networking.k8s.io/v1` HTTPRoute (see the module)."""
 
-    kind = "HTTPRoute"
+    kind = HTTPROUTES.kind
+    resource = HTTPROUTES
     capabilities = Capabilities(per_pod=False, zero_drains=True, largest_weight=LARGEST_WEIGHT)
 
     def backends(self, route: Manifest, target: TargetRef) -> RouteView:
@@ -153,7 +155,7 @@ class HTTPRouteDriver:
             resource_version=meta.resource_version,
             generation=meta.generation,
             weights=weights,
-            services={key: _service(key, meta.namespace) for key in weights},
+            services={key: service_of(key, meta.namespace) for key in weights},
             rules=tuple(RulePlace(index=index, name=rule.name) for index, rule in rules),
             parents=tuple(_parent(status, meta) for status in parsed.status.parents),
             writer=writers[-1] if writers else None,
@@ -268,11 +270,6 @@ def _test(path: str, value: object) -> JsonPatchOp:
 
 def _key(ref: _Ref, namespace: str) -> str:
     return ref.name if ref.namespace in (None, namespace) else f"{ref.namespace}/{ref.name}"
-
-
-def _service(key: str, namespace: str) -> ServiceName:
-    elsewhere, _, name = key.rpartition("/")
-    return ServiceName(namespace=elsewhere or namespace, name=name)
 
 
 def _of(route: _Route) -> str:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from evenload.api.v1alpha1 import FIELD_MANAGER
 from evenload.drivers import DRIVERS
-from evenload.drivers.base import FIELD_MANAGER, Problem, RouteProblem
+from evenload.drivers.base import Problem, RouteProblem
 from tests.unit.drivers.conformance import CASES, Case, apply, weights_for
 
 every_driver = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

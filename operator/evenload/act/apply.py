@@ -1,0 +1,204 @@
+"""One action, from the stored plan to the stored result: plan, write, read back, record.
+
+The order is the whole point. The step is stored as Planned (with its inverse) before the write, and as Applied after,
+so whoever finds a Planned step looks at the cluster and knows: it stands there already, or it is still to be done.
+Between the two nothing is trusted: the route is read afresh, the write holds only for that very version of it, and
+weights that are neither `before` nor `after` are somebody else's and are not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from evenload.act import restart
+from evenload.act.episode import decode, find_step, planned, with_step
+from evenload.act.execution import Attempt, Bench, Execution, Result
+from evenload.act.remediations import amend, store
+from evenload.api.v1alpha1 import FIELD_MANAGER, Remediation, RemediationStatus, StepRecord
+from evenload.api.values import moment
+from evenload.drivers.base import RouteProblem, RouteView
+from evenload.errors import Conflict, KubeError, NotFound, Refused, Unknown
+from evenload.kube.resources import REMEDIATIONS, Manifest
+from evenload.model.decision import Decision
+from evenload.model.episode import StepState
+from evenload.model.plan import Write
+
+WRITE_ATTEMPTS = 4  # a gateway writes the route's status often, and each time our version is outdated
+
+Change = Callable[[StepRecord], StepRecord]
+
+
+async def execute(bench: Bench, remediation: Manifest, action: Write, decision: Decision) -> Execution:
+    """Do `action`, new or resumed (`action.step`), as a step of `remediation`. Never raises KubeError.
+
+    Safe to be killed anywhere in, and to be run again by anyone: a step is planned once and applied once.
+    """
+    if reason := bench.veto():
+        return Execution(result=Result.Vetoed, remediation=remediation, detail=reason)
+    found = await _resumed(bench, remediation, action) or await _stored(bench, remediation, action, decision)
+    if isinstance(found, Execution):
+        return found
+    remediation, step = found
+    attempt = await (restart.evict(bench, step) if step.action == "RestartPod" else write_weights(bench, step))
+    return await _settled(bench, remediation, step, attempt)
+
+
+async def _resumed(
+    bench: Bench, remediation: Manifest, action: Write
+) -> tuple[Manifest, StepRecord] | Execution | None:
+    if action.step is None:
+        return None
+    step = find_step(decode(remediation).status, action.step)
+    if step is None:
+        return Execution(
+            result=Result.Outrun, remediation=remediation, detail=f"the Remediation has no step {action.step}"
+        )
+    if step.state is not StepState.Planned:
+        return Execution(
+            result=Result.Outrun, remediation=remediation, step=step, detail=f"step {step.name} is {step.state} already"
+        )
+    return remediation, step
+
+
+async def _stored(
+    bench: Bench, remediation: Manifest, action: Write, decision: Decision
+) -> tuple[Manifest, StepRecord] | Execution:
+    """Write the plan down. Whoever else changed the Remediation first may be another operator: then we do nothing."""
+    status = decode(remediation).status
+    step = planned(status, action, decision, bench.now())
+    try:
+        return await store(bench.cluster, remediation, with_step(status, step)), step
+    except Unknown as error:
+        return await _looked_up(bench, remediation, step, error)
+    except KubeError as error:
+        result = _STORE_FAILED.get(type(error), Result.Unavailable)
+        return Execution(result=result, remediation=remediation, detail=f"the step could not be stored: {error}")
+
+
+_STORE_FAILED: dict[type[KubeError], Result] = {
+    Conflict: Result.Outrun,
+    NotFound: Result.Outrun,
+    Refused: Result.Refused,
+}
+
+
+async def _looked_up(
+    bench: Bench, remediation: Manifest, step: StepRecord, lost: Unknown
+) -> tuple[Manifest, StepRecord] | Execution:
+    """After a lost answer: the plan was stored if the very same step, its time included, is there."""
+    metadata = remediation["metadata"]
+    try:
+        fresh = await bench.cluster.get(REMEDIATIONS, metadata["namespace"], metadata["name"])
+    except KubeError as error:
+        return Execution(result=Result.Unclear, remediation=remediation, detail=f"{lost}; {error}")
+    if find_step(decode(fresh).status, step.name) == step:
+        return fresh, step
+    return Execution(result=Result.Unclear, remediation=fresh, detail=str(lost))
+
+
+async def write_weights(bench: Bench, step: StepRecord) -> Attempt:
+    """Bring the route from the step's `before` to its `after`, and from nothing else."""
+    attempt = Attempt(result=Result.Unclear)
+    for _ in range(WRITE_ATTEMPTS):
+        try:
+            attempt = await _write_once(bench, step)
+        except (Conflict, Unknown) as error:
+            # Conflict: somebody changed the route. Unknown: it may have landed. Either way the route itself tells.
+            attempt = Attempt(result=Result.Unclear, detail=str(error))
+            continue
+        break
+    return attempt
+
+
+async def _write_once(bench: Bench, step: StepRecord) -> Attempt:
+    """Raises Conflict and Unknown: both mean look again."""
+    driver, target = bench.driver, bench.target
+    try:
+        route = await bench.cluster.get(driver.resource, bench.namespace, target.name)
+        view = driver.backends(route, target)
+        if (known := _compared(view, step)) is not None:
+            return known
+        operations = driver.patch(route, target, step.after or {})
+        if reason := bench.veto():
+            return Attempt(result=Result.Vetoed, detail=reason)
+        answer = await bench.cluster.patch_json(driver.resource, bench.namespace, target.name, operations)
+        return _read_back(driver.backends(answer, target), step)
+    except (Conflict, Unknown):
+        raise
+    except NotFound:
+        return Attempt(result=Result.Gone, detail=f"{target.kind} {bench.namespace}/{target.name} is gone")
+    except (Refused, RouteProblem) as error:
+        return Attempt(result=Result.Refused, detail=str(error))
+    except KubeError as error:
+        return Attempt(result=Result.Unavailable, detail=str(error))
+
+
+def _compared(view: RouteView, step: StepRecord) -> Attempt | None:
+    """What the fresh route says of the step, or None if it is still to be written."""
+    if view.weights == step.after:
+        return Attempt(result=Result.Applied)
+    return None if view.weights == step.before else _overtaken(view)
+
+
+def _read_back(view: RouteView, step: StepRecord) -> Attempt:
+    return Attempt(result=Result.Applied) if view.weights == step.after else _overtaken(view)
+
+
+def _overtaken(view: RouteView) -> Attempt:
+    manager = view.writer.manager if view.writer else None
+    if manager == FIELD_MANAGER:  # an admission webhook changed our write, or a person used our name
+        manager = view.rival.manager if view.rival else None
+    weights = ", ".join(f"{name}={weight}" for name, weight in sorted(view.weights.items()))
+    by = f" (field manager {manager})" if manager else ""
+    return Attempt(result=Result.Overtaken, manager=manager, detail=f"the route holds other weights: {weights}{by}")
+
+
+async def _settled(bench: Bench, remediation: Manifest, step: StepRecord, attempt: Attempt) -> Execution:
+    """Record what the attempt came to, where the record needs it.
+
+    If that fails, nothing is lost: the step stays Planned, and the next tick sees in the cluster how it stands.
+    """
+    change = _lasting(attempt, step, bench.now())
+    detail = attempt.detail
+    if change is not None:
+        try:
+            remediation = await amend(bench.cluster, remediation, lambda known: _with_change(known, step.name, change))
+        except KubeError as error:
+            detail = f"{detail}; it could not be recorded: {error}".removeprefix("; ")
+    known = find_step(decode(remediation).status, step.name)
+    return Execution(
+        result=attempt.result,
+        remediation=remediation,
+        step=known or step,
+        detail=detail,
+        manager=attempt.manager,
+    )
+
+
+def _with_change(remediation: Remediation, name: str, change: Change) -> RemediationStatus:
+    """The change, unless another operator has moved the step on."""
+    step = find_step(remediation.status, name)
+    if step is None or step.state is not StepState.Planned:
+        return remediation.status
+    return with_step(remediation.status, change(step))
+
+
+def _lasting(attempt: Attempt, step: StepRecord, now: float) -> Change | None:
+    match attempt.result:
+        case Result.Applied:
+            return lambda known: msgspec.structs.replace(known, state=StepState.Applied, applied_at=moment(now))
+        case Result.Gone:
+            return lambda known: msgspec.structs.replace(
+                known, state=StepState.Abandoned, judged_at=moment(now), message=attempt.detail[:4096]
+            )
+        case Result.DisruptionRefused | Result.Refused | Result.Unclear if step.action == "RestartPod":
+            # The engine waits until a deadline counted from here, then gives up.
+            return lambda known: msgspec.structs.replace(
+                known, message=attempt.detail[:4096], refused_since=known.refused_since or moment(now)
+            )
+        case Result.Refused:
+            return lambda known: msgspec.structs.replace(known, message=attempt.detail[:4096])
+        case _:
+            return None

@@ -1,0 +1,248 @@
+"""A Remediation as the engine's Episode, and how its status moves on: pure, so that every move can be tested alone.
+
+The status is the write-ahead record. Nothing here decides anything: states come from the engine's verdicts and from
+what `apply` and `restart` saw at the API server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from evenload.api.v1alpha1 import (
+    UNDO_ANNOTATION,
+    Condition,
+    ConditionStatus,
+    Outcome,
+    Remediation,
+    RemediationStatus,
+    StepRecord,
+    TimelineEntry,
+)
+from evenload.api.values import epoch_seconds, from_number, moment, number
+from evenload.errors import InputError
+from evenload.model.decision import Decision, Held, Verdict
+from evenload.model.diagnosis import Label
+from evenload.model.episode import FINAL_PHASES, ApprovalDecision, Disruption, Episode, Phase, Step, StepState
+from evenload.model.plan import Purpose, RestartPod, Write
+
+LEDGER_SECONDS = 24 * 3600.0  # how far back budgets and freezes look
+MOST_STEPS = 128  # of the CRD; a law that writes every tick gets there in twenty minutes
+MOST_ENTRIES = 64
+
+_NUMBERS = ("error_ratio", "requests_per_second")
+_HAPPENED = frozenset(StepState) - {StepState.Planned, StepState.Abandoned}
+
+
+def decode(manifest: Mapping[str, Any]) -> Remediation:
+    """The typed Remediation. Raises InputError naming it where a version we do not know has written it."""
+    try:
+        return msgspec.convert(manifest, Remediation)
+    except msgspec.ValidationError as error:
+        name = manifest.get("metadata", {}).get("name", "?")
+        raise InputError(f'Remediation "{name}" cannot be read: {error}; did a newer Evenload write it?') from error
+
+
+def is_open(manifest: Mapping[str, Any]) -> bool:
+    """Whether it is not in a final phase: also true right after its creation, when it has no status yet."""
+    return manifest.get("status", {}).get("phase", "") not in FINAL_PHASES
+
+
+def episode_of(remediation: Remediation) -> Episode:
+    """What the engine needs of it."""
+    status = remediation.status
+    return Episode(
+        name=remediation.metadata.name,
+        opened_at=_opened_at(remediation),
+        label=remediation.spec.diagnosis.label,
+        phase=status.phase or Phase.Observed,
+        steps=tuple(step_of(record) for record in status.steps),
+        approval=remediation.spec.approval.decision,
+        undo_requested=status.undo_requested or _asks_undo(remediation),
+        overloaded_pods=status.overloaded_pods,
+    )
+
+
+def _asks_undo(remediation: Remediation) -> bool:
+    return bool(remediation.metadata.annotations.get(UNDO_ANNOTATION))
+
+
+def _opened_at(remediation: Remediation) -> float:
+    """A crash between its creation and its first status leaves only the creation time, whole seconds."""
+    at = remediation.status.opened_at or remediation.metadata.creation_timestamp
+    return 0.0 if at is None else epoch_seconds(at)
+
+
+def step_of(record: StepRecord) -> Step:
+    return Step(**{name: _plain(name, getattr(record, name)) for name in Step.__struct_fields__})
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return epoch_seconds(value)
+    return from_number(value) if name in _NUMBERS else value
+
+
+def ledger_of(remediations: Iterable[Remediation], now: float) -> tuple[Disruption, ...]:
+    """The disruptions of the last day, oldest first, from open and closed Remediations."""
+    found = (entry for remediation in remediations for entry in _disruptions(remediation))
+    return tuple(sorted((entry for entry in found if entry.time > now - LEDGER_SECONDS), key=lambda entry: entry.time))
+
+
+def _disruptions(remediation: Remediation) -> Iterator[Disruption]:
+    label = remediation.spec.diagnosis.label
+    steps = [step_of(record) for record in remediation.status.steps if record.state in _HAPPENED]
+    yield from (entry for step in steps if (entry := _disruption(step, label)))
+    overwritten = [step for step in steps if step.state is StepState.Overwritten]
+    if len(overwritten) > 1:
+        yield Disruption(time=_when(overwritten[-1]), kind="Contested", label=label)
+    if remediation.spec.approval.decision is ApprovalDecision.Denied:
+        closed = remediation.status.closed_at
+        yield Disruption(time=epoch_seconds(closed) if closed else _opened_at(remediation), kind="Denied", label=label)
+
+
+def _disruption(step: Step, label: Label) -> Disruption | None:
+    if step.action == "RestartPod":
+        return Disruption(time=_when(step), kind="Restart", pod=step.pod, workload=step.workload, label=label)
+    if step.purpose is Purpose.Revert:
+        return Disruption(time=_when(step), kind="Revert", label=label)
+    return None
+
+
+def _when(step: Step) -> float:
+    return step.planned_at if step.applied_at is None else step.applied_at
+
+
+def planned(status: RemediationStatus, action: Write, decision: Decision, at: float) -> StepRecord:
+    """The record of a new step, named uniquely: "3-restore" is the third of its Remediation."""
+    ordinal = 1 + max((_ordinal(record.name) for record in status.steps), default=0)
+    what = "restart" if isinstance(action, RestartPod) else action.purpose.lower()
+    details = msgspec.structs.asdict(action)
+    return StepRecord(
+        name=f"{ordinal}-{what}",
+        action=type(action).__name__,  # type: ignore[arg-type]  # the three classes are the three words
+        state=StepState.Planned,
+        planned_at=moment(at),
+        error_ratio=number(decision.error_ratio),
+        requests_per_second=number(decision.requests_per_second),
+        message=action.because[:4096],
+        **{name: value for name, value in details.items() if name not in ("because", "step")},
+    )
+
+
+def _ordinal(name: str) -> int:
+    found = re.match(r"\d+", name)
+    return int(found.group()) if found else 0
+
+
+def find_step(status: RemediationStatus, name: str) -> StepRecord | None:
+    return next((record for record in status.steps if record.name == name), None)
+
+
+def with_step(status: RemediationStatus, record: StepRecord) -> RemediationStatus:
+    """`status` with `record` in the place of the step of its name, or as the newest."""
+    if find_step(status, record.name) is None:
+        return msgspec.structs.replace(status, steps=(*_room(status.steps), record))
+    steps = tuple(record if known.name == record.name else known for known in status.steps)
+    return msgspec.structs.replace(status, steps=steps)
+
+
+def _room(steps: tuple[StepRecord, ...]) -> tuple[StepRecord, ...]:
+    """Where the list is full, the oldest settled weight change makes room; the first stays, its `before` undoes all."""
+    if len(steps) < MOST_STEPS:
+        return steps
+    settled = (StepState.Verified, StepState.Abandoned, StepState.Reverted)
+    victim = next((s for s in steps[1:] if s.action == "SetWeights" and s.state in settled), steps[1])
+    return tuple(step for step in steps if step is not victim)
+
+
+def progressed(
+    remediation: Remediation, decision: Decision, entries: Iterable[TimelineEntry] = ()
+) -> RemediationStatus:
+    """Its status after `decision`: verdicts, phase, what is held, what happened. The same if nothing changed."""
+    status = remediation.status
+    for verdict in decision.verdicts:
+        status = _judged(status, verdict, decision.time)
+    moved = msgspec.structs.replace(
+        status,
+        observed_generation=remediation.metadata.generation,
+        phase=decision.phase or status.phase or Phase.Observed,
+        opened_at=status.opened_at or moment(decision.time),
+        overloaded_pods=decision.overloaded_pods or status.overloaded_pods,
+        undo_requested=status.undo_requested or _asks_undo(remediation),
+        held=_held(status.held, decision.held),
+        timeline=_timeline(status.timeline, entries),
+    )
+    return msgspec.structs.replace(moved, conditions=_conditions(remediation, moved, decision.time))
+
+
+def closed(
+    remediation: Remediation,
+    decision: Decision,
+    outcome: Outcome,
+    recording: str = "",
+    entries: Iterable[TimelineEntry] = (),
+) -> RemediationStatus:
+    """Its status at the end: what it came to, and the flight recording."""
+    ended = progressed(remediation, decision, entries)
+    return msgspec.structs.replace(
+        ended, closed_at=ended.closed_at or moment(decision.time), outcome=outcome, recording=recording, held=""
+    )
+
+
+def _judged(status: RemediationStatus, verdict: Verdict, at: float) -> RemediationStatus:
+    record = find_step(status, verdict.step)
+    if record is None or record.state is verdict.state:
+        return status
+    when = {"applied_at": record.applied_at or moment(at)} if verdict.state is StepState.Applied else {}
+    judged = {} if verdict.state is StepState.Applied else {"judged_at": moment(at)}
+    changed = msgspec.structs.replace(
+        record,
+        state=verdict.state,
+        message=verdict.because[:4096] or record.message,
+        manager=verdict.manager or record.manager,
+        **when,
+        **judged,
+    )
+    return with_step(status, changed)
+
+
+def _held(known: str, held: tuple[Held, ...]) -> str:
+    """A sentence a held action. The old words stay while the reasons do: their numbers move every tick."""
+    if [line.partition(":")[0] for line in known.splitlines()] == [one.reason.value for one in held]:
+        return known
+    return "\n".join(f"{one.reason.value}: {one.detail or one.action.because}" for one in held)[:4096]
+
+
+def _timeline(known: tuple[TimelineEntry, ...], entries: Iterable[TimelineEntry]) -> tuple[TimelineEntry, ...]:
+    """How it began and how it goes are both kept; a long middle is not."""
+    timeline = (*known, *entries)
+    half = MOST_ENTRIES // 2
+    return timeline if len(timeline) <= MOST_ENTRIES else (*timeline[:half], *timeline[-half:])
+
+
+def _conditions(remediation: Remediation, status: RemediationStatus, at: float) -> tuple[Condition, ...]:
+    known = {condition.type: condition for condition in status.conditions}
+    approval = remediation.spec.approval.decision
+    facts = {
+        "Approved": (approval is ApprovalDecision.Approved, approval.value if approval else "NoDecision", ""),
+        "Executed": _steps_in(status, _HAPPENED),
+        "Verified": _steps_in(status, frozenset({StepState.Verified})),
+        "RolledBack": _steps_in(status, frozenset({StepState.Reverted})),
+    }
+    return tuple(_condition(known.get(kind), kind, *fact, at) for kind, fact in facts.items())
+
+
+def _steps_in(status: RemediationStatus, states: frozenset[StepState]) -> tuple[bool, str, str]:
+    names = ", ".join(record.name for record in status.steps if record.state in states)
+    return bool(names), "Steps" if names else "NoStep", names[:4096]
+
+
+def _condition(known: Condition | None, kind: str, true: bool, reason: str, message: str, at: float) -> Condition:
+    status = ConditionStatus.TRUE if true else ConditionStatus.FALSE
+    since = known.last_transition_time if known and known.status is status else moment(at)
+    return Condition(type=kind, status=status, reason=reason, message=message, last_transition_time=since)

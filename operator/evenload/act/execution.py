@@ -1,0 +1,89 @@
+"""What executing an action needs, and what can become of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from evenload.api.v1alpha1 import StepRecord
+from evenload.drivers.base import Driver
+from evenload.kube.resources import Manifest, Resource
+from evenload.model.spec import TargetRef
+
+
+class Cluster(Protocol):
+    """What is asked of the API server: evenload.kube.client.Client, or something that stands between us and it."""
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Manifest: ...
+
+    async def create(self, resource: Resource, namespace: str | None, body: Mapping[str, object]) -> Manifest: ...
+
+    async def patch_json(
+        self, resource: Resource, namespace: str | None, name: str, operations: Sequence[Mapping[str, object]]
+    ) -> Manifest: ...
+
+    async def patch_merge(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: Mapping[str, object],
+        *,
+        subresource: str | None = None,
+    ) -> Manifest: ...
+
+    async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str | None = None) -> None: ...
+
+    async def evict(self, namespace: str, pod: str, uid: str) -> None: ...
+
+
+Veto = Callable[[], str | None]
+"""Asked right before every write: None means go on; a sentence says why not (paused, no longer the leader)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Everything an execution works with, for one Balancer."""
+
+    cluster: Cluster
+    driver: Driver
+    target: TargetRef
+    namespace: str  # the route's
+    veto: Veto
+    now: Callable[[], float]
+
+
+class Result(StrEnum):
+    """What became of an action. A stable word: metrics use it."""
+
+    Applied = "Applied"  # it stands in the cluster
+    Vetoed = "Vetoed"  # paused, or no longer the leader: nothing more was written
+    Overtaken = "Overtaken"  # the route holds weights that are neither `before` nor `after`: not ours to overwrite
+    Outrun = "Outrun"  # someone else changed the Remediation first: look again next tick
+    Gone = "Gone"  # the route was deleted
+    Refused = "Refused"  # the API server, or our own last check, says no
+    DisruptionRefused = "DisruptionRefused"  # a PodDisruptionBudget says no for now
+    Unavailable = "Unavailable"  # nothing was changed; the next tick tries again
+    Unclear = "Unclear"  # it may or may not have landed; the next tick looks
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What one write came to, before it is recorded."""
+
+    result: Result
+    detail: str = ""
+    manager: str | None = None  # who overtook us
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of `execute`: the result, the step it is about, and the Remediation as last known."""
+
+    result: Result
+    remediation: Manifest
+    step: StepRecord | None = None
+    detail: str = ""
+    manager: str | None = None

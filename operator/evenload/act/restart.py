@@ -1,0 +1,85 @@
+"""The gentle restart of one pod: the Eviction API, for the very pod that was decided about.
+
+Never DELETE: an eviction respects PodDisruptionBudgets and the pod's own termination grace. The UID is a
+precondition, so a pod of the same name that was born in between is never hit.
+"""
+
+from __future__ import annotations
+
+from evenload.act.execution import Attempt, Bench, Result
+from evenload.api.v1alpha1 import DO_NOT_DISRUPT_ANNOTATION, StepRecord
+from evenload.drivers.base import service_of
+from evenload.errors import Conflict, DisruptionRefused, KubeError, NotFound, Refused, Unknown
+from evenload.kube.resources import PODS, Manifest
+
+_PROTECTING = (DO_NOT_DISRUPT_ANNOTATION, "karpenter.sh/do-not-disrupt")
+
+
+async def evict(bench: Bench, step: StepRecord) -> Attempt:
+    """Evict the step's pod. A pod that is gone, replaced or terminating already needs nothing more."""
+    try:
+        return await _evict_once(bench, step)
+    except (Conflict, Unknown) as error:
+        # A conflict of the budget's own bookkeeping, or a lost answer: the pod itself tells.
+        return await _looked_up(bench, step, error)
+
+
+async def _evict_once(bench: Bench, step: StepRecord) -> Attempt:
+    """Raises Conflict and Unknown: both mean look at the pod."""
+    namespace, name, uid = _address(bench, step)
+    try:
+        pod = await bench.cluster.get(PODS, namespace, name)
+        if _is_going(pod, uid):
+            return _done(step)
+        if objection := _objection(pod):
+            return Attempt(result=Result.Refused, detail=objection)
+        if reason := bench.veto():
+            return Attempt(result=Result.Vetoed, detail=reason)
+        await bench.cluster.evict(namespace, name, uid)
+        return Attempt(result=Result.Applied)
+    except NotFound:
+        return _done(step)
+    except DisruptionRefused as error:
+        return Attempt(result=Result.DisruptionRefused, detail=str(error))
+    except (Conflict, Unknown):
+        raise
+    except Refused as error:
+        return Attempt(result=Result.Refused, detail=str(error))
+    except KubeError as error:
+        return Attempt(result=Result.Unavailable, detail=str(error))
+
+
+async def _looked_up(bench: Bench, step: StepRecord, lost: KubeError) -> Attempt:
+    namespace, name, uid = _address(bench, step)
+    try:
+        pod = await bench.cluster.get(PODS, namespace, name)
+    except NotFound:
+        return _done(step)
+    except KubeError as error:
+        return Attempt(result=Result.Unclear, detail=f"{lost}; {error}")
+    return _done(step) if _is_going(pod, uid) else Attempt(result=Result.Unclear, detail=str(lost))
+
+
+def _address(bench: Bench, step: StepRecord) -> tuple[str, str, str]:
+    """Pods live in the namespace of their backend's Service."""
+    return service_of(step.backend or "", bench.namespace).namespace, step.pod or "", step.uid or ""
+
+
+def _done(step: StepRecord) -> Attempt:
+    return Attempt(result=Result.Applied, detail=f"pod {step.pod} with that UID is gone or going")
+
+
+def _is_going(pod: Manifest, uid: str) -> bool:
+    metadata = pod["metadata"]
+    return metadata["uid"] != uid or "deletionTimestamp" in metadata
+
+
+def _objection(pod: Manifest) -> str | None:
+    """What only the pod itself can say at the last moment."""
+    metadata = pod["metadata"]
+    if not any(owner.get("controller") for owner in metadata.get("ownerReferences", ())):
+        return f"pod {metadata['name']} has no controller, so nothing would replace it"
+    for annotation in _PROTECTING:
+        if metadata.get("annotations", {}).get(annotation) == "true":
+            return f"pod {metadata['name']} is annotated {annotation}"
+    return None
