@@ -7,6 +7,22 @@ entries older than `sick_window_seconds` leave it. But once more than `sick_reje
 corrupt: from then on each request must first walk the buffer (`sick_cost_factor` times the CPU), and for
 `sick_failure_share` of them the walk fails (500, at full cost). Nothing short of a restart empties a corrupt buffer;
 the load going away does not. Health checks never notice.
+
+Measured with the defaults (one process under a CPU quota of 250m, two shared cores, Poisson load, 5 s client timeout;
+failed shares are the client's):
+
+| load on one server | failed | answers of 200 | CPU |
+|---|---|---|---|
+| 16/s, its fair share of 64/s | 0 | p50 9 ms, p95 13 to 59 ms | 0.10 to 0.13 core |
+| 21/s, a third: another server is out | 0 | p95 50 to 75 ms | 0.14 to 0.16 core |
+| 62/s, 97% of 64/s | 18%, 47%, then 87% of each second: sick | p50 2.2 s | 0.27 core |
+| 16/s again, sick | 66 to 69% (503 and 500) | p50 1.9 to 2.1 s | 0.27 core |
+| 2/s, sick | 37 to 39% (500 alone) | p50 63 ms | 0.06 core |
+| 16/s after a restart (ready in 0.9 s) | 0 | p95 13 to 15 ms | 0.10 core |
+
+Under overload, 503s and health checks come within 0.11 s, 15 ms as a rule; memory is 39 MB, 44 MB when sick. With
+200m the same holds (0, 86%, 70% failed). Four such servers at once with 64/s in all: 0 failed at equal weights, 80%
+over the first 20 s of a 97% skew, 16% at equal weights with one sick, 0 without the sick one and after its restart.
 """
 
 from __future__ import annotations
