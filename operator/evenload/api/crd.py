@@ -66,8 +66,6 @@ def structural(node: Any, definitions: Mapping[str, Schema]) -> Any:
         return node
     schema = _without_reference(_without_null(node), definitions)
     schema.pop("title", None)
-    if schema.get("default", ...) is None:
-        del schema["default"]
     if schema.get("required") == []:
         del schema["required"]
     if "enum" in schema:
@@ -82,12 +80,13 @@ def _child(key: str, value: Any, definitions: Mapping[str, Schema]) -> Any:
 
 
 def _without_null(node: Schema) -> Schema:
-    """X | None: X with `nullable`; what stands beside the union (its description) wins over what X says."""
+    """X | None: X; what stands beside the union (its description) wins over what X says. Not `nullable`: the API server
+    then takes a null that somebody writes as absent, which is what it means here."""
     if "anyOf" not in node:
         return dict(node)
     (wanted,) = [option for option in node["anyOf"] if option != {"type": "null"}]
     beside = {key: value for key, value in node.items() if key != "anyOf"}
-    return {**wanted, **beside, "nullable": True}
+    return {**wanted, **beside}
 
 
 def _without_reference(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
@@ -97,15 +96,25 @@ def _without_reference(node: Schema, definitions: Mapping[str, Schema]) -> Schem
     return {**named, **{key: value for key, value in node.items() if key != "$ref"}}
 
 
-def with_parent_defaults(schema: Schema) -> Schema:
-    """Writes `default: {}` where an object may be left out and all in it has a default: the API server fills in
-    nested defaults only where the parent exists."""
-    properties = {name: with_parent_defaults(each) for name, each in schema.get("properties", {}).items()}
+def with_whole_defaults(schema: Schema) -> Schema:
+    """Writes the whole default of each object that may be left out: the API server fills in nested defaults only where
+    the parent exists, and checks a parent's default against its CEL rules before it does. A default of null is none."""
+    properties = {name: with_whole_defaults(each) for name, each in schema.get("properties", {}).items()}
     for name, each in properties.items():
-        optional = name not in schema.get("required", ()) and not each.get("nullable")
-        if optional and "properties" in each and not each.get("required"):
-            each.setdefault("default", {})
-    return {**schema, "properties": properties} if properties else dict(schema)
+        if name not in schema.get("required", ()) and "properties" in each and not each.get("required"):
+            each.setdefault(
+                "default", {child: of["default"] for child, of in each["properties"].items() if "default" in of}
+            )
+    whole = dict(schema)
+    if properties:
+        whole["properties"] = {name: _without_null_default(each) for name, each in properties.items()}
+    if "items" in schema:
+        whole["items"] = with_whole_defaults(schema["items"])
+    return whole
+
+
+def _without_null_default(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if key != "default" or value is not None}
 
 
 def without_defaults(node: Any) -> Any:
@@ -138,7 +147,7 @@ def object_schema(kind: type[msgspec.Struct]) -> Schema:
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
         "metadata": {"type": "object"},
-        "spec": with_list_types(with_parent_defaults(properties["spec"])),
+        "spec": with_list_types(with_whole_defaults(properties["spec"])),
         "status": with_list_types(without_defaults(properties["status"])),
     }
     schema["required"] = ["spec"]
@@ -187,8 +196,15 @@ def crds() -> dict[str, Schema]:
 GENERATED = "# Generated from operator/evenload/api/v1alpha1.py by `python -m evenload.api.crd`: do not edit.\n"
 
 
+class _NoAliases(yaml.SafeDumper):
+    """Equal parts are written out, not referred to."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def as_yaml(document: Schema) -> str:
-    text: str = yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
+    text: str = yaml.dump(document, Dumper=_NoAliases, sort_keys=False, width=120, allow_unicode=True)
     return text
 
 
