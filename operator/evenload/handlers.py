@@ -6,35 +6,30 @@ operator is gone, and a healthy Balancer costs the API server nothing. Weights s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import kopf
 
+from evenload.api.v1alpha1 import GROUP, VERSION
+from evenload.kube.config import Connection
 from evenload.store import Objects, Store
 
-GROUP, VERSION = "evenload.dev", "v1alpha1"
-# Own prefix, so that nothing of kopf's defaults ever shows on a user's object.
-PREFIX = "evenload.dev"
+# kopf opens one watch a kind and namespace, and asks for little else.
+MAX_CONNECTIONS = 64
 
 
-def registry(
-    store: Store,
-    credentials: Callable[[], kopf.ConnectionInfo],
-    forgotten: Callable[[kopf.Body], None],
-) -> kopf.OperatorRegistry:
-    """Handlers that feed `store`; `forgotten` is called with each deleted Balancer."""
+def registry(store: Store, connection: Connection) -> kopf.OperatorRegistry:
+    """Handlers that feed `store`."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
-    def login(**_: Any) -> kopf.ConnectionInfo:
-        return credentials()
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return session(connection)
 
     @kopf.on.event(GROUP, VERSION, "balancers", registry=handlers)
     async def balancer(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
         keep(store.balancers, event, body)
-        if event["type"] == "DELETED":
-            forgotten(body)
 
     @kopf.on.event(GROUP, VERSION, "remediations", registry=handlers)
     async def remediation(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
@@ -52,15 +47,32 @@ def keep(objects: Objects, event: kopf.RawEvent, body: kopf.Body) -> None:
         objects.put(manifest)
 
 
+def session(connection: Connection) -> kopf.AiohttpSession:
+    """Our own connection for kopf: the same verified TLS, bounded, with the token read afresh for each request."""
+
+    async def authorize(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers.update(connection.headers())
+        return await handler(request)
+
+    connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=connection.tls or True)
+    return kopf.AiohttpSession(
+        server=connection.url,
+        aiohttp_session=aiohttp.ClientSession(
+            connector=connector, middlewares=(authorize,), proxy=connection.proxy, trust_env=False
+        ),
+    )
+
+
 def settings() -> kopf.OperatorSettings:
     """kopf, kept to watching: no peering, no events of its own, no scanning, short time-outs."""
     chosen = kopf.OperatorSettings()
     chosen.peering.standalone = True  # leader election is by Lease: equal peering priorities freeze every operator
     chosen.scanning.disabled = True
     chosen.posting.enabled = False
-    chosen.persistence.finalizer = f"{PREFIX}/unused"
-    chosen.persistence.progress_storage = kopf.StatusProgressStorage(field="status.unused")
-    chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=PREFIX)
+    # Never written by event handlers; under our own name all the same, should a future kopf change its mind.
+    chosen.persistence.finalizer = f"{GROUP}/kopf"
+    chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
+    chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
     chosen.networking.request_timeout = 15
     chosen.networking.connect_timeout = 5
     chosen.networking.enforce_retry_after = True
