@@ -10,6 +10,7 @@ reflector, and they must not starve the requests.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
@@ -41,6 +42,7 @@ class _AnswerLost(Exception):
 _LOST = (_AnswerLost, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError, TimeoutError)
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 _WRITES = frozenset({"create", "replace", "patch", "apply", "delete", "evict"})
+_ANOTHER_POD = re.compile(r"\bUID in (the )?precondition")
 _JSON_PATCH_FAILED = "the server rejected our request due to an error in our request"
 
 
@@ -367,7 +369,7 @@ def failure(request: object, code: int, body: bytes, headers: Mapping[str, str])
 
 
 def _kind(verb: str, code: int, status: Status) -> type[KubeError]:
-    if code == 404 or (verb == "evict" and code == 409 and "UID in precondition" in status.message):
+    if code == 404 or (verb == "evict" and code == 409 and _ANOTHER_POD.search(status.message)):
         return NotFound
     if code == 409 or (verb == "patch" and code == 422 and status.message.startswith(_JSON_PATCH_FAILED)):
         return Conflict

@@ -1,0 +1,1 @@
+"""Stand-ins on real sockets, for tests of what happens on a bad day."""

@@ -1,0 +1,396 @@
+"""Stands in front of the real API server on a real socket, passes everything on, and misbehaves when told to.
+
+    async with ApiProxy(load(kubeconfig)) as proxy:
+        proxy.inject(Answer(429, headers={"Retry-After": "1"}), method="PATCH", path="/httproutes/")
+        proxy.inject(LoseAnswer(), method="POST", path="/eviction")         # done, but the answer never arrives
+        proxy.inject(Refuse(), times=None)                                  # until the injection is removed
+        proxy.drop_watches()                                                # every watch breaks now
+        proxy.kill_at(write=3, side=Side.Before, kill=process.kill)         # SIGKILL right before the third write
+        client = Client(proxy.connection())   # or start the operator with KUBECONFIG=proxy.write_kubeconfig(path)
+        ...
+        assert [seen.method for seen in proxy.writes()] == ["PATCH"]
+
+The client speaks plain HTTP with the proxy (or TLS, if a server context is given); a client's own bearer token is
+passed on, otherwise the proxy's credentials are used. Exec, attach and port-forward are not supported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp import web
+
+from evenload.kube.config import Connection
+
+HOP_HEADERS = frozenset({"connection", "content-length", "host", "transfer-encoding", "accept-encoding", "keep-alive"})
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer like this; the API server never hears of the request."""
+
+    status: int
+    message: str = "injected"
+    reason: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None  # None: a Status object of the three fields above
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Cut the connection; the API server never hears of the request."""
+
+
+@dataclass(frozen=True)
+class LoseAnswer:
+    """Pass the request on, let it be done, and cut the connection before the answer."""
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Wait, then pass the request on."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Call:
+    """Call back with the request before it is passed on, or after it was done and before it is answered."""
+
+    before: Callable[[Seen], Awaitable[None]] | None = None
+    after: Callable[[Seen], Awaitable[None]] | None = None
+
+
+Fault = Answer | Refuse | LoseAnswer | Delay | Call
+
+
+class Side(Enum):
+    """Of a write: the API server has not heard of it, or has done it and not answered yet."""
+
+    Before = "before"
+    After = "after"
+
+
+@dataclass
+class Seen:
+    """A request, and the status its answer had (None: there was none, or not yet)."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: bytes
+    status: int | None = None
+
+    @property
+    def is_write(self) -> bool:
+        return self.method not in READS
+
+    @property
+    def is_watch(self) -> bool:
+        return self.query.get("watch", "") in ("1", "true")
+
+
+@dataclass
+class Injection:
+    """A fault that waits for the requests it is meant for. `hits` counts them."""
+
+    fault: Fault
+    method: str | None
+    path: re.Pattern[str]
+    times: int | None
+    after: int
+    watches: bool | None
+    hits: int = 0
+    matched: int = 0
+
+    def takes(self, seen: Seen) -> bool:
+        """Whether this request is to suffer; counts it if so."""
+        if not self._matches(seen):
+            return False
+        self.matched += 1
+        if self.matched <= self.after or (self.times is not None and self.hits >= self.times):
+            return False
+        self.hits += 1
+        return True
+
+    def _matches(self, seen: Seen) -> bool:
+        return (
+            (self.method is None or seen.method == self.method)
+            and (self.watches is None or seen.is_watch == self.watches)
+            and bool(self.path.search(seen.path))
+        )
+
+
+class _Watch:
+    """One open watch and what is to become of it."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self.last_words = b""
+
+
+class _Cut(Exception):
+    """The connection is to be cut."""
+
+
+class ApiProxy:
+    """See the module. Use as an async context manager."""
+
+    def __init__(self, upstream: Connection, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        self.requests: list[Seen] = []
+        self._upstream = upstream
+        self._tls = tls
+        self._host = host
+        self._port = 0
+        self._injections: list[Injection] = []
+        self._watches: set[_Watch] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=True)
+        application = web.Application(client_max_size=64 * 1024 * 1024)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, 0, ssl_context=self._tls)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._flowing.set()
+        self.drop_watches()
+        await self._runner.cleanup()
+        await self._session.close()
+
+    # How to reach it
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self._port}"
+
+    def connection(self) -> Connection:
+        """For a Client of this process."""
+        return Connection(self.url)
+
+    def write_kubeconfig(self, path: Path) -> Path:
+        """For another process; returns `path`."""
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "proxy", "cluster": {"server": self.url}}],
+            "users": [{"name": "proxy", "user": {}}],
+            "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}],
+            "current-context": "proxy",
+        }
+        path.write_text(json.dumps(config))
+        return path
+
+    # What it saw
+
+    def writes(self, *, leases: bool = False) -> list[Seen]:
+        """The writes that were passed on or refused so far, in order; without those of leader election and Events."""
+        return [seen for seen in self.requests if seen.is_write and (leases or not _is_chatter(seen))]
+
+    # How it misbehaves
+
+    def inject(
+        self,
+        fault: Fault,
+        *,
+        method: str | None = None,
+        path: str = "",
+        times: int | None = 1,
+        after: int = 0,
+        watches: bool | None = None,
+    ) -> Injection:
+        """Do `fault` to the next `times` requests (None: all) that match, leaving the first `after` in peace.
+
+        `path` is a regular expression, searched for in the URL path. The oldest injection that takes a request wins.
+        """
+        injection = Injection(fault, method, re.compile(path), times, after, watches)
+        self._injections.append(injection)
+        return injection
+
+    def remove(self, injection: Injection) -> None:
+        self._injections.remove(injection)
+
+    def kill_at(self, *, write: int, side: Side, kill: Callable[[], object]) -> Injection:
+        """Call `kill` right before or right after write number `write`, and cut the connection.
+
+        That is what a SIGKILL of the operator at that point looks like from here. Writes are numbered from 1, now
+        on; those of leader election and Events do not count.
+        """
+
+        async def end(seen: Seen) -> None:
+            kill()
+            raise _Cut
+
+        call = Call(before=end) if side is Side.Before else Call(after=end)
+        injection = _WriteInjection(call, None, re.compile(""), 1, write - 1, watches=None)
+        self._injections.append(injection)
+        return injection
+
+    def drop_watches(self) -> None:
+        """Cut the connections of all watches that are open now."""
+        self._end_watches(b"")
+
+    def expire_watches(self, code: int = 410, reason: str = "Expired") -> None:
+        """End all open watches with an ERROR event, as the API server does when their resourceVersion is too old."""
+        status = {"kind": "Status", "apiVersion": "v1", "code": code, "reason": reason, "message": "injected"}
+        self._end_watches(json.dumps({"type": "ERROR", "object": status}).encode() + b"\n")
+
+    def stall_watches(self) -> None:
+        """Let nothing through any watch (its connection stays open) until `resume_watches`."""
+        self._flowing.clear()
+
+    def resume_watches(self) -> None:
+        self._flowing.set()
+
+    @property
+    def open_watches(self) -> int:
+        return len(self._watches)
+
+    def _end_watches(self, last_words: bytes) -> None:
+        for watch in self._watches:
+            watch.last_words = last_words
+            watch.ended.set()
+
+    # How it works
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        seen = Seen(request.method, request.path, dict(request.query), await request.read())
+        self.requests.append(seen)
+        try:
+            return await self._suffer(request, seen)
+        except (_Cut, aiohttp.ClientError):
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=502)
+
+    async def _suffer(self, request: web.Request, seen: Seen) -> web.StreamResponse:
+        match next((each.fault for each in self._injections if each.takes(seen)), None):
+            case Answer() as answer:
+                return _answer(answer, seen)
+            case Refuse():
+                raise _Cut
+            case LoseAnswer():
+                await self._do(request, seen)
+                raise _Cut
+            case Delay(seconds):
+                await asyncio.sleep(seconds)
+            case Call(before, after):
+                return await self._call(request, seen, before, after)
+            case None:
+                pass
+        return await self._do(request, seen)
+
+    async def _do(self, request: web.Request, seen: Seen) -> web.StreamResponse:
+        """Pass it on to the end, even if whoever asked goes away meanwhile; watches end with their client."""
+        doing = self._pass_on(request, seen)
+        return await (doing if seen.is_watch else asyncio.shield(doing))
+
+    async def _call(
+        self,
+        request: web.Request,
+        seen: Seen,
+        before: Callable[[Seen], Awaitable[None]] | None,
+        after: Callable[[Seen], Awaitable[None]] | None,
+    ) -> web.StreamResponse:
+        if before:
+            await before(seen)
+        response = await self._do(request, seen)
+        if after:
+            await after(seen)
+        return response
+
+    async def _pass_on(self, request: web.Request, seen: Seen) -> web.StreamResponse:
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_HEADERS}
+        if "Authorization" not in headers:
+            headers |= self._upstream.headers()
+        async with self._session.request(
+            request.method,
+            self._upstream.url + request.path_qs,
+            data=seen.body or None,
+            headers=headers,
+            ssl=self._upstream.tls or True,
+            timeout=aiohttp.ClientTimeout(total=None if seen.is_watch else 30),
+        ) as answer:
+            seen.status = answer.status
+            if seen.is_watch and answer.status == 200:
+                return await self._stream(request, answer)
+            return web.Response(status=answer.status, body=await answer.read(), headers=_end_to_end(answer.headers))
+
+    async def _stream(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer.headers))
+        await response.prepare(request)
+        watch = _Watch()
+        self._watches.add(watch)
+        try:
+            if await self._pump_until(watch.ended, answer.content, response):
+                return response
+            if not watch.last_words:
+                raise _Cut
+            await response.write(watch.last_words)
+        finally:
+            self._watches.discard(watch)
+        return response
+
+    async def _pump_until(
+        self, ended: asyncio.Event, events: aiohttp.StreamReader, response: web.StreamResponse
+    ) -> bool:
+        """Pass events on; False if that was cut short by `ended`, True if the API server ended the watch itself."""
+        pump = asyncio.ensure_future(self._pump(events, response))
+        stop = asyncio.ensure_future(ended.wait())
+        try:
+            await asyncio.wait((pump, stop), return_when=asyncio.FIRST_COMPLETED)
+            return pump.done()
+        finally:
+            pump.cancel()
+            stop.cancel()
+            await asyncio.gather(pump, stop, return_exceptions=True)
+
+    async def _pump(self, events: aiohttp.StreamReader, response: web.StreamResponse) -> None:
+        async for chunk in events.iter_any():
+            await self._flowing.wait()
+            await response.write(chunk)
+
+
+class _WriteInjection(Injection):
+    def _matches(self, seen: Seen) -> bool:
+        return seen.is_write and not _is_chatter(seen)
+
+
+def _is_chatter(seen: Seen) -> bool:
+    """Writes that go on by themselves, or that nothing depends on."""
+    return "/leases" in seen.path or "/events" in seen.path
+
+
+def _answer(answer: Answer, seen: Seen) -> web.Response:
+    seen.status = answer.status
+    status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": answer.status}
+    body = json.dumps(status | {"message": answer.message, "reason": answer.reason}).encode()
+    return web.Response(
+        status=answer.status,
+        body=body if answer.body is None else answer.body,
+        headers={"Content-Type": "application/json", **answer.headers},
+    )
+
+
+def _end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
+    dropped = HOP_HEADERS | {"content-encoding"}
+    return {name: value for name, value in headers.items() if name.lower() not in dropped}
