@@ -1,0 +1,370 @@
+"""Engine and plant in a closed loop: what reconcile and act do to a cluster, done to a plant in memory.
+
+The write-ahead record is kept here exactly as a Remediation keeps it, so that an engine that loses its memory, or an
+operator that dies between a step's record and its write, meets the same state it would meet in a cluster. Every write
+is checked against what no plan may ever do; what is found goes into `Run.faults`, and the write is done all the same,
+because the plant should show what comes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from evenload.engine import Engine
+from evenload.model.decision import Decision, EpisodeMove, Verdict
+from evenload.model.diagnosis import Label
+from evenload.model.episode import ApprovalDecision, Disruption, Episode, Phase, Step, StepState
+from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, WeightAction, Write
+from evenload.model.snapshot import Snapshot
+from evenload.model.spec import BalancerSpec, Mode
+from evenload.simulate.plant import Eviction, Plant
+from evenload.simulate.servers import NEVER
+
+MANAGER = "evenload"
+_REPLACING_SECONDS = 300.0  # a pod that is younger and not ready replaces another
+_HAPPENED = frozenset(StepState) - {StepState.Planned, StepState.Abandoned}
+
+
+class CrashPoint(StrEnum):
+    """Where an operator can die around a write."""
+
+    BeforeWrite = "BeforeWrite"  # the step is stored as Planned, nothing is written
+    AfterWrite = "AfterWrite"  # it is written, and stored as Planned still
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """One tick as it was seen, decided and lived through."""
+
+    time: float
+    decision: Decision
+    weights: dict[str, int]
+    skew: float  # the true one, at the time of the decision
+    arrived: int  # since the run began
+    failed: int
+    ready: int
+    writes: int  # of the operator, before this tick's
+    sick: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What came of a run."""
+
+    ticks: list[Tick] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)  # kept only where asked for
+    writes: list[tuple[float, Write]] = field(default_factory=list)  # those that reached the plant
+    episodes: list[Episode] = field(default_factory=list)  # closed ones
+    faults: list[str] = field(default_factory=list)
+
+    def labels(self) -> Iterator[tuple[float, Label]]:
+        """The primary diagnosis of each tick."""
+        return ((tick.time, tick.decision.diagnosis.label) for tick in self.ticks)
+
+    def restarts(self) -> list[tuple[float, RestartPod]]:
+        """Evictions that the cluster accepted."""
+        return [(time, write) for time, write in self.writes if isinstance(write, RestartPod)]
+
+
+class Operator:
+    """Evenload in memory: one Balancer, its open Remediation, its ledger."""
+
+    def __init__(
+        self,
+        spec: BalancerSpec,
+        plant: Plant,
+        *,
+        window_seconds: float,
+        max_mode: Mode = Mode.Auto,
+        keep_snapshots: bool = False,
+    ) -> None:
+        self.spec = spec
+        self.plant = plant
+        self.run = Run()
+        self.episode: Episode | None = None
+        self.approval: ApprovalDecision | None = None
+        self.known_good: dict[str, int] | None = None
+        self.crashes: dict[int, CrashPoint] = {}  # by the ordinal of the write, from 0
+        self._engine = Engine(spec)
+        self._window_seconds = window_seconds
+        self._max_mode = max_mode
+        self._keep_snapshots = keep_snapshots
+        self._closed: list[Disruption] = []
+        self._attempts = 0
+        self._evicted: set[str] = set()
+
+    def forget(self) -> None:
+        """The process dies and another starts: the engine's memory is gone, the cluster's is not."""
+        self._engine = Engine(self.spec)
+
+    def tick(self) -> Decision:
+        """Observe, decide, record, act: once, now."""
+        snapshot = self.observe()
+        decision = self._engine.step(snapshot)
+        if self._keep_snapshots:
+            self.run.snapshots.append(snapshot)
+        self._note(decision)
+        self._carry_out(decision)
+        return decision
+
+    def observe(self) -> Snapshot:
+        """All an operator can know now."""
+        backends = self.plant.backends(self._window_seconds)
+        return Snapshot(
+            time=self.plant.now,
+            window=self._window_seconds,
+            backends=backends,
+            signals=self.plant.signals(backends),
+            last_write=self.plant.balancer.last_write,
+            known_good=self.known_good,
+            episode=self.episode,
+            ledger=self.ledger(),
+            holds=tuple(self.plant.cluster.holds),
+            max_mode=self._max_mode,
+        )
+
+    def ledger(self) -> tuple[Disruption, ...]:
+        """As Remediations give it: closed ones, then the open one."""
+        current = () if self.episode is None else tuple(_disruptions(self.episode))
+        return (*self._closed, *current)
+
+    def _note(self, decision: Decision) -> None:
+        plant = self.plant
+        self.run.ticks.append(
+            Tick(
+                time=plant.now,
+                decision=decision,
+                weights=dict(plant.balancer.weights),
+                skew=plant.skew(),
+                arrived=plant.truth.arrived,
+                failed=plant.truth.failed,
+                ready=int(plant.ready().sum()),
+                writes=len(self.run.writes),
+                sick=int(plant.servers["sick"].sum()),
+            )
+        )
+
+    def _carry_out(self, decision: Decision) -> None:
+        if decision.settled:
+            self.known_good = dict(self.plant.balancer.weights)
+        if decision.episode is EpisodeMove.Open and self.episode is None:
+            self.episode = _opened(decision, len(self.run.episodes), self.approval)
+        self._progress(decision)
+        writes = [action for action in decision.actions if isinstance(action, Write)]
+        if len(writes) > 1:
+            self._fault(f"{len(writes)} writes in one decision")
+        for write in writes:
+            self._write(write, decision)
+        if decision.episode is EpisodeMove.Close:
+            self._close(decision)
+
+    def _progress(self, decision: Decision) -> None:
+        episode = self.episode
+        if episode is None:
+            if decision.verdicts:
+                self._fault("a verdict without an episode")
+            return
+        steps = tuple(_judged(step, decision.verdicts, decision.time) for step in episode.steps)
+        self.episode = replace(
+            episode,
+            steps=steps,
+            phase=decision.phase or episode.phase,
+            approval=self.approval,
+            overloaded_pods=decision.overloaded_pods or episode.overloaded_pods,
+        )
+
+    def _close(self, decision: Decision) -> None:
+        if self.episode is None:
+            self._fault("closed an episode that is not open")
+            return
+        self._closed.extend(_disruptions(self.episode))
+        self.run.episodes.append(replace(self.episode, phase=decision.phase or self.episode.phase))
+        self.episode = None
+
+    # Writes
+
+    def _write(self, write: Write, decision: Decision) -> None:
+        self._check(write)
+        if self.episode is None:
+            self._fault(f"{type(write).__name__} without an episode: nothing is written ahead")
+            return
+        step = self._planned(self.episode, write, decision)
+        crash = self.crashes.get(self._attempts)
+        self._attempts += 1
+        if crash is CrashPoint.BeforeWrite:
+            self.forget()
+            return
+        applied = self._apply(write, step)
+        if crash is CrashPoint.AfterWrite:
+            self.forget()
+        elif applied:
+            self._store(replace(step, state=StepState.Applied, applied_at=self.plant.now))
+
+    def _planned(self, episode: Episode, write: Write, decision: Decision) -> Step:
+        """The stored step of this write: the one it resumes, or a new one."""
+        known = next((step for step in episode.steps if step.name == write.step), None)
+        if known is not None:
+            if known.state is not StepState.Planned:
+                self._fault(f"resumes step {known.name}, which is {known.state}")
+            return known
+        if write.step is not None:
+            self._fault(f"resumes step {write.step}, which is not there")
+        step = _step(write, decision, f"{len(episode.steps) + 1}-{_word(write)}")
+        self._store(step)
+        return step
+
+    def _store(self, step: Step) -> None:
+        assert self.episode is not None
+        others = tuple(step if known.name == step.name else known for known in self.episode.steps)
+        if all(known.name != step.name for known in others):
+            others = (*others, step)
+        self.episode = replace(self.episode, steps=others)
+
+    def _apply(self, write: Write, step: Step) -> bool:
+        match write:
+            case SetWeights() | Drain():
+                return self._set_weights(write)
+            case RestartPod():
+                return self._restart(write, step)
+            case _:
+                assert_never(write)
+
+    def _set_weights(self, write: WeightAction) -> bool:
+        """As the driver's JSON patch: only where the weights still are what the decision saw."""
+        if self.plant.balancer.weights != write.before:
+            return False
+        self.plant.command(write.after, MANAGER)
+        self.run.writes.append((self.plant.now, write))
+        return True
+
+    def _restart(self, write: RestartPod, step: Step) -> bool:
+        answer = self.plant.evict(write.uid)
+        if answer is Eviction.Refused:
+            self._store(replace(step, refused_since=step.refused_since or self.plant.now))
+            return False
+        if answer is Eviction.Accepted:
+            self._evicted.add(write.uid)
+            self.run.writes.append((self.plant.now, write))
+        return True
+
+    # What no plan may ever do
+
+    def _fault(self, what: str) -> None:
+        self.run.faults.append(f"at {self.plant.now:.0f}: {what}")
+
+    def _check(self, write: Write) -> None:
+        plant = self.plant
+        if plant.cluster.holds:
+            self._fault(f"{type(write).__name__} during {plant.cluster.holds[0].reason}")
+        if plant.scraper.down and (plant.scraper.newest_age(plant.now) or NEVER) > 60:
+            self._fault(f"{type(write).__name__} on data that is stale")
+        if isinstance(write, RestartPod):
+            self._check_restart(write)
+        else:
+            self._check_weights(write)
+
+    def _check_weights(self, write: WeightAction) -> None:
+        plant = self.plant
+        names = plant.balancer.names
+        if set(write.before) != set(names) or set(write.after) != set(names):
+            self._fault("weights that do not name every backend")
+            return
+        if write.step is None and write.before != plant.balancer.weights:
+            self._fault("weights whose `before` is not what is commanded")
+        if not any(write.after.values()) or min(write.after.values()) < 0:
+            self._fault("weights that are all zero, or negative")
+        ready = plant.ready()
+        for index, name in enumerate(names):
+            if write.after[name] > write.before[name] and not ready[plant.servers["backend"] == index].any():
+                self._fault(f"more weight for {name}, which has no ready pod")
+
+    def _check_restart(self, write: RestartPod) -> None:
+        plant, servers = self.plant, self.plant.servers
+        ready = plant.ready()
+        target = [row for row in range(len(servers)) if plant.uid(row) == write.uid]
+        if write.uid in self._evicted:
+            self._fault(f"{write.pod} evicted twice")
+        if target and ready.sum() - ready[target[0]] < 1:
+            self._fault("eviction of the last ready pod")
+        young = servers["born"] > plant.now - _REPLACING_SECONDS
+        if (servers["dying_at"] < NEVER).any() or (~ready & young).any():
+            self._fault(f"eviction of {write.pod} while another pod is being replaced")
+        if not plant.cluster.controlled:
+            self._fault(f"eviction of {write.pod}, which no controller would replace")
+
+
+def _opened(decision: Decision, ordinal: int, approval: ApprovalDecision | None) -> Episode:
+    return Episode(
+        name=f"episode-{ordinal + 1}",
+        opened_at=decision.time,
+        label=decision.diagnosis.label,
+        phase=decision.phase or Phase.Observed,
+        approval=approval,
+    )
+
+
+def _word(write: Write) -> str:
+    return "restart" if isinstance(write, RestartPod) else write.purpose.lower()
+
+
+def _step(write: Write, decision: Decision, name: str) -> Step:
+    step = Step(
+        name=name,
+        action="RestartPod" if isinstance(write, RestartPod) else "Drain" if isinstance(write, Drain) else "SetWeights",
+        state=StepState.Planned,
+        planned_at=decision.time,
+        error_ratio=decision.error_ratio,
+        requests_per_second=decision.requests_per_second,
+        message=write.because,
+    )
+    match write:
+        case SetWeights():
+            return replace(step, before=write.before, after=write.after, purpose=write.purpose, reverts=write.reverts)
+        case Drain():
+            return replace(
+                step,
+                before=write.before,
+                after=write.after,
+                purpose=write.purpose,
+                backend=write.backend,
+                pod=write.pod,
+                uid=write.uid,
+            )
+        case RestartPod():
+            return replace(step, backend=write.backend, pod=write.pod, uid=write.uid, workload=write.workload)
+        case _:
+            assert_never(write)
+
+
+def _judged(step: Step, verdicts: tuple[Verdict, ...], now: float) -> Step:
+    verdict = next((verdict for verdict in verdicts if verdict.step == step.name), None)
+    if verdict is None or verdict.state is step.state:
+        return step
+    if verdict.state is StepState.Applied:
+        return replace(step, state=verdict.state, applied_at=step.applied_at or now, message=verdict.because)
+    return replace(
+        step,
+        state=verdict.state,
+        judged_at=now,
+        message=verdict.because,
+        manager=verdict.manager or step.manager,
+    )
+
+
+def _disruptions(episode: Episode) -> Iterator[Disruption]:
+    """What budgets count of an episode."""
+    happened = [step for step in episode.steps if step.state in _HAPPENED]
+    for step in happened:
+        time = step.planned_at if step.applied_at is None else step.applied_at
+        if step.action == "RestartPod":
+            yield Disruption(time=time, kind="Restart", pod=step.pod, workload=step.workload, label=episode.label)
+        elif step.purpose is Purpose.Revert:
+            yield Disruption(time=time, kind="Revert", label=episode.label)
+    overwritten = [step for step in happened if step.state is StepState.Overwritten]
+    if len(overwritten) > 1:
+        yield Disruption(time=overwritten[-1].planned_at, kind="Contested", label=episode.label)

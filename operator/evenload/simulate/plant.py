@@ -1,0 +1,292 @@
+"""One Balancer's world: traffic, balancer, servers and their cluster, seen through a Prometheus.
+
+`advance` lets time pass, `backends` and `signals` are what an operator could know, `command` and `evict` are what it
+could do. `truth` is what its users live through, which no operator is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from evenload.model.snapshot import SIGNALS, Backend, Hold, Pod, Signal, SignalState
+from evenload.simulate.balancer import Balancer
+from evenload.simulate.scrape import Scraper
+from evenload.simulate.servers import (
+    NEVER,
+    Flags,
+    Floats,
+    Servers,
+    Trouble,
+    memory,
+    new_servers,
+    restart_container,
+    serve,
+)
+from evenload.simulate.traffic import Traffic
+
+PROXY_LAG_SECONDS = 2.0  # until the balancer has heard that a pod is going
+REMOVAL_SECONDS = 3.0  # from the server's end until its object is gone
+CRASH_SECONDS = 12.0  # from an out-of-memory kill until the container is ready again
+MAX_AGE_SECONDS = 60.0  # a signal older than this is stale
+
+
+class Eviction(StrEnum):
+    """What the cluster says to an eviction."""
+
+    Accepted = "Accepted"
+    Refused = "Refused"  # by a PodDisruptionBudget
+    Gone = "Gone"  # no pod of that name has this uid
+
+
+@dataclass(slots=True, kw_only=True)
+class Cluster:
+    """How pods come and go."""
+
+    start_seconds: tuple[float, float] = (4.0, 10.0)  # from creation until ready
+    pre_stop_seconds: float | None = 5.0
+    budget_refuses: bool = False
+    replacements_get_ready: bool = True
+    controlled: bool = True  # pods have a workload that replaces them
+    holds: list[Hold] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Truth:
+    """Counted at the users, over all time; `crashes` are kills for want of memory."""
+
+    arrived: int = 0
+    failed: int = 0
+    crashes: int = 0
+    evictions: int = 0
+
+
+class Plant:
+    """Servers behind a balancer. `now` is seconds since the epoch and moves only by `advance`."""
+
+    def __init__(
+        self,
+        *,
+        balancer: Balancer,
+        servers: Servers,
+        traffic: Traffic,
+        scraper: Scraper,
+        cluster: Cluster,
+        rng: np.random.Generator,
+        now: float,
+        step_seconds: float = 1.0,
+        capacity_known: bool = False,
+        hidden: frozenset[str] = frozenset(),
+    ) -> None:
+        self.balancer = balancer
+        self.servers = servers
+        self.traffic = traffic
+        self.scraper = scraper
+        self.cluster = cluster
+        self.trouble = Trouble()
+        self.truth = Truth()
+        self.now = now
+        self.hidden = hidden  # signals that this world does not measure
+        self._rng = rng
+        self._step_seconds = step_seconds
+        self._capacity_known = capacity_known
+        self._serial = int(servers["serial"].max()) + 1
+        self._templates = _templates(servers)
+        scraper.add(len(servers), now, rng)
+
+    # Time
+
+    def advance(self, until: float) -> None:
+        """Let time pass."""
+        while self.now < until - 1e-9:
+            self._step(min(self._step_seconds, until - self.now))
+
+    def _step(self, seconds: float) -> None:
+        self.now += seconds
+        self._remove_the_dead()
+        arriving = self.traffic.arrivals(self.now, seconds, self._rng)
+        chances = self.chances()
+        sent = self._rng.multinomial(arriving, [*chances, max(0.0, 1 - chances.sum())])[:-1].astype(np.float64)
+        alive = self.alive()
+        failed = serve(self.servers, sent * alive, self.now, seconds, self._rng, self.trouble)
+        self.truth.arrived += arriving
+        self.truth.failed += int(failed.sum() + arriving - (sent * alive).sum())
+        self._kill_the_greedy(alive)
+        self.scraper.scrape(self.servers, memory(self.servers, self.now), alive, self.now, self._rng)
+
+    def _remove_the_dead(self) -> None:
+        gone = self.servers["dying_at"] + (self.cluster.pre_stop_seconds or 0.0) + REMOVAL_SECONDS <= self.now
+        if gone.any():
+            self.scraper.keep(~gone)
+            self.servers = self.servers[~gone]
+
+    def _kill_the_greedy(self, alive: Flags) -> None:
+        greedy = alive & (memory(self.servers, self.now) > self.servers["memory_limit"])
+        if greedy.any():
+            self.truth.crashes += int(greedy.sum())
+            restart_container(self.servers, greedy, self.now, CRASH_SECONDS)
+
+    # The truth
+
+    def ready(self) -> Flags:
+        """Pods that the cluster calls ready and does not end."""
+        return np.asarray((self.servers["ready_at"] <= self.now) & (self.servers["dying_at"] == NEVER))
+
+    def alive(self) -> Flags:
+        """Pods whose process answers."""
+        ends = self.servers["dying_at"] + (self.cluster.pre_stop_seconds or 0.0)
+        return np.asarray((self.servers["started"] <= self.now) & (self.now < ends))
+
+    def chances(self) -> Floats:
+        """Of each server, the chance that the next request is sent to it; less than 1 together where some is lost."""
+        servers = self.servers
+        listed = (servers["ready_at"] <= self.now) & (self.now < servers["dying_at"] + PROXY_LAG_SECONDS)
+        pull = servers["gain"] * listed
+        by_backend = np.bincount(servers["backend"], pull, len(self.balancer.names))
+        shares = self.balancer.shares(self.now)
+        return np.asarray(
+            np.divide(
+                pull * shares[servers["backend"]],
+                by_backend[servers["backend"]],
+                out=np.zeros(len(servers)),
+                where=pull > 0,
+            )
+        )
+
+    def fair_shares(self) -> Floats:
+        """Of each ready server, the share that its capacity deserves (0 where it is not ready)."""
+        capacity = self.servers["capacity"] * self.ready()
+        return np.asarray(capacity / max(capacity.sum(), 1e-9))
+
+    def skew(self) -> float:
+        """The largest share over its fair share among ready servers."""
+        fair = self.fair_shares()
+        ratios = np.divide(self.chances(), fair, out=np.zeros(len(fair)), where=fair > 0)
+        return float(ratios.max(initial=0.0))
+
+    # What an operator can know
+
+    def backends(self, window_seconds: float) -> dict[str, Backend]:
+        """The tree of a Snapshot, with whatever Prometheus can tell of the window that ends now."""
+        columns = self._columns(window_seconds)
+        pods: dict[str, dict[str, Pod]] = {name: {} for name in self.balancer.names}
+        for row in range(len(self.servers)):
+            pods[self.balancer.names[self.servers["backend"][row]]][self.pod_name(row)] = self._pod(row, columns)
+        return {name: Backend(weight=self.balancer.weights[name], pods=pods[name]) for name in self.balancer.names}
+
+    def signals(self, backends: Mapping[str, Backend]) -> dict[str, Signal]:
+        """The quality of each signal, judged as an operator would: by age, and by which ready pods have a number."""
+        age = self.scraper.newest_age(self.now)
+        ready = [pod for backend in backends.values() for pod in backend.pods.values() if pod.ready]
+        return {name: _signal(ready, attribute, age) for name, attribute in zip(SIGNALS, _ATTRIBUTES, strict=True)}
+
+    def pod_name(self, row: int) -> str:
+        """Unique for all time, as Kubernetes' are."""
+        return f"{self.balancer.names[self.servers['backend'][row]]}-{self.servers['serial'][row]:04x}"
+
+    def uid(self, row: int) -> str:
+        return f"uid-{self.servers['serial'][row]}"
+
+    def _columns(self, window_seconds: float) -> dict[str, list[float | None]]:
+        increases = self.scraper.increases(self.now, window_seconds)
+        resident, in_flight = self.scraper.gauges(self.now)
+        requests = increases["requests"]
+        busy = increases["latency_sum"]
+        latency = np.divide(busy, requests, out=np.full_like(busy, np.nan), where=requests > 0)
+        measured = {
+            "requests": requests,
+            "errors": increases["errors"],
+            "latency": latency,
+            "cpu": increases["cpu_seconds"] / window_seconds,
+            "memory": resident,
+            "in_flight": in_flight,
+        }
+        return {name: _absent_as_none(values, name in self.hidden) for name, values in measured.items()}
+
+    def _pod(self, row: int, columns: Mapping[str, list[float | None]]) -> Pod:
+        server = self.servers[row]
+        dying = bool(server["dying_at"] < NEVER)
+        return Pod(
+            ready=bool(server["ready_at"] <= self.now) and not dying,
+            age=float(self.now - server["born"]),
+            uid=self.uid(row),
+            node=f"node-{server['node']}",
+            workload=f"Deployment/{self.balancer.names[server['backend']]}" if self.cluster.controlled else None,
+            terminating=dying,
+            pre_stop_seconds=self.cluster.pre_stop_seconds,
+            capacity=float(server["capacity"]) if self._capacity_known else None,
+            cpu_limit=float(server["cpu_limit"]),
+            memory_limit=float(server["memory_limit"]),
+            requests=columns["requests"][row],
+            errors=columns["errors"][row],
+            latency=columns["latency"][row],
+            cpu=columns["cpu"][row],
+            memory=columns["memory"][row],
+            in_flight=columns["in_flight"][row],
+        )
+
+    # What an operator, or anyone, can do
+
+    def command(self, weights: Mapping[str, int], manager: str) -> None:
+        """New weights for the balancer."""
+        self.balancer.command(weights, manager, self.now, self._rng)
+
+    def evict(self, uid: str) -> Eviction:
+        """The Eviction API with a uid as precondition."""
+        rows = [row for row in range(len(self.servers)) if self.uid(row) == uid]
+        if not rows or self.servers["dying_at"][rows[0]] < NEVER:
+            return Eviction.Gone
+        if self.cluster.budget_refuses:
+            return Eviction.Refused
+        self.truth.evictions += 1
+        self.replace(rows[0])
+        return Eviction.Accepted
+
+    def replace(self, row: int) -> None:
+        """End this pod; its controller creates another at once."""
+        self.servers["dying_at"][row] = self.now
+        if self.cluster.controlled:
+            self.add(int(self.servers["backend"][row]), node=int(self.servers["node"][row]))
+
+    def add(self, backend: int, node: int) -> None:
+        """One more pod of this backend, as its template says."""
+        pod = self._templates[backend : backend + 1].copy()
+        wait = self._rng.uniform(*self.cluster.start_seconds)
+        pod["serial"], pod["node"], pod["born"] = self._serial, node, self.now
+        pod["started"] = self.now + wait
+        pod["ready_at"] = self.now + wait if self.cluster.replacements_get_ready else NEVER
+        self._serial += 1
+        self.servers = np.concatenate([self.servers, pod])
+        self.scraper.add(1, self.now, self._rng)
+
+
+_ATTRIBUTES = ("requests", "errors", "latency", "cpu", "memory", "in_flight")
+
+
+def _templates(servers: Servers) -> Servers:
+    """A fresh pod of each backend: its first server's constants with no history."""
+    _, first = np.unique(servers["backend"], return_index=True)
+    fresh = new_servers(len(first))
+    for name in ("backend", "capacity", "cpu_limit", "latency", "warm_seconds", "queue_limit", "sick_above"):
+        fresh[name] = servers[name][first]
+    for name in ("memory_limit", "resident", "cache", "cache_seconds", "leak", "garbage_limit"):
+        fresh[name] = servers[name][first]
+    return fresh
+
+
+def _absent_as_none(values: Floats, hidden: bool) -> list[float | None]:
+    if hidden:
+        return [None] * len(values)
+    return [None if value != value else value for value in values.tolist()]
+
+
+def _signal(ready: list[Pod], attribute: str, age: float | None) -> Signal:
+    known = sum(getattr(pod, attribute) is not None for pod in ready)
+    if age is not None and age > MAX_AGE_SECONDS:
+        return Signal(state=SignalState.Stale, age=age)
+    if not known:
+        return Signal(state=SignalState.Missing, age=age)
+    return Signal(state=SignalState.Fresh if known == len(ready) else SignalState.Partial, age=age)

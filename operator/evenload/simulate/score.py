@@ -1,0 +1,170 @@
+"""Runs a trial and says what it was worth: the right word in time, how soon it was even again, and what it cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evenload.model.diagnosis import Label
+from evenload.model.plan import RestartPod
+from evenload.simulate.loop import Operator, Run, Tick
+from evenload.simulate.plant import Plant
+from evenload.simulate.scenarios import START, Event, Expected, Forbidden, Scenario, Trial
+
+EVEN = 1.3  # a true skew up to this counts as even: the default tolerance
+DAY_SECONDS = 86_400.0
+_FIRST_WORDS_SECONDS = 60.0  # the filters fill; NoData is no mistake until then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One run's. Seconds count from the first fault; None: never, or there was none."""
+
+    scenario: str
+    size: int
+    seed: int
+    expected: str  # the label that should have been given; Healthy where nothing was wrong
+    given: str  # the label of the deciding window: the expected one if it was given in time
+    in_time: bool
+    detect_seconds: float | None
+    settle_seconds: float | None
+    wrong_before: int  # ticks before the fault with a label that is neither Healthy nor NoData
+    ticks_before: int
+    arrived: int  # since the fault
+    failed: int
+    failed_alone: int  # of the same world, left alone
+    weight_writes: int
+    restarts: int
+    forbidden: tuple[str, ...]  # actions ruled out, and what no plan may ever do
+    crashes: int
+
+
+def play(trial: Trial, *, keep_snapshots: bool = False) -> Run:
+    """The whole run in a closed loop."""
+    operator = Operator(trial.spec, trial.plant, window_seconds=trial.window, keep_snapshots=keep_snapshots)
+    for _ in ticks(trial):
+        operator.tick()
+    return operator.run
+
+
+def ticks(trial: Trial) -> Iterator[float]:
+    """Run seconds of each tick; before it is given, the plant has got there and events have happened in their order."""
+    events = sorted(trial.events, key=lambda event: event[0])
+    for count in range(1, int(trial.duration // trial.tick) + 1):
+        now = count * trial.tick
+        events = _happen(trial.plant, events, now)
+        trial.plant.advance(START + now)
+        yield now
+
+
+def _happen(plant: Plant, events: list[tuple[float, Event]], until: float) -> list[tuple[float, Event]]:
+    while events and events[0][0] <= until:
+        time, event = events.pop(0)
+        plant.advance(START + time)
+        event(plant)
+    return events
+
+
+def failed_alone(trial: Trial) -> int:
+    """Requests that fail since the first fault when nobody does anything."""
+    onset, before = _onset(trial), 0
+    for now in ticks(trial):
+        if now <= onset:
+            before = trial.plant.truth.failed
+    return trial.plant.truth.failed - before
+
+
+def score(scenario: Scenario, size: int, seed: int) -> Score:
+    """Both arms of one trial: with the engine, and left alone."""
+    trial = scenario.trial(size, seed)
+    run = play(trial)
+    onset = _onset(trial)
+    expected = trial.expected[0] if trial.expected else None
+    given, detected = _given(run, trial, expected)
+    before = [tick for tick in run.ticks if _FIRST_WORDS_SECONDS < tick.time - START <= onset]
+    at_onset = max((tick for tick in run.ticks if tick.time - START <= onset), key=lambda t: t.time, default=None)
+    return Score(
+        scenario=scenario.name,
+        size=size,
+        seed=seed,
+        expected=expected.labels[0] if expected else Label.Healthy,
+        given=given,
+        in_time=detected is not None if expected else given == Label.Healthy,
+        detect_seconds=detected,
+        settle_seconds=_settled(run, onset) if expected and Label.LoadBalancerSkew in expected.labels else None,
+        wrong_before=sum(tick.decision.diagnosis.label not in _QUIET for tick in before),
+        ticks_before=len(before),
+        arrived=run.ticks[-1].arrived - (at_onset.arrived if at_onset else 0),
+        failed=run.ticks[-1].failed - (at_onset.failed if at_onset else 0),
+        failed_alone=failed_alone(scenario.trial(size, seed)) if trial.events else 0,
+        weight_writes=sum(not isinstance(write, RestartPod) for _, write in run.writes),
+        restarts=len(run.restarts()),
+        forbidden=tuple(_forbidden(run, trial)),
+        crashes=trial.plant.truth.crashes,
+    )
+
+
+_QUIET = frozenset({Label.Healthy, Label.NoData})
+
+
+def _onset(trial: Trial) -> float:
+    return min((time for time, _ in trial.events), default=0.0)
+
+
+def _labels(tick: Tick) -> set[Label]:
+    return {tick.decision.diagnosis.label, *tick.decision.diagnosis.also}
+
+
+def _given(run: Run, trial: Trial, expected: Expected | None) -> tuple[str, float | None]:
+    """The label that counts, and after how many seconds the expected one was first given."""
+    if expected is None:
+        wrong = [tick.decision.diagnosis.label for tick in run.ticks if _is_wrong(tick, trial)]
+        return (_most(wrong) if wrong else Label.Healthy), None
+    end = expected.start + expected.within
+    window = [tick for tick in run.ticks if expected.start < tick.time - START <= end + 1e-6]
+    for tick in window:
+        if _labels(tick) & set(expected.labels):
+            return expected.labels[0], tick.time - START - expected.start
+    return _most([tick.decision.diagnosis.label for tick in window]), None
+
+
+def _is_wrong(tick: Tick, trial: Trial) -> bool:
+    """Of a trial in which nothing is wrong: a diagnosis that would have made somebody act."""
+    if trial.wrong:
+        return bool(_labels(tick) & trial.wrong)
+    return tick.time - START > _FIRST_WORDS_SECONDS and tick.decision.diagnosis.label in _ACTIVE
+
+
+_ACTIVE = frozenset({Label.LoadBalancerSkew, Label.Failing, Label.Slow, Label.MemoryLeak, Label.Dependency})
+
+
+def _most(labels: list[Label]) -> str:
+    """The commonest, Healthy only where there is nothing else."""
+    telling = Counter(label for label in labels if label is not Label.Healthy)
+    return telling.most_common(1)[0][0] if telling else Label.Healthy
+
+
+def _settled(run: Run, onset: float) -> float | None:
+    """Seconds from the fault until the true skew is small for good."""
+    last_uneven = max((tick.time for tick in run.ticks if tick.skew > EVEN), default=None)
+    if last_uneven is None:
+        return 0.0
+    after = [tick.time for tick in run.ticks if tick.time > last_uneven]
+    return min(after) - START - onset if after else None
+
+
+def _forbidden(run: Run, trial: Trial) -> Iterator[str]:
+    yield from run.faults
+    writes = [write for _, write in run.writes]
+    restarts = [write for write in writes if isinstance(write, RestartPod)]
+    if Forbidden.Restart in trial.forbidden and restarts:
+        yield f"{len(restarts)} restarts where none may be"
+    if Forbidden.Write in trial.forbidden and len(writes) > len(restarts):
+        yield f"{len(writes) - len(restarts)} weight writes where none may be"
+    if trial.most_restarts is not None and len(restarts) > trial.most_restarts:
+        yield f"{len(restarts)} restarts, at most {trial.most_restarts} are right"
+    if trial.quiet_after is not None:
+        late = sum(time - START > trial.quiet_after for time, _ in run.writes)
+        if late:
+            yield f"{late} writes after {trial.quiet_after:.0f} s, when weights should rest"
