@@ -141,11 +141,11 @@ def with_list_types(node: Any) -> Any:
 def object_schema(kind: type[msgspec.Struct]) -> Schema:
     """The openAPIV3Schema of a kind."""
     (whole,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
-    schema: Schema = structural(whole, definitions)
+    schema: Schema = msgspec.json.decode(msgspec.json.encode(structural(whole, definitions)))
     properties = schema["properties"]
     schema["properties"] = {
-        "apiVersion": {"type": "string"},
-        "kind": {"type": "string"},
+        "apiVersion": {"type": "string", "description": "Version of the schema of this object."},
+        "kind": {"type": "string", "description": "Kind of this object."},
         "metadata": {"type": "object"},
         "spec": with_list_types(with_whole_defaults(properties["spec"])),
         "status": with_list_types(without_defaults(properties["status"])),

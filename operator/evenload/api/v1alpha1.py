@@ -51,11 +51,6 @@ _ONLY_APPROVAL_CHANGES = [
         for name in ("balancerRef", "trigger", "diagnosis")
     ),
     _rule(
-        "self.approval.required == oldSelf.approval.required",
-        "is set by Evenload when it opens the Remediation",
-        ".approval.required",
-    ),
-    _rule(
         "!has(oldSelf.approval.decision) || self.approval == oldSelf.approval",
         "is final: it was approved or denied already",
         ".approval",
@@ -110,12 +105,14 @@ class ConditionType(StrEnum):
 class Condition(Value, frozen=True, kw_only=True, omit_defaults=False):
     """As metav1.Condition: one fact, since when, why, and for which generation of the spec."""
 
-    type: Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z]*$", max_length=63)]
-    status: ConditionStatus
-    reason: Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=128)]
-    message: Annotated[str, Meta(max_length=4096)]
-    last_transition_time: Time
-    observed_generation: Annotated[int, Meta(ge=0)] = 0
+    type: Annotated[str, Meta(description="Which fact.", pattern=r"^[A-Z][A-Za-z]*$", max_length=63)]
+    status: Annotated[ConditionStatus, Meta(description="Whether it holds; Unknown when the signals do not say.")]
+    reason: Annotated[
+        str, Meta(description="Why, in one CamelCase word.", pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=128)
+    ]
+    message: Annotated[str, Meta(description="Why, as a sentence with its numbers.", max_length=4096)]
+    last_transition_time: Annotated[Time, Meta(description="When `status` last changed.")]
+    observed_generation: Annotated[int, Meta(description="The generation of the spec it is about.", ge=0)] = 0
 
 
 Conditions = Annotated[tuple[Condition, ...], Meta(max_length=16, extra_json_schema=_map_by("type"))]

@@ -1,0 +1,89 @@
+"""With the chart's ValidatingAdmissionPolicy: approvals that nobody can forge, and no webhook to run for it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.integration.api.conftest import Kubectl, apply_cluster_wide
+from tests.integration.api.test_remediation import decision, patch, remediation
+from tests.support.chart import rendered
+
+ROLE = "default-policy-test-evenload"
+ONLY_HERE = {"evenload-test": "approvals"}  # other tests on the same API server approve as they like
+
+
+@pytest.fixture(scope="module")
+def approval_policy(kinds: None) -> Iterator[None]:
+    """The chart's admission policy, kept to namespaces with the label of these tests, and its roles for people."""
+    only = ("templates/approval-policy.yaml", "templates/user-roles.yaml")
+    manifests = rendered(*(f"--show-only={path}" for path in only), release="policy-test", namespace="default")
+    for manifest in manifests:
+        if manifest["kind"] == "ValidatingAdmissionPolicyBinding":
+            manifest["spec"]["matchResources"] = {"namespaceSelector": {"matchLabels": ONLY_HERE}}
+    apply_cluster_wide(manifests)
+    yield
+    names = [f"{manifest['kind']}/{manifest['metadata']['name']}" for manifest in manifests]
+    Kubectl(namespace="default")("delete", *names)
+
+
+@pytest.fixture(autouse=True)
+def people(approval_policy: None, kubectl: Kubectl) -> None:
+    """alice may approve; bob may edit what Evenload has, and no more."""
+    kubectl("label", "namespace", kubectl.namespace, *(f"{key}={value}" for key, value in ONLY_HERE.items()))
+    for user, role in (("alice", "approver"), ("bob", "edit"), ("bob", "view")):
+        name = f"--clusterrole={ROLE}-{role}"
+        kubectl("create", "rolebinding", f"{user}-{role}", name, f"--user={user}")
+    kubectl.create(remediation())
+    wait_until_in_force(kubectl)
+
+
+def wait_until_in_force(kubectl: Kubectl) -> None:
+    """The API server takes a moment to compile a new policy."""
+    deadline = time.monotonic() + 30
+    probe = yaml.safe_dump({**remediation("probe"), "spec": {**remediation()["spec"], **decision("nobody")["spec"]}})
+    while isinstance(kubectl.run("create", "--dry-run=server", "--filename=-", stdin=probe), str):
+        assert time.monotonic() < deadline, "the policy did not come into force"
+        time.sleep(0.1)
+
+
+def test_who_has_the_verb_approves_in_their_own_name(kubectl: Kubectl) -> None:
+    kubectl.as_user("alice")(*patch(decision("alice")))
+    stored = json.loads(kubectl("get", "rem/shop-7k2fq", "--output=json"))
+    assert stored["spec"]["approval"] == {"required": False, "decision": "Approved", "by": "alice"}
+
+
+def test_who_has_the_verb_denies_in_their_own_name(kubectl: Kubectl) -> None:
+    kubectl.as_user("alice")(*patch(decision("alice", "Denied")))
+
+
+def test_nobody_approves_in_another_name(kubectl: Kubectl) -> None:
+    words = kubectl.as_user("alice").refused(*patch(decision("the-boss")))
+    assert 'spec.approval.by must be "alice"' in words
+
+
+def test_who_lacks_the_verb_is_told_which_role_has_it(kubectl: Kubectl) -> None:
+    words = kubectl.as_user("bob").refused(*patch(decision("bob")))
+    assert 'user "bob" may not approve or deny' in words
+    assert f"{ROLE}-approver" in words
+
+
+def test_an_approval_cannot_be_brought_along_at_creation(kubectl: Kubectl) -> None:
+    brought = remediation("brought")
+    brought["spec"] |= decision("the-boss")["spec"]
+    assert "spec.approval.by must be" in kubectl.create_refused(brought)
+
+
+def test_labels_may_change_on_a_remediation_that_somebody_else_approved(kubectl: Kubectl) -> None:
+    kubectl.as_user("alice")(*patch(decision("alice")))
+    kubectl.as_user("bob")(*patch({"metadata": {"labels": {"reviewed": "yes"}}}))
+
+
+def test_an_undo_is_asked_for_in_ones_own_name(kubectl: Kubectl) -> None:
+    words = kubectl.as_user("bob").refused(*patch({"metadata": {"annotations": {"evenload.dev/undo": "alice"}}}))
+    assert 'evenload.dev/undo must be "bob"' in words
+    kubectl.as_user("bob")(*patch({"metadata": {"annotations": {"evenload.dev/undo": "bob"}}}))

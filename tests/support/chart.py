@@ -1,0 +1,51 @@
+"""The chart, rendered by the real helm."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab import build, parts
+
+REPOSITORY = Path(__file__).parents[2]
+CHART = REPOSITORY / "charts/evenload"
+
+Manifest = dict[str, Any]
+
+
+@functools.cache
+def helm() -> str:
+    """The helm on PATH, or the lab's, fetched once."""
+    found = shutil.which("helm")
+    if found:
+        return found
+    build.ensure(("helm",))
+    return str(parts.folder("helm") / "helm")
+
+
+def helm_template(*options: str, release: str = "evenload", namespace: str = "evenload") -> str:
+    """What `helm template` prints. Raises AssertionError with helm's own words where it refuses."""
+    done = subprocess.run(
+        [helm(), "template", release, str(CHART), "--namespace", namespace, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rendered(*options: str, release: str = "evenload", namespace: str = "evenload") -> list[Manifest]:
+    """The same as manifests."""
+    text = helm_template(*options, release=release, namespace=namespace)
+    return [manifest for manifest in yaml.safe_load_all(text) if manifest]
+
+
+def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] in kinds]
