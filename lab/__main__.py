@@ -1,41 +1,127 @@
 """The command line: `python -m lab --help`."""
 
 import argparse
+import os
 import sys
 
-from lab import build, control_plane, parts
-from lab.errors import LabError
-from lab.signals import Stopped
+from lab import build, cache, cluster, control_plane, machine, parts, state
+from lab.errors import CannotRun, LabError
+from lab.signals import Stopped, in_foreground, stoppable
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m lab", description="A real one-node Kubernetes on this machine.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("check", help="say whether this machine can run the lab")
     commands.add_parser("build", help="build and fetch everything that is missing")
     where = commands.add_parser("where", help="print the folder of a part that is built")
     where.add_argument("part", choices=tuple(parts.PARTS))
+    commands.add_parser("purge", help="delete the cache (no lab may be up)")
     plane = commands.add_parser("run-control-plane", help="run a command against a control plane without nodes")
     plane.add_argument("--scheduler", action="store_true", help="start kube-scheduler too")
-    plane.add_argument("argv", nargs="+", metavar="-- COMMAND")
+    plane.add_argument("argv", nargs="+", metavar="-- PROGRAM")
+    named = argparse.ArgumentParser(add_help=False)
+    named.add_argument("--name", default=cluster.DEFAULT_NAME, help="several labs may be up at once (default: lab)")
+    commands.add_parser("up", parents=[named], help="start a lab")
+    commands.add_parser("down", parents=[named], help="stop it; nothing stays behind")
+    commands.add_parser("status", parents=[named], help="show its addresses")
+    commands.add_parser("shell", parents=[named], help="a shell inside it")
+    run = commands.add_parser("run", parents=[named], help="start a lab, run a command inside it, stop the lab")
+    run.add_argument("--keep", action="store_true", help="leave the lab up afterwards")
+    run.add_argument("argv", nargs="+", metavar="-- PROGRAM")
     return top
 
 
 def main(arguments: list[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
     try:
-        match chosen.command:
-            case "build":
-                build.ensure()
-            case "where":
-                print(parts.folder(chosen.part))
-            case "run-control-plane":
-                return control_plane.run(chosen.argv, with_scheduler=chosen.scheduler)
+        with stoppable():
+            return _dispatch(chosen)
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except Stopped as stopped:
         return stopped.exit_code
+
+
+def _dispatch(chosen: argparse.Namespace) -> int:
+    match chosen.command:
+        case "check":
+            return check()
+        case "build":
+            machine.install_packages()
+            build.ensure()
+        case "where":
+            print(parts.folder(chosen.part))
+        case "purge":
+            purge()
+        case "run-control-plane":
+            return control_plane.run(chosen.argv, with_scheduler=chosen.scheduler)
+        case "up":
+            show(cluster.up(chosen.name))
+        case "down":
+            cluster.down(chosen.name)
+        case "status":
+            show(cluster.load(chosen.name))
+        case "shell":
+            return enter(cluster.load(chosen.name), [os.environ.get("SHELL") or "/bin/sh"])
+        case "run":
+            return run(chosen.name, chosen.argv, keep=chosen.keep)
     return 0
+
+
+def check() -> int:
+    """One sentence; the exit code says whether the lab can run."""
+    try:
+        reason = machine.problem()
+    except LabError as error:
+        reason = str(error)
+    if reason is None:
+        missing = machine.missing_packages()
+        packages = f" It would first install {', '.join(missing)}." if missing else ""
+        print(f"This machine can run the lab.{packages}")
+        return 0
+    print(f"{reason} Without it there still are {machine.REST}.")
+    return 1
+
+
+def purge() -> None:
+    up = cluster.names()
+    if up:
+        raise CannotRun(f"Stop {', '.join(up)} first (`python -m lab down --name ...`).")
+    cache.purge()
+
+
+def run(name: str, argv: list[str], *, keep: bool) -> int:
+    """The command's exit code; the lab goes down whatever happens, unless it is to be kept."""
+    current = cluster.up(name)
+    try:
+        return enter(current, argv)
+    finally:
+        if not keep:
+            cluster.down(name)
+
+
+def enter(current: state.LabState, argv: list[str]) -> int:
+    return in_foreground([*current.entering, *argv], {**os.environ, **current.environment()})
+
+
+def show(current: state.LabState) -> None:
+    """Where everything is, for people."""
+    rows = {
+        "API server": current.api_url,
+        "Gateway (Traefik)": current.gateway_url,
+        "Traefik's API": current.traefik_api_url,
+        "Prometheus": current.prometheus_url,
+        "Prometheus, for pods": current.prometheus_service_url,
+        "kubeconfig": current.kubeconfig,
+        "state file": current.file,
+        "logs": current.folder / "logs",
+        "network namespace": current.namespace,
+    }
+    for label, value in rows.items():
+        print(f"{label + ':':<22}{value}")
+    print(f"Addresses work inside the lab: python -m lab shell --name {current.name}")
 
 
 if __name__ == "__main__":

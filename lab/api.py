@@ -1,6 +1,7 @@
 """Asks the API server and other local servers small questions, without starting kubectl (0.2 s of CPU a time)."""
 
 import http.client
+import json
 import ssl
 import urllib.error
 import urllib.request
@@ -30,9 +31,16 @@ def get(url: str, context: ssl.SSLContext | None = None) -> str | None:
     return body.decode()
 
 
+def is_true(url: str, condition: str, context: ssl.SSLContext) -> bool:
+    """Whether the object at `url` has the condition with status True."""
+    body = get(url, context)
+    conditions = json.loads(body).get("status", {}).get("conditions", []) if body else []
+    return any(each["type"] == condition and each["status"] == "True" for each in conditions)
+
+
 def _opener(context: ssl.SSLContext | None) -> Any:
     """No proxy: the address is inside the lab."""
-    handlers = [urllib.request.ProxyHandler({})]
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
     if context is not None:
         handlers.append(urllib.request.HTTPSHandler(context=context))
     return urllib.request.build_opener(*handlers)

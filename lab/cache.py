@@ -80,3 +80,10 @@ def forget_others(entry: Path, *, keep: int = 2) -> None:
     for stale in newest_first[keep:]:
         if stale != entry:
             remove(stale)
+
+
+def purge() -> None:
+    """Delete everything but virtual environments, which are not ours to delete and may be running us."""
+    for path in root().iterdir() if root().exists() else ():
+        if path.is_dir() and not (path / "pyvenv.cfg").exists():
+            remove(path)

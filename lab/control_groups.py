@@ -1,7 +1,7 @@
 """The lab's own control group: what is in it was started by the lab, so it is what a teardown may end.
 
-Works with version 1 (a folder in every hierarchy), version 2 and the hybrid of both. Only version 1 and the hybrid could
-be tried where this was written; version 2 follows the kernel's documentation.
+Works with version 1 (a folder in every hierarchy), version 2 and the hybrid of both. Only the hybrid could be tried;
+version 2 alone follows the documentation of the kernel.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """A control plane without nodes, for tests: etcd, API server, controllers, the Gateway API's CRDs. Ready in about 4 s.
 
-It runs in network, process and (without root) user namespaces of its own, so several may run at once and the kernel ends
-all of it with the first process. Where namespaces are not to be had it listens on free loopback ports instead.
+It runs in network, process and (without root) user namespaces of its own, so several may run at once and the kernel
+ends all of it with the first process. Where namespaces are not to be had it listens on free loopback ports instead.
 """
 
 import contextlib
@@ -165,11 +165,15 @@ def start_api(daemons: Daemons) -> None:
 
 def install_gateway_api(layout: Layout) -> None:
     """Apply the CRDs. Traefik does not recover when they come after it."""
-    kubectl = [layout.program("kubectl"), "--kubeconfig", layout.kubeconfig("admin")]
-    crds = parts.folder("gateway-api")
-    commands.run([*kubectl, "apply", "--server-side", "--filename", crds], timeout_seconds=READY_SECONDS)
-    waiting = ["wait", "crd", "--all", "--for=condition=Established", f"--timeout={READY_SECONDS:.0f}s"]
-    commands.run([*kubectl, *waiting], timeout_seconds=READY_SECONDS + 5)
+    kubectl(layout, "apply", "--server-side", "--filename", str(parts.folder("gateway-api")))
+    kubectl(layout, "wait", "crd", "--all", "--for=condition=Established", f"--timeout={READY_SECONDS:.0f}s")
+
+
+def kubectl(layout: Layout, *arguments: str, stdin: str | None = None) -> str:
+    """Run kubectl as the administrator of a lab that is being started."""
+    command = [*layout.entering, str(layout.program("kubectl")), "--kubeconfig", str(layout.kubeconfig("admin"))]
+    private = state.private_caches(layout.folder)
+    return commands.run([*command, *arguments], env=private, stdin=stdin, timeout_seconds=READY_SECONDS + 5)
 
 
 def wait_for_service_accounts(daemons: Daemons) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import control_groups
+from lab import borrowed, components, control_groups, network
 from lab.components import Program
 from lab.errors import CommandFailed
 from lab.layout import Layout
@@ -32,7 +32,7 @@ class Daemons:
             path.write_text(content)
         with self.log(program.name).open("ab") as log:
             self.started[program.name] = subprocess.Popen(
-                wrapped(self.layout, program.argv),
+                self._command_line(program),
                 env={**os.environ, **program.environment},
                 cwd=self.layout.folder,
                 stdin=subprocess.DEVNULL,
@@ -41,12 +41,33 @@ class Daemons:
                 start_new_session=True,  # Ctrl-C is ours to handle, in order
             )
 
+    def _command_line(self, program: Program) -> list[str]:
+        """Each piece becomes the next (`exec`), so the process we started ends up as the program itself."""
+        group = control_groups.joining(self.layout.control_group)
+        match program.mounts:
+            case components.MACHINE:
+                mounts = []
+            case components.PRIVATE:
+                mounts = borrowed.private_mounts(self.layout.folder)
+            case other:
+                mounts = ["nsenter", f"--mount=/proc/{self.started[other].pid}/ns/mnt", "--"]
+        return [*group, *self.layout.entering, *mounts, *program.argv]
+
     def log(self, name: str) -> Path:
         self.layout.logs.mkdir(parents=True, exist_ok=True)
         return self.layout.logs / f"{name}.log"
 
     def wait(self, what: str, ready: Callable[[], bool], *, seconds: float, needs: Sequence[str] = ()) -> None:
-        """Wait until `ready()`; raises CommandFailed when time is up or a program it needs has ended."""
+        """Wait until `ready()`, asked from inside the network namespace.
+
+        Raises CommandFailed when time is up or a program it needs has ended.
+        """
+        if self.layout.namespace is None:
+            self._poll(what, ready, seconds, needs)
+        else:
+            network.inside(self.layout.namespace, lambda: self._poll(what, ready, seconds, needs))
+
+    def _poll(self, what: str, ready: Callable[[], bool], seconds: float, needs: Sequence[str]) -> None:
         deadline = time.monotonic() + seconds
         while not ready():
             for name in needs:
@@ -70,12 +91,3 @@ class Daemons:
         for process in self.started.values():
             process.wait()
         self.started.clear()
-
-
-def wrapped(layout: Layout, argv: Sequence[str]) -> list[str]:
-    """The command line that starts `argv` inside the lab's control group and network namespace.
-
-    Only the network namespace: `ip netns exec` would change the mounts as well, and the kubelet must see the machine's.
-    """
-    inside = [] if layout.namespace is None else ["nsenter", f"--net={layout.namespace}", "--"]
-    return [*control_groups.joining(layout.control_group), *inside, *argv]

@@ -1,9 +1,9 @@
 """What can go wrong in the lab, said so that the reader knows what to do next.
 
-    LabError
-    ├── CannotRun       this machine lacks something (root, network namespaces, a package)
-    ├── CommandFailed   a program we ran ended badly
-    └── NotUp           no such lab is running
+LabError
+├── CannotRun       this machine lacks something (root, network namespaces, a package)
+├── CommandFailed   a program we ran ended badly
+└── NotUp           no such lab is running
 """
 
 

@@ -39,7 +39,7 @@ def parse_version(text: str) -> tuple[int, int]:
 
 
 def language_version() -> str:
-    """What goes into cache keys. Without the patch level: a security fix of Go is no reason to build again for 5 min."""
+    """What goes into cache keys. No patch level: a security fix of Go is no reason to build for 5 min."""
     found = on_path()
     if found is None:
         return SHIPPED

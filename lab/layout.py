@@ -62,6 +62,14 @@ class Layout:
         return f"https://{self.address}:{self.api_port}"
 
     @property
+    def entering(self) -> tuple[str, ...]:
+        """The start of a command line that goes into the network namespace, and only that.
+
+        `ip netns exec` would change the mounts as well, and the kubelet must see the machine's.
+        """
+        return () if self.namespace is None else ("nsenter", f"--net={self.namespace}", "--")
+
+    @property
     def is_loopback(self) -> bool:
         """Without a network namespace the control plane listens on loopback, with ports that happened to be free."""
         return self.address.startswith("127.")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import cache, commands, golang, rootfs, wheels
+from lab import cache, golang, rootfs, wheels
 from lab.errors import CannotRun
 
 KUBERNETES_VERSION = "1.34.4"

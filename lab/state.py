@@ -46,14 +46,29 @@ class LabState:
     def file(self) -> Path:
         return self.folder / FILE
 
+    @property
+    def entering(self) -> tuple[str, ...]:
+        """The start of a command line that reaches the lab's network; nothing if we are in it already."""
+        if self.namespace is None or os.path.samefile(self.namespace, "/proc/self/ns/net"):
+            return ()
+        return ("nsenter", f"--net={self.namespace}", "--")
+
     def environment(self) -> dict[str, str]:
         """Variables for a command that shall use this lab; kubectl and helm come first on its PATH."""
         programs = {str(path.parent): None for path in (self.kubectl, self.helm) if path is not None}
         return {
             "KUBECONFIG": str(self.kubeconfig),
             VARIABLE: str(self.file),
+            **private_caches(self.folder),
             "PATH": os.pathsep.join([*programs, os.environ.get("PATH", os.defpath)]),
         }
+
+
+def private_caches(folder: Path) -> dict[str, str]:
+    """Where kubectl and helm keep what they learn: every lab has the same address, so not in the home directory."""
+    caches = folder / "client-cache"
+    helm = {f"HELM_{kind}_HOME": str(caches / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
+    return {"KUBECACHEDIR": str(caches / "kube"), **helm}
 
 
 def save(state: LabState) -> None:

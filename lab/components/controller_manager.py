@@ -21,6 +21,4 @@ def program(layout: Layout) -> Program:
         "kube-api-burst": BURST,
         "profiling": "false",
     }
-    return Program(
-        name="kube-controller-manager", argv=command(layout.program("kube-controller-manager"), options)
-    )
+    return Program(name="kube-controller-manager", argv=command(layout.program("kube-controller-manager"), options))
