@@ -1,0 +1,1 @@
+"""What the hot paths cost. Figures are for reading and comparing, never for a test to pass or fail by."""

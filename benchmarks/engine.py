@@ -1,0 +1,117 @@
+"""Engine.step for many Balancers: `python -m benchmarks.engine [--balancers 1000] [--pods 50]`.
+
+One tick of all of them, in CPU seconds of one core, and the memory their engines keep between ticks. A tenth of the
+Balancers are skewed, so that the costly paths are walked too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import resource
+import time
+
+import numpy as np
+
+from benchmarks import yardstick
+from evenload.engine import Engine
+from evenload.model.snapshot import SIGNALS, Backend, Pod, Signal, Snapshot
+from evenload.model.spec import BalancerSpec, Mode, TargetRef
+
+START = 1_760_000_000.0
+TICK_SECONDS = 10.0
+WARM_TICKS = 20  # the filters' horizons are nearly full
+MEASURED_TICKS = 5
+BACKENDS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--balancers", type=int, default=1000)
+    parser.add_argument("--pods", type=int, default=50, help="of each Balancer")
+    arguments = parser.parse_args()
+    unit = yardstick.measure()
+    print(f"yardstick: {unit:.3f} CPU-s (benchmarks/yardstick.py); the last column is in these")
+    print(f"{'balancers':>10}{'pods':>9}{'CPU-s a tick':>14}{'µs a pod':>10}{'state a pod':>13}{'yardsticks':>12}")
+    for part in (0.02, 0.2, 1.0):
+        _line(max(1, round(part * arguments.balancers)), arguments.pods, unit)
+    _line(1, min(1000, arguments.balancers * arguments.pods), unit)
+    print(f"peak RSS of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+def _line(balancers: int, pods: int, unit: float) -> None:
+    seconds, state_bytes = measure(balancers, pods)
+    total = balancers * pods
+    print(
+        f"{balancers:>10}{total:>9}{seconds:>14.3f}{seconds / total * 1e6:>10.2f}"
+        f"{state_bytes / total / 1024:>10.2f} KiB{seconds / unit:>12.2f}"
+    )
+
+
+def measure(balancers: int, pods: int) -> tuple[float, float]:
+    """CPU seconds of one tick of all (the median), and resident bytes their engines hold."""
+    rng = np.random.default_rng(7)
+    before = _resident_bytes()
+    engines = [Engine(BalancerSpec(target_ref=TargetRef(name="shop"), mode=Mode.Auto)) for _ in range(balancers)]
+    for tick in range(WARM_TICKS):
+        for index, engine in enumerate(engines):
+            engine.step(snapshot(index, pods, tick, rng))
+    gc.collect()
+    state = _resident_bytes() - before
+    spent = []
+    for tick in range(WARM_TICKS, WARM_TICKS + MEASURED_TICKS):
+        spent.append(0.0)
+        for first in range(0, balancers, 50):
+            some = [
+                (engine, snapshot(first + i, pods, tick, rng)) for i, engine in enumerate(engines[first : first + 50])
+            ]
+            start = time.process_time()
+            for engine, seen in some:
+                engine.step(seen)
+            spent[-1] += time.process_time() - start
+    return sorted(spent)[len(spent) // 2], float(state)
+
+
+def snapshot(balancer: int, pods: int, tick: int, rng: np.random.Generator) -> Snapshot:
+    """A fleet of 25 requests a second a pod; every tenth Balancer sends its first backend three times its share."""
+    skewed = balancer % 10 == 0 and tick > WARM_TICKS // 2
+    shares = np.ones(pods)
+    shares[: max(1, pods // BACKENDS)] *= 3.0 if skewed else 1.0
+    requests = rng.poisson(750 * shares).tolist()
+    latency = rng.lognormal(-3.5, 0.1, pods).tolist()
+    cpu = (0.4 * shares * rng.lognormal(0, 0.05, pods)).tolist()
+    memory = rng.uniform(1.5e8, 1.8e8, pods).tolist()
+    size = max(1, pods // BACKENDS)
+    backends: dict[str, dict[str, Pod]] = {}
+    for row in range(pods):
+        backend = f"shop-{min(row // size, BACKENDS - 1)}"
+        backends.setdefault(backend, {})[f"{backend}-{row}"] = Pod(
+            ready=True,
+            age=86_400.0 + tick * TICK_SECONDS,
+            uid=f"uid-{balancer}-{row}",
+            node=f"node-{row % 17}",
+            workload=f"Deployment/{backend}",
+            requests=float(requests[row]),
+            errors=0.0,
+            latency=latency[row],
+            cpu=cpu[row],
+            cpu_limit=1.0,
+            memory=memory[row],
+            memory_limit=512e6,
+            in_flight=2.0,
+        )
+    return Snapshot(
+        time=START + tick * TICK_SECONDS,
+        window=30.0,
+        backends={name: Backend(weight=1000, pods=of) for name, of in backends.items()},
+        signals={name: Signal(age=5.0) for name in SIGNALS},
+    )
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    main()

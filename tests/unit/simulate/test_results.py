@@ -1,0 +1,111 @@
+"""Figures by which the engine is judged must themselves be right: made from hand-written scores here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from evenload.errors import InputError
+from evenload.model.snapshot import Snapshot
+from evenload.simulate.results import REPORT_SEEDS, TUNING_SEEDS, Results, choose, run
+from evenload.simulate.scenarios import BY_NAME, SCENARIOS, START, Scenario
+from evenload.simulate.score import Score, ticks
+
+FOUND = Score(
+    scenario="bad-update",
+    size=4,
+    seed=1,
+    expected="LoadBalancerSkew",
+    given="LoadBalancerSkew",
+    in_time=True,
+    detect_seconds=20.0,
+    settle_seconds=30.0,
+    wrong_before=0,
+    ticks_before=12,
+    arrived=1000,
+    failed=20,
+    failed_alone=300,
+    weight_writes=1,
+    restarts=0,
+    forbidden=(),
+    crashes=0,
+)
+MISSED = replace(FOUND, seed=2, given="Failing", in_time=False, detect_seconds=None, settle_seconds=None, failed=180)
+WRONG = replace(FOUND, seed=3, forbidden=("1 restarts where none may be",), restarts=1, wrong_before=3)
+
+
+def test_a_row_gives_shares_and_medians_of_its_runs() -> None:
+    (row,) = Results(scores=(FOUND, MISSED, WRONG)).rows()
+    assert (row.runs, row.forbidden) == (3, 1)
+    assert row.in_time == pytest.approx(2 / 3)
+    assert row.detect_seconds == 20.0
+    assert row.failed_ratio == pytest.approx(220 / 3000)
+    assert row.failed_alone_ratio == pytest.approx(0.3)
+    assert row.wrong_before == pytest.approx(3 / 36)
+
+
+def test_the_confusion_matrix_counts_what_was_given_for_what_was_expected() -> None:
+    matrix = Results(scores=(FOUND, MISSED, WRONG)).confusion()
+    assert matrix == {"LoadBalancerSkew": {"Failing": 1, "LoadBalancerSkew": 2}}
+
+
+def test_forbidden_actions_name_the_run_that_shows_them() -> None:
+    results = Results(scores=(FOUND, WRONG))
+    assert results.forbidden() == ("bad-update N=4 seed=3: 1 restarts where none may be",)
+    assert "bad-update N=4 seed=3" in results.table()
+    assert json.loads(results.json())["forbidden"] == list(results.forbidden())
+
+
+def test_no_runs_make_an_empty_table_and_no_error() -> None:
+    assert Results(scores=()).total().runs == 0
+    assert "forbidden actions: 0" in Results(scores=()).table()
+
+
+def test_an_unknown_scenario_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError, match='scenario "postmortal" is unknown; choose among: bad-update'):
+        run(["postmortal"])
+
+
+def test_a_fleet_of_one_is_refused() -> None:
+    with pytest.raises(InputError, match="size 1"):
+        run(["healthy"], sizes=[1])
+
+
+def test_held_out_and_long_scenarios_are_scored_only_when_asked_for() -> None:
+    usual, held_out = set(choose([])), set(choose([], held_out=True))
+    assert not usual & held_out
+    assert not any(row.long for row in usual)
+    assert {row.name for row in choose([], long=True)} >= {"leak", "healthy-day"}
+    assert [row.name for row in choose(["leak"])] == ["leak"]
+
+
+def test_seeds_of_tuning_and_of_reporting_are_apart() -> None:
+    assert not set(TUNING_SEEDS) & set(REPORT_SEEDS)
+
+
+def test_scenarios_have_names_of_their_own() -> None:
+    assert len(BY_NAME) == len(SCENARIOS)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda row: row.name)
+@pytest.mark.parametrize("size", [2, 4, 40])
+def test_a_trial_follows_from_its_seed_alone(scenario: Scenario, size: int) -> None:
+    def seen(seed: int) -> Snapshot:
+        trial = scenario.trial(size, seed)
+        clock = ticks(trial)
+        for _ in range(3):
+            next(clock)
+        return Snapshot(time=trial.plant.now, window=trial.window, backends=trial.plant.backends(trial.window))
+
+    assert seen(3) == seen(3)
+    assert seen(3) != seen(4)
+    assert seen(3).time == START + 3 * scenario.trial(size, 3).tick
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda row: row.name)
+def test_what_is_expected_can_be_seen_before_the_trial_ends(scenario: Scenario) -> None:
+    trial = scenario.trial(10, 1)
+    assert all(time < trial.duration for time, _ in trial.events)
+    assert all(expected.start + expected.within <= trial.duration for expected in trial.expected)
