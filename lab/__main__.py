@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from lab import build, cache, cluster, control_plane, machine, parts, state
+from lab import build, cache, cluster, control_plane, images, machine, parts, state
 from lab.errors import CannotRun, LabError
 from lab.signals import Stopped, in_foreground, stoppable
 
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("down", parents=[named], help="stop it; nothing stays behind")
     commands.add_parser("status", parents=[named], help="show its addresses")
     commands.add_parser("shell", parents=[named], help="a shell inside it")
+    commands.add_parser("load", parents=[named], help="make the images of this checkout and load them into the lab")
     run = commands.add_parser("run", parents=[named], help="start a lab, run a command inside it, stop the lab")
     run.add_argument("--keep", action="store_true", help="leave the lab up afterwards")
     run.add_argument("argv", nargs="+", metavar="-- PROGRAM")
@@ -65,6 +66,8 @@ def _dispatch(chosen: argparse.Namespace) -> int:
             show(cluster.load(chosen.name))
         case "shell":
             return enter(cluster.load(chosen.name), [os.environ.get("SHELL") or "/bin/sh"])
+        case "load":
+            load(cluster.load(chosen.name))
         case "run":
             return run(chosen.name, chosen.argv, keep=chosen.keep)
     return 0
@@ -100,6 +103,12 @@ def run(name: str, argv: list[str], *, keep: bool) -> int:
     finally:
         if not keep:
             cluster.down(name)
+
+
+def load(current: state.LabState) -> None:
+    for image in images.OURS:
+        images.load_image(current, images.ours(image))
+        print(f"loaded {image.reference}")
 
 
 def enter(current: state.LabState, argv: list[str]) -> int:

@@ -22,6 +22,7 @@ from lab import (
     network,
     parts,
     pki,
+    progress,
     state,
     teardown,
 )
@@ -50,6 +51,7 @@ from lab.layout import (
 from lab.signals import shielded
 
 DEFAULT_NAME = "lab"
+TASK = "up"
 LABS = "EVENLOAD_LABS"
 READY_SECONDS = 90.0
 
@@ -90,8 +92,11 @@ def up(name: str = DEFAULT_NAME) -> state.LabState:
                 f"The lab {name} is up already. Use it (`lab shell`), or stop it: `lab down --name {name}`."
             )
         teardown.down(unique(name), folder_of(name))  # what a crash may have left
-        with _undone_on_failure(name):
-            return _start(_layout(name), archives)
+        with _undone_on_failure(name), progress.showing() as shown:
+            shown.start(TASK, f"starting the lab {name}")
+            current = _start(_layout(name), archives, lambda stage: shown.update(TASK, what=stage))
+            shown.finish(TASK, f"the lab {name} is up")
+            return current
 
 
 def down(name: str = DEFAULT_NAME) -> None:
@@ -134,49 +139,62 @@ def _layout(name: str) -> Layout:
     )
 
 
-def _start(layout: Layout, archives: list[Path]) -> state.LabState:
+def _start(layout: Layout, archives: list[Path], stage: Callable[[str], None]) -> state.LabState:
+    stage("namespace, control group, certificates")
+    _prepare(layout)
+    daemons = Daemons(layout)
+    stage("containerd, etcd and the API server")
+    _start_foundations(daemons, archives)
+    stage("controllers, scheduler and node")
+    for component in (controller_manager, scheduler, kubelet, kube_proxy):
+        daemons.start(component.program(layout))
+    stage("the Gateway API and the lab's own objects")
+    control_plane.install_gateway_api(layout)
+    _apply(layout, manifests.everything(layout))
+    stage("Traefik and Prometheus")
+    for addition in (traefik, prometheus):
+        daemons.start(addition.program(layout))
+    control_plane.wait_for_service_accounts(daemons)
+    for what, program, ready in _conditions(layout):
+        stage(f"waiting for {what}")
+        daemons.wait(what, ready, seconds=READY_SECONDS, needs=(program,))
+    current = describe(layout)
+    state.save(current)
+    return current
+
+
+def _prepare(layout: Layout) -> None:
     assert layout.control_group is not None
     borrowed.borrow(labs_folder())
     layout.run.mkdir(parents=True, mode=0o700)
     network.create(layout.control_group)
     control_groups.create(layout.control_group)
     pki.create(layout, (*pki.control_plane_certificates(layout), *pki.node_certificates(layout)))
-    daemons = Daemons(layout)
-    daemons.start(containerd.program(layout))
+
+
+def _start_foundations(daemons: Daemons, archives: list[Path]) -> None:
+    """The images are imported while the API server starts: one waits for the disk, the other for the processor."""
+    daemons.start(containerd.program(daemons.layout))
     imported = _in_background(lambda: _import(daemons, archives))
     control_plane.start_api(daemons)
-    daemons.start(controller_manager.program(layout))
-    daemons.start(scheduler.program(layout))
     imported()
-    daemons.start(kubelet.program(layout))
-    daemons.start(kube_proxy.program(layout))
-    control_plane.install_gateway_api(layout)
-    objects = {"apiVersion": "v1", "kind": "List", "items": manifests.everything(layout)}
-    control_plane.kubectl(layout, "apply", "--server-side", "--filename", "-", stdin=json.dumps(objects))
-    daemons.start(traefik.program(layout))
-    daemons.start(prometheus.program(layout))
-    _wait_until_ready(daemons)
-    current = describe(layout)
-    state.save(current)
-    return current
 
 
-def _wait_until_ready(daemons: Daemons) -> None:
-    control_plane.wait_for_service_accounts(daemons)
-    for what, program, ready in _conditions(daemons.layout):
-        daemons.wait(what, ready, seconds=READY_SECONDS, needs=(program,))
+def _apply(layout: Layout, objects: list[manifests.Object]) -> None:
+    content = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    control_plane.kubectl(layout, "apply", "--server-side", "--filename", "-", stdin=content)
 
 
 def _conditions(layout: Layout) -> list[tuple[str, str, Callable[[], bool]]]:
     """What must hold, which program brings it about, and how to see it."""
     trust = api.trust(layout, "admin")
     gateway = f"{layout.api_url}/apis/gateway.networking.k8s.io/v1/namespaces/gateway/gateways/traefik"
-    targets = f"http://{layout.address}:{PROMETHEUS_PORT}/api/v1/query?query=min(up)"
+    prometheus_ready = f"http://{layout.address}:{PROMETHEUS_PORT}/-/ready"
     return [
         ("the node", "kubelet", lambda: api.is_true(f"{layout.api_url}/api/v1/nodes/{NODE_NAME}", "Ready", trust)),
         ("the Service rules", "kube-proxy", lambda: api.get("http://127.0.0.1:10256/healthz") is not None),
         ("the Gateway", "traefik", lambda: api.is_true(gateway, "Programmed", trust)),
-        ("Prometheus and its first scrapes", "prometheus", lambda: '"1"]' in (api.get(targets) or "")),
+        ("Prometheus", "prometheus", lambda: api.get(prometheus_ready) is not None),
     ]
 
 

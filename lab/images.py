@@ -50,6 +50,9 @@ SHOP = Image(
 )
 
 
+OURS = (OPERATOR, SHOP)
+
+
 def operator() -> Path:
     """The archive of `evenload:lab`, made again only when the code or its dependencies changed."""
     return ours(OPERATOR)

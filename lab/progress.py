@@ -51,7 +51,9 @@ class PlainProgress:
     def update(self, task: str, *, done: int | None = None, total: int | None = None, what: str | None = None) -> None:
         with self.guard:
             state = self.tasks[task]
-            state.what = what or state.what
+            if what is not None and what != state.what:
+                state.what, state.spoke_at = what, time.monotonic()
+                _say(state.line(task))
             state.done, state.total = done if done is not None else state.done, total or state.total
 
     def finish(self, task: str, result: str) -> None:
