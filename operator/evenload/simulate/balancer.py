@@ -51,7 +51,7 @@ class Balancer:
             self._in_force = self._coming.pop(0)[1]
 
     def _vector(self, weights: Mapping[str, int]) -> Floats:
-        return np.array([float(weights[name]) for name in self.names])
+        return np.array([max(0.0, float(weights.get(name, 0))) for name in self.names])
 
 
 def _normal(parts: Floats) -> Floats:

@@ -8,10 +8,10 @@ because the plant should show what comes of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from msgspec.structs import replace
 
@@ -28,6 +28,12 @@ from evenload.simulate.servers import NEVER
 MANAGER = "evenload"
 _REPLACING_SECONDS = 300.0  # a pod that is younger and not ready replaces another
 _HAPPENED = frozenset(StepState) - {StepState.Planned, StepState.Abandoned}
+
+
+class Judge(Protocol):
+    """What decides: the engine, or whoever is to be compared with it."""
+
+    def step(self, snapshot: Snapshot) -> Decision: ...
 
 
 class CrashPoint(StrEnum):
@@ -82,6 +88,7 @@ class Operator:
         window_seconds: float,
         max_mode: Mode = Mode.Auto,
         keep_snapshots: bool = False,
+        judge: Callable[[BalancerSpec], Judge] = Engine,
     ) -> None:
         self.spec = spec
         self.plant = plant
@@ -90,7 +97,8 @@ class Operator:
         self.approval: ApprovalDecision | None = None
         self.known_good: dict[str, int] | None = None
         self.crashes: dict[int, CrashPoint] = {}  # by the ordinal of the write, from 0
-        self._engine = Engine(spec)
+        self._judge = judge
+        self._engine = judge(spec)
         self._window_seconds = window_seconds
         self._max_mode = max_mode
         self._keep_snapshots = keep_snapshots
@@ -100,7 +108,7 @@ class Operator:
 
     def forget(self) -> None:
         """The process dies and another starts: the engine's memory is gone, the cluster's is not."""
-        self._engine = Engine(self.spec)
+        self._engine = self._judge(self.spec)
 
     def tick(self) -> Decision:
         """Observe, decide, record, act: once, now."""
