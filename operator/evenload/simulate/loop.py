@@ -125,7 +125,7 @@ class Operator:
         backends = self.plant.backends(self._window_seconds)
         return Snapshot(
             time=self.plant.now,
-            window=self._window_seconds,
+            window=self.plant.scraper.span_seconds(self._window_seconds),
             backends=backends,
             signals=self.plant.signals(backends),
             last_write=self.plant.balancer.last_write,

@@ -170,7 +170,10 @@ class Plant:
     # What an operator can know
 
     def backends(self, window_seconds: float) -> dict[str, Backend]:
-        """The tree of a Snapshot, with whatever Prometheus can tell of the window that ends now."""
+        """The tree of a Snapshot, with whatever Prometheus can tell of the window that ends now.
+
+        Counts are of the span that its samples cover, as the operator reckons them: see Scraper.span_seconds.
+        """
         columns = self._columns(window_seconds)
         pods: dict[str, dict[str, Pod]] = {name: {} for name in self.balancer.names}
         for row in range(len(self.servers)):
@@ -192,15 +195,16 @@ class Plant:
 
     def _columns(self, window_seconds: float) -> dict[str, list[float | None]]:
         increases = self.scraper.increases(self.now, window_seconds)
+        shrink = self.scraper.span_seconds(window_seconds) / window_seconds
         resident, in_flight = self.scraper.gauges(self.now)
         requests = increases["requests"]
         busy = increases["latency_sum"]
         latency = np.divide(busy, requests, out=np.full_like(busy, np.nan), where=requests > 0)
         measured = {
-            "requests": requests,
-            "errors": increases["errors"],
+            "requests": requests * shrink,
+            "errors": increases["errors"] * shrink,
             "latency": latency,
-            "cpu": increases["cpu_seconds"] / window_seconds,
+            "cpu": self.scraper.cpu(self.now),
             "memory": resident,
             "in_flight": in_flight,
         }

@@ -14,6 +14,7 @@ from evenload.simulate.servers import Flags, Floats, Servers
 COUNTERS = ("requests", "errors", "latency_sum", "cpu_seconds")
 _KEPT = 16  # samples a pod: enough for any window here
 _LONG_AGO = -1e15  # finite, so that differences of times stay numbers
+_IRATE_SECONDS = 120.0
 _STALE_SECONDS = 300.0  # how long an instant query finds a series that is not scraped any more
 
 
@@ -89,6 +90,19 @@ class Scraper:
             )
             for index, name in enumerate(COUNTERS)
         }
+
+    def span_seconds(self, window_seconds: float) -> float:
+        """What the samples in a window span on average: what the operator shrinks its counts to (observe.presets)."""
+        return window_seconds - self.interval_seconds
+
+    def cpu(self, now: float) -> Floats:
+        """irate(cpu_seconds[2m]) of each pod, in cores; NaN where it has fewer than two samples."""
+        index = COUNTERS.index("cpu_seconds")
+        last, before = self._counters[:, -1, index], self._counters[:, -2, index]
+        rise = np.where(last < before, last, last - before)
+        span = self._times[:, -1] - self._times[:, -2]
+        known = self._times[:, -2] > now - _IRATE_SECONDS
+        return np.divide(rise, span, out=np.full(len(rise), np.nan), where=known)
 
     def gauges(self, now: float) -> tuple[Floats, Floats]:
         """Memory and in-flight of each pod, NaN where not seen for five minutes."""
