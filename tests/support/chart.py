@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lab import build, parts
+from manifests.generate import find_helm
 
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts/evenload"
@@ -18,14 +17,7 @@ CHART = REPOSITORY / "charts/evenload"
 Manifest = dict[str, Any]
 
 
-@functools.cache
-def helm() -> str:
-    """The helm on PATH, or the lab's, fetched once."""
-    found = shutil.which("helm")
-    if found:
-        return found
-    build.ensure(("helm",))
-    return str(parts.folder("helm") / "helm")
+helm = functools.cache(find_helm)
 
 
 def helm_template(*options: str, release: str = "evenload", namespace: str = "evenload") -> str:
