@@ -50,8 +50,7 @@ def _dispatch(chosen: argparse.Namespace) -> int:
         case "check":
             return check()
         case "build":
-            machine.install_packages()
-            build.ensure()
+            build_what_can_run()
         case "where":
             print(parts.folder(chosen.part))
         case "purge":
@@ -86,6 +85,17 @@ def check() -> int:
         return 0
     print(f"{reason} Without it there still are {machine.REST}.")
     return 1
+
+
+def build_what_can_run() -> None:
+    """Everything for a lab where one can run, else what a control plane needs."""
+    reason = machine.problem()
+    if reason is None:
+        machine.install_packages()
+        build.ensure()
+    else:
+        print(f"{reason} Building only what `run-control-plane` needs.", file=sys.stderr)
+        build.ensure(control_plane.needed_parts(os.environ))
 
 
 def purge() -> None:

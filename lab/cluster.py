@@ -85,7 +85,6 @@ def up(name: str = DEFAULT_NAME) -> state.LabState:
     machine.require()
     build.ensure()
     archives = [images.pause()]
-    labs_folder().mkdir(parents=True, exist_ok=True)
     with cache.lock(f"lab-{unique(name)}"):
         if (folder_of(name) / state.FILE).exists():
             raise CannotRun(
@@ -105,10 +104,7 @@ def down(name: str = DEFAULT_NAME) -> None:
     if reason is not None:
         raise CannotRun(reason)
     with cache.lock(f"lab-{unique(name)}"), shielded():
-        labs_folder().mkdir(parents=True, exist_ok=True)
         teardown.down(unique(name), folder_of(name))
-        with contextlib.suppress(OSError):
-            labs_folder().rmdir()
     left = teardown.leftovers(unique(name), folder_of(name))
     if left:
         raise CommandFailed(f"The lab {name} is down, but this is left: {', '.join(left)}. Try `lab down` again.")
@@ -165,8 +161,10 @@ def _start(layout: Layout, archives: list[Path], stage: Callable[[str], None]) -
 
 def _prepare(layout: Layout) -> None:
     assert layout.control_group is not None
-    borrowed.borrow(labs_folder())
-    layout.run.mkdir(parents=True, mode=0o700)
+    with cache.lock(teardown.LABS_LOCK):
+        labs_folder().mkdir(parents=True, exist_ok=True)
+        layout.run.mkdir(parents=True, mode=0o700)
+        borrowed.borrow(labs_folder())
     network.create(layout.control_group)
     control_groups.create(layout.control_group)
     pki.create(layout, (*pki.control_plane_certificates(layout), *pki.node_certificates(layout)))

@@ -1,5 +1,6 @@
 """What the lab needs of the machine: says what is missing, and installs the packages where it may."""
 
+import importlib.util
 import os
 import platform
 import re
@@ -54,6 +55,8 @@ def missing_packages() -> list[str]:
         packages.append(NETWORK_PLUGINS)
     if not KEYRING.exists():
         packages.append("debian-archive-keyring")
+    if importlib.util.find_spec("pip") is None and importlib.util.find_spec("ensurepip") is None:
+        packages.append("python3-venv")
     return sorted(set(packages))
 
 
@@ -69,6 +72,8 @@ def install_packages() -> None:
     missing = missing_packages()
     if not missing:
         return
+    if os.geteuid() != 0:
+        raise CannotRun(f"Please install {', '.join(missing)} as root; then this goes on without.")
     if shutil.which("apt-get") is None:
         raise CannotRun(f"Please install what Debian calls {', '.join(missing)}; this machine has no apt-get.")
     print(f"Installing with apt: {', '.join(missing)}", file=sys.stderr, flush=True)

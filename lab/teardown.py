@@ -14,6 +14,7 @@ from pathlib import Path
 from lab import borrowed, cache, control_groups, network
 
 GRACE_SECONDS = 2.0
+LABS_LOCK = "labs"  # so that a lab's start and the end of the last one before it do not cross
 
 
 def down(name: str, folder: Path) -> None:
@@ -25,9 +26,12 @@ def down(name: str, folder: Path) -> None:
     end_visitors(name, spare)
     network.delete(name)
     control_groups.remove(name)
-    cache.remove(folder)
-    if not others(folder):
-        borrowed.give_back(folder.parent)
+    with cache.lock(LABS_LOCK):
+        cache.remove(folder)
+        if folder.parent.exists() and not others(folder):
+            borrowed.give_back(folder.parent)
+            with contextlib.suppress(OSError):  # somebody put something there
+                folder.parent.rmdir()
 
 
 def leftovers(name: str, folder: Path) -> list[str]:
