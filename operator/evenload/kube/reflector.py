@@ -75,15 +75,16 @@ class Backoff:
 class Reflector(Generic[T]):
     """`objects` mirrors the cluster once `synced` is set. Run `run()` as a task; cancel it to stop.
 
-    `decode_as` is a msgspec Struct naming only the fields that are wanted, or `dict` for the whole object. Namespaces:
-    none means all of them. A kind that the API server does not serve leaves `served` False, and is asked for again.
+    `decode_as` is a msgspec Struct naming only the fields that are wanted, `dict` for the whole object, or a function
+    that makes something smaller of the JSON text. Namespaces: none means all of them. A kind that the API server does
+    not serve leaves `served` False, and is asked for again.
     """
 
     def __init__(
         self,
         client: Client,
         resource: Resource,
-        decode_as: type[T],
+        decode_as: type[T] | Callable[[msgspec.Raw], T],
         namespaces: Iterable[str] = (),
         *,
         selector: str | None = None,
@@ -100,7 +101,7 @@ class Reflector(Generic[T]):
         self.silence_seconds = silence_seconds
         self.longest_backoff_seconds = longest_backoff_seconds
         self.clock = clock
-        self.decode = msgspec.json.Decoder(decode_as).decode
+        self.decode = msgspec.json.Decoder(decode_as).decode if isinstance(decode_as, type) else decode_as
         self._streams = [_Stream(self, namespace) for namespace in sorted(set(namespaces))] or [_Stream(self, None)]
 
     async def run(self) -> None:

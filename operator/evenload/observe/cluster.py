@@ -1,0 +1,293 @@
+"""The cluster as Balancers need it: whose pods stand behind a backend, in what state, and what else is going on there.
+
+Membership comes from EndpointSlices, because they are what data planes go by: a pod belongs to a backend if a slice of
+its Service names the pod and its UID, and is ready if both the slice and the pod itself say so.
+
+A cluster without the Gateway API, a Service without pods, a missing permission: all are Problems in words, never
+exceptions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from evenload.drivers.base import RouteView, ServiceName
+from evenload.kube.client import Client
+from evenload.kube.reflector import Key, Reflector
+from evenload.kube.resources import (
+    DEPLOYMENTS,
+    ENDPOINTSLICES,
+    HPAS,
+    HTTPROUTES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    STATEFULSETS,
+    Manifest,
+    Resource,
+)
+from evenload.model.base import Value
+from evenload.model.decision import HeldReason
+from evenload.model.snapshot import Hold
+from evenload.observe.pods import Meta, Partial, PodFacts
+from evenload.observe.workloads import Hpa, Owned, Workload, deployment_rollout, stateful_set_rollout
+
+SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
+
+
+class _Service(Partial):
+    metadata: Meta
+
+
+class _SliceLabels(Partial):
+    service: str = msgspec.field(name=SERVICE_NAME_LABEL, default="")
+
+
+class _SliceMeta(Meta):
+    labels: _SliceLabels = msgspec.field(default_factory=_SliceLabels)
+
+
+class _TargetRef(Partial):
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+class _EndpointConditions(Partial):
+    ready: bool | None = None
+
+
+class _Endpoint(Partial):
+    target_ref: _TargetRef | None = None
+    conditions: _EndpointConditions = msgspec.field(default_factory=_EndpointConditions)
+
+
+class _Slice(Partial):
+    metadata: _SliceMeta
+    endpoints: tuple[_Endpoint, ...] | None = None
+
+
+class Trouble(StrEnum):
+    """Why a Balancer's fleet cannot be told. A stable word: it becomes the reason of a condition."""
+
+    NotSynced = "NotSynced"
+    GatewayApiMissing = "GatewayApiMissing"
+    RouteNotFound = "RouteNotFound"
+    ServiceNotFound = "ServiceNotFound"
+    NoPods = "NoPods"
+    PodShared = "PodShared"
+
+
+class Problem(Value, frozen=True, kw_only=True):
+    """One trouble, in a sentence that says what to do."""
+
+    reason: Trouble
+    sentence: str
+
+
+class Member(Value, frozen=True, kw_only=True):
+    """A pod behind a backend: `ready` if the pod and its Service's slices agree that it is."""
+
+    facts: PodFacts
+    ready: bool
+    workload: str | None
+
+
+class Fleet(Value, frozen=True, kw_only=True):
+    """Who stands behind a route: backend -> pod's name -> pod. With problems, it is not to be acted on."""
+
+    backends: dict[str, dict[str, Member]]
+    problems: tuple[Problem, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+    @property
+    def namespaces(self) -> frozenset[str]:
+        return frozenset(member.facts.namespace for pods in self.backends.values() for member in pods.values())
+
+    @property
+    def pods(self) -> tuple[str, ...]:
+        return tuple(name for pods in self.backends.values() for name in pods)
+
+
+class ClusterView:
+    """Run `run()` as a task; ask once `synced`. Everything is answered from memory."""
+
+    def __init__(
+        self,
+        client: Client,
+        namespaces: Iterable[str] = (),
+        *,
+        on_route_change: Callable[[Key], None] = lambda key: None,
+    ) -> None:
+        watched = tuple(namespaces)
+
+        def watch(resource: Resource, decode: Any, on_change: Any = None) -> Reflector[Any]:
+            return Reflector(client, resource, decode, watched, on_change=on_change)
+
+        self._on_route_change = on_route_change
+        self._slices_of: dict[Key, set[Key]] = {}
+        self._hpas_of: dict[tuple[str, str], set[Key]] = {}
+        self._previous_routes: dict[Key, Manifest] = {}
+        self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode)
+        self._services: Reflector[_Service] = watch(SERVICES, _Service)
+        self._slices: Reflector[_Slice] = watch(ENDPOINTSLICES, _Slice, self._slice_changed)
+        self._routes: Reflector[Manifest] = watch(HTTPROUTES, dict, self._route_changed)
+        self._replica_sets: Reflector[Owned] = watch(REPLICASETS, Owned)
+        self._deployments: Reflector[Workload] = watch(DEPLOYMENTS, Workload)
+        self._stateful_sets: Reflector[Workload] = watch(STATEFULSETS, Workload)
+        self._hpas: Reflector[Hpa] = watch(HPAS, Hpa, self._hpa_changed)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in self._reflectors():
+                group.create_task(reflector.run())
+
+    def _reflectors(self) -> tuple[Reflector[Any], ...]:
+        leading = (self._pods, self._services, self._slices, self._routes)
+        return (*leading, self._replica_sets, self._deployments, self._stateful_sets, self._hpas)
+
+    @property
+    def synced(self) -> bool:
+        """Everything that this cluster serves has been listed once."""
+        return all(each.synced or not each.served for each in self._reflectors())
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong with the watching now, a sentence a kind."""
+        return tuple(each.problem for each in self._reflectors() if each.problem)
+
+    @property
+    def fresh_age_seconds(self) -> float:
+        """Seconds since the API server last showed that this is up to date; it does so every minute at least."""
+        return max(each.fresh_age_seconds for each in self._reflectors() if each.served)
+
+    def route(self, namespace: str, name: str) -> Manifest | Problem:
+        """The route as the API server has it. Not to be changed by the caller."""
+        if not self._routes.served:
+            return Problem(
+                reason=Trouble.GatewayApiMissing,
+                sentence="this cluster does not serve HTTPRoute; install the Gateway API's CRDs (v1) and a gateway",
+            )
+        found = self._routes.objects.get((namespace, name))
+        if found is not None:
+            return found
+        if not self.synced:
+            return Problem(reason=Trouble.NotSynced, sentence=f"the cluster is still being read: {self._waiting()}")
+        return Problem(
+            reason=Trouble.RouteNotFound,
+            sentence=f"HTTPRoute {namespace}/{name} does not exist; create it or correct spec.targetRef",
+        )
+
+    def previous_route(self, namespace: str, name: str) -> Manifest | None:
+        """The route before its spec last changed, if that was seen."""
+        return self._previous_routes.get((namespace, name))
+
+    def fleet(self, view: RouteView) -> Fleet:
+        """Whose pods the route's backends lead to."""
+        if not self.synced:
+            sentence = f"the cluster is still being read: {self._waiting()}"
+            return Fleet(backends={}, problems=(Problem(reason=Trouble.NotSynced, sentence=sentence),))
+        backends = {key: self._members(service) for key, service in view.services.items()}
+        problems = [*self._empty(view, backends), *_shared_pods(backends)]
+        return Fleet(backends=backends, problems=tuple(problems), holds=self._holds(backends))
+
+    def workload_of(self, pod: PodFacts) -> str | None:
+        """ "Deployment/shop-a": what a person would restart. None: no controller would replace the pod."""
+        if pod.owner is None:
+            return None
+        if pod.owner.kind == "ReplicaSet":
+            replica_set = self._replica_sets.objects.get((pod.namespace, pod.owner.name))
+            owner = replica_set.metadata.controller() if replica_set else None
+            if owner is not None:
+                return f"{owner.kind}/{owner.name}"
+        return f"{pod.owner.kind}/{pod.owner.name}"
+
+    def _waiting(self) -> str:
+        waiting = (each for each in self._reflectors() if each.served and not each.synced)
+        return "; ".join(each.problem or each.resource.plural for each in waiting)
+
+    def _members(self, service: ServiceName) -> dict[str, Member]:
+        members: dict[str, Member] = {}
+        for target, ready in self._targets(service):
+            facts = self._pods.objects.get((service.namespace, target.name))
+            if facts is None or (target.uid and facts.uid != target.uid):
+                continue  # the slice or the pod list is a moment behind the other
+            known = members.get(facts.name)  # a dual-stack Service has two slices
+            ready = (ready and facts.ready and not facts.terminating) or (known is not None and known.ready)
+            members[facts.name] = Member(facts=facts, ready=ready, workload=self.workload_of(facts))
+        return members
+
+    def _targets(self, service: ServiceName) -> Iterator[tuple[_TargetRef, bool]]:
+        for key in self._slices_of.get((service.namespace, service.name), ()):
+            for endpoint in self._slices.objects[key].endpoints or ():
+                if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
+                    yield endpoint.target_ref, endpoint.conditions.ready is not False
+
+    def _empty(self, view: RouteView, backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
+        for key, service in view.services.items():
+            where = f"{service.namespace}/{service.name}"
+            if (service.namespace, service.name) not in self._services.objects:
+                sentence = f"Service {where} does not exist; create it or take it out of {view.kind} {view.name}"
+                yield Problem(reason=Trouble.ServiceNotFound, sentence=sentence)
+            elif not backends[key]:
+                sentence = f"Service {where} leads to no pod; does its selector match the pods' labels?"
+                yield Problem(reason=Trouble.NoPods, sentence=sentence)
+
+    def _holds(self, backends: dict[str, dict[str, Member]]) -> tuple[Hold, ...]:
+        members = (member for pods in backends.values() for member in pods.values())
+        workloads = {(each.facts.namespace, each.workload) for each in members if each.workload}
+        return tuple(hold for namespace, name in sorted(workloads) for hold in self._holds_of(namespace, name))
+
+    def _holds_of(self, namespace: str, workload: str) -> Iterator[Hold]:
+        kind, _, name = workload.partition("/")
+        if rollout := self._rollout(kind, (namespace, name)):
+            yield Hold(reason=HeldReason.Rollout, detail=f"{workload} is being rolled out: {rollout}")
+        for key in self._hpas_of.get((namespace, workload), ()):
+            status = self._hpas.objects[key].status
+            if status.current_replicas != status.desired_replicas:
+                detail = f"{workload} is being scaled from {status.current_replicas} to {status.desired_replicas} pods"
+                yield Hold(reason=HeldReason.Autoscaling, detail=detail)
+
+    def _rollout(self, kind: str, key: Key) -> str:
+        if kind == "Deployment" and key in self._deployments.objects:
+            return deployment_rollout(self._deployments.objects[key])
+        if kind == "StatefulSet" and key in self._stateful_sets.objects:
+            return stateful_set_rollout(self._stateful_sets.objects[key])
+        return ""
+
+    def _slice_changed(self, key: Key, before: _Slice | None, after: _Slice | None) -> None:
+        for version, change in ((before, set.discard), (after, set.add)):
+            if version is not None:
+                change(self._slices_of.setdefault((key[0], version.metadata.labels.service), set()), key)
+
+    def _hpa_changed(self, key: Key, before: Hpa | None, after: Hpa | None) -> None:
+        for version, change in ((before, set.discard), (after, set.add)):
+            if version is not None:
+                target = version.spec.scale_target_ref
+                change(self._hpas_of.setdefault((key[0], f"{target.kind}/{target.name}"), set()), key)
+
+    def _route_changed(self, key: Key, before: Manifest | None, after: Manifest | None) -> None:
+        if after is None:
+            self._previous_routes.pop(key, None)
+        elif before is not None and before.get("spec") != after.get("spec"):
+            self._previous_routes[key] = before
+        self._on_route_change(key)
+
+
+def _shared_pods(backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for backend, members in backends.items():
+        for member in members.values():
+            other = seen.setdefault(member.facts.uid, backend)
+            if other != backend:
+                sentence = (
+                    f"pod {member.facts.name} stands behind {other} and {backend}; let each Service select its own"
+                )
+                yield Problem(reason=Trouble.PodShared, sentence=sentence)
+                return

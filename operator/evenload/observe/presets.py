@@ -1,0 +1,254 @@
+"""PromQL for each signal, as named data, and the one place where text of people is put into a query.
+
+A rendered query answers rows tagged by the label `evenload`:
+
+    value  the signal, a row a pod
+    age    seconds since the newest sample, a row a namespace. Instant queries carry the evaluation's time, not the
+           sample's, so timestamp() is asked for it, and Prometheus' own clock reckons: ours may differ
+    idle   seconds since a pod was scraped that has no request counter at all: it has served nothing yet
+
+Idle rows are what tells "no traffic" from "not scraped": a labelled counter does not exist before its first request. A
+pod is idle only if its in-flight gauge, which the same scrape delivers, is there; or if all its scrape targets are up
+and one of them is of a job that gives request counters of other pods. One target being up proves nothing: it may be a
+sidecar's.
+
+Latency is the mean, not a percentile: it costs two series a pod instead of one a bucket, works with histograms and
+summaries alike, and has no steps where buckets end. The engine compares a pod with its siblings, where a mean shows the
+same outliers.
+
+CPU is irate(), the last two samples, whatever the kubelet's own sampling interval is (1 to 15 s).
+Two jobs that scrape one pod do not double it: sums are taken a job, and the largest counts.
+
+Counts: increase() stretches what the samples show to the whole window; `Source.span_seconds` undoes that (see there).
+It misses what a counter held when it was seen first, so a new pod whose counters do not start at 0 is underrated for
+one scrape.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from evenload.errors import InputError, InvariantBroken
+from evenload.model.base import Value
+from evenload.model.policy import seconds
+from evenload.model.snapshot import SIGNALS, SignalName
+from evenload.model.spec import SignalLabels, Signals
+
+ROW: Final = "evenload"
+"""The label that says what a row of an answer is."""
+
+SHORTEST_WINDOW_SECONDS: Final = 15.0
+SCRAPES_IN_WINDOW: Final = 3
+
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:-]*")
+_VARIABLE = re.compile(r"\$\(([^)]*)\)")
+
+
+class PodLabels(Value, frozen=True):
+    """The labels that name a pod in an answer."""
+
+    namespace: str
+    pod: str
+
+
+class Template(Value, frozen=True, kw_only=True):
+    """How one signal is asked for. `kubelet_labels`: pods are named as cAdvisor does, whatever the application does."""
+
+    value: str
+    age: str | None = None
+    idle: str | None = None
+    kubelet_labels: bool = False
+
+
+class Source(Value, frozen=True, kw_only=True):
+    """Everything that decides which queries a Balancer needs; Balancers with equal Sources share their queries."""
+
+    url: str
+    preset: str
+    labels: SignalLabels
+    window_seconds: float
+    scrape_seconds: float
+    overrides: tuple[tuple[SignalName, str], ...] = ()
+
+    @property
+    def span_seconds(self) -> float:
+        """What the samples in the window really span, on average.
+
+        A window of W holds samples that are W - scrape apart; increase() stretches what it counted between them to W.
+        Numbers so stretched are noisier than counts: 10 seconds' worth shown as 15 has 1.5 times the variance of a
+        Poisson count, and would fool a test for skew. So counts are shrunk to span / window, and the span is their
+        window.
+        """
+        return self.window_seconds - self.scrape_seconds
+
+    @property
+    def templates(self) -> dict[SignalName, Template]:
+        return PRESETS[self.preset] | {name: Template(value=query) for name, query in self.overrides}
+
+    def pod_labels(self, signal: SignalName) -> PodLabels:
+        """The labels that name a pod in this signal's rows: cAdvisor's are what the kubelet calls them."""
+        if self.templates[signal].kubelet_labels:
+            return PodLabels("namespace", "pod")
+        return PodLabels(self.labels.namespace, self.labels.pod)
+
+
+def source_of(signals: Signals, *, default_url: str, scrape_seconds: float) -> Source:
+    """What `spec.signals` asks for. Raises InputError naming the field that cannot be met."""
+    window = max(SHORTEST_WINDOW_SECONDS, SCRAPES_IN_WINDOW * scrape_seconds)
+    if signals.window is not None:
+        window = seconds(signals.window, "spec.signals.window")
+    if window < 2 * scrape_seconds:
+        raise InputError(
+            f"spec.signals.window: {signals.window} holds fewer than two scrapes ({scrape_seconds:g}s apart); "
+            f"use at least {2 * scrape_seconds:g}s"
+        )
+    url = signals.prometheus_url or default_url
+    if not url:
+        raise InputError("spec.signals.prometheusUrl: no Prometheus is set, here or for the installation")
+    if signals.preset not in PRESETS:
+        raise InputError(f'spec.signals.preset: there is no "{signals.preset}"; there is {", ".join(sorted(PRESETS))}')
+    return Source(
+        url=url.rstrip("/"),
+        preset=signals.preset,
+        labels=_checked(signals.labels),
+        window_seconds=window,
+        scrape_seconds=scrape_seconds,
+        overrides=tuple(_override(query.signal, query.query) for query in signals.queries),
+    )
+
+
+def _checked(labels: SignalLabels) -> SignalLabels:
+    for field in ("namespace", "pod", "code"):
+        name = getattr(labels, field)
+        if not _LABEL_NAME.fullmatch(name):
+            raise InputError(f'spec.signals.labels.{field}: "{name}" is not a label name (letters, digits, _)')
+    return labels
+
+
+def _override(signal: str, query: str) -> tuple[SignalName, str]:
+    if signal not in SIGNALS:
+        raise InputError(f'spec.signals.queries: there is no signal "{signal}"; there is {", ".join(SIGNALS)}')
+    unknown = sorted(set(_VARIABLE.findall(query)) - OVERRIDE_VARIABLES)
+    if unknown:
+        known = ", ".join(f"$({name})" for name in sorted(OVERRIDE_VARIABLES))
+        raise InputError(f"spec.signals.queries: {signal}: $({unknown[0]}) is not known; use {known}")
+    return signal, query
+
+
+def shared(query: str) -> bool:
+    """Whether a query is the same for all Balancers of a Source, given their namespaces."""
+    return not {"namespace", "pods"} & set(_VARIABLE.findall(query))
+
+
+def render(source: Source, signal: SignalName, namespaces: Iterable[str], pods: Iterable[str] = ()) -> str:
+    """The query's text. `namespaces`: of all Balancers that share it; where it is not `shared`, of the one asking."""
+    template = source.templates[signal]
+    labels = source.pod_labels(signal)
+    every = quoted(namespaces)
+    values = {
+        "window": duration(source.window_seconds),
+        "namespaces": every,
+        "namespace": every,
+        "pods": quoted(pods),
+        "ns": labels.namespace,
+        "pod": labels.pod,
+        "code": source.labels.code,
+        "by": f"by ({labels.namespace}, {labels.pod})",
+        "in": f'{labels.namespace}=~"{every}", {labels.pod}!=""',
+    }
+    rows = {"value": template.value, "age": template.age, "idle": template.idle}
+    return " or ".join(_tagged(row, _fill(text, values)) for row, text in rows.items() if text is not None)
+
+
+def _tagged(row: str, expression: str) -> str:
+    return f'label_replace({expression}, "{ROW}", "{row}", "", "")'
+
+
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda found: values[found[1]], text)
+
+
+def quoted(values: Iterable[str]) -> str:
+    """An alternation that matches exactly these names, safe inside a quoted PromQL regular expression.
+
+    Dots become [.] rather than \\., so that no level of quoting can take the backslash away.
+    """
+    return "|".join(_quoted(value) for value in sorted(set(values)))
+
+
+def _quoted(value: str) -> str:
+    if not _PLAIN_VALUE.fullmatch(value):
+        raise InvariantBroken(f"{value!r} is no Kubernetes name and is kept out of PromQL")
+    return value.replace(".", "[.]")
+
+
+def duration(seconds_: float) -> str:
+    """PromQL's duration text, to the millisecond."""
+    milliseconds = round(seconds_ * 1000)
+    return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"
+
+
+OVERRIDE_VARIABLES: Final = frozenset({"window", "namespaces", "namespace", "pods"})
+"""What a person's query may use. $(namespaces) is an alternation: match it with =~. With $(namespace) or $(pods) a
+query is asked for each Balancer by itself."""
+
+
+def _age(metric: str) -> str:
+    return f"time() - max by ($(ns)) (timestamp({metric}{{$(in)}}))"
+
+
+_CADVISOR = '$(in), container!="", container!="POD"'
+
+_APP: Final[dict[SignalName, Template]] = {
+    "requests": Template(
+        value="max $(by) (sum by ($(ns), $(pod), job) (increase(http_requests_total{$(in)}[$(window)])))",
+        age=_age("http_requests_total"),
+        idle=(
+            "time() - ("
+            "max $(by) (timestamp(http_requests_in_flight{$(in)})) or "
+            "(max $(by) (timestamp(up{$(in)}) and on (job) http_requests_total{$(in)})"
+            " and (min $(by) (up{$(in)}) == 1))"
+            ") unless on ($(ns), $(pod)) http_requests_total{$(in)}"
+        ),
+    ),
+    # A pod without a failing series is left out here, and has 0 errors if its requests are known.
+    "errors": Template(
+        value=(
+            "max $(by) (sum by ($(ns), $(pod), job) "
+            '(increase(http_requests_total{$(in), $(code)=~"5.."}[$(window)]))) > 0'
+        ),
+        age=_age("http_requests_total"),
+    ),
+    # Without requests there is no mean: 0/0 is filtered out, not answered as NaN.
+    "latency": Template(
+        value=(
+            "sum $(by) (rate(http_request_duration_seconds_sum{$(in)}[$(window)])) / "
+            "(sum $(by) (rate(http_request_duration_seconds_count{$(in)}[$(window)])) > 0)"
+        ),
+        age=_age("http_request_duration_seconds_count"),
+    ),
+    "inFlight": Template(
+        value="max $(by) (sum by ($(ns), $(pod), job) (http_requests_in_flight{$(in)}))",
+        age=_age("http_requests_in_flight"),
+    ),
+    "cpu": Template(
+        value=(
+            "sum $(by) (max by ($(ns), $(pod), container) "
+            f"(irate(container_cpu_usage_seconds_total{{{_CADVISOR}}}[2m])))"
+        ),
+        age=_age("container_cpu_usage_seconds_total"),
+        kubelet_labels=True,
+    ),
+    "memory": Template(
+        value=(f"sum $(by) (max by ($(ns), $(pod), container) (container_memory_working_set_bytes{{{_CADVISOR}}}))"),
+        age=_age("container_memory_working_set_bytes"),
+        kubelet_labels=True,
+    ),
+}
+
+PRESETS: Final[dict[str, dict[SignalName, Template]]] = {"app": _APP}
+"""By name. The other data planes' (istio, linkerd) are for whoever can run them: a preset is trusted only once a real
+Prometheus has answered it in a test."""

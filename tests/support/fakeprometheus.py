@@ -1,0 +1,174 @@
+"""A stand-in for Prometheus on a real socket. It does not evaluate PromQL: it knows each pod's numbers, tells from a
+query's text which signal is meant, and answers in Prometheus' format, well or badly.
+
+    async with FakePrometheus() as prometheus:
+        prometheus.pods["shop", "shop-a-1"] = {"requests": 100, "errors": 2, "latency": 0.02, "inFlight": 3}
+        prometheus.mode = Mode.Slow              # and back: Mode.Ok
+        prometheus.modes["memory"] = Mode.NaN    # only this signal
+        ... SignalReader / the operator with prometheus.url ...
+        assert prometheus.asked["requests"] == 3
+
+Numbers are what Evenload should see: counts are answered stretched the way increase() does (`window` / `span`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from enum import Enum
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+HTML = b"<!doctype html><html><body><h1>Please sign in</h1></body></html>"
+
+# The longest name first: errors and requests share a metric.
+_SIGNS: tuple[tuple[str, str], ...] = (
+    ("errors", r'http_requests_total\{[^}]*=~"5'),
+    ("requests", r"http_requests_total"),
+    ("latency", r"http_request_duration_seconds"),
+    ("inFlight", r"http_requests_in_flight"),
+    ("cpu", r"container_cpu_usage_seconds_total"),
+    ("memory", r"container_memory_working_set_bytes"),
+)
+_COUNTS = frozenset({"requests", "errors"})
+
+
+class Mode(Enum):
+    """How a query is answered."""
+
+    Ok = "ok"
+    Slow = "slow"  # after `delay_seconds`
+    Drip = "drip"  # a byte at a time, for ever
+    NaN = "nan"  # every value is NaN
+    Stale = "stale"  # the newest sample is `stale_seconds` old
+    Empty = "empty"  # success, and no series
+    Half = "half"  # every second pod is missing
+    Http500 = "500"
+    Html = "html"
+    Garbage = "garbage"  # half a JSON document
+    Cut = "cut"  # the connection is cut before an answer
+
+
+class FakePrometheus:
+    """See the module. Use as an async context manager."""
+
+    def __init__(self, *, window_seconds: float = 15.0, scrape_seconds: float = 5.0) -> None:
+        self.pods: dict[tuple[str, str], Mapping[str, float]] = {}
+        self.idle: dict[tuple[str, str], float] = {}  # scraped that many seconds ago, without a request counter
+        self.mode = Mode.Ok
+        self.modes: dict[str, Mode] = {}
+        self.age_seconds = 2.0
+        self.stale_seconds = 120.0
+        self.delay_seconds = 30.0
+        self.warnings: list[str] = []
+        self.asked: Counter[str] = Counter()
+        self.queries: list[str] = []
+        self.authorizations: list[str | None] = []
+        self.largest_outstanding = 0
+        self._stretch = window_seconds / (window_seconds - scrape_seconds)
+        self._outstanding = 0
+        self._ended = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        application = web.Application(client_max_size=16 * 1024 * 1024)
+        application.router.add_route("*", "/api/v1/query", self._handle)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        await self._runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self._outstanding += 1
+        self.largest_outstanding = max(self.largest_outstanding, self._outstanding)
+        try:
+            return await self._answer(request)
+        finally:
+            self._outstanding -= 1
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        query = str((await request.post()).get("query") or request.query.get("query", ""))
+        signal = _signal_of(query)
+        self.queries.append(query)
+        self.asked[signal] += 1
+        self.authorizations.append(request.headers.get("Authorization"))
+        match self.modes.get(signal, self.mode):
+            case Mode.Http500:
+                return web.json_response(
+                    {"status": "error", "errorType": "internal", "error": "disk on fire"}, status=500
+                )
+            case Mode.Html:
+                return web.Response(body=HTML, content_type="text/html")
+            case Mode.Garbage:
+                return web.Response(body=self._vector(signal, query, Mode.Ok)[:-20], content_type="application/json")
+            case Mode.Cut:
+                if request.transport is not None:
+                    request.transport.abort()
+                return web.Response()
+            case Mode.Drip:
+                return await self._drip(request)
+            case mode:
+                if mode is Mode.Slow:
+                    await self._wait(self.delay_seconds)
+                return web.Response(body=self._vector(signal, query, mode), content_type="application/json")
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+
+    async def _drip(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while not self._ended.is_set():
+            await response.write(b" ")
+            await self._wait(0.05)
+        return response
+
+    def _vector(self, signal: str, query: str, mode: Mode) -> bytes:
+        rows = [] if mode is Mode.Empty else self._rows(signal, _namespaces(query), mode)
+        answer = {"status": "success", "data": {"resultType": "vector", "result": rows}}
+        return json.dumps(answer | ({"warnings": self.warnings} if self.warnings else {})).encode()
+
+    def _rows(self, signal: str, namespaces: re.Pattern[str], mode: Mode) -> list[object]:
+        pods = [key for key in sorted(self.pods) if namespaces.fullmatch(key[0]) and signal in self.pods[key]]
+        if mode is Mode.Half:
+            pods = pods[::2]
+        stretch = self._stretch if signal in _COUNTS else 1.0
+        age = self.stale_seconds if mode is Mode.Stale else self.age_seconds
+        rows = [_row("age", age, namespace) for namespace in sorted({namespace for namespace, _ in pods})]
+        for key in pods:
+            value = float("nan") if mode is Mode.NaN else self.pods[key][signal] * stretch
+            if value != 0 or signal != "errors":
+                rows.append(_row("value", value, *key))
+        if signal == "requests":
+            rows += [_row("idle", age, *key) for key, age in self.idle.items() if namespaces.fullmatch(key[0])]
+        return rows
+
+
+def _row(kind: str, value: float, namespace: str, pod: str | None = None) -> object:
+    metric = {"evenload": kind, "namespace": namespace} | ({"pod": pod} if pod is not None else {})
+    return {"metric": metric, "value": [1760089500.781, "NaN" if value != value else repr(value)]}
+
+
+def _signal_of(query: str) -> str:
+    return next((signal for signal, pattern in _SIGNS if re.search(pattern, query)), "unknown")
+
+
+def _namespaces(query: str) -> re.Pattern[str]:
+    found = re.search(r'namespace=~"([^"]*)"', query)
+    return re.compile(found[1] if found else ".*")
