@@ -1,0 +1,176 @@
+"""What a person decides: approve, deny, pause, resume, undo. Each says what it did and what will happen next.
+
+The approval carries the name the API server knows the person by; the object's resourceVersion is a precondition, so
+that two people cannot overrule each other without noticing.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from evenload import clock
+from evenload.api.v1alpha1 import PAUSED_ANNOTATION, UNDO_ANNOTATION, Balancer, Remediation, StepRecord
+from evenload.api.values import moment
+from evenload.cli.cluster import Cluster
+from evenload.cli.exits import ExitCode
+from evenload.cli.objects import Item, balancers, is_open, remediations
+from evenload.cli.options import Everywhere
+from evenload.cli.printing import note as tell
+from evenload.cli.printing import say
+from evenload.errors import InputError
+from evenload.kube.resources import BALANCERS, REMEDIATIONS
+from evenload.model.episode import ApprovalDecision, StepState
+
+RemediationName = Annotated[str, typer.Argument(help="Name of the Remediation (see: evenload history).")]
+Note = Annotated[str | None, typer.Option("--note", "-m", help="Why; it is stored and shown in the report.")]
+BalancerNames = Annotated[list[str] | None, typer.Argument(metavar="BALANCER", help="Names of Balancers.")]
+All = Annotated[bool, typer.Option("--all", help="All Balancers of the namespace (with -A: of all namespaces).")]
+
+
+def approve(cluster: Cluster, remediation: RemediationName, note: Note = None) -> ExitCode:
+    """Allow a Remediation to do what it proposes."""
+    item = _decide(cluster, remediation, ApprovalDecision.Approved, note)
+    say(f"Next: Evenload acts on its next tick, within its budgets: {_proposal(item.object)}")
+    say(f"Watch it: evenload status {item.object.spec.balancer_ref.name} -n {item.namespace} -w")
+    return ExitCode.Fine
+
+
+def deny(cluster: Cluster, remediation: RemediationName, note: Note = None) -> ExitCode:
+    """Forbid it; nothing is written for this incident."""
+    item = _decide(cluster, remediation, ApprovalDecision.Denied, note)
+    say("Next: Evenload writes nothing for this incident and closes the Remediation as Denied.")
+    if _effective(item.object):
+        say(f"Its earlier changes stay; to take them back: evenload undo {item.name} -n {item.namespace}")
+    return ExitCode.Fine
+
+
+def _decide(cluster: Cluster, name: str, decision: ApprovalDecision, reason: str | None) -> Item[Remediation]:
+    """Raises InputError where there is nothing to decide any more, Conflict where somebody else just did."""
+    [item] = remediations(cluster, [name])
+    _refuse_when_final(item)
+    who = cluster.user()
+    approval = {"decision": decision.value, "by": who} | ({"note": reason} if reason else {})
+    body = {"metadata": {"resourceVersion": item.version}, "spec": {"approval": approval}}
+    cluster.merge(REMEDIATIONS, name, body)
+    diagnosis = item.object.spec.diagnosis
+    say(f"{decision} {item.namespace}/{name} as {who}: {diagnosis.label}. {diagnosis.sentence}".strip())
+    if not item.object.spec.approval.required:
+        tell("(It did not ask for approval: its Balancer's mode is not Approve.)")
+    return item
+
+
+def _refuse_when_final(item: Item[Remediation]) -> None:
+    approval = item.object.spec.approval
+    if approval.decision is not None:
+        raise InputError(
+            f"{item.name} was {approval.decision.lower()} by {approval.by} already, and that is final. "
+            f"To stop what it does: evenload pause {item.object.spec.balancer_ref.name}; "
+            f"to take it back: evenload undo {item.name}"
+        )
+    _refuse_when_closed(item, "there is nothing to decide")
+
+
+def _refuse_when_closed(item: Item[Remediation], consequence: str) -> None:
+    if not is_open(item.object):
+        raise InputError(f"{item.name} is closed ({item.object.status.phase}): {consequence}. {_hint(item)}")
+
+
+def _hint(item: Item[Remediation]) -> str:
+    before = next((step.before for step in item.object.status.steps if step.before), None)
+    weights = f" Its first weights were {_listed(before)}." if before else ""
+    return f"See: evenload report {item.name} -n {item.namespace}.{weights}"
+
+
+def undo(cluster: Cluster, remediation: RemediationName) -> ExitCode:
+    """Ask Evenload to take back every weight change of an open Remediation."""
+    [item] = remediations(cluster, [remediation])
+    _refuse_when_closed(item, "Evenload writes nothing for it any more; put weights back on the route yourself")
+    who = cluster.user()
+    annotation = {"metadata": {"resourceVersion": item.version, "annotations": {UNDO_ANNOTATION: who}}}
+    cluster.merge(REMEDIATIONS, remediation, annotation)
+    say(f"Asked, as {who}, for the changes of {item.namespace}/{remediation} to be undone.")
+    steps = _effective(item.object)
+    if not steps:
+        say("Next: nothing, as no weight change of it stands.")
+    for step in steps:
+        say(f"Next: {step.name} ({step.purpose or step.action}) is taken back, to {_listed(step.before or {})}")
+    say("A pod that was restarted stays restarted.")
+    return ExitCode.Fine
+
+
+def _effective(remediation: Remediation) -> list[StepRecord]:
+    """Weight changes that stand, newest first: the order in which they are taken back."""
+    standing = (StepState.Applied, StepState.Verified, StepState.Ineffective)
+    return [step for step in reversed(remediation.status.steps) if step.before and step.state in standing]
+
+
+def pause(cluster: Cluster, names: BalancerNames = None, all_: All = False, everywhere: Everywhere = False) -> ExitCode:
+    """Stop all writes of Evenload at once; it goes on looking."""
+    chosen = _chosen(cluster, names, all_=all_, everywhere=everywhere)
+    who = f"{cluster.user()} at {moment(clock.now()):%Y-%m-%dT%H:%M:%SZ}" if chosen else ""
+    for item in chosen:
+        _annotate(cluster, item, who)
+        say(f"Paused {item.namespace}/{item.name}. Evenload writes nothing to its route or pods until it is resumed.")
+    if chosen:
+        say(f"Go on with: evenload resume {_again(names, all_=all_, everywhere=everywhere)}")
+    return ExitCode.Fine
+
+
+def resume(
+    cluster: Cluster, names: BalancerNames = None, all_: All = False, everywhere: Everywhere = False
+) -> ExitCode:
+    """Let paused Balancers go on."""
+    for item in _chosen(cluster, names, all_=all_, everywhere=everywhere):
+        if PAUSED_ANNOTATION not in item.object.metadata.annotations:
+            say(f"{item.namespace}/{item.name} was not paused.{_suspended(item.object)}")
+            continue
+        _annotate(cluster, item, None)
+        say(f"Resumed {item.namespace}/{item.name}. {_after_resume(item.object)}{_suspended(item.object)}")
+    return ExitCode.Fine
+
+
+def _chosen(cluster: Cluster, names: list[str] | None, *, all_: bool, everywhere: bool) -> list[Item[Balancer]]:
+    if bool(names) == all_:
+        raise InputError("give the names of Balancers, or --all")
+    if everywhere and not all_:
+        raise InputError("-A goes with --all: a name belongs to one namespace (-n)")
+    found = balancers(cluster, names or (), everywhere=everywhere)
+    if not found:
+        tell(f"No Balancers found in namespace {cluster.namespace}.")
+    return found
+
+
+def _annotate(cluster: Cluster, item: Item[Balancer], value: str | None) -> None:
+    """None removes it: that is how a merge patch says so."""
+    body = {"metadata": {"annotations": {PAUSED_ANNOTATION: value}}}
+    cluster.merge(BALANCERS, item.name, body, item.namespace)
+
+
+def _after_resume(balancer: Balancer) -> str:
+    mode = (balancer.status.mode or balancer.spec.mode).value
+    return {
+        "Observe": "It only observes (mode Observe): nothing is written.",
+        "Approve": "It asks before it writes (mode Approve).",
+        "Auto": "It acts again by itself on its next tick (mode Auto).",
+    }[mode]
+
+
+def _suspended(balancer: Balancer) -> str:
+    return " But spec.suspend is true, which stops it as well." if balancer.spec.suspend else ""
+
+
+def _again(names: list[str] | None, *, all_: bool, everywhere: bool) -> str:
+    return shlex.join([*(names or []), *(["--all"] if all_ else []), *(["-A"] if everywhere else [])])
+
+
+def _listed(weights: dict[str, int]) -> str:
+    return ", ".join(f"{name} {weight}" for name, weight in sorted(weights.items()))
+
+
+def _proposal(remediation: Remediation) -> str:
+    """What waits for approval, without the word that says that it waits."""
+    first = remediation.status.held.partition("\n")[0]
+    return first.partition(": ")[2] or first or "what it proposes"

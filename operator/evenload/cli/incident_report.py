@@ -1,0 +1,94 @@
+"""`report`: the postmortem of a Remediation, from what the cluster has kept of it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+import sys
+import zlib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evenload.cli.cluster import Cluster
+from evenload.cli.exits import ExitCode
+from evenload.cli.objects import remediations
+from evenload.cli.printing import note
+from evenload.errors import InputError, RecordingError
+from evenload.model.decision import Decision
+from evenload.model.snapshot import Snapshot
+
+
+class ReportOutput(StrEnum):
+    md = "md"
+    html = "html"
+    json = "json"
+
+
+def report(
+    cluster: Cluster,
+    remediation: Annotated[str, typer.Argument(help="Name of the Remediation (see: evenload history).")],
+    output: Annotated[
+        ReportOutput, typer.Option("-o", "--output", help="Markdown, an HTML page with plots, or plain data.")
+    ] = ReportOutput.md,
+    file: Annotated[Path | None, typer.Option("-f", "--file", help="Write it there instead of to stdout.")] = None,
+) -> ExitCode:
+    """Write the postmortem of a Remediation: timeline, impact, root cause, evidence, what was done."""
+    if output is ReportOutput.html and file is None and sys.stdout.isatty():
+        raise InputError(f"-o html: a page is of no use on a terminal; give --file {remediation}.html, or redirect")
+    [item] = remediations(cluster, [remediation])
+    text = render(item.manifest, output)
+    if file is None:
+        sys.stdout.write(text)
+    else:
+        _write(file, text)
+        note(f"Wrote {file}")
+    return ExitCode.Fine
+
+
+def render(manifest: dict[str, object], output: ReportOutput) -> str:
+    """The text of the report. A recording that cannot be read is said and left out: the rest is worth having."""
+    from evenload.report import build
+
+    made = build(manifest, flight_recording(manifest))
+    match output:
+        case ReportOutput.md:
+            return made.markdown
+        case ReportOutput.html:
+            return made.html
+        case ReportOutput.json:
+            return json.dumps(made.data, indent=2, ensure_ascii=False) + "\n"
+
+
+def flight_recording(manifest: dict[str, object]) -> list[tuple[Snapshot, Decision]] | None:
+    """The Snapshots stored with the Remediation and what the engine makes of them; None where there are none to use."""
+    status = manifest.get("status")
+    packed = status.get("recording") if isinstance(status, dict) else None
+    if not packed:
+        return None
+    try:
+        return unpack(str(packed))
+    except (RecordingError, OSError, EOFError, zlib.error, binascii.Error) as error:
+        note(f"warning: the flight recording cannot be read and is left out: {error}")
+        return None
+
+
+def unpack(packed: str) -> list[tuple[Snapshot, Decision]]:
+    """Of base64, gzip, recording/v1. Raises RecordingError and the errors of those three."""
+    from evenload import recording
+
+    lines = gzip.decompress(base64.b64decode(packed, validate=True)).splitlines()
+    snapshots = list(recording.read(lines).snapshots)
+    return list(zip(snapshots, recording.replay(recording.read(lines)), strict=True))
+
+
+def _write(file: Path, text: str) -> None:
+    """Raises InputError naming the file."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--file {file}: {error.strerror}") from error

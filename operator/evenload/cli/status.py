@@ -1,0 +1,216 @@
+"""`status`: how the Balancers are, once or live: on a terminal a table that renews itself, else a line a change."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated, NamedTuple
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from evenload import clock
+from evenload.api.v1alpha1 import Balancer, ConditionStatus, ConditionType, Remediation
+from evenload.cli.cluster import Cluster
+from evenload.cli.exits import ExitCode
+from evenload.cli.get import Names, mode, reason
+from evenload.cli.objects import Item, balancers, condition, is_open, of_balancer, remediations, status_of
+from evenload.cli.options import Everywhere, Selector
+from evenload.cli.printing import console, note, print_table, say, table
+from evenload.cli.text import local_time, plain
+from evenload.cli.why import health, step_line
+from evenload.errors import KubeError, NotFound
+
+LATEST_STEPS = 5
+
+Watch = Annotated[bool, typer.Option("-w", "--watch", help="Keep watching; Ctrl-C ends it.")]
+Interval = Annotated[float, typer.Option(min=0.5, max=60.0, help="Seconds between two looks with -w.")]
+
+
+class View(NamedTuple):
+    """A Balancer and its open Remediation, as of one look."""
+
+    balancer: Item[Balancer]
+    remediation: Remediation | None
+
+
+def status(
+    cluster: Cluster,
+    names: Names = None,
+    watch: Watch = False,
+    interval: Interval = 2.0,
+    everywhere: Everywhere = False,
+    selector: Selector = None,
+) -> ExitCode:
+    """Show how Balancers are and what is being done about it; -w keeps showing it."""
+
+    def look() -> list[View]:
+        return views(cluster, names or (), everywhere=everywhere, selector=selector)
+
+    if watch:
+        return follow(look, lambda: time.sleep(interval))
+    found = look()
+    if not found:
+        note(f"No Balancers found in namespace {cluster.namespace}; -A looks in all.")
+    else:
+        print_table(TITLES, [row(view) for view in found])
+        for line in details(found):
+            say(line)
+    return worst(found)
+
+
+def views(cluster: Cluster, names: Sequence[str], *, everywhere: bool, selector: str | None) -> list[View]:
+    """One look at the cluster."""
+    found = balancers(cluster, names, everywhere=everywhere, selector=selector)
+    history = remediations(cluster, everywhere=everywhere) if found else []
+    return [View(item, _open(of_balancer(history, item))) for item in found]
+
+
+def _open(items: Sequence[Item[Remediation]]) -> Remediation | None:
+    return next((item.object for item in items if is_open(item.object)), None)
+
+
+def worst(found: Sequence[View]) -> ExitCode:
+    """Findings win over not knowing, and that over fine."""
+    codes = {health(view.balancer.object) for view in found}
+    for code in (ExitCode.Findings, ExitCode.CouldNotTell):
+        if code in codes:
+            return code
+    return ExitCode.Fine
+
+
+TITLES = ("BALANCER", "BALANCED", "REASON", "WORST", "RPS", "ERRORS%", "PODS", "MODE", "DOING")
+
+
+def row(view: View) -> list[str]:
+    balancer = view.balancer.object
+    summary = balancer.status.summary
+    return [
+        f"{view.balancer.namespace}/{view.balancer.name}",
+        status_of(balancer, ConditionType.Balanced),
+        reason(balancer),
+        (summary and summary.worst_share_ratio) or "",
+        (summary and summary.requests_per_second) or "",
+        (summary and summary.error_percent) or "",
+        (summary and summary.pods) or "",
+        mode(balancer),
+        doing(view),
+    ]
+
+
+def doing(view: View) -> str:
+    """In three words what is under way."""
+    paused = condition(view.balancer.object, ConditionType.Paused)
+    if paused is not None and paused.status is ConditionStatus.TRUE:
+        return "paused"
+    if view.remediation is None:
+        return ""
+    steps = view.remediation.status.steps
+    last = f", {steps[-1].name} {steps[-1].state}" if steps else ""
+    return f"{view.remediation.status.phase or 'opening'}{last}"
+
+
+def details(found: Sequence[View]) -> list[str]:
+    """Below the table: for each Balancer that is not well, what is thought and done."""
+    return [line for view in found for line in _detail(view)]
+
+
+def _detail(view: View) -> list[str]:
+    diagnosis, remediation = view.balancer.object.status.diagnosis, view.remediation
+    if remediation is None and health(view.balancer.object) is ExitCode.Fine:
+        return []
+    lines = ["", f"{view.balancer.namespace}/{view.balancer.name}"]
+    if diagnosis is not None:
+        lines.append(f"  {diagnosis.label}: {diagnosis.sentence}")
+    if remediation is not None:
+        lines += [f"  {step_line(step)}" for step in remediation.status.steps[-LATEST_STEPS:]]
+        lines += [f"  held back: {line}" for line in remediation.status.held.splitlines()]
+    return [*lines, f"  more: evenload why {view.balancer.name} -n {view.balancer.namespace}"]
+
+
+def follow(look: Callable[[], list[View]], wait: Callable[[], None]) -> ExitCode:
+    """Look again and again until Ctrl-C. A cluster that does not answer for a while is said, and asked again.
+
+    Raises NotFound and other errors of the very first look, so that a wrong name is not retried for ever.
+    """
+    found = look()
+    show = _live if sys.stdout.isatty() else _log
+    try:
+        show(found, look, wait)
+    except KeyboardInterrupt:
+        return ExitCode.Fine
+    return ExitCode.Fine
+
+
+def _live(found: list[View], look: Callable[[], list[View]], wait: Callable[[], None]) -> None:
+    with Live(screen(found), console=console(), auto_refresh=False, screen=True) as live:
+        while True:
+            wait()
+            found, trouble = _again(found, look)
+            live.update(screen(found, trouble), refresh=True)
+
+
+def screen(found: Sequence[View], trouble: str = "") -> Group:
+    """The live view: the table, the details, and since when it is true."""
+    lines = [Text(plain(line)) for line in details(found)]
+    foot = Text(f"\n{local_time_of(clock.now())}  Ctrl-C ends", style="dim")
+    warning = [Text(plain(trouble), style="yellow")] if trouble else []
+    return Group(table(TITLES, [row(view) for view in found]), *lines, *warning, foot)
+
+
+def _log(found: list[View], look: Callable[[], list[View]], wait: Callable[[], None]) -> None:
+    """A line for each change: it goes into files and pipes."""
+    said: dict[str, str] = {}
+    trouble = ""
+    while True:
+        for line in _news(found, said):
+            print(f"{local_time_of(clock.now())} {plain(line)}", flush=True)
+        wait()
+        found, now_wrong = _again(found, look)
+        if now_wrong and now_wrong != trouble:
+            note(now_wrong)
+        trouble = now_wrong
+
+
+def _again(found: list[View], look: Callable[[], list[View]]) -> tuple[list[View], str]:
+    try:
+        return look(), ""
+    except NotFound:
+        raise
+    except KubeError as error:
+        return found, f"warning: showing what was true before: {error}"
+
+
+def _news(found: Sequence[View], said: dict[str, str]) -> list[str]:
+    """The lines that differ from what was last said of each Balancer."""
+    lines = {f"{view.balancer.namespace}/{view.balancer.name}": log_line(view) for view in found}
+    news = [f"{name} {line}" for name, line in lines.items() if said.get(name) != line]
+    news += [f"{name} is gone" for name in said if name not in lines]
+    said.clear()
+    said.update(lines)
+    return news
+
+
+def log_line(view: View) -> str:
+    """Without the numbers that move on every tick: those would make every look a change."""
+    balancer = view.balancer.object
+    diagnosis = balancer.status.diagnosis
+    parts = [
+        f"balanced={status_of(balancer, ConditionType.Balanced)}",
+        f"reason={reason(balancer)}",
+        f"ready={status_of(balancer, ConditionType.Ready)}",
+    ]
+    if does := doing(view):
+        parts.append(f"doing={does!r}")
+    if diagnosis is not None and health(balancer) is not ExitCode.Fine:
+        parts.append(f"diagnosis={diagnosis.sentence!r}")
+    return " ".join(parts)
+
+
+def local_time_of(seconds: float) -> str:
+    from evenload.api.values import moment
+
+    return local_time(moment(seconds))

@@ -1,0 +1,243 @@
+"""`why`: what Evenload thinks of a Balancer, with the numbers it used, what it ruled out, and what would change it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+import typer
+
+from evenload.api.v1alpha1 import (
+    Balancer,
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Evidence,
+    RecordedDiagnosis,
+    Remediation,
+    StepRecord,
+)
+from evenload.cli.advice import on_held
+from evenload.cli.cluster import Cluster
+from evenload.cli.exits import ExitCode
+from evenload.cli.get import mode
+from evenload.cli.objects import Item, balancers, condition, is_open, of_balancer, remediations, status_of
+from evenload.cli.printing import say
+from evenload.cli.text import age, local_time
+from evenload.model.base import Value
+from evenload.model.episode import StepState
+
+
+class WhyOutput(StrEnum):
+    text = "text"
+    json = "json"
+
+
+class Section(Value, frozen=True, kw_only=True):
+    """A heading and its sentences."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+def why(
+    cluster: Cluster,
+    balancer: Annotated[str, typer.Argument(help="Name of the Balancer.")],
+    output: Annotated[WhyOutput, typer.Option("-o", "--output", help="Output format.")] = WhyOutput.text,
+) -> ExitCode:
+    """Say why: the diagnosis, its evidence and thresholds, what was ruled out, what is held back and until when."""
+    [found] = balancers(cluster, [balancer])
+    sections = explanation(found, of_balancer(remediations(cluster), found))
+    if output is WhyOutput.json:
+        print(json.dumps({"balancer": found.name, "sections": msgspec.to_builtins(sections)}, indent=2))
+    else:
+        for section in sections:
+            say(f"{section.title}\n" + "".join(f"  {line}\n" for line in section.lines))
+    return health(found.object)
+
+
+def health(balancer: Balancer) -> ExitCode:
+    """Balanced and Ready, or not, or nobody knows."""
+    known = {status_of(balancer, ConditionType.Balanced), status_of(balancer, ConditionType.Ready)}
+    if ConditionStatus.FALSE in known:
+        return ExitCode.Findings
+    return ExitCode.CouldNotTell if ConditionStatus.UNKNOWN in known else ExitCode.Fine
+
+
+def explanation(item: Item[Balancer], history: Sequence[Item[Remediation]]) -> list[Section]:
+    """Everything worth saying, in the order a person asks. `history`: the Balancer's Remediations, newest first."""
+    newest = history[0] if history else None
+    current = newest.object if newest is not None and is_open(newest.object) else None
+    found = [
+        Section(title=_headline(item), lines=tuple(_verdict(item.object))),
+        *_evidence(current),
+        Section(title="What Evenload does about it", lines=tuple(_doing(item, current))),
+        Section(title="What would change that", lines=tuple(_way_out(item, current))),
+        Section(title="Limits it keeps", lines=tuple(_limits(item.object))),
+        Section(title="Before", lines=tuple(_before(item, newest, current))),
+    ]
+    return [section for section in found if section.lines]
+
+
+def _headline(item: Item[Balancer]) -> str:
+    balanced = condition(item.object, ConditionType.Balanced)
+    if balanced is None:
+        return f"{item.namespace}/{item.name}: not looked at yet"
+    word = {"True": "balanced", "False": "NOT balanced", "Unknown": "cannot tell"}[balanced.status]
+    since = f"since {local_time(balanced.last_transition_time)}, {age(balanced.last_transition_time)} ago"
+    return f"{item.namespace}/{item.name}: {word} ({balanced.reason}), {since}"
+
+
+def _verdict(balancer: Balancer) -> Iterator[str]:
+    status = balancer.status
+    if status.diagnosis is not None:
+        yield f"{status.diagnosis.label}: {status.diagnosis.sentence or 'no more is known'}"
+    elif (balanced := condition(balancer, ConditionType.Balanced)) is not None:
+        yield balanced.message
+    else:
+        yield "The operator has written no status. Is it running, and does it watch this namespace? Run: evenload check"
+    for kind in (ConditionType.Ready, ConditionType.SignalsFresh):
+        yield from _if_bad(condition(balancer, kind))
+    yield from _if_good(condition(balancer, ConditionType.Contested))
+    if status.summary is not None:
+        yield _numbers(balancer)
+
+
+def _if_bad(found: Condition | None) -> Iterator[str]:
+    if found is not None and found.status is not ConditionStatus.TRUE:
+        yield f"{found.type} is {found.status} ({found.reason}): {found.message}"
+
+
+def _if_good(found: Condition | None) -> Iterator[str]:
+    if found is not None and found.status is ConditionStatus.TRUE:
+        yield f"{found.type} ({found.reason}): {found.message}"
+
+
+def _numbers(balancer: Balancer) -> str:
+    summary = balancer.status.summary
+    assert summary is not None
+    parts = [
+        f"{summary.requests_per_second} requests a second" if summary.requests_per_second else "",
+        f"{summary.error_percent}% of them fail" if summary.error_percent else "",
+        f"the busiest backend gets {summary.worst_share_ratio} times its share" if summary.worst_share_ratio else "",
+        f"{summary.pods} pods are ready" if summary.pods else "",
+    ]
+    return f"Now: {', '.join(part for part in parts if part)}."
+
+
+def _evidence(remediation: Remediation | None) -> Iterator[Section]:
+    if remediation is None:
+        return
+    diagnosis = remediation.spec.diagnosis
+    yield Section(title=f"Evidence, when {remediation.metadata.name} was opened", lines=tuple(_observed(diagnosis)))
+    ruled_out = tuple(f"{each.label}: {each.because}" for each in diagnosis.ruled_out)
+    yield Section(title="Ruled out", lines=ruled_out)
+
+
+def _observed(diagnosis: RecordedDiagnosis) -> Iterator[str]:
+    for each in diagnosis.evidence:
+        yield _measured(each)
+    if diagnosis.manager:
+        yield f'The weights were last written by the field manager "{diagnosis.manager}".'
+
+
+def _measured(evidence: Evidence) -> str:
+    """ "share of shop-a: 0.97 (expected 0.25, threshold 0.325). shop-a takes 97% ..."."""
+    of = f" of {evidence.subject}" if evidence.subject else ""
+    limits = [
+        f"{word} {value}"
+        for word, value in (("expected", evidence.expected), ("threshold", evidence.threshold))
+        if value is not None
+    ]
+    observed = "unknown" if evidence.observed is None else evidence.observed
+    compared = f" ({', '.join(limits)})" if limits else ""
+    return f"{evidence.metric}{of}: {observed}{compared}. {evidence.sentence}".strip()
+
+
+def _doing(item: Item[Balancer], remediation: Remediation | None) -> Iterator[str]:
+    yield f"Mode {mode(item.object)}: {_MODES[mode(item.object)]}"
+    paused = condition(item.object, ConditionType.Paused)
+    if paused is not None and paused.status is ConditionStatus.TRUE:
+        yield f"Paused: {paused.message}"
+    if remediation is None:
+        yield "No Remediation is open."
+        return
+    yield f"Remediation {remediation.metadata.name} is {remediation.status.phase or 'being opened'}."
+    yield from (step_line(step) for step in remediation.status.steps)
+    yield from (f"Held back: {line}" for line in remediation.status.held.splitlines())
+
+
+_MODES = {
+    "Observe": "it looks and says what it would do; it writes nothing.",
+    "Approve": "it asks before it writes.",
+    "Auto": "it acts by itself.",
+}
+
+
+def step_line(step: StepRecord) -> str:
+    """ "10:05:02 SetWeights (Restore): Verified, shop-a 970 to 250"."""
+    purpose = f" ({step.purpose})" if step.purpose else ""
+    about = f"pod {step.pod}" if step.action == "RestartPod" else _weights(step)
+    manager = f" by {step.manager}" if step.state is StepState.Overwritten and step.manager else ""
+    return f"{local_time(step.applied_at or step.planned_at)} {step.action}{purpose}: {step.state}{manager}, {about}"
+
+
+def _weights(step: StepRecord) -> str:
+    before, after = step.before or {}, step.after or {}
+    changed = [
+        f"{name} {before.get(name, 0)} to {weight}" for name, weight in after.items() if before.get(name) != weight
+    ]
+    return ", ".join(changed) or "no weight changes"
+
+
+def _way_out(item: Item[Balancer], remediation: Remediation | None) -> Iterator[str]:
+    if remediation is None:
+        return
+    names = {"balancer": item.name, "namespace": item.namespace, "remediation": remediation.metadata.name}
+    advice = (on_held(line, **names) for line in remediation.status.held.splitlines())
+    yield from dict.fromkeys(line for line in advice if line)
+    yield f"To stop it: evenload pause {item.name} -n {item.namespace}"
+    if any(step.before for step in remediation.status.steps):
+        yield f"To have its weight changes undone: evenload undo {remediation.metadata.name} -n {item.namespace}"
+
+
+def _limits(balancer: Balancer) -> Iterator[str]:
+    spec = balancer.spec
+    tolerance = 1 + spec.desired.tolerance_percent / 100
+    yield (
+        f"A backend is off balance above {tolerance:g} times its share (spec.desired.tolerancePercent: "
+        f"{spec.desired.tolerance_percent}), and only if chance does not explain it."
+    )
+    yield (
+        f"Numbers older than {spec.signals.max_age}, or fewer than {spec.signals.min_requests_per_pod} requests a pod "
+        "in the window, decide nothing (spec.signals)."
+    )
+    yield f"No receiver is planned above {spec.guardrails.max_utilization_percent}% of its capacity (spec.guardrails)."
+    for budget in balancer.status.budgets:
+        until = f" until {local_time(budget.until)}" if budget.until is not None and not budget.remaining else ""
+        yield f"{budget.action}: {budget.remaining} left this hour{until}."
+
+
+def _before(item: Item[Balancer], newest: Item[Remediation] | None, current: Remediation | None) -> Iterator[str]:
+    status = item.object.status
+    if status.last_route_change is not None:
+        change = status.last_route_change
+        yield f"The route's weights were last changed by {change.manager} at {_moment(change.time)}."
+    if status.known_good is not None:
+        weights = ", ".join(f"{name} {weight}" for name, weight in sorted(status.known_good.weights.items()))
+        yield f"Traffic was last seen balanced under: {weights}."
+    if newest is not None and current is None:
+        last = newest.object
+        closed = last.status.closed_at
+        yield (
+            f"Last Remediation: {newest.name}, {last.spec.diagnosis.label}, {last.status.phase}, {age(closed)} ago. "
+            f"See: evenload report {newest.name} -n {newest.namespace}"
+        )
+
+
+def _moment(time: datetime) -> str:
+    return f"{local_time(time)}, {age(time)} ago"

@@ -1,0 +1,82 @@
+"""What to do so that it does not happen again: a table from what was found to what helps, never to who is to blame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from evenload.model.diagnosis import Label, SkewCause
+from evenload.model.episode import Phase, StepState
+from evenload.report.incident import Incident
+
+_BY_LABEL: dict[Label, tuple[str, ...]] = {
+    Label.LoadBalancerSkew: (
+        "Alert on the imbalance itself, not only on its errors: the Balancer's Balanced condition tells it first.",
+    ),
+    Label.TrafficStopped: (
+        "Find out where the requests stopped: nothing reached the servers, so look before them (DNS, the gateway).",
+    ),
+    Label.RolloutInProgress: ("Look at the rollout that was under way: the incident may be of its making.",),
+    Label.Surge: (
+        "Review capacity and autoscaling limits: all servers were busy at once, so no weights could have helped.",
+    ),
+    Label.Dependency: ("Find what all servers share (a database, a cache, an upstream): they went bad together.",),
+    Label.Failing: ("Find out from its logs and metrics why this server failed while its peers did not.",),
+    Label.Slow: ("Look for what the slow servers share: a node, a zone, a noisy neighbour, a CPU limit.",),
+    Label.MemoryLeak: ("Fix the leak: a planned restart buys time, nothing else.",),
+    Label.WarmUp: ("Give new pods a slow start or a readiness probe that waits until they are warm.",),
+    Label.NoData: ("Mend the metrics first: without fresh signals nothing is diagnosed and nothing is done.",),
+}
+
+_WEIGHTS_WRONG = (
+    "Find out how the update with these weights came to be, and make its review show the resulting split "
+    "of traffic in per cent.",
+    "Let the pipeline that writes the route refuse a split that gives one backend more than it can serve.",
+)
+_WEIGHTS_IGNORED = (
+    "Find out why traffic does not follow the weights: sticky sessions, long-lived connections, or a data plane "
+    "that has not taken the new configuration.",
+)
+_OVERLOADED = "Make the server shed load and recover by itself: it stayed sick after the overload was gone."
+_OVERWRITTEN = (
+    "Decide who owns the weights: tell the other writer ({managers}) to ignore them, or Evenload to only observe."
+)
+_INEFFECTIVE = "Find out why a step had no effect before Evenload is trusted with it again."
+_ROLLED_BACK = "Find out why a step made things worse: it was undone, but its prediction was wrong."
+_BY_HAND = "Evenload did not mend this one: write down what people did, so that it can learn to."
+
+
+def followups(incident: Incident) -> tuple[str, ...]:
+    """Suggestions, most specific first; people add theirs to the list."""
+    return tuple(line for source in _SOURCES for line in source(incident))
+
+
+def _of_cause(incident: Incident) -> Iterator[str]:
+    if incident.diagnosis.cause is SkewCause.WeightsWrong:
+        yield from _WEIGHTS_WRONG
+    if incident.diagnosis.cause is SkewCause.WeightsIgnored:
+        yield from _WEIGHTS_IGNORED
+
+
+def _of_steps(incident: Incident) -> Iterator[str]:
+    states = {step.state for step in incident.steps}
+    if any(step.action == "RestartPod" for step in incident.steps) and incident.overloaded_pods:
+        yield _OVERLOADED
+    if StepState.Overwritten in states:
+        managers = sorted({step.manager for step in incident.steps if step.manager})
+        yield _OVERWRITTEN.format(managers=", ".join(managers) or "unknown")
+    if StepState.Ineffective in states:
+        yield _INEFFECTIVE
+    if StepState.Reverted in states:
+        yield _ROLLED_BACK
+
+
+def _of_label(incident: Incident) -> Iterator[str]:
+    yield from _BY_LABEL.get(incident.diagnosis.label, ())
+
+
+def _of_end(incident: Incident) -> Iterator[str]:
+    if incident.phase in (Phase.Failed, Phase.Expired):
+        yield _BY_HAND
+
+
+_SOURCES: tuple[Callable[[Incident], Iterator[str]], ...] = (_of_cause, _of_steps, _of_label, _of_end)

@@ -1,0 +1,119 @@
+"""Manifests as the operator would have written them, at 2025-10-10 09:46 UTC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.report import story
+
+Manifest = dict[str, Any]
+
+NOW = story.BAD_UPDATE + 60
+
+
+def at(seconds: float) -> str:
+    return story.at(seconds)
+
+
+def condition(kind: str, status: str, reason: str, message: str = "") -> Manifest:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": at(11),
+        "observedGeneration": 1,
+    }
+
+
+def healthy(name: str = "shop", namespace: str = "shop") -> Manifest:
+    """A Balancer whose traffic is even."""
+    return {
+        "apiVersion": "evenload.dev/v1alpha1",
+        "kind": "Balancer",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": f"uid-{name}",
+            "generation": 1,
+            "creationTimestamp": "2025-10-10T07:00:00Z",
+            "labels": {"team": name},
+        },
+        "spec": {"targetRef": {"kind": "HTTPRoute", "name": name}, "mode": "Auto"},
+        "status": {
+            "observedGeneration": 1,
+            "mode": "Auto",
+            "conditions": [
+                condition("Ready", "True", "Working", "Evenload watches 4 backends."),
+                condition("Balanced", "True", "Healthy", "Every backend has its share."),
+                condition("SignalsFresh", "True", "Fresh", "The newest sample is 4 s old."),
+            ],
+            "diagnosis": {"label": "Healthy", "sentence": "Every backend has its share of 64 requests a second."},
+            "summary": {
+                "pods": "4/4",
+                "requestsPerSecond": "64",
+                "worstShareRatio": "1.04",
+                "errorPercent": "0",
+            },
+            "knownGood": {"weights": story.EVEN, "at": at(-20)},
+            "budgets": [{"action": "Restart", "remaining": 3}],
+        },
+    }
+
+
+def skewed(name: str = "shop", namespace: str = "shop", mode: str = "Approve") -> Manifest:
+    """A Balancer of which one backend gets nearly everything."""
+    manifest = healthy(name, namespace)
+    manifest["spec"]["mode"] = mode
+    manifest["status"] |= {
+        "mode": mode,
+        "conditions": [
+            condition("Ready", "True", "Working", "Evenload watches 4 backends."),
+            condition("Balanced", "False", "LoadBalancerSkew", "shop-a takes 97%; fair is 25%."),
+            condition("SignalsFresh", "True", "Fresh", "The newest sample is 4 s old."),
+        ],
+        "diagnosis": {
+            "label": "LoadBalancerSkew",
+            "sentence": "shop-a takes 97% of 64 requests a second; fair is 25%.",
+            "since": at(5),
+        },
+        "summary": {"pods": "4/4", "requestsPerSecond": "64", "worstShareRatio": "3.88", "errorPercent": "41.2"},
+        "activeRemediation": f"{name}-7k2fq",
+        "lastRouteChange": {"manager": "deploy-pipeline", "time": at(0), "before": story.EVEN},
+        "budgets": [{"action": "Restart", "remaining": 0, "until": at(1800)}],
+    }
+    return manifest
+
+
+def waiting(balancer: str = "shop") -> Manifest:
+    """An open Remediation that waits for approval."""
+    manifest = story.remediation()
+    manifest["metadata"]["name"] = f"{balancer}-7k2fq"
+    manifest["spec"]["balancerRef"] = {"name": balancer, "uid": f"uid-{balancer}", "generation": 1}
+    manifest["spec"]["approval"] = {"required": True}
+    manifest["status"] = {
+        "phase": "AwaitingApproval",
+        "openedAt": at(11),
+        "held": "AwaitingApproval: put the weights of shop-a, shop-b, shop-c and shop-d back to 250 each",
+    }
+    return manifest
+
+
+def executing(balancer: str = "shop") -> Manifest:
+    """An open Remediation in the middle of its steps."""
+    manifest = waiting(balancer)
+    manifest["spec"]["approval"] = {"required": False}
+    steps = story.remediation()["status"]["steps"][:2]
+    steps[1] |= {"state": "Applied"}
+    steps[1].pop("judgedAt")
+    manifest["status"] = {"phase": "Executing", "openedAt": at(11), "steps": steps, "held": "CoolDown: until 09:55:00"}
+    return manifest
+
+
+def closed(balancer: str = "shop") -> Manifest:
+    """The story's Remediation, which ended well."""
+    manifest = story.remediation()
+    manifest["metadata"]["name"] = f"{balancer}-1st"
+    manifest["metadata"]["creationTimestamp"] = "2025-10-10T09:00:00Z"
+    manifest["spec"]["balancerRef"] = {"name": balancer, "uid": f"uid-{balancer}", "generation": 1}
+    return manifest
