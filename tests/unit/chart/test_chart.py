@@ -25,7 +25,7 @@ SETS: dict[str, tuple[str, ...]] = {
         "--set=maxMode=Auto,paused=true,replicaCount=2,prometheus.url=https://thanos.example,prometheus.tokenSecret.name=t",
         "--set=networkPolicy.enabled=true,serviceMonitor.enabled=true,podMonitor.enabled=true",
         "--set=serviceMonitor.labels.release=prom,commonLabels.team=edge,priorityClassName=high,image.tag=abc",
-        "--set=imagePullSecrets[0].name=pull,podLabels.a=b,podAnnotations.c=d,nodeSelector.disk=ssd,extraArgs={--verbose}",
+        "--set=imagePullSecrets[0].name=pull,podLabels.a=b,podAnnotations.c=d,nodeSelector.disk=ssd",
         "--set=env[0].name=TZ,env[0].value=UTC,tolerations[0].operator=Exists,serviceAccount.annotations.e=f",
         "--set=extraObjects[0].kind=ConfigMap,extraObjects[0].apiVersion=v1,extraObjects[0].metadata.name=more",
     ),
