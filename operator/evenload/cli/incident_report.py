@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import gzip
 import json
 import sys
 import zlib
@@ -72,17 +69,18 @@ def flight_recording(manifest: dict[str, object]) -> list[tuple[Snapshot, Decisi
         return None
     try:
         return unpack(str(packed))
-    except (RecordingError, OSError, EOFError, zlib.error, binascii.Error) as error:
+    except (RecordingError, ValueError, OSError, EOFError, zlib.error) as error:
         note(f"warning: the flight recording cannot be read and is left out: {error}")
         return None
 
 
 def unpack(packed: str) -> list[tuple[Snapshot, Decision]]:
-    """Of base64, gzip, recording/v1. Raises RecordingError and the errors of those three."""
+    """Raises RecordingError, and what `evenload.record.flight.unpack` raises."""
     from evenload import recording
+    from evenload.record import flight
 
-    lines = gzip.decompress(base64.b64decode(packed, validate=True)).splitlines()
-    snapshots = list(recording.read(lines).snapshots)
+    lines = list(flight.unpack(packed))
+    snapshots = recording.read(lines).snapshots
     return list(zip(snapshots, recording.replay(recording.read(lines)), strict=True))
 
 

@@ -123,7 +123,7 @@ def _detail(view: View) -> list[str]:
     if remediation is None and health(view.balancer.object) is ExitCode.Fine:
         return []
     lines = ["", f"{view.balancer.namespace}/{view.balancer.name}"]
-    if diagnosis is not None:
+    if diagnosis is not None and diagnosis.sentence:
         lines.append(f"  {diagnosis.label}: {diagnosis.sentence}")
     if remediation is not None:
         lines += [f"  {step_line(step)}" for step in remediation.status.steps[-LATEST_STEPS:]]

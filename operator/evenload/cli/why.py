@@ -94,10 +94,11 @@ def _headline(item: Item[Balancer]) -> str:
 
 def _verdict(balancer: Balancer) -> Iterator[str]:
     status = balancer.status
-    if status.diagnosis is not None:
-        yield f"{status.diagnosis.label}: {status.diagnosis.sentence or 'no more is known'}"
-    elif (balanced := condition(balancer, ConditionType.Balanced)) is not None:
-        yield balanced.message
+    balanced = condition(balancer, ConditionType.Balanced)
+    if status.diagnosis is not None and status.diagnosis.sentence:
+        yield f"{status.diagnosis.label}: {status.diagnosis.sentence}"
+    elif balanced is not None:
+        yield f"{balanced.reason}: {balanced.message}"
     else:
         yield "The operator has written no status. Is it running, and does it watch this namespace? Run: evenload check"
     for kind in (ConditionType.Ready, ConditionType.SignalsFresh):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -74,12 +75,21 @@ _ENDINGS = {
 }
 
 
+_NOT_IN_STEPS = frozenset({"RouteChanged", "Held", "ApprovalNeeded", "Contested", "RestartRefused", "WriteFailed"})
+"""Of the operator's log: the rest is told by the steps, with more detail."""
+
+
 def moments(incident: Incident, change: WeightChange | None, client: ClientRecord | None) -> tuple[Moment, ...]:
     """All moments in order of time, those that the plots mark numbered from 1."""
-    found = [*_cause(change), *_impact(client), *_detection(incident), *_steps(incident), *_end(incident)]
-    told = {(round(moment.time), moment.title) for moment in found}
-    notes = [note for note in _notes(incident) if (round(note.time), note.title) not in told]
-    return _numbered(sorted([*found, *notes], key=lambda moment: moment.time))
+    found = [
+        *_cause(change),
+        *_impact(client),
+        *_detection(incident),
+        *_steps(incident),
+        *_notes(incident, change),
+        *_end(incident),
+    ]
+    return _numbered(sorted(found, key=lambda moment: moment.time))
 
 
 def step_title(step: Step) -> str:
@@ -159,9 +169,18 @@ def _end(incident: Incident) -> Iterator[Moment]:
         )
 
 
-def _notes(incident: Incident) -> Iterator[Moment]:
+def _notes(incident: Incident, change: WeightChange | None) -> Iterator[Moment]:
+    """What the operator logged and no step tells: other writers, and why it waited."""
+    known = change.time if change is not None else None
     for entry in incident.timeline:
-        yield Moment(time=entry.at, kind=Kind.Note, title=entry.event, detail=entry.detail)
+        is_the_cause = entry.event == "RouteChanged" and known is not None and abs(entry.at - known) < 1
+        if entry.event in _NOT_IN_STEPS and not is_the_cause:
+            yield Moment(time=entry.at, kind=Kind.Note, title=_spaced(entry.event), detail=entry.detail)
+
+
+def _spaced(word: str) -> str:
+    """ "ApprovalNeeded" as "Approval needed"."""
+    return re.sub(r"(?<=[a-z])([A-Z])", lambda found: f" {found.group().lower()}", word)
 
 
 def _numbered(ordered: list[Moment]) -> tuple[Moment, ...]:

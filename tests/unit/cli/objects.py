@@ -44,15 +44,14 @@ def healthy(name: str = "shop", namespace: str = "shop") -> Manifest:
             "observedGeneration": 1,
             "mode": "Auto",
             "conditions": [
-                condition("Ready", "True", "Working", "Evenload watches 4 backends."),
-                condition("Balanced", "True", "Healthy", "Every backend has its share."),
-                condition("SignalsFresh", "True", "Fresh", "The newest sample is 4 s old."),
+                condition("Ready", "True", "Watching", "Evenload looks after HTTPRoute shop"),
+                condition("Balanced", "True", "Healthy", "every backend gets its share of the traffic"),
+                condition("SignalsFresh", "True", "Fresh", "requests and errors are measured for every ready pod"),
             ],
-            "diagnosis": {"label": "Healthy", "sentence": "Every backend has its share of 64 requests a second."},
+            "diagnosis": {"label": "Healthy"},
             "summary": {
                 "pods": "4/4",
                 "requestsPerSecond": "64",
-                "worstShareRatio": "1.04",
                 "errorPercent": "0",
             },
             "knownGood": {"weights": story.EVEN, "at": at(-20)},
@@ -68,9 +67,9 @@ def skewed(name: str = "shop", namespace: str = "shop", mode: str = "Approve") -
     manifest["status"] |= {
         "mode": mode,
         "conditions": [
-            condition("Ready", "True", "Working", "Evenload watches 4 backends."),
+            condition("Ready", "True", "Watching", "Evenload looks after HTTPRoute shop"),
             condition("Balanced", "False", "LoadBalancerSkew", "shop-a takes 97%; fair is 25%."),
-            condition("SignalsFresh", "True", "Fresh", "The newest sample is 4 s old."),
+            condition("SignalsFresh", "True", "Fresh", "requests and errors are measured for every ready pod"),
         ],
         "diagnosis": {
             "label": "LoadBalancerSkew",

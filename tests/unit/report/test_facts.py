@@ -105,9 +105,20 @@ def test_moments_are_in_order_and_numbered_without_gaps() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_the_operators_own_timeline_is_told_too() -> None:
-    moments = facts_of(timeline=[{"at": story.at(70), "event": "Held", "detail": "one at a time"}]).moments
-    assert ("Held", "one at a time") in [(moment.title, moment.detail) for moment in moments]
+def test_what_the_operator_logged_and_no_step_tells_is_told_too() -> None:
+    moments = facts_of(timeline=[{"at": story.at(70), "event": "ApprovalNeeded", "detail": "to restart"}]).moments
+    assert ("Approval needed", "to restart") in [(moment.title, moment.detail) for moment in moments]
+
+
+@pytest.mark.parametrize(("seconds", "event"), [(11.2, "Reweighted"), (0.0, "RouteChanged")])
+def test_what_is_told_already_is_not_told_twice(seconds: float, event: str) -> None:
+    before = facts_of().moments
+    assert facts_of(timeline=[{"at": story.at(seconds), "event": event}]).moments == before
+
+
+def test_a_later_change_of_the_route_is_told() -> None:
+    moments = facts_of(timeline=[{"at": story.at(70), "event": "RouteChanged", "detail": "by argocd"}]).moments
+    assert "Route changed" in [moment.title for moment in moments]
 
 
 def test_an_overwritten_step_names_the_other_writer() -> None:
