@@ -1,0 +1,335 @@
+"""A Balancer's status, from what one tick found. Pure.
+
+The API server and everyone who watches pay for each change, so noise must not be one: while all is well nothing here
+holds a live number, and where numbers are told they stay until something material happened: another reason, other
+names, or a figure that moved by half. Live numbers are metrics.
+
+Ready means that Evenload works, Balanced that traffic is fine. An imbalance never makes Ready False, or GitOps tools
+would block the very fix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+import msgspec
+
+from evenload.api.v1alpha1 import (
+    BalancerStatus,
+    BudgetState,
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    CurrentDiagnosis,
+    KnownGood,
+    Outlier,
+    OutlierVerdict,
+    Resolved,
+    RouteChange,
+    Summary,
+)
+from evenload.api.values import from_number, moment
+from evenload.model.base import Value
+from evenload.model.decision import Decision, HeldReason
+from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.policy import Policy
+from evenload.model.snapshot import SignalState, Snapshot
+from evenload.model.spec import Mode
+
+MATERIAL_RATIO = 1.5  # a told figure is told anew when it moved by this factor
+RATE_RATIO = 2.0  # requests a second follow the day; only a doubling is worth a write
+LEAST_ERROR_PERCENT = 1.0  # below it errors are told as none
+LEAST_RATE = 1.0
+OUTLIERS = 20
+HOUR_SECONDS = 3600.0
+NEEDED_SIGNALS = ("requests", "errors")  # without them there is no diagnosis; the others only sharpen it
+
+_CALM = frozenset({Label.Healthy, Label.WarmUp, Label.RolloutInProgress, Label.MemoryLeak})
+
+
+class Trouble(Value, frozen=True, kw_only=True):
+    """Why a Balancer cannot be looked after, as a condition's reason and a sentence that says what to do."""
+
+    reason: str
+    message: str
+
+
+class Facts(Value, frozen=True, kw_only=True):
+    """What one tick found of one Balancer. With a trouble there is no snapshot and no decision."""
+
+    time: float
+    generation: int
+    mode: Mode
+    subject: str  # "HTTPRoute shop"
+    trouble: Trouble | None = None
+    snapshot: Snapshot | None = None
+    decision: Decision | None = None
+    policy: Policy | None = None
+    resolved: Resolved | None = None
+    remediation: str | None = None  # the open one
+    paused: Trouble | None = None  # by what, as reason and sentence
+
+
+class _Found(Value, frozen=True, kw_only=True):
+    status: ConditionStatus
+    reason: str
+    message: str = ""
+
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+
+def status_of(known: BalancerStatus, facts: Facts) -> BalancerStatus:
+    """The status after this tick; equal to `known` if there is nothing to tell."""
+    summary, outliers = _summary(known.summary, facts), _outliers(known.outliers, facts)
+    moved = (summary, outliers) != (known.summary, known.outliers)
+    conditions = {kind: _condition(known, kind, found, facts) for kind, found in _all_found(facts).items()}
+    balanced = conditions[ConditionType.Balanced]
+    return BalancerStatus(
+        observed_generation=facts.generation,
+        mode=facts.mode,
+        conditions=tuple((conditions | {ConditionType.Balanced: _steady(known, balanced, moved=moved)}).values()),
+        diagnosis=None if facts.trouble else _diagnosis(known.diagnosis, facts.decision, moved=moved),
+        summary=summary,
+        resolved=facts.resolved or known.resolved,
+        outliers=outliers,
+        active_remediation=facts.remediation,
+        budgets=_budgets(facts) or known.budgets,
+        known_good=_known_good(known.known_good, facts),
+        last_route_change=_route_change(known.last_route_change, facts.snapshot),
+    )
+
+
+def _condition(known: BalancerStatus, kind: ConditionType, found: _Found, facts: Facts) -> Condition:
+    before = _told(known, kind.value)
+    since = before.last_transition_time if before and before.status is found.status else moment(facts.time)
+    return Condition(
+        type=kind.value,
+        status=found.status,
+        reason=found.reason,
+        message=found.message[:4096],
+        last_transition_time=since,
+        observed_generation=facts.generation,
+    )
+
+
+def _steady(known: BalancerStatus, now: Condition, *, moved: bool) -> Condition:
+    """`now` with the message told before, if it is about the same and the figures have not moved."""
+    before = _told(known, now.type)
+    if before is None or moved or (before.status, before.reason) != (now.status, now.reason):
+        return now
+    return msgspec.structs.replace(now, message=before.message)
+
+
+def _told(known: BalancerStatus, kind: str) -> Condition | None:
+    return next((condition for condition in known.conditions if condition.type == kind), None)
+
+
+def _all_found(facts: Facts) -> dict[ConditionType, _Found]:
+    return {
+        ConditionType.Ready: _ready(facts),
+        ConditionType.Balanced: _balanced(facts),
+        ConditionType.SignalsFresh: _signals_fresh(facts),
+        ConditionType.Remediating: _remediating(facts),
+        ConditionType.Paused: _paused(facts),
+        ConditionType.Contested: _contested(facts),
+    }
+
+
+def _ready(facts: Facts) -> _Found:
+    if facts.trouble:
+        return _Found(status=FALSE, reason=facts.trouble.reason, message=facts.trouble.message)
+    return _Found(status=TRUE, reason="Watching", message=f"Evenload looks after {facts.subject}")
+
+
+def _balanced(facts: Facts) -> _Found:
+    decision = facts.decision
+    if decision is None:
+        return _Found(status=UNKNOWN, reason="NotWatching", message="see the condition Ready")
+    label = decision.diagnosis.label
+    if label is Label.Healthy:
+        return _Found(status=TRUE, reason=label.value, message="every backend gets its share of the traffic")
+    if label is Label.NoData:
+        return _Found(status=UNKNOWN, reason=label.value, message=decision.diagnosis.sentence)
+    status = {True: TRUE, False: FALSE, None: UNKNOWN}[decision.balanced] if label in _CALM else FALSE
+    return _Found(status=status, reason=label.value, message=decision.diagnosis.sentence)
+
+
+def _signals_fresh(facts: Facts) -> _Found:
+    if facts.snapshot is None:
+        return _Found(status=UNKNOWN, reason="NotWatching", message="see the condition Ready")
+    states = {name: signal.state for name, signal in facts.snapshot.signals.items()}
+    bad = {name: states.get(name, SignalState.Missing) for name in NEEDED_SIGNALS}
+    bad = {name: state for name, state in bad.items() if state is not SignalState.Fresh}
+    if not bad:
+        return _Found(status=TRUE, reason="Fresh", message="requests and errors are measured for every ready pod")
+    first = next(iter(bad.values()))
+    names = " and ".join(bad)
+    return _Found(status=FALSE, reason=first.value, message=f"{names}: {_SIGNAL_ADVICE[first]}")
+
+
+_SIGNAL_ADVICE = {
+    SignalState.Fresh: "",
+    SignalState.Missing: "Prometheus has no series of these pods; check spec.signals (preset, labels, queries), the "
+    "address of Prometheus, and that it scrapes the pods",
+    SignalState.Stale: "the newest sample is older than spec.signals.maxAge; check that Prometheus still scrapes "
+    "the pods",
+    SignalState.NaN: "Prometheus answers with something that is not a number; check spec.signals.queries",
+    SignalState.Partial: "some ready pods have no series; check that Prometheus scrapes them all",
+}
+
+
+def _remediating(facts: Facts) -> _Found:
+    if facts.remediation is None:
+        return _Found(status=FALSE, reason="NoRemediation")
+    phase = facts.decision.phase if facts.decision else None
+    return _Found(status=TRUE, reason=phase.value if phase else "Open", message=f"see Remediation {facts.remediation}")
+
+
+def _paused(facts: Facts) -> _Found:
+    if facts.paused is None:
+        return _Found(status=FALSE, reason="NotPaused")
+    return _Found(status=TRUE, reason=facts.paused.reason, message=facts.paused.message)
+
+
+def _contested(facts: Facts) -> _Found:
+    held = facts.decision.held if facts.decision else ()
+    contested = next((one for one in held if one.reason is HeldReason.Contested), None)
+    if contested is None:
+        return _Found(status=FALSE, reason="NotContested")
+    return _Found(
+        status=TRUE,
+        reason="RivalWriter",
+        message=contested.detail
+        or "another field manager keeps putting its own weights back; Evenload stopped writing",
+    )
+
+
+def _summary(known: Summary | None, facts: Facts) -> Summary | None:
+    if facts.snapshot is None or facts.decision is None:
+        return None if facts.trouble else known
+    was = known or Summary()
+    decision, window = facts.decision, facts.snapshot.window
+    pods = [pod for backend in facts.snapshot.backends.values() for pod in backend.pods.values()]
+    rate, errors = decision.requests_per_second, decision.error_ratio
+    percent = None if errors is None else 100 * errors
+    return Summary(
+        pods=f"{sum(pod.ready for pod in pods)}/{len(pods)}",
+        requests_per_second=_sticky(
+            was.requests_per_second, rate, RATE_RATIO * _noise((rate or 0.0) * window), LEAST_RATE
+        ),
+        worst_share_ratio=(
+            _sticky(was.worst_share_ratio, decision.worst_ratio, MATERIAL_RATIO) if decision.balanced is False else None
+        ),
+        error_percent=_sticky(
+            was.error_percent,
+            percent,
+            MATERIAL_RATIO * _noise((errors or 0.0) * (rate or 0.0) * window),
+            LEAST_ERROR_PERCENT,
+        ),
+    )
+
+
+def _noise(count: float) -> float:
+    """How far `count` random arrivals swing by themselves, as a factor: three standard deviations (Poisson)."""
+    return 1 + 3 / math.sqrt(max(count, 1.0))
+
+
+def _sticky(known: str | None, now: float | None, ratio: float, least: float = 0.0) -> str | None:
+    """`now` in two digits, or what was told before while they are within `ratio`. Below `least` all is told as 0."""
+    if now is None or not math.isfinite(now):
+        return None
+    before = from_number(known)
+    if before is not None:
+        low, high = sorted((max(before, least), max(now, least)))
+        if low * ratio >= high:
+            return known
+    return f"{float(f'{now:.2g}'):g}" if now >= least else "0"
+
+
+def _diagnosis(known: CurrentDiagnosis | None, decision: Decision | None, *, moved: bool) -> CurrentDiagnosis | None:
+    if decision is None:
+        return known
+    diagnosis = decision.diagnosis
+    same = known is not None and known.label is diagnosis.label
+    if known is not None and same and (not moved or diagnosis.label is Label.Healthy):
+        return known
+    since = known.since if known is not None and same else _since(diagnosis, decision.time)
+    sentence = "" if diagnosis.label is Label.Healthy else diagnosis.sentence[:4096]
+    return CurrentDiagnosis(label=diagnosis.label, sentence=sentence, since=since)
+
+
+def _since(diagnosis: Diagnosis, time: float) -> datetime:
+    return moment(time if diagnosis.since is None else diagnosis.since)
+
+
+def _outliers(known: tuple[Outlier, ...], facts: Facts) -> tuple[Outlier, ...]:
+    decision = facts.decision
+    if decision is None or decision.diagnosis.label in (Label.Healthy, Label.NoData):
+        return ()
+    tolerance = facts.policy.tolerance_ratio if facts.policy else MATERIAL_RATIO
+    told = {outlier.name: outlier for outlier in known}
+    found = {outlier.name: outlier for outlier in (*_skewed(decision, told, tolerance), *_sick(decision))}
+    worst_first = sorted(found.values(), key=_distance, reverse=True)[:OUTLIERS]
+    return tuple(sorted(worst_first, key=lambda outlier: outlier.name))
+
+
+def _skewed(decision: Decision, told: Mapping[str, Outlier], tolerance: float) -> Iterator[Outlier]:
+    if decision.balanced is not False:
+        return
+    for name, target in decision.targets.items():
+        ratio = decision.shares.get(name, 0.0) / target if target > 0 else 1.0
+        if ratio > tolerance or ratio < 1 / tolerance:
+            before = told[name].share_ratio if name in told else None
+            verdict = OutlierVerdict.Hot if ratio > 1 else OutlierVerdict.Cold
+            yield Outlier(name=name, verdict=verdict, share_ratio=_sticky(before, ratio, MATERIAL_RATIO))
+
+
+def _sick(decision: Decision) -> Iterator[Outlier]:
+    verdict = {Label.Failing: OutlierVerdict.Failing, Label.Slow: OutlierVerdict.Slow}.get(decision.diagnosis.label)
+    if verdict:
+        yield from (Outlier(name=pod, verdict=verdict) for pod in decision.diagnosis.pods)
+
+
+def _distance(outlier: Outlier) -> float:
+    """How far from its share; a pod that is sick counts most."""
+    ratio = from_number(outlier.share_ratio)
+    if ratio is None:
+        return math.inf
+    return abs(math.log(ratio)) if ratio > 0 else math.inf
+
+
+def _budgets(facts: Facts) -> tuple[BudgetState, ...]:
+    if facts.policy is None or facts.snapshot is None:
+        return ()
+    restarts = sorted(
+        entry.time
+        for entry in facts.snapshot.ledger
+        if entry.kind == "Restart" and entry.time > facts.time - HOUR_SECONDS
+    )
+    limit = facts.policy.restarts_per_hour
+    remaining = max(0, limit - len(restarts))
+    # The one whose end brings the count below the limit again.
+    frees = restarts[len(restarts) - limit] if restarts and 0 < limit <= len(restarts) else None
+    until = moment(frees + HOUR_SECONDS) if frees is not None else None
+    return (BudgetState(action="Restart", remaining=remaining, until=until),)
+
+
+def _known_good(known: KnownGood | None, facts: Facts) -> KnownGood | None:
+    if facts.decision is None or facts.snapshot is None or not facts.decision.settled:
+        return known
+    weights = {name: backend.weight for name, backend in facts.snapshot.backends.items()}
+    if known is not None and known.weights == weights:
+        return known
+    return KnownGood(weights=weights, at=moment(facts.decision.time))
+
+
+def _route_change(known: RouteChange | None, snapshot: Snapshot | None) -> RouteChange | None:
+    write = snapshot.last_write if snapshot else None
+    if write is None:
+        return known
+    change = RouteChange(manager=write.manager[:128], time=moment(write.time), before=write.before)
+    same = known is not None and (known.manager, known.time) == (change.manager, change.time)
+    return known if same else change

@@ -1,0 +1,393 @@
+"""Events: each decision a person would want to know of, told once, on the Balancer and on the workload it is about.
+
+What happened is worked out purely, by comparing two ticks (`Chronicle`) and from executed steps (`applied`,
+`refused`); `post` turns each into Events whose names follow from what they say, so that a restarted operator, or a
+second one, meets its own Event there and does not repeat it.
+
+The same happenings make a Remediation's timeline.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from evenload.api.v1alpha1 import API_VERSION, FIELD_MANAGER, ObjectMeta, TimelineEntry
+from evenload.api.values import moment
+from evenload.clock import rfc3339
+from evenload.errors import Conflict, KubeError
+from evenload.kube.resources import DEPLOYMENTS, EVENTS, REPLICASETS, STATEFULSETS, Manifest
+from evenload.model.base import Value
+from evenload.model.decision import Decision, EpisodeMove, Held, HeldReason, Verdict
+from evenload.model.diagnosis import Label
+from evenload.model.episode import Phase, Step, StepState
+from evenload.model.plan import Drain, RestartPod, SetWeights
+from evenload.model.snapshot import RouteWrite, Snapshot
+from evenload.record.publish import Sink
+
+CONTROLLER = "evenload.dev/operator"
+PROXY_DELAY_SECONDS = (
+    2.0  # Traefik's throttle; a preStop sleep must outlast it (~170 failed requests without, in the lab)
+)
+_NOTE_BYTES = 1024  # of events.k8s.io/v1
+_REMEMBERED = 4096
+
+
+class Reason(StrEnum):
+    """Of an Event. Stable words; REASONS documents each."""
+
+    ImbalanceDetected = "ImbalanceDetected"
+    FaultDetected = "FaultDetected"
+    SignalsLost = "SignalsLost"
+    RouteChanged = "RouteChanged"
+    Reweighted = "Reweighted"
+    Drained = "Drained"
+    Restarted = "Restarted"
+    Verified = "Verified"
+    Ineffective = "Ineffective"
+    RolledBack = "RolledBack"
+    Overwritten = "Overwritten"
+    Held = "Held"
+    ApprovalNeeded = "ApprovalNeeded"
+    Contested = "Contested"
+    RestartRefused = "RestartRefused"
+    WriteFailed = "WriteFailed"
+    NoPreStop = "NoPreStop"
+    Resolved = "Resolved"
+    Unresolved = "Unresolved"
+
+
+REASONS: Mapping[Reason, str] = MappingProxyType(
+    {
+        Reason.ImbalanceDetected: "Traffic is not spread as desired; a Remediation was opened.",
+        Reason.FaultDetected: "Something other than an imbalance is wrong; a Remediation was opened.",
+        Reason.SignalsLost: "Prometheus does not tell what is needed to decide anything: nothing is written.",
+        Reason.RouteChanged: "Somebody else changed the weights of the route; the field manager is named.",
+        Reason.Reweighted: "Evenload changed the weights of the route.",
+        Reason.Drained: "Evenload took traffic off a backend, ahead of a restart.",
+        Reason.Restarted: "Evenload evicted a pod; its controller brings the replacement.",
+        Reason.Verified: "Traffic did what a step was meant to bring about.",
+        Reason.Ineffective: "Traffic did not move after a step; Evenload stops trying that.",
+        Reason.RolledBack: "A step made things worse, or a person asked, and it was undone.",
+        Reason.Overwritten: "Somebody else overwrote the weights that Evenload had written.",
+        Reason.Held: "Evenload would act and does not; the reason is named.",
+        Reason.ApprovalNeeded: "Evenload waits for a person: evenload approve REMEDIATION, or deny.",
+        Reason.Contested: "Another writer keeps putting its weights back; Evenload stopped writing and names it.",
+        Reason.RestartRefused: "A pod was not evicted: a PodDisruptionBudget or a last check says no.",
+        Reason.WriteFailed: "The API server refused a write that was decided.",
+        Reason.NoPreStop: "A workload has no preStop sleep that outlasts the proxy's delay: restarts fail requests.",
+        Reason.Resolved: "The Remediation closed with all well again.",
+        Reason.Unresolved: "The Remediation closed without all being well; a person should look.",
+    }
+)
+
+_WARNINGS = frozenset(
+    {
+        Reason.ImbalanceDetected,
+        Reason.FaultDetected,
+        Reason.SignalsLost,
+        Reason.Ineffective,
+        Reason.RolledBack,
+        Reason.Overwritten,
+        Reason.ApprovalNeeded,
+        Reason.Contested,
+        Reason.RestartRefused,
+        Reason.WriteFailed,
+        Reason.NoPreStop,
+        Reason.Unresolved,
+    }
+)
+_IN_TIMELINE = frozenset(Reason) - {Reason.NoPreStop, Reason.SignalsLost}
+
+
+class Happening(Value, frozen=True, kw_only=True):
+    """Something worth telling. Two with the same `key` are the same; `workload` like "Deployment/shop-a"."""
+
+    time: float
+    reason: Reason
+    note: str
+    key: str
+    workload: str | None = None
+
+    @property
+    def entry(self) -> TimelineEntry:
+        return TimelineEntry(at=moment(self.time), event=self.reason.value, detail=self.note[:4096])
+
+
+def timeline(happenings: tuple[Happening, ...]) -> tuple[TimelineEntry, ...]:
+    """What belongs into a Remediation's timeline."""
+    return tuple(happening.entry for happening in happenings if happening.reason in _IN_TIMELINE)
+
+
+class Chronicle:
+    """Tells what is new from tick to tick of one Balancer. Its memory is one tick."""
+
+    def __init__(self) -> None:
+        self._label: Label | None = None
+        self._held: frozenset[HeldReason] = frozenset()
+        self._write: RouteWrite | None = None
+
+    def happenings(self, snapshot: Snapshot, decision: Decision) -> tuple[Happening, ...]:
+        """What happened since the last call. The first call tells only what this tick decides."""
+        told = (
+            *self._route_changed(snapshot),
+            *self._lost(decision),
+            *_opened(decision),
+            *_judged(snapshot, decision),
+            *self._newly_held(snapshot, decision),
+            *_endangered(snapshot, decision),
+            *_closed(snapshot, decision),
+        )
+        self._label = decision.diagnosis.label
+        self._held = frozenset(held.reason for held in decision.held)
+        self._write = snapshot.last_write
+        return told
+
+    def _route_changed(self, snapshot: Snapshot) -> Iterator[Happening]:
+        write, known = snapshot.last_write, self._write
+        if write is None or known is None or write.manager == FIELD_MANAGER:
+            return
+        if (write.manager, write.time) != (known.manager, known.time):
+            weights = ", ".join(f"{name}={backend.weight}" for name, backend in sorted(snapshot.backends.items()))
+            note = f"{write.manager} changed the route; its weights now: {weights}"
+            yield Happening(
+                time=write.time, reason=Reason.RouteChanged, note=note, key=f"route/{write.manager}/{write.time}"
+            )
+
+    def _lost(self, decision: Decision) -> Iterator[Happening]:
+        label = decision.diagnosis.label
+        if label is Label.NoData and self._label not in (None, Label.NoData):
+            note = decision.diagnosis.sentence or REASONS[Reason.SignalsLost]
+            yield Happening(
+                time=decision.time, reason=Reason.SignalsLost, note=note, key=f"signals/{round(decision.time)}"
+            )
+
+    def _newly_held(self, snapshot: Snapshot, decision: Decision) -> Iterator[Happening]:
+        for held in decision.held:
+            if held.reason not in self._held and held.reason is not HeldReason.WriteInterval:  # two seconds are no news
+                yield _held(snapshot, decision, held)
+
+
+def _episode(snapshot: Snapshot, decision: Decision) -> str:
+    return snapshot.episode.name if snapshot.episode else str(round(decision.time))
+
+
+def _opened(decision: Decision) -> Iterator[Happening]:
+    if decision.episode is EpisodeMove.Open:
+        skewed = decision.diagnosis.label is Label.LoadBalancerSkew
+        yield Happening(
+            time=decision.time,
+            reason=Reason.ImbalanceDetected if skewed else Reason.FaultDetected,
+            note=f"{decision.diagnosis.label.value}: {decision.diagnosis.sentence}",
+            key=f"opened/{decision.diagnosis.since or decision.time}",
+        )
+
+
+_VERDICTS = {
+    StepState.Verified: Reason.Verified,
+    StepState.Ineffective: Reason.Ineffective,
+    StepState.Reverted: Reason.RolledBack,
+    StepState.Overwritten: Reason.Overwritten,
+}
+
+
+def _judged(snapshot: Snapshot, decision: Decision) -> Iterator[Happening]:
+    steps = {step.name: step for step in snapshot.episode.steps} if snapshot.episode else {}
+    for verdict in decision.verdicts:
+        if reason := _VERDICTS.get(verdict.state):
+            step = steps.get(verdict.step)
+            yield Happening(
+                time=decision.time,
+                reason=reason,
+                note=_verdict_note(verdict),
+                key=f"{verdict.state}/{_episode(snapshot, decision)}/{verdict.step}",
+                workload=step.workload if step else None,
+            )
+
+
+def _verdict_note(verdict: Verdict) -> str:
+    by = f" by {verdict.manager}" if verdict.manager else ""
+    return f"step {verdict.step}{by}: {verdict.because}"
+
+
+def _held(snapshot: Snapshot, decision: Decision, held: Held) -> Happening:
+    special = {HeldReason.AwaitingApproval: Reason.ApprovalNeeded, HeldReason.Contested: Reason.Contested}
+    episode = _episode(snapshot, decision)
+    advice = f"; evenload approve {episode}" if held.reason is HeldReason.AwaitingApproval and snapshot.episode else ""
+    return Happening(
+        time=decision.time,
+        reason=special.get(held.reason, Reason.Held),
+        note=f"{held.reason.value}: {said(held)}{advice}",
+        key=f"held/{held.reason}/{episode}",
+        workload=held.action.workload if isinstance(held.action, RestartPod) else None,
+    )
+
+
+def said(held: Held) -> str:
+    """What is held back, and why, as a sentence."""
+    match held.action:
+        case RestartPod(pod=pod):
+            wish = f"would restart pod {pod}"
+        case Drain(backend=backend, after=after):
+            wish = f"would drain {backend} ({_weights(after)})"
+        case SetWeights(after=after):
+            wish = f"would set the weights {_weights(after)}"
+        case other:
+            wish = other.because
+    return f"{wish}: {held.detail}" if held.detail else wish
+
+
+def _endangered(snapshot: Snapshot, decision: Decision) -> Iterator[Happening]:
+    """Before the first restart of a workload: does it leave its proxies the time to notice?"""
+    wanted = [*decision.actions, *(held.action for held in decision.held)]
+    pods = {name: pod for backend in snapshot.backends.values() for name, pod in backend.pods.items()}
+    for action in wanted:
+        pod = pods.get(action.pod) if isinstance(action, Drain | RestartPod) else None
+        if pod is not None and pod.workload and (pod.pre_stop_seconds or 0.0) <= PROXY_DELAY_SECONDS:
+            yield Happening(
+                time=decision.time,
+                reason=Reason.NoPreStop,
+                note=f"{pod.workload} has no preStop sleep longer than {PROXY_DELAY_SECONDS:g} s, so requests fail "
+                "while proxies still send to a pod that is ending; set lifecycle.preStop.sleep.seconds to 5 or more",
+                key=f"prestop/{pod.workload}",
+                workload=pod.workload,
+            )
+
+
+def _closed(snapshot: Snapshot, decision: Decision) -> Iterator[Happening]:
+    if decision.episode is EpisodeMove.Close:
+        phase = decision.phase.value if decision.phase else "closed"
+        note = f"Remediation {_episode(snapshot, decision)}: {phase}. {decision.sentence}".rstrip()
+        yield Happening(
+            time=decision.time,
+            reason=Reason.Resolved if decision.phase is Phase.Succeeded else Reason.Unresolved,
+            note=note,
+            key=f"closed/{_episode(snapshot, decision)}",
+        )
+
+
+def applied(episode: str, step: Step, time: float) -> Happening:
+    """A step that stands in the cluster now."""
+    reason = {"SetWeights": Reason.Reweighted, "Drain": Reason.Drained, "RestartPod": Reason.Restarted}[step.action]
+    if step.purpose == "Revert":
+        reason = Reason.RolledBack
+    return Happening(
+        time=time,
+        reason=reason,
+        note=f"{_done(step)}; {step.message}".removesuffix("; "),
+        key=f"applied/{episode}/{step.name}",
+        workload=step.workload,
+    )
+
+
+def _done(step: Step) -> str:
+    if step.action == "RestartPod":
+        return f"evicted pod {step.pod} of {step.workload}"
+    changed = {name: weight for name, weight in (step.after or {}).items() if weight != (step.before or {}).get(name)}
+    before = {name: (step.before or {}).get(name, 0) for name in changed}
+    what = f"drained {step.backend}" if step.action == "Drain" else "set the weights"
+    return f"{what}: {_weights(changed)} (before: {_weights(before)})"
+
+
+def refused(episode: str, step: Step, detail: str, time: float) -> Happening:
+    """A step that the API server, or a last check, said no to. Told once a step, however often it is tried."""
+    restart = step.action == "RestartPod"
+    return Happening(
+        time=time,
+        reason=Reason.RestartRefused if restart else Reason.WriteFailed,
+        note=f"step {step.name}: {detail}",
+        key=f"refused/{episode}/{step.name}",
+        workload=step.workload,
+    )
+
+
+def _weights(weights: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={weight}" for name, weight in sorted(weights.items()))
+
+
+class Bulletin:
+    """Posts Events, each once, and never raises for it: an Event is a courtesy."""
+
+    def __init__(self, sink: Sink, instance: str) -> None:
+        self._sink = sink
+        self._instance = instance
+        self._told: dict[str, None] = {}
+        self.failures = 0
+
+    async def post(self, balancer: ObjectMeta, happening: Happening, pods_namespace: str | None = None) -> None:
+        """On the Balancer, and on the workload where there is one (in `pods_namespace`, or the Balancer's)."""
+        name = _event_name(balancer, happening)
+        if name in self._told:
+            return
+        self._remember(name)
+        try:
+            await self._create(name, happening, _reference_of(balancer))
+            if happening.workload:
+                reference = await self._workload(happening.workload, pods_namespace or balancer.namespace)
+                if reference:
+                    await self._create(f"{name}-w", happening, reference)
+        except KubeError:
+            self.failures += 1
+
+    def _remember(self, name: str) -> None:
+        self._told[name] = None
+        if len(self._told) > _REMEMBERED:
+            del self._told[next(iter(self._told))]
+
+    async def _workload(self, workload: str, namespace: str) -> Manifest | None:
+        """A reference with the UID, without which `kubectl describe` does not show the Event."""
+        kind, _, name = workload.partition("/")
+        resource = _WORKLOADS.get(kind)
+        if resource is None:
+            return None
+        found = await self._sink.get(resource, namespace, name)
+        return {
+            "apiVersion": resource.api_version,
+            "kind": kind,
+            "name": name,
+            "namespace": namespace,
+            "uid": found["metadata"]["uid"],
+        }
+
+    async def _create(self, name: str, happening: Happening, regarding: Manifest) -> None:
+        event = {
+            "metadata": {"name": name, "namespace": regarding["namespace"]},
+            "eventTime": rfc3339(happening.time),
+            "reportingController": CONTROLLER,
+            "reportingInstance": self._instance[:128],
+            "action": happening.reason.value,
+            "reason": happening.reason.value,
+            "regarding": regarding,
+            "note": _cut(happening.note),
+            "type": "Warning" if happening.reason in _WARNINGS else "Normal",
+        }
+        try:
+            await self._sink.create(EVENTS, regarding["namespace"], event)
+        except Conflict:
+            return  # told already, before a restart or by another operator
+
+
+_WORKLOADS = {resource.kind: resource for resource in (DEPLOYMENTS, STATEFULSETS, REPLICASETS)}
+
+
+def _event_name(balancer: ObjectMeta, happening: Happening) -> str:
+    digest = hashlib.sha256(f"{balancer.uid}/{happening.reason}/{happening.key}".encode()).hexdigest()[:16]
+    return f"{balancer.name[:200].rstrip('.-')}.{digest}"
+
+
+def _reference_of(balancer: ObjectMeta) -> Manifest:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Balancer",
+        "name": balancer.name,
+        "namespace": balancer.namespace,
+        "uid": balancer.uid,
+    }
+
+
+def _cut(note: str) -> str:
+    """To the bytes an Event may hold."""
+    raw = note.encode()
+    return note if len(raw) <= _NOTE_BYTES else raw[: _NOTE_BYTES - 4].decode(errors="ignore") + "…"

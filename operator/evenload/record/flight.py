@@ -1,0 +1,91 @@
+"""The flight recorder: the Snapshots of the last minutes, and of the whole episode once one is open.
+
+It holds recording/v1 lines, so what ends up in a Remediation can be replayed. In memory each line is deflated with an
+earlier one as dictionary (pod names and UIDs repeat), because a thousand Balancers record at once. What gets too
+large, here or for its Remediation, loses every second line, again and again: the whole story, told coarser.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import math
+import zlib
+from collections import deque
+from collections.abc import Mapping
+from itertools import islice
+from typing import NamedTuple
+
+from evenload.model.snapshot import Snapshot
+from evenload.recording import Header, encode
+
+QUIET_TICKS = 30  # kept while nothing is wrong: five minutes of ten-second ticks before the onset
+EPISODE_TICKS = 360  # an hour of ten-second ticks; a longer episode is told coarser
+MOST_PACKED_BYTES = 256 * 1024  # base64 text in Remediation.status.recording; etcd takes 1.5 MB an object
+_WORTHWHILE = 3  # a line that deflates by less has little in common with its dictionary: take a new one
+
+
+class _Kept(NamedTuple):
+    time: float
+    dictionary: bytes
+    deflated: bytes
+
+    @property
+    def line(self) -> bytes:
+        return zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=self.dictionary).decompress(self.deflated)
+
+
+class Flight:
+    """Of one Balancer."""
+
+    def __init__(self) -> None:
+        self._kept: deque[_Kept] = deque()
+        self._dictionary = b""
+
+    def record(self, snapshot: Snapshot) -> None:
+        """Keep it; without an open episode only the newest stay."""
+        line = encode(snapshot)
+        kept = _Kept(snapshot.time, self._dictionary, _deflated(line, self._dictionary))
+        if len(kept.deflated) * _WORTHWHILE > len(line):
+            self._dictionary = line[-32768:]  # deflate looks back no further
+        self._kept.append(kept)
+        if snapshot.episode is None:
+            while len(self._kept) > QUIET_TICKS:
+                self._kept.popleft()
+        elif len(self._kept) > EPISODE_TICKS:
+            self._kept = deque(islice(self._kept, 0, None, 2))
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def nbytes(self) -> int:
+        """Of memory, about."""
+        dictionaries = {id(kept.dictionary): len(kept.dictionary) for kept in self._kept}
+        return sum(dictionaries.values()) + sum(len(kept.deflated) for kept in self._kept)
+
+    def pack(self, balancer: Mapping[str, object], tick_seconds: float, until: float = math.inf) -> str:
+        """The recording up to `until` (seconds since the epoch) as base64 of gzip, within MOST_PACKED_BYTES."""
+        header = encode(Header.of(balancer, tick_seconds))
+        lines = [kept.line for kept in self._kept if kept.time <= until]
+        while len(packed := _packed(header, lines)) > MOST_PACKED_BYTES and lines:
+            lines = lines[::2] if len(lines) > 1 else []
+        return packed
+
+
+def _deflated(line: bytes, dictionary: bytes) -> bytes:
+    deflate = zlib.compressobj(level=1, wbits=-zlib.MAX_WBITS, zdict=dictionary)
+    return deflate.compress(line) + deflate.flush()
+
+
+def _packed(header: bytes, lines: list[bytes]) -> str:
+    # mtime 0: the same recording packs to the same text, and a repeated write is none.
+    return base64.b64encode(gzip.compress(header + b"".join(lines), compresslevel=9, mtime=0)).decode()
+
+
+def unpack(text: str) -> list[bytes]:
+    """The lines of a packed recording, for evenload.recording.read.
+
+    Raises ValueError, OSError, EOFError or zlib.error on a text that is none.
+    """
+    return gzip.decompress(base64.b64decode(text, validate=True)).splitlines(keepends=True)
