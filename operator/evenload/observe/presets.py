@@ -33,7 +33,7 @@ from typing import Final
 from evenload.errors import InputError, InvariantBroken
 from evenload.model.base import Value
 from evenload.model.policy import seconds
-from evenload.model.snapshot import SIGNALS, SignalName
+from evenload.model.snapshot import SignalName
 from evenload.model.spec import SignalLabels, Signals
 
 ROW: Final = "evenload"
@@ -128,9 +128,7 @@ def _checked(labels: SignalLabels) -> SignalLabels:
     return labels
 
 
-def _override(signal: str, query: str) -> tuple[SignalName, str]:
-    if signal not in SIGNALS:
-        raise InputError(f'spec.signals.queries: there is no signal "{signal}"; there is {", ".join(SIGNALS)}')
+def _override(signal: SignalName, query: str) -> tuple[SignalName, str]:
     unknown = sorted(set(_VARIABLE.findall(query)) - OVERRIDE_VARIABLES)
     if unknown:
         known = ", ".join(f"$({name})" for name in sorted(OVERRIDE_VARIABLES))

@@ -1,0 +1,215 @@
+"""An absent number never becomes zero, a true zero is never absent, and every signal says how good it is."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evenload.drivers.base import RouteView, Writer
+from evenload.model.snapshot import Hold, Pod, RouteWrite, SignalState, Snapshot
+from evenload.observe.cluster import Fleet
+from evenload.observe.join import last_write
+from evenload.observe.prometheus import Reading
+from tests.unit.observe.fleets import NOW, fleet, member, reading, samples, snapshot
+
+
+def pod(of: Snapshot, name: str) -> Pod:
+    return of.backends[f"shop-{name}"].pods[name]
+
+
+class TestCounts:
+    def test_they_are_shrunk_to_the_time_their_samples_span(self) -> None:
+        taken = snapshot(fleet("a", "b"), samples(requests=reading(a=150, b=30), errors=reading(a=15)))
+        assert taken.window == 10
+        assert pod(taken, "a").requests == pytest.approx(100)
+        assert pod(taken, "a").errors == pytest.approx(10)
+
+    def test_a_pod_without_failing_series_has_no_errors_if_its_requests_are_known(self) -> None:
+        taken = snapshot(fleet("a", "b", "c"), samples(requests=reading(a=150, b=30), errors=reading(a=15)))
+        assert pod(taken, "b").errors == 0
+        assert pod(taken, "c").errors is None
+
+    def test_there_are_never_more_errors_than_requests(self) -> None:
+        taken = snapshot(fleet("a"), samples(requests=reading(a=150), errors=reading(a=165)))
+        assert pod(taken, "a").errors == pod(taken, "a").requests
+
+    def test_unknown_errors_are_not_zero(self) -> None:
+        taken = snapshot(fleet("a"), samples(requests=reading(a=150), errors=Reading(problem="it is down")))
+        assert pod(taken, "a").errors is None
+        assert taken.signals["errors"].state is SignalState.Missing
+
+
+class TestPodsWithoutTraffic:
+    def test_a_pod_scraped_within_the_window_that_counted_nothing_yet_had_no_requests(self) -> None:
+        requests = reading(a=150)
+        requests.idle = {"shop": {"b": 3.0}}
+        taken = snapshot(fleet("a", "b"), samples(requests=requests, errors=reading()))
+        assert pod(taken, "b").requests == 0
+        assert pod(taken, "b").errors == 0
+        assert taken.signals["requests"].state is SignalState.Fresh
+
+    def test_a_pod_that_was_not_scraped_lately_is_absent(self) -> None:
+        requests = reading(a=150)
+        requests.idle = {"shop": {"b": 16.0}}
+        taken = snapshot(fleet("a", "b"), samples(requests=requests))
+        assert pod(taken, "b").requests is None
+        assert taken.signals["requests"].state is SignalState.Partial
+
+    def test_a_pod_nobody_scraped_is_absent_and_named(self) -> None:
+        taken = snapshot(fleet("a", "b"), samples(requests=reading(a=150)))
+        assert pod(taken, "b").requests is None
+        assert taken.signals["requests"].state is SignalState.Partial
+        assert "1 of 2 ready pods" in taken.signals["requests"].detail
+        assert "b" in taken.signals["requests"].detail
+
+    def test_latency_is_not_missed_where_there_were_no_requests(self) -> None:
+        requests = reading(a=150)
+        requests.idle = {"shop": {"b": 3.0}}
+        taken = snapshot(fleet("a", "b"), samples(requests=requests, latency=reading(a=0.02)))
+        assert pod(taken, "b").latency is None
+        assert taken.signals["latency"].state is SignalState.Fresh
+
+    def test_latency_is_missed_where_there_were_requests(self) -> None:
+        taken = snapshot(fleet("a", "b"), samples(requests=reading(a=150, b=30), latency=reading(a=0.02)))
+        assert taken.signals["latency"].state is SignalState.Partial
+
+    def test_a_pod_that_is_not_ready_is_not_missed(self) -> None:
+        taken = snapshot(fleet("a", "b", b=False), samples(requests=reading(a=150)))
+        assert taken.signals["requests"].state is SignalState.Fresh
+        assert not pod(taken, "b").ready
+
+
+class TestQuality:
+    def test_what_prometheus_did_not_answer_is_missing_in_its_words(self) -> None:
+        taken = snapshot(fleet("a"), samples(requests=Reading(problem="Prometheus at x did not answer within 4s")))
+        assert taken.signals["requests"].state is SignalState.Missing
+        assert taken.signals["requests"].detail == "Prometheus at x did not answer within 4s"
+
+    def test_no_series_is_missing(self) -> None:
+        taken = snapshot(fleet("a"), samples(requests=reading(None)))
+        assert taken.signals["requests"].state is SignalState.Missing
+        assert pod(taken, "a").requests is None
+
+    def test_series_that_ended_a_while_ago_are_missing_with_their_age(self) -> None:
+        taken = snapshot(fleet("a"), samples(requests=reading(40.0)))
+        assert taken.signals["requests"].state is SignalState.Missing
+        assert "40s old" in taken.signals["requests"].detail
+
+    def test_a_stale_signal_is_absent_on_every_pod(self) -> None:
+        taken = snapshot(fleet("a"), samples(memory=reading(61.0, a=1e8), requests=reading(a=150)))
+        assert taken.signals["memory"].state is SignalState.Stale
+        assert taken.signals["memory"].age == 61
+        assert pod(taken, "a").memory is None
+        assert pod(taken, "a").requests is not None
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_what_is_not_a_number_is_absent_and_named(self, value: float) -> None:
+        taken = snapshot(fleet("a", "b"), samples(cpu=reading(a=value, b=0.1)))
+        assert taken.signals["cpu"].state is SignalState.NaN
+        assert pod(taken, "a").cpu is None
+        assert pod(taken, "b").cpu == 0.1
+
+    def test_nan_requests_give_no_errors(self) -> None:
+        taken = snapshot(fleet("a"), samples(requests=reading(a=math.nan), errors=reading(a=5)))
+        assert pod(taken, "a").errors is None
+
+    def test_half_the_series_is_partial(self) -> None:
+        who = fleet("a", "b", "c", "d")
+        taken = snapshot(who, samples(requests=reading(a=10, c=10)))
+        assert taken.signals["requests"].state is SignalState.Partial
+        assert "2 of 4" in taken.signals["requests"].detail
+
+    def test_the_age_is_that_of_the_newest_sample_and_never_negative(self) -> None:
+        taken = snapshot(fleet("a"), samples(requests=reading(-0.5, a=150)))
+        assert taken.signals["requests"].age == 0
+
+    def test_a_signal_of_a_persons_own_query_has_no_age_and_is_fresh(self) -> None:
+        own = Reading(values={"": {"a": 0.4}})
+        taken = snapshot(fleet("a"), samples(cpu=own))
+        assert pod(taken, "a").cpu == 0.4
+        assert taken.signals["cpu"].state is SignalState.Fresh
+        assert taken.signals["cpu"].age is None
+
+    def test_warnings_of_prometheus_are_kept(self) -> None:
+        told = reading(a=150)
+        told.warnings = ("one store did not answer",)
+        taken = snapshot(fleet("a"), samples(requests=told))
+        assert taken.signals["requests"].detail == "one store did not answer"
+
+    def test_every_signal_is_judged(self) -> None:
+        taken = snapshot(fleet("a"), samples())
+        assert set(taken.signals) == {"requests", "errors", "latency", "cpu", "memory", "inFlight"}
+
+    def test_a_state_cannot_be_misread_as_a_truth_value(self) -> None:
+        taken = snapshot(fleet("a"), samples())
+        with pytest.raises(TypeError):
+            bool(taken.signals["cpu"].state)
+
+
+class TestPods:
+    def test_the_same_name_in_another_namespace_is_another_pod(self) -> None:
+        other = member("a", namespace="till", uid="uid-other")
+        who = Fleet(backends={"shop-a": {"a": member("a")}, "till-a": {"a": other}})
+        values = Reading(values={"shop": {"a": 150.0}, "till": {"a": 15.0}}, ages={"shop": 1.0})
+        taken = snapshot(who, samples(requests=values))
+        assert taken.backends["shop-a"].pods["a"].requests == pytest.approx(100)
+        assert taken.backends["till-a"].pods["a"].requests == pytest.approx(10)
+
+    def test_the_clusters_facts_are_carried_over(self) -> None:
+        taken = pod(snapshot(fleet("a"), samples(inFlight=reading(a=3), memory=reading(a=8e7))), "a")
+        assert (taken.age, taken.workload, taken.cpu_limit, taken.memory_limit) == (3600, "Deployment/shop", 0.5, 2.5e8)
+        assert (taken.in_flight, taken.memory, taken.pre_stop_seconds, taken.uid) == (3, 8e7, 5, "uid-a")
+
+    def test_a_clock_that_jumped_back_makes_no_negative_age(self) -> None:
+        young = Fleet(backends={"shop-a": {"a": member("a", started_at=NOW + 100)}})
+        assert pod(snapshot(young, samples()), "a").age == 0
+
+    def test_holds_of_the_cluster_and_of_the_caller_are_joined(self) -> None:
+        rollout, paused = Hold(reason="Rollout"), Hold(reason="Paused")
+        who = Fleet(backends={}, holds=(rollout,))
+        assert snapshot(who, samples(), holds=(paused,)).holds == (rollout, paused)
+
+
+class TestLastWrite:
+    view = RouteView(
+        kind="HTTPRoute",
+        namespace="shop",
+        name="shop",
+        uid="u",
+        resource_version="1",
+        generation=1,
+        weights={"a": 1, "b": 1},
+        services={},
+        rules=(),
+    )
+
+    def test_it_names_the_writer_and_what_was_there_before(self) -> None:
+        now = msgspec.structs.replace(self.view, weights={"a": 9, "b": 1}, writer=Writer(manager="kubectl", time=5.0))
+        assert last_write(now, self.view) == RouteWrite(manager="kubectl", time=5.0, before={"a": 1, "b": 1})
+        assert last_write(now, None) == RouteWrite(manager="kubectl", time=5.0)
+
+    def test_without_a_writer_there_is_none(self) -> None:
+        assert last_write(self.view, None) is None
+
+
+numbers = st.one_of(st.none(), st.floats())
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.tuples(numbers, numbers, st.booleans()), min_size=1), numbers)
+def test_whatever_prometheus_answers_a_snapshot_holds_finite_numbers_or_none(
+    given_pods: dict[str, tuple[float | None, float | None, bool]], age: float | None
+) -> None:
+    requests = {name: values[0] for name, values in given_pods.items() if values[0] is not None}
+    errors = {name: values[1] for name, values in given_pods.items() if values[1] is not None}
+    who = fleet(*given_pods, **{name: values[2] for name, values in given_pods.items()})
+    taken = snapshot(who, samples(requests=reading(age, **requests), errors=reading(age, **errors)))
+    for name in given_pods:
+        found = pod(taken, name)
+        assert found.requests is None or math.isfinite(found.requests)
+        assert found.errors is None or (found.requests is not None and found.errors <= found.requests)
+        if found.requests is not None:
+            assert name in requests
