@@ -1,0 +1,185 @@
+"""What stays of the demo: the report, the postmortem, the figures and the recordings, all in one folder."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+import evenload
+from evenload import recording
+from evenload.kube.client import Client
+from evenload.kube.resources import REMEDIATIONS, Manifest
+from evenload.model.decision import Decision
+from evenload.model.snapshot import Snapshot
+from evenload.report import ClientBin, ClientRecord, Report, build
+from lab import api
+from lab.demo import incident
+from lab.demo.summary import Figures, Run, Target
+from lab.demo.view import percent
+from lab.load.analysis import percentile, time_to_mitigate, within
+from lab.load.record import Record
+from lab.state import LabState
+
+FLIGHT: Final = "flight.jsonl"
+OURS: Final = (
+    *("report.html", "postmortem.md", "summary.json", FLIGHT, "remediation.json", "live-view.svg"),
+    *("load-alone.jsonl", "load-evenload.jsonl"),
+)
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier demo left there, and nothing else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in OURS:
+        (folder / name).unlink(missing_ok=True)
+
+
+async def fetch_remediation(client: Client, namespace: str, name: str) -> Manifest:
+    """The whole object, flight recording included."""
+    return await client.get(REMEDIATIONS, namespace, name)
+
+
+def write_incident(folder: Path, remediation: Manifest, run: Run, alone: Run | None) -> None:
+    """The Remediation, its flight recording, and the report made of both and of the customers' records."""
+    (folder / "remediation.json").write_text(json.dumps(remediation, indent=2) + "\n")
+    flight = _flight(remediation)
+    if flight:
+        (folder / FLIGHT).write_bytes(flight)
+    report = build(remediation, _replayed(flight), callers(run), alone=callers(alone) if alone else None)
+    write_report(folder, report)
+
+
+def write_report(folder: Path, report: Report) -> None:
+    (folder / "postmortem.md").write_text(report.markdown)
+    (folder / "report.html").write_text(report.html)
+
+
+def callers(run: Run) -> ClientRecord:
+    """The customers' record, as the report wants it: in periods of a second from the bad update on."""
+    end = run.onset + incident.PERIOD_SECONDS
+    records = within(run.records, run.onset, end)
+    return ClientRecord(
+        bins=tuple(_bin(records, run.onset + second) for second in range(round(incident.PERIOD_SECONDS))),
+        bin_seconds=1.0,
+        onset=run.onset,
+        time_to_mitigate_seconds=time_to_mitigate(within(run.records, run.onset), run.onset),
+        source="the demo's load generator",
+    )
+
+
+def _bin(records: Sequence[Record], start: float) -> ClientBin:
+    chosen = within(records, start, start + 1.0)
+    latencies = sorted(record.latency_seconds for record in chosen if not record.failed)
+    failed = sum(record.failed for record in chosen)
+    return ClientBin(start=start, requests=len(chosen), failed=failed, latency_p95=percentile(latencies, 95))
+
+
+def _flight(remediation: Manifest) -> bytes:
+    packed = remediation.get("status", {}).get("recording", "")
+    return gzip.decompress(base64.b64decode(packed)) if packed else b""
+
+
+def _replayed(flight: bytes) -> list[tuple[Snapshot, Decision]] | None:
+    if not flight:
+        return None
+    read = recording.read(flight.splitlines())
+    snapshots = list(read.snapshots)
+    again = recording.Recording(header=read.header, snapshots=snapshots)
+    return list(zip(snapshots, recording.replay(again), strict=True))
+
+
+def write_summary(folder: Path, document: dict[str, Any]) -> None:
+    (folder / "summary.json").write_text(json.dumps(document, indent=2) + "\n")
+
+
+def versions(lab: LabState) -> dict[str, str | None]:
+    """Of everything whose behaviour the figures depend on; None where it did not say."""
+    return {
+        "evenload": evenload.__version__,
+        "kubernetes": lab.kubernetes_version,
+        "traefik": _ask(f"{lab.traefik_api_url}/api/version", "Version"),
+        "prometheus": _ask(f"{lab.prometheus_url}/api/v1/status/buildinfo", "data", "version"),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }
+
+
+def _ask(url: str, *keys: str) -> str | None:
+    body = api.get(url)
+    found: Any = json.loads(body) if body else {}
+    for key in keys:
+        found = found.get(key) or {}
+    return found or None
+
+
+def print_results(
+    console: Console, evenload: Figures | None, alone: Figures | None, judged: Sequence[Target], folder: Path
+) -> None:
+    """The last thing one sees."""
+    console.print(_comparison(evenload, alone))
+    if judged:
+        console.print(_targets(judged))
+    missed = [target.name for target in judged if target.met is False]
+    if missed:
+        console.print(f"[bold red]Missed:[/] {', '.join(missed)}. The operator's log is in {folder / 'logs'}.")
+    elif judged:
+        console.print("[bold green]Every figure holds.[/]")
+    for name in OURS:
+        if (folder / name).exists():
+            console.print(f"  {folder / name}", highlight=False)
+
+
+def _comparison(evenload: Figures | None, alone: Figures | None) -> Table:
+    table = Table(title=f"The same incident, {incident.PERIOD_SECONDS:.0f} s from the bad update", title_justify="left")
+    table.add_column("")
+    rows: list[list[str]] = [["time to detect"], ["time to mitigate"], ["time to resolve"], ["requests"], ["failed"]]
+    rows += [["failed share"], ["restarts"], ["weight writes"]]
+    for title, arm in (("with Evenload", evenload), ("left alone", alone)):
+        if arm is not None:
+            table.add_column(title, justify="right")
+            for row, text in zip(rows, _column(arm), strict=True):
+                row.append(text)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _column(arm: Figures) -> list[str]:
+    return [
+        _seconds(arm.time_to_detect_seconds),
+        _seconds(arm.time_to_mitigate_seconds),
+        _seconds(arm.time_to_resolve_seconds),
+        f"{arm.requests:,}",
+        f"{arm.failed:,}",
+        percent(arm.failed_share),
+        str(arm.restarts),
+        str(arm.weight_writes),
+    ]
+
+
+def _targets(judged: Sequence[Target]) -> Table:
+    table = Table(title="Targets", title_justify="left")
+    table.add_column("figure")
+    table.add_column("measured", justify="right")
+    table.add_column("target")
+    table.add_column("")
+    for target in judged:
+        measured = "never" if target.value is None else f"{target.value:,.1f}".removesuffix(".0")
+        limit = f"{target.text} ({target.limit:,.0f})" if "fifth" in target.text and target.limit else target.text
+        table.add_row(target.name, measured, limit, _VERDICTS[target.met])
+    return table
+
+
+_VERDICTS: Final = {True: "[bold green]met[/]", False: "[bold red]MISSED[/]", None: "[dim]not judged[/]"}
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:.1f} s"

@@ -1,0 +1,144 @@
+"""The demo's figures, from records that were made up so that the right answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from lab.demo.summary import Run, camel, document, figures, passed, targets
+from lab.load.record import Record
+
+ONSET = 1_000.0
+PERIOD = 100.0
+
+
+def customers(fails: Callable[[int, float], bool], *, until: float = ONSET + 110.0) -> list[Record]:
+    """Ten a second from ten seconds before the onset; `fails(number, seconds since the onset)` says which fail."""
+    count = round((until - ONSET + 10) * 10)
+    return [
+        Record(number=n, scheduled=at, latency_seconds=0.02, status=503 if fails(n, at - ONSET) else 200)
+        for n, at in ((n, ONSET - 10 + n / 10) for n in range(count))
+    ]
+
+
+def half_until(seconds: float) -> Callable[[int, float], bool]:
+    return lambda n, at: 0 <= at < seconds and n % 2 == 0
+
+
+HALF_AT_FIRST = half_until(20.0)
+
+
+def mended(fails: Callable[[int, float], bool] = HALF_AT_FIRST) -> Run:
+    return Run(
+        records=customers(fails),
+        onset=ONSET,
+        detected=ONSET + 12.5,
+        resolved=ONSET + 80.0,
+        phase="Succeeded",
+        restarted=(ONSET + 40.0,),
+        weight_writes=7,
+    )
+
+
+def alone() -> Run:
+    return Run(records=customers(lambda n, at: at >= 0), onset=ONSET)
+
+
+def test_figures_count_from_the_bad_update() -> None:
+    found = figures(mended(), PERIOD)
+    assert (found.time_to_detect_seconds, found.time_to_resolve_seconds) == (12.5, 80.0)
+    assert found.time_to_mitigate_seconds == 20.0
+    assert (found.restarts, found.weight_writes) == (1, 7)
+
+
+def test_requests_are_counted_over_the_period_only() -> None:
+    found = figures(mended(lambda n, at: 0 <= at < 20 or at > 101), PERIOD)
+    assert (found.requests, found.failed) == (1000, 200)
+    assert found.failed_share == 0.2
+
+
+def test_an_arm_that_nobody_mends_is_never_mitigated() -> None:
+    found = figures(alone(), PERIOD)
+    assert found.time_to_mitigate_seconds is None
+    assert found.failed_after_mitigation is None
+    assert found.time_to_detect_seconds is None
+    assert found.failed == 1000
+
+
+def test_a_failure_before_the_update_is_no_figure_of_the_incident() -> None:
+    found = figures(replace(mended(), records=customers(lambda n, at: at < 0)), PERIOD)
+    assert (found.failed, found.time_to_mitigate_seconds) == (0, 0.0)
+
+
+def test_requests_that_fail_once_a_pod_was_told_to_leave_are_the_restarts() -> None:
+    found = figures(mended(lambda n, at: 0 <= at < 20 or 41 <= at < 41.15), PERIOD)
+    assert found.failed_by_restart == 2
+    assert figures(mended(), PERIOD).failed_by_restart == 0
+
+
+def test_without_a_restart_none_failed_by_it() -> None:
+    assert figures(replace(alone(), restarted=()), PERIOD).failed_by_restart == 0
+
+
+def test_a_good_run_meets_every_target() -> None:
+    judged = targets(figures(mended(), PERIOD), figures(alone(), PERIOD))
+    assert [target.met for target in judged] == [True] * 6
+    assert passed(judged)
+
+
+@pytest.mark.parametrize(
+    ("change", "missed"),
+    [
+        ({"detected": ONSET + 20.1}, "time to detect"),
+        ({"detected": None}, "time to detect"),
+        ({"records": customers(half_until(46.0))}, "time to mitigate"),
+        ({"resolved": ONSET + 150.1}, "time to resolve"),
+        ({"resolved": None}, "time to resolve"),
+        ({"phase": "Failed"}, "time to resolve"),
+        ({"restarted": ()}, "restarts"),
+        ({"restarted": (ONSET + 40.0, ONSET + 60.0)}, "restarts"),
+        ({"restarted": (ONSET + 10.0,)}, "requests failed by the restart itself"),
+    ],
+)
+def test_a_target_that_was_missed_is_named(change: dict[str, object], missed: str) -> None:
+    run = replace(mended(), **change)  # type: ignore[arg-type]
+    judged = targets(figures(run, PERIOD), figures(alone(), PERIOD))
+    assert missed in [target.name for target in judged if target.met is False]
+    assert not passed(judged)
+
+
+def test_failing_more_than_a_fifth_of_the_other_arm_is_a_miss() -> None:
+    many = figures(mended(lambda n, at: 0 <= at < 20.1), PERIOD)
+    assert {target.name: target.met for target in targets(many, figures(alone(), PERIOD))}["requests failed"] is False
+
+
+def test_without_the_other_arm_the_comparison_is_not_judged() -> None:
+    judged = {target.name: target.met for target in targets(figures(mended(), PERIOD), None)}
+    assert judged["requests failed"] is None
+    assert passed(targets(figures(mended(), PERIOD), None))
+
+
+def test_the_document_has_the_figures_on_top_and_those_of_the_other_arm_below() -> None:
+    with_it, without = figures(mended(), PERIOD), figures(alone(), PERIOD)
+    found = document(with_it, without, targets(with_it, without), {"seed": 7})
+    for name in (
+        *("timeToDetectSeconds", "timeToMitigateSeconds", "timeToResolveSeconds", "requests", "failed"),
+        *("failedShare", "restarts", "weightWrites"),
+    ):
+        assert found[name] is not None
+        assert name in found["alone"]
+    assert found["alone"]["timeToMitigateSeconds"] is None
+    assert found["passed"] is True
+    assert found["seed"] == 7
+
+
+def test_the_document_of_the_other_arm_by_itself_has_no_figures_on_top() -> None:
+    found = document(None, figures(alone(), PERIOD), (), {})
+    assert "failed" not in found
+    assert found["alone"]["failed"] == 1000
+
+
+def test_keys_are_camel_case() -> None:
+    assert camel({"time_to_detect_seconds": 1.23456}) == {"timeToDetectSeconds": 1.2346}
