@@ -80,16 +80,18 @@ class Objects:
         if manifest is not None:
             self._groups[self._group_of(manifest)].discard(key)
 
-    def sweep(self, listed: Iterable[Manifest], version: int) -> None:
-        """Take a whole list as of `version`: what is missing from it, and not newer than it, is gone."""
+    def sweep(self, listed: Iterable[Manifest], version: int, namespace: str | None = None) -> None:
+        """Take a whole list, of one namespace or of all, as of `version`: what it lacks, and is no newer, is gone."""
         seen = set()
         for manifest in listed:
             seen.add(key_of(manifest))
             self.put(manifest)
         for key, manifest in tuple(self._objects.items()):
-            if key not in seen and _version(manifest) <= version:
+            if key not in seen and namespace in (None, key.namespace) and _version(manifest) <= version:
                 self._forget(key)
-        self._gone = {key: gone for key, gone in self._gone.items() if gone > version}
+        self._gone = {
+            key: gone for key, gone in self._gone.items() if gone > version or namespace not in (None, key.namespace)
+        }
 
 
 class Store:

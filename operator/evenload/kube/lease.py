@@ -67,6 +67,7 @@ class LeaderElector:
         self._retry_seconds = retry_seconds
         self._monotonic = monotonic
         self._lease: Manifest | None = None  # as last seen; None: read it first
+        self._annotations: dict[str, str] = {}
         self._seen_version = ""
         self._seen_at = 0.0  # when it last changed, by our clock
         self._renewed_at: float | None = None  # when the last renewal that worked was *sent*
@@ -79,6 +80,11 @@ class LeaderElector:
     def holder(self) -> str:
         """Who holds the lease as last seen; "" if nobody."""
         return str(((self._lease or {}).get("spec") or {}).get("holderIdentity") or "")
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Of the lease as last seen, two seconds ago at most while all is well: people pause all operators there."""
+        return self._annotations
 
     async def run(self) -> None:
         """Wait to be elected, then renew until lost or cancelled."""
@@ -152,6 +158,7 @@ class LeaderElector:
 
     def _saw(self, lease: Manifest) -> None:
         self._lease = lease
+        self._annotations = dict(lease["metadata"].get("annotations") or {})
         version = str(lease["metadata"]["resourceVersion"])
         if version != self._seen_version:
             self._seen_version, self._seen_at = version, self._monotonic()

@@ -1,0 +1,226 @@
+"""The composition root: builds every part, starts them in order, and ends the process when one that matters ends.
+
+A replica that is not the leader watches and serves its pages, and does nothing else; it is ready to take over. When the
+lease is lost the process ends at once: what was in flight is resumed from the cluster by the next leader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import kopf
+import structlog
+
+from evenload import __version__, clock, handlers, health
+from evenload.api.v1alpha1 import PAUSED_ANNOTATION
+from evenload.errors import InputError, KubeError
+from evenload.kube import config
+from evenload.kube.client import Client
+from evenload.kube.lease import LeaderElector
+from evenload.kube.resources import BALANCERS, REMEDIATIONS, Resource
+from evenload.observe.cluster import ClusterView
+from evenload.observe.prometheus import SignalReader
+from evenload.reconcile import Reconciler
+from evenload.record.events import Bulletin
+from evenload.record.journal import Journal
+from evenload.record.log import configure
+from evenload.record.metrics import Metrics
+from evenload.settings import Settings
+from evenload.store import Objects, Store
+
+# A tick that did not end for so long is stuck: the kubelet should start us anew.
+STUCK_TICKS = 6
+# kopf's watch never tells what was deleted while it was broken; a plain list now and then does.
+SWEEP_SECONDS = 300.0
+LOST_LEASE = 1
+
+_log = structlog.get_logger()
+
+
+def main() -> None:
+    """Run the operator until it is told to stop."""
+    try:
+        settings = Settings.from_environment()
+        configure(settings.log_format, settings.log_level)
+        sys.exit(asyncio.run(Operator(settings).run()))
+    except InputError as error:
+        sys.exit(f"evenload: {error}")
+
+
+class Operator:
+    """One replica."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics(__version__)
+        self._store = Store()
+        self._stopping = asyncio.Event()
+        self._ticked_at: float | None = None
+        self._exit_code = 0
+
+    async def run(self) -> int:
+        """Returns the process's exit code."""
+        settings, metrics = self._settings, self._metrics
+        self._connection = config.load()
+        async with Client(
+            self._connection,
+            observer=lambda verb, code, seconds: metrics.request_duration.labels(verb, code).observe(seconds),
+        ) as client:
+            identity = f"{settings.pod_name or socket.gethostname()}-{os.getpid()}"
+            self._cluster = ClusterView(client, settings.namespaces)
+            self._elector = LeaderElector(
+                client, settings.lease_name, settings.pod_namespace, identity, on_lost=self._lost
+            )
+            reader = SignalReader(
+                trusted_url=settings.prometheus_url,
+                token=_token(settings.prometheus_token_file),
+                deadline_seconds=settings.query_timeout_seconds,
+                observer=lambda outcome, seconds: metrics.query_duration.labels(outcome).observe(seconds),
+            )
+            reconciler = Reconciler(
+                store=self._store,
+                cluster=self._cluster,
+                reader=reader,
+                client=client,
+                bulletin=Bulletin(client, identity),
+                journal=Journal(_log),
+                metrics=self._metrics,
+                settings=settings,
+                not_leading=self._not_leading,
+                paused=self._paused,
+                now=clock.now,
+            )
+            metrics.queue_depth.set_function(lambda: reconciler.queue.depth)
+            metrics.leader.set_function(lambda: float(self._not_leading() is None))
+            pages = health.application(healthy=self._healthy, ready=self._ready, metrics=self._metrics.exposition)
+            server = await health.serve(pages, settings.listen_port)
+            try:
+                await self._serve(client, reconciler)
+            finally:
+                await server.cleanup()
+                reader.close()
+        return self._exit_code
+
+    async def _serve(self, client: Client, reconciler: Reconciler) -> None:
+        """Watch at once; work once elected. Whatever ends or fails first ends all."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+        election = [asyncio.create_task(self._elector.run(), name="lease")] if self._settings.leader_election else []
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._cluster.run(), name="cluster"),
+            asyncio.create_task(self._lead(client, reconciler), name="lead"),
+        ]
+        tasks.append(asyncio.create_task(self._stopping.wait(), name="stop"))
+        try:
+            done, _ = await asyncio.wait([*election, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            # The lease goes back last, when nothing of ours can write any more.
+            await _cancelled(tasks)
+            await _cancelled(election)
+
+    async def _lead(self, client: Client, reconciler: Reconciler) -> None:
+        if self._settings.leader_election:
+            await self._elector.elected.wait()
+        await self._sweep(client)  # before the first tick: an open Remediation that is not known would be opened twice
+        async with asyncio.TaskGroup() as work:
+            work.create_task(reconciler.queue.work(), name="queue")
+            work.create_task(self._tick(reconciler), name="tick")
+            work.create_task(self._sweep_again(client), name="sweep")
+            work.create_task(self._watch_own(), name="kopf")
+
+    async def _tick(self, reconciler: Reconciler) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            started = loop.time()
+            if self._cluster.synced:
+                await reconciler.tick()
+            self._ticked_at = loop.time()
+            self._metrics.tick_duration.observe(self._ticked_at - started)
+            self._metrics.tick_lag.set(started - due)
+            # Skip what was missed rather than catch up: late ticks would see the same samples twice.
+            due = max(due + self._settings.tick_seconds, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+    async def _sweep(self, client: Client) -> None:
+        """Take in all of our own objects as they are now."""
+        await _listed(client, BALANCERS, self._store.balancers, self._settings.namespaces)
+        await _listed(client, REMEDIATIONS, self._store.remediations, self._settings.namespaces)
+
+    async def _sweep_again(self, client: Client) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self._sweep(client)
+            except KubeError as error:
+                _log.warning("sweep-failed", error=str(error))
+
+    async def _watch_own(self) -> None:
+        namespaces = self._settings.namespaces
+        await kopf.operator(
+            registry=handlers.registry(self._store, self._connection),
+            settings=handlers.settings(),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            stop_flag=self._stopping,
+        )
+        self._stopping.set()
+
+    # What others ask.
+
+    def _not_leading(self) -> str | None:
+        if self._stopping.is_set():
+            return "the operator is stopping"
+        if self._settings.leader_election and not self._elector.leads():
+            return "this replica is not the leader any more"
+        return None
+
+    def _paused(self) -> str | None:
+        if self._settings.paused:
+            return "the installation is paused (value `paused` of the chart)"
+        word = self._elector.annotations.get(PAUSED_ANNOTATION)
+        if word is not None and word != "false":
+            lease = f"{self._settings.pod_namespace}/{self._settings.lease_name}"
+            return f"the installation is paused (annotation {PAUSED_ANNOTATION} of Lease {lease}): {word}"
+        return None
+
+    def _lost(self) -> None:
+        self._exit_code = LOST_LEASE
+        self._stopping.set()
+
+    def _healthy(self) -> str | None:
+        if self._ticked_at is None:
+            return None
+        quiet = asyncio.get_running_loop().time() - self._ticked_at
+        limit = STUCK_TICKS * self._settings.tick_seconds + self._settings.query_timeout_seconds
+        return f"the last tick ended {quiet:.0f} s ago" if quiet > limit else None
+
+    def _ready(self) -> str | None:
+        if not self._cluster.synced:
+            return "; ".join(self._cluster.troubles) or "the cluster is still being listed"
+        return None
+
+
+async def _listed(client: Client, resource: Resource, objects: Objects, namespaces: tuple[str, ...]) -> None:
+    """List `resource` wherever we look and sweep `objects`. A namespace's list says nothing of the others."""
+    for namespace in namespaces or (None,):
+        manifests, version = await client.list(resource, namespace)
+        objects.sweep(manifests, int(version), namespace)
+
+
+def _token(path: str) -> Callable[[], str] | None:
+    return config.TokenFile(path) if path else None
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,104 @@
+"""What this process remembers of one Balancer between ticks. All of it may be lost at any point.
+
+What must not be lost is in the cluster: docs/architecture.md, "Where state lives".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from evenload.act.episode import decode
+from evenload.act.outcome import Tick
+from evenload.api.v1alpha1 import Balancer, Remediation
+from evenload.drivers import driver_of
+from evenload.drivers.base import Driver, RouteView
+from evenload.engine import Engine
+from evenload.errors import InputError
+from evenload.model.policy import Policy
+from evenload.model.spec import TargetRef
+from evenload.observe.presets import Source, source_of
+from evenload.record.events import Chronicle
+from evenload.record.flight import Flight
+from evenload.settings import Settings
+
+TICKS_REMEMBERED = 720  # two hours of ten-second ticks, for the outcome of an episode
+
+
+@dataclass(slots=True, kw_only=True)
+class Case:
+    """One Balancer of one generation: a changed spec begins a new one."""
+
+    identity: tuple[str, int]
+    engine: Engine
+    policy: Policy
+    driver: Driver
+    target: TargetRef
+    source: Source
+    flight: Flight = field(default_factory=Flight)
+    chronicle: Chronicle = field(default_factory=Chronicle)
+    ticks: deque[Tick] = field(default_factory=lambda: deque(maxlen=TICKS_REMEMBERED))
+    onset: float | None = None  # of the open episode, if we saw it open; seconds since the epoch
+    turn: int = -1  # the last read of signals that the engine has been given
+    outdated_route: str = ""  # the resourceVersion that our last write replaced: a view that still shows it lags
+    _view: tuple[str, RouteView] | None = None
+    _decoded: dict[str, tuple[str, Remediation]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, balancer: Balancer, settings: Settings, before: Case | None) -> Case:
+        """Raises InputError naming the field of the spec that cannot be met.
+
+        The recorder and what was told go on from `before`: a changed spec does not end an episode.
+        """
+        spec = balancer.spec
+        case = cls(
+            identity=identity_of(balancer),
+            engine=Engine(spec),
+            policy=Policy.of(spec),
+            driver=driver_of(spec.target_ref.kind),
+            target=spec.target_ref,
+            source=source_of(spec.signals, default_url=settings.prometheus_url, scrape_seconds=settings.scrape_seconds),
+        )
+        if before is not None and before.identity[0] == case.identity[0]:
+            case.flight, case.chronicle, case.ticks, case.onset = (
+                before.flight,
+                before.chronicle,
+                before.ticks,
+                before.onset,
+            )
+        return case
+
+    def view_of(self, route: Mapping[str, Any]) -> RouteView:
+        """The route as the driver reads it; read once a version. Raises RouteProblem."""
+        version = route["metadata"]["resourceVersion"]
+        if self._view is None or self._view[0] != version:
+            self._view = (version, self.driver.backends(route, self.target))
+        return self._view[1]
+
+    def remediations(self, manifests: Iterable[Mapping[str, Any]]) -> tuple[Remediation, ...]:
+        """Decoded, each version once: budgets are counted from all of them on every tick. Raises InputError."""
+        known, self._decoded = self._decoded, {}
+        for manifest in manifests:
+            name, version = manifest["metadata"]["name"], manifest["metadata"]["resourceVersion"]
+            found = known.get(name)
+            self._decoded[name] = found if found and found[0] == version else (version, decode(manifest))
+        return tuple(remediation for _, remediation in self._decoded.values())
+
+
+def identity_of(balancer: Balancer) -> tuple[str, int]:
+    """UID and generation: what a Case is bound to."""
+    return balancer.metadata.uid, balancer.metadata.generation
+
+
+def read(manifest: Mapping[str, Any]) -> Balancer:
+    """The typed Balancer without its status. Raises InputError."""
+    try:
+        return msgspec.convert({key: manifest[key] for key in ("metadata", "spec")}, Balancer)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"this version of Evenload cannot read the Balancer: {error}; are its CRDs up to date?"
+        ) from error

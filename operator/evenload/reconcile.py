@@ -1,0 +1,456 @@
+"""One tick of one Balancer: observe, engine, record, act, in this order and nowhere else.
+
+Nothing here computes or waits for traffic to move: what a write did is learnt from a later Snapshot. One Balancer's run
+never overlaps itself (workqueue.py), so at most one writer works on a route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from evenload.act.apply import execute
+from evenload.act.episode import closed, decode, episode_of, is_open, ledger_of, progressed, step_of
+from evenload.act.execution import Bench, Execution, Result
+from evenload.act.outcome import Tick, onset_of, outcome_of
+from evenload.act.remediations import amend, newest, open_remediation, prune
+from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, Remediation, RemediationStatus, Resolved
+from evenload.api.values import epoch_seconds, moment
+from evenload.case import Case, identity_of, read
+from evenload.drivers.base import RouteProblem, RouteView
+from evenload.errors import InputError, KubeError, NotFound
+from evenload.kube.client import Client
+from evenload.kube.resources import Manifest
+from evenload.model.base import Value
+from evenload.model.decision import Decision, EpisodeMove, HeldReason
+from evenload.model.episode import Phase
+from evenload.model.plan import RestartPod, Write
+from evenload.model.policy import strictest
+from evenload.model.snapshot import Hold, Snapshot
+from evenload.model.spec import Mode
+from evenload.observe import cluster
+from evenload.observe.cluster import ClusterView, Fleet
+from evenload.observe.join import last_write, snapshot_of
+from evenload.observe.presets import shared
+from evenload.observe.prometheus import Interest, Samples, SignalReader
+from evenload.record.conditions import Facts, Trouble, status_of
+from evenload.record.events import Bulletin, Happening, applied, refused, timeline
+from evenload.record.journal import Journal
+from evenload.record.metrics import Metrics
+from evenload.record.publish import known_status, publish
+from evenload.settings import Settings
+from evenload.store import Key, Store
+from evenload.workqueue import WorkQueue
+
+# The API server shows at least once a minute that a watch is alive. An older view is not acted on.
+STALEST_VIEW_SECONDS = 90.0
+
+_log = structlog.get_logger()
+
+
+class Scene(Value, frozen=True, kw_only=True):
+    """What was observed of one Balancer: the route, who stands behind it, and its open Remediation."""
+
+    view: RouteView
+    fleet: Fleet
+    remediations: tuple[Remediation, ...]
+    open: Remediation | None
+    pause: Trouble | None
+
+
+class Reconciler:
+    """Looks after every Balancer in `store`. Call `tick` at the scrape interval, with `queue.work()` running."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        cluster: ClusterView,
+        reader: SignalReader,
+        client: Client,
+        bulletin: Bulletin,
+        journal: Journal,
+        metrics: Metrics,
+        settings: Settings,
+        not_leading: Callable[[], str | None],
+        paused: Callable[[], str | None],
+        now: Callable[[], float],
+    ) -> None:
+        """`not_leading` and `paused` (the whole installation): None, or a sentence why nothing may be written."""
+        self.queue: WorkQueue[Key] = WorkQueue(self.reconcile, self._failed)
+        self._store = store
+        self._cluster = cluster
+        self._reader = reader
+        self._client = client
+        self._bulletin = bulletin
+        self._journal = journal
+        self._metrics = metrics
+        self._settings = settings
+        self._not_leading = not_leading
+        self._paused = paused
+        self._now = now
+        self._cases: dict[Key, Case] = {}
+        self._samples: dict[Key, Samples] = {}
+        self._turn = 0
+
+    # A tick: one read of signals for all, then a run for each.
+
+    async def tick(self) -> None:
+        """Read every Balancer's signals together, by the deadline, and have each looked at."""
+        keys = self._store.balancers.all_keys()
+        interests = {key: interest for key in keys if (interest := self._interest(key)) is not None}
+        self._samples = await self._reader.read(interests)
+        self._turn += 1
+        for key in {*keys, *self._cases}:
+            self.queue.add(key)
+
+    def _interest(self, key: Key) -> Interest | None:
+        """What to ask Prometheus for this Balancer; None where its own run will find what is wrong."""
+        try:
+            case = self._case(key)
+            route = case and self._route(key, case)
+            if case is None or not isinstance(route, RouteView):
+                return None
+        except InputError:
+            return None
+        namespaces = frozenset(service.namespace for service in route.services.values())
+        alone = any(not shared(query) for _, query in case.source.overrides)
+        return Interest(
+            source=case.source, namespaces=namespaces, pods=self._cluster.fleet(route).pods if alone else ()
+        )
+
+    # One Balancer.
+
+    async def reconcile(self, key: Key) -> None:
+        """One run. Raises KubeError where telling failed: the next tick tells it."""
+        manifest = self._store.balancers.get(key)
+        if manifest is None:
+            await self._forget(key)
+            return
+        balancer = read(manifest)
+        scene = self._observe(key, balancer)
+        if isinstance(scene, Trouble):
+            await self._publish(key, balancer, Facts(**self._common(balancer), trouble=scene))
+            return
+        case = self._cases[key]
+        if case.turn == self._turn or scene.view.resource_version == case.outdated_route or key not in self._samples:
+            return  # nothing new to be seen: the same numbers twice would count twice
+        case.turn = self._turn
+        await self._step(key, case, balancer, scene)
+
+    async def _step(self, key: Key, case: Case, balancer: Balancer, scene: Scene) -> None:
+        snapshot = self._snapshot(key, case, balancer, scene)
+        decision = case.engine.step(snapshot)
+        case.ticks.append(Tick.of(decision))
+        case.flight.record(snapshot)
+        self._journal.tell(key.namespace, key.name, decision)
+        happenings = case.chronicle.happenings(snapshot, decision)
+        try:
+            remediation = await self._move_episode(key, case, balancer, scene, snapshot, decision, happenings)
+            happenings += await self._act(key, case, scene, remediation, decision)
+        finally:
+            facts = self._facts(case, balancer, scene, snapshot, decision, key)
+            for happening in happenings:
+                await self._bulletin.post(balancer.metadata, happening, scene.view.namespace)
+        await self._publish(key, balancer, facts)
+
+    # Observe.
+
+    def _observe(self, key: Key, balancer: Balancer) -> Scene | Trouble:
+        try:
+            case = self._case(key)
+            if case is None:
+                return Trouble(reason="Deleted", message="the Balancer is being deleted")
+            view = self._route(key, case)
+            if isinstance(view, Trouble):
+                return view
+            fleet = self._cluster.fleet(view)
+            mine = [
+                m
+                for m in self._store.remediations_of(key)
+                if m["spec"]["balancerRef"].get("uid") == balancer.metadata.uid
+            ]
+            remediations = case.remediations(mine)
+        except InputError as error:
+            return Trouble(reason="InvalidSpec", message=str(error))
+        still_open = newest(m for m in mine if is_open(m))
+        current = next(
+            (r for r in remediations if still_open and r.metadata.name == still_open["metadata"]["name"]), None
+        )
+        if problem := _blocking(fleet, restarting=current is not None):
+            return Trouble(reason=problem.reason.value, message=problem.sentence)
+        return Scene(view=view, fleet=fleet, remediations=remediations, open=current, pause=self._pause(key))
+
+    def _case(self, key: Key) -> Case | None:
+        """The Case of the Balancer's present generation. Raises InputError."""
+        manifest = self._store.balancers.get(key)
+        if manifest is None or "deletionTimestamp" in manifest["metadata"]:
+            return None
+        known = self._cases.get(key)
+        metadata = manifest["metadata"]
+        if known is None or known.identity != (metadata["uid"], metadata["generation"]):
+            known = self._cases[key] = Case.of(read(manifest), self._settings, known)
+        return known
+
+    def _route(self, key: Key, case: Case) -> RouteView | Trouble:
+        """Raises RouteProblem's reasons as a Trouble."""
+        route = self._cluster.route(case.target.namespace or key.namespace, case.target.name)
+        if isinstance(route, cluster.Problem):
+            return Trouble(reason=route.reason.value, message=route.sentence)
+        if self._cluster.fresh_age_seconds > STALEST_VIEW_SECONDS:
+            told = "; ".join(self._cluster.troubles) or "no watch has been answered"
+            return Trouble(
+                reason="ClusterViewStale", message=f"what is known of the cluster is too old to act on: {told}"
+            )
+        try:
+            return case.view_of(route)
+        except RouteProblem as error:
+            return Trouble(reason=error.reason.value, message=str(error))
+
+    def _snapshot(self, key: Key, case: Case, balancer: Balancer, scene: Scene) -> Snapshot:
+        now = self._now()
+        previous = self._cluster.previous_route(scene.view.namespace, scene.view.name)
+        status = known_status(self._store.balancers.get(key) or {})
+        return snapshot_of(
+            time=now,
+            weights=scene.view.weights,
+            fleet=scene.fleet,
+            samples=self._samples[key],
+            max_age_seconds=case.policy.max_age_seconds,
+            last_write=last_write(scene.view, _readable(case, previous)),
+            known_good=status.known_good.weights if status.known_good else None,
+            episode=episode_of(scene.open) if scene.open else None,
+            ledger=ledger_of(scene.remediations, now),
+            holds=_holds(scene),
+            max_mode=Mode(self._settings.max_mode),
+        )
+
+    def _pause(self, key: Key) -> Trouble | None:
+        """By what writes are stopped, if they are; looked up anew before every write."""
+        if reason := self._paused():
+            return Trouble(reason="Installation", message=reason)
+        manifest = self._store.balancers.get(key)
+        if manifest is None:
+            return Trouble(reason="Deleted", message="the Balancer is gone")
+        annotation = (manifest["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION)
+        if annotation is not None and annotation != "false":
+            return Trouble(reason="Annotation", message=f"paused by annotation {PAUSED_ANNOTATION}: {annotation}")
+        if manifest["spec"].get("suspend"):
+            return Trouble(reason="Suspended", message="spec.suspend is true")
+        return None
+
+    # Record and act.
+
+    async def _move_episode(
+        self,
+        key: Key,
+        case: Case,
+        balancer: Balancer,
+        scene: Scene,
+        snapshot: Snapshot,
+        decision: Decision,
+        happenings: tuple[Happening, ...],
+    ) -> Manifest | None:
+        """Open, continue or close the Remediation as decided; None where there is none open afterwards."""
+        manifest = self._manifest(scene.open)
+        if decision.episode is EpisodeMove.Open and manifest is None:
+            case.onset = onset_of(decision, snapshot.last_write)
+            before = newest(self._store.remediations_of(key))
+            manifest = await open_remediation(
+                self._client,
+                balancer.metadata,
+                decision,
+                previous=before["metadata"]["name"] if before else None,
+                approval_required=self._mode(balancer) is Mode.Approve,
+            )
+            self._store.remediations.put(manifest)
+        if manifest is None or not is_open(manifest):
+            return None
+        ending = decision.episode is EpisodeMove.Close
+        entries = timeline(happenings)
+
+        def change(known: Remediation) -> RemediationStatus:
+            if not ending:
+                return progressed(known, decision, entries)
+            return self._ended(case, balancer, known, decision, happenings)
+
+        manifest = await amend(self._client, manifest, change)
+        self._store.remediations.put(manifest)
+        if not ending:
+            return manifest
+        case.onset = None
+        self._metrics.closed(key.namespace, key.name, decode(manifest))
+        await prune(self._client, self._store.remediations_of(key), balancer.spec.history_limit, self._now())
+        return None
+
+    def _ended(
+        self, case: Case, balancer: Balancer, known: Remediation, decision: Decision, happenings: tuple[Happening, ...]
+    ) -> RemediationStatus:
+        outcome = outcome_of(
+            episode_of(known), known.status.steps, _onset(case, known), decision.time, tuple(case.ticks)
+        )
+        manifest = {"apiVersion": "evenload.dev/v1alpha1", "kind": "Balancer"} | {
+            "metadata": {"name": balancer.metadata.name, "namespace": balancer.metadata.namespace},
+            "spec": msgspec.to_builtins(balancer.spec),
+        }
+        recording = case.flight.pack(manifest, self._settings.tick_seconds)
+        return closed(known, decision, outcome, recording, timeline(happenings))
+
+    async def _act(
+        self, key: Key, case: Case, scene: Scene, remediation: Manifest | None, decision: Decision
+    ) -> tuple[Happening, ...]:
+        """Do what is allowed now: at most one write."""
+        write = next((action for action in decision.actions if isinstance(action, Write)), None)
+        if write is None or remediation is None:
+            return ()
+        bench = Bench(
+            cluster=self._client,
+            driver=case.driver,
+            target=case.target,
+            namespace=scene.view.namespace,
+            veto=lambda: self._veto(key),
+            now=self._now,
+        )
+        execution = await execute(bench, remediation, write, decision)
+        self._store.remediations.put(execution.remediation)
+        if (
+            execution.result is Result.Applied
+            and not isinstance(write, RestartPod)
+            and scene.view.weights != write.after
+        ):
+            case.outdated_route = scene.view.resource_version
+        _log.info(
+            "executed",
+            namespace=key.namespace,
+            balancer=key.name,
+            action=type(write).__name__,
+            step=execution.step.name if execution.step else None,
+            result=execution.result.value,
+            detail=execution.detail or None,
+        )
+        return self._told(execution)
+
+    def _veto(self, key: Key) -> str | None:
+        if reason := self._not_leading():
+            return reason
+        pause = self._pause(key)
+        return pause.message if pause else None
+
+    def _told(self, execution: Execution) -> tuple[Happening, ...]:
+        if execution.step is None:
+            return ()
+        name, step, now = execution.remediation["metadata"]["name"], step_of(execution.step), self._now()
+        match execution.result:
+            case Result.Applied:
+                return (applied(name, step, now),)
+            case Result.Refused | Result.DisruptionRefused | Result.Gone:
+                return (refused(name, step, execution.detail, now),)
+            case _:
+                return ()
+
+    def _facts(
+        self, case: Case, balancer: Balancer, scene: Scene, snapshot: Snapshot, decision: Decision, key: Key
+    ) -> Facts:
+        still_open = newest(m for m in self._store.remediations_of(key) if is_open(m))
+        return Facts(
+            **self._common(balancer),
+            snapshot=snapshot,
+            decision=decision,
+            policy=case.policy,
+            resolved=Resolved(
+                driver=case.driver.kind,
+                signals=case.source.preset,
+                backends=tuple(sorted(scene.view.weights)),
+            ),
+            remediation=still_open["metadata"]["name"] if still_open else None,
+            paused=scene.pause,
+        )
+
+    def _common(self, balancer: Balancer) -> dict[str, Any]:
+        target = balancer.spec.target_ref
+        return {
+            "time": self._now(),
+            "generation": balancer.metadata.generation,
+            "mode": self._mode(balancer),
+            "subject": f"{target.kind} {target.name}",
+        }
+
+    def _mode(self, balancer: Balancer) -> Mode:
+        return strictest(balancer.spec.mode, Mode(self._settings.max_mode))
+
+    async def _publish(self, key: Key, balancer: Balancer, facts: Facts) -> None:
+        manifest = self._store.balancers.get(key)
+        if manifest is None or identity_of(read(manifest)) != identity_of(balancer):
+            return  # what was found is about a spec that is no longer
+        self._metrics.tell(key.namespace, key.name, facts)
+        status = status_of(known_status(manifest), facts)
+        try:
+            self._store.balancers.put(await publish(self._client, dict(manifest), status))
+        except NotFound:
+            return
+
+    # Ends.
+
+    async def _forget(self, key: Key) -> None:
+        """The Balancer is gone: its weights stay as they are, and its open Remediation ends."""
+        self._cases.pop(key, None)
+        self._samples.pop(key, None)
+        self._journal.forget(key.namespace, key.name)
+        self._metrics.forget(key.namespace, key.name)
+        for manifest in self._store.remediations_of(key):
+            if is_open(manifest):
+                self._store.remediations.put(await amend(self._client, dict(manifest), self._orphaned))
+
+    def _orphaned(self, known: Remediation) -> RemediationStatus:
+        return msgspec.structs.replace(
+            known.status, phase=Phase.Expired, closed_at=moment(self._now()), held="the Balancer was deleted"
+        )
+
+    def _failed(self, key: Key, error: Exception) -> None:
+        """One run failed; the next tick tries again."""
+        level = _log.warning if isinstance(error, KubeError) else _log.exception
+        level("reconcile-failed", namespace=key.namespace, balancer=key.name, error=str(error))
+        self._metrics.failed(type(error).__name__)
+
+    def _manifest(self, remediation: Remediation | None) -> Manifest | None:
+        if remediation is None:
+            return None
+        found = self._store.remediations.get(Key(remediation.metadata.namespace, remediation.metadata.name))
+        return dict(found) if found else None
+
+
+def _blocking(fleet: Fleet, *, restarting: bool) -> cluster.Problem | None:
+    """The first problem that forbids to go on. While its only pod is restarted, a backend may be without any."""
+    tolerated = {cluster.Trouble.NoPods} if restarting else set()
+    return next((problem for problem in fleet.problems if problem.reason not in tolerated), None)
+
+
+def _holds(scene: Scene) -> tuple[Hold, ...]:
+    holds = []
+    if scene.pause is not None:
+        holds.append(Hold(reason=HeldReason.Paused, detail=scene.pause.message))
+    if scene.view.accepted is False or scene.view.resolved is False:
+        detail = "; ".join(parent.detail for parent in scene.view.parents if parent.detail)
+        holds.append(Hold(reason=HeldReason.NotAccepted, detail=f"a gateway does not accept the route: {detail}"))
+    return tuple(holds)
+
+
+def _readable(case: Case, route: Manifest | None) -> RouteView | None:
+    """The route before its last change, if a driver could read it."""
+    if route is None:
+        return None
+    try:
+        return case.driver.backends(route, case.target)
+    except RouteProblem:
+        return None
+
+
+def _onset(case: Case, known: Remediation) -> float:
+    """As seen when it was opened; after a restart, as far as the record tells."""
+    if case.onset is not None:
+        return case.onset
+    since = known.spec.diagnosis.since or known.status.opened_at or known.metadata.creation_timestamp
+    return epoch_seconds(since) if since else 0.0
