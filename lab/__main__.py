@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from lab import build, cache, cluster, control_plane, images, machine, parts, state
+from lab import build, cache, cluster, control_plane, golang, images, machine, parts, state
 from lab.errors import CannotRun, LabError
 from lab.signals import Stopped, in_foreground, stoppable
 
@@ -102,7 +102,7 @@ def purge() -> None:
     up = cluster.names()
     if up:
         raise CannotRun(f"Stop {', '.join(up)} first (`python -m lab down --name ...`).")
-    cache.purge()
+    cache.purge([*parts.PARTS, *golang.CACHES.values(), *images.FOLDERS, "pip"])
 
 
 def run(name: str, argv: list[str], *, keep: bool) -> int:

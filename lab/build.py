@@ -4,10 +4,12 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from lab import cache, commands, progress
+from lab import cache, commands, golang, progress
 from lab.parts import PARTS, Part, is_built, needed_parts
 
-_compiling = threading.Lock()  # Go uses every core by itself; two builds at once only take turns in memory
+# Go uses every core by itself; two compilations at once would only take turns, in twice the memory.
+COMPILING = "compiling"
+_compiling = threading.Lock()
 
 
 def ensure(names: Iterable[str] | None = None) -> None:
@@ -20,6 +22,9 @@ def ensure(names: Iterable[str] | None = None) -> None:
     if missing:
         with progress.showing() as shown:
             _build_all(missing, shown)
+        if any(PARTS[name].compiles for name in missing):
+            with cache.lock(COMPILING):
+                golang.forget_caches()
 
 
 def with_needs(names: Iterable[str]) -> list[str]:
@@ -72,7 +77,9 @@ def _build_one(part: Part, shown: progress.Progress) -> None:
     with cache.lock(f"{part.name}-{entry.name}", waiting=others_build):
         if not entry.exists():
             if part.compiles:
-                with _compiling:
+                shown.update(part.name, what="waiting for its turn to compile")
+                with _compiling, cache.lock(COMPILING):
+                    shown.update(part.name, what=part.what)
                     cache.publish(entry, lambda folder: part.make(folder, counted))
             else:
                 cache.publish(entry, lambda folder: part.make(folder, counted))

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 KEY_LENGTH = 16  # hexadecimal digits: 64 bits, plenty to tell a handful of entries apart
@@ -82,8 +82,7 @@ def forget_others(entry: Path, *, keep: int = 2) -> None:
             remove(stale)
 
 
-def purge() -> None:
-    """Delete everything but virtual environments, which are not ours to delete and may be running us."""
-    for path in root().iterdir() if root().exists() else ():
-        if path.is_dir() and not (path / "pyvenv.cfg").exists():
-            remove(path)
+def purge(names: Iterable[str]) -> None:
+    """Delete the named entries; others share the folder (the virtual environment that runs us is one)."""
+    for name in names:
+        remove(root() / name)
