@@ -72,7 +72,9 @@ class Facts(Value, frozen=True, kw_only=True):
     paused: Trouble | None = None  # by what, as reason and sentence
 
 
-class _Found(Value, frozen=True, kw_only=True):
+class Finding(Value, frozen=True, kw_only=True):
+    """One condition, before it is compared with what was told."""
+
     status: ConditionStatus
     reason: str
     message: str = ""
@@ -85,7 +87,7 @@ def status_of(known: BalancerStatus, facts: Facts) -> BalancerStatus:
     """The status after this tick; equal to `known` if there is nothing to tell."""
     summary, outliers = _summary(known.summary, facts), _outliers(known.outliers, facts)
     moved = (summary, outliers) != (known.summary, known.outliers)
-    conditions = {kind: _condition(known, kind, found, facts) for kind, found in _all_found(facts).items()}
+    conditions = {kind: _condition(known, kind, found, facts) for kind, found in findings(facts).items()}
     balanced = conditions[ConditionType.Balanced]
     return BalancerStatus(
         observed_generation=facts.generation,
@@ -96,13 +98,13 @@ def status_of(known: BalancerStatus, facts: Facts) -> BalancerStatus:
         resolved=facts.resolved or known.resolved,
         outliers=outliers,
         active_remediation=facts.remediation,
-        budgets=_budgets(facts) or known.budgets,
+        budgets=budgets(facts) or known.budgets,
         known_good=_known_good(known.known_good, facts),
         last_route_change=_route_change(known.last_route_change, facts.snapshot),
     )
 
 
-def _condition(known: BalancerStatus, kind: ConditionType, found: _Found, facts: Facts) -> Condition:
+def _condition(known: BalancerStatus, kind: ConditionType, found: Finding, facts: Facts) -> Condition:
     before = _told(known, kind.value)
     since = before.last_transition_time if before and before.status is found.status else moment(facts.time)
     return Condition(
@@ -127,7 +129,8 @@ def _told(known: BalancerStatus, kind: str) -> Condition | None:
     return next((condition for condition in known.conditions if condition.type == kind), None)
 
 
-def _all_found(facts: Facts) -> dict[ConditionType, _Found]:
+def findings(facts: Facts) -> dict[ConditionType, Finding]:
+    """Every condition as this tick finds it."""
     return {
         ConditionType.Ready: _ready(facts),
         ConditionType.Balanced: _balanced(facts),
@@ -138,36 +141,36 @@ def _all_found(facts: Facts) -> dict[ConditionType, _Found]:
     }
 
 
-def _ready(facts: Facts) -> _Found:
+def _ready(facts: Facts) -> Finding:
     if facts.trouble:
-        return _Found(status=FALSE, reason=facts.trouble.reason, message=facts.trouble.message)
-    return _Found(status=TRUE, reason="Watching", message=f"Evenload looks after {facts.subject}")
+        return Finding(status=FALSE, reason=facts.trouble.reason, message=facts.trouble.message)
+    return Finding(status=TRUE, reason="Watching", message=f"Evenload looks after {facts.subject}")
 
 
-def _balanced(facts: Facts) -> _Found:
+def _balanced(facts: Facts) -> Finding:
     decision = facts.decision
     if decision is None:
-        return _Found(status=UNKNOWN, reason="NotWatching", message="see the condition Ready")
+        return Finding(status=UNKNOWN, reason="NotWatching", message="see the condition Ready")
     label = decision.diagnosis.label
     if label is Label.Healthy:
-        return _Found(status=TRUE, reason=label.value, message="every backend gets its share of the traffic")
+        return Finding(status=TRUE, reason=label.value, message="every backend gets its share of the traffic")
     if label is Label.NoData:
-        return _Found(status=UNKNOWN, reason=label.value, message=decision.diagnosis.sentence)
+        return Finding(status=UNKNOWN, reason=label.value, message=decision.diagnosis.sentence)
     status = {True: TRUE, False: FALSE, None: UNKNOWN}[decision.balanced] if label in _CALM else FALSE
-    return _Found(status=status, reason=label.value, message=decision.diagnosis.sentence)
+    return Finding(status=status, reason=label.value, message=decision.diagnosis.sentence)
 
 
-def _signals_fresh(facts: Facts) -> _Found:
+def _signals_fresh(facts: Facts) -> Finding:
     if facts.snapshot is None:
-        return _Found(status=UNKNOWN, reason="NotWatching", message="see the condition Ready")
+        return Finding(status=UNKNOWN, reason="NotWatching", message="see the condition Ready")
     states = {name: signal.state for name, signal in facts.snapshot.signals.items()}
     bad = {name: states.get(name, SignalState.Missing) for name in NEEDED_SIGNALS}
     bad = {name: state for name, state in bad.items() if state is not SignalState.Fresh}
     if not bad:
-        return _Found(status=TRUE, reason="Fresh", message="requests and errors are measured for every ready pod")
+        return Finding(status=TRUE, reason="Fresh", message="requests and errors are measured for every ready pod")
     first = next(iter(bad.values()))
     names = " and ".join(bad)
-    return _Found(status=FALSE, reason=first.value, message=f"{names}: {_SIGNAL_ADVICE[first]}")
+    return Finding(status=FALSE, reason=first.value, message=f"{names}: {_SIGNAL_ADVICE[first]}")
 
 
 _SIGNAL_ADVICE = {
@@ -181,25 +184,25 @@ _SIGNAL_ADVICE = {
 }
 
 
-def _remediating(facts: Facts) -> _Found:
+def _remediating(facts: Facts) -> Finding:
     if facts.remediation is None:
-        return _Found(status=FALSE, reason="NoRemediation")
+        return Finding(status=FALSE, reason="NoRemediation")
     phase = facts.decision.phase if facts.decision else None
-    return _Found(status=TRUE, reason=phase.value if phase else "Open", message=f"see Remediation {facts.remediation}")
+    return Finding(status=TRUE, reason=phase.value if phase else "Open", message=f"see Remediation {facts.remediation}")
 
 
-def _paused(facts: Facts) -> _Found:
+def _paused(facts: Facts) -> Finding:
     if facts.paused is None:
-        return _Found(status=FALSE, reason="NotPaused")
-    return _Found(status=TRUE, reason=facts.paused.reason, message=facts.paused.message)
+        return Finding(status=FALSE, reason="NotPaused")
+    return Finding(status=TRUE, reason=facts.paused.reason, message=facts.paused.message)
 
 
-def _contested(facts: Facts) -> _Found:
+def _contested(facts: Facts) -> Finding:
     held = facts.decision.held if facts.decision else ()
     contested = next((one for one in held if one.reason is HeldReason.Contested), None)
     if contested is None:
-        return _Found(status=FALSE, reason="NotContested")
-    return _Found(
+        return Finding(status=FALSE, reason="NotContested")
+    return Finding(
         status=TRUE,
         reason="RivalWriter",
         message=contested.detail
@@ -301,7 +304,8 @@ def _distance(outlier: Outlier) -> float:
     return abs(math.log(ratio)) if ratio > 0 else math.inf
 
 
-def _budgets(facts: Facts) -> tuple[BudgetState, ...]:
+def budgets(facts: Facts) -> tuple[BudgetState, ...]:
+    """What is left of each; empty where this tick could not tell."""
     if facts.policy is None or facts.snapshot is None:
         return ()
     restarts = sorted(

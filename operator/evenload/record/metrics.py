@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from evenload.api.v1alpha1 import BalancerStatus, ConditionStatus, Outcome
+from evenload.api.v1alpha1 import ConditionStatus, Outcome, Remediation, StepRecord
 from evenload.model.decision import Decision
-from evenload.model.episode import Phase, Step, StepState
-from evenload.model.snapshot import Snapshot
+from evenload.model.episode import Phase, StepState
+from evenload.model.snapshot import RouteWrite, Snapshot
+from evenload.record.conditions import Facts, budgets, findings
 
 PREFIX = "evenload"
 KEY_LABELS = ("namespace", "balancer")
@@ -54,54 +56,52 @@ class BalancerGauges(Collector):
     """The newest numbers of every Balancer."""
 
     def __init__(self) -> None:
-        self._live: dict[Key, Samples] = {}
-        self._told: dict[Key, Samples] = {}
+        self._newest: dict[Key, Samples] = {}
 
-    def observe(self, key: Key, snapshot: Snapshot, decision: Decision) -> None:
-        """The live numbers of one tick. What it cannot tell has no series."""
-        self._live[key] = {
-            "diagnosis": [((decision.diagnosis.label.value,), 1.0)],
-            "balancer_worst_share_ratio": [((), decision.worst_ratio)],
-            "balancer_headroom_ratio": [((), _headroom(snapshot))],
-            "balancer_error_ratio": [((), decision.error_ratio)],
-            "balancer_requests_per_second": [((), decision.requests_per_second)],
-            "backend_share_ratio": list(_shares(decision)),
-            "backend_weight": list(_weights(snapshot, decision)),
-            "signal_age_seconds": [((name,), signal.age) for name, signal in snapshot.signals.items()],
-            "approvals_pending": [((), float(decision.phase is Phase.AwaitingApproval))],
-        }
-
-    def tell(self, key: Key, status: BalancerStatus) -> None:
-        """What the status says; called when it changes."""
-        mode = status.mode.value if status.mode else ""
-        signals = status.resolved.signals if status.resolved else ""
-        self._told[key] = {
-            "balancer_info": [((mode, signals), 1.0)],
-            "balancer_condition": [
-                ((condition.type, word.value), float(condition.status is word))
-                for condition in status.conditions
-                for word in ConditionStatus
-            ],
-            "budget_remaining": [((budget.action,), float(budget.remaining)) for budget in status.budgets],
-        }
-
-    def blind(self, key: Key) -> None:
-        """This tick saw nothing of it: no number is better than an old one."""
-        self._live.pop(key, None)
+    def observe(self, key: Key, facts: Facts) -> None:
+        """The numbers of one tick. What it cannot tell has no series, not an old one."""
+        self._newest[key] = {**_told(facts), **_measured(facts)}
 
     def forget(self, key: Key) -> None:
-        self._live.pop(key, None)
-        self._told.pop(key, None)
+        self._newest.pop(key, None)
 
     def collect(self) -> Iterator[Metric]:
         for name, (meaning, labels) in BALANCER_GAUGES.items():
             family = GaugeMetricFamily(f"{PREFIX}_{name}", meaning, labels=[*KEY_LABELS, *labels])
-            for kept in (self._live, self._told):
-                for key, samples in kept.items():
-                    for values, number in samples.get(name, ()):
-                        if number is not None:
-                            family.add_metric([*key, *values], number)
+            for key, samples in self._newest.items():
+                for values, number in samples.get(name, ()):
+                    if number is not None:
+                        family.add_metric([*key, *values], number)
             yield family
+
+
+def _told(facts: Facts) -> Samples:
+    return {
+        "balancer_info": [((facts.mode.value, facts.resolved.signals if facts.resolved else ""), 1.0)],
+        "balancer_condition": [
+            ((kind.value, word.value), float(finding.status is word))
+            for kind, finding in findings(facts).items()
+            for word in ConditionStatus
+        ],
+        "budget_remaining": [((budget.action,), float(budget.remaining)) for budget in budgets(facts)],
+    }
+
+
+def _measured(facts: Facts) -> Samples:
+    snapshot, decision = facts.snapshot, facts.decision
+    if snapshot is None or decision is None:
+        return {}
+    return {
+        "diagnosis": [((decision.diagnosis.label.value,), 1.0)],
+        "balancer_worst_share_ratio": [((), decision.worst_ratio)],
+        "balancer_headroom_ratio": [((), _headroom(snapshot))],
+        "balancer_error_ratio": [((), decision.error_ratio)],
+        "balancer_requests_per_second": [((), decision.requests_per_second)],
+        "backend_share_ratio": list(_shares(decision)),
+        "backend_weight": list(_weights(snapshot, decision)),
+        "signal_age_seconds": [((name,), signal.age) for name, signal in snapshot.signals.items()],
+        "approvals_pending": [((), float(decision.phase is Phase.AwaitingApproval))],
+    }
 
 
 def _headroom(snapshot: Snapshot) -> float | None:
@@ -125,12 +125,20 @@ def _weights(snapshot: Snapshot, decision: Decision) -> Iterator[Sample]:
     yield from (((name, "desired"), share * total) for name, share in decision.targets.items())
 
 
+class _Known(NamedTuple):
+    """Of the tick before, to count changes."""
+
+    held: frozenset[str] = frozenset()
+    write: RouteWrite | None = None
+
+
 class Metrics:
     """All metrics of one operator. Those of the process are set by whoever measures them."""
 
     def __init__(self, version: str) -> None:
         self.registry = CollectorRegistry()
         self.gauges = BalancerGauges()
+        self._known: dict[Key, _Known] = {}
         self.registry.register(self.gauges)
         self._make_counts()
         self._make_operator()
@@ -138,7 +146,7 @@ class Metrics:
 
     def _make_counts(self) -> None:
         self.route_changes = self._counter(
-            "route_changes", "Changes of the route's weights.", *KEY_LABELS, "kind", "manager"
+            "route_changes", "Changes of the route's weights, ours included.", *KEY_LABELS, "kind", "manager"
         )
         self.remediations = self._counter(
             "remediations",
@@ -163,11 +171,12 @@ class Metrics:
         self.tick_lag = self._gauge("tick_lag_seconds", "How late the last tick began.")
         self.tick_duration = self._histogram("tick_duration_seconds", "One tick of all Balancers.", _QUICK)
         self.query_duration = self._histogram(
-            "prometheus_query_duration_seconds", "A query to Prometheus.", _QUICK, "signal", "result"
+            "prometheus_query_duration_seconds", "A query to Prometheus.", _QUICK, "result"
         )
         self.request_duration = self._histogram(
             "kube_request_duration_seconds", "A request to the API server.", _QUICK, "verb", "code"
         )
+        self.reconcile_errors = self._counter("reconcile_errors", "Runs of a Balancer that failed.", "error")
         self.events_failed = self._counter("events_failed", "Events that could not be posted.")
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
@@ -183,22 +192,53 @@ class Metrics:
         """The text that Prometheus scrapes."""
         return generate_latest(self.registry)
 
-    def closed(self, key: Key, diagnosis: str, phase: Phase, steps: Iterable[Step], outcome: Outcome) -> None:
+    def tell(self, namespace: str, balancer: str, facts: Facts) -> None:
+        """One tick of one Balancer, also one that found only a trouble."""
+        key = (namespace, balancer)
+        self.gauges.observe(key, facts)
+        known = self._known.get(key, _Known())
+        held = frozenset(one.reason.value for one in facts.decision.held) if facts.decision else frozenset()
+        for reason in held - known.held:
+            self.held.labels(*key, reason).inc()
+        write = (facts.snapshot.last_write if facts.snapshot else None) or known.write
+        if write and known.write and (write.manager, write.time) != (known.write.manager, known.write.time):
+            self.route_changes.labels(*key, facts.subject.partition(" ")[0], write.manager).inc()
+        self._known[key] = _Known(held, write)
+
+    def closed(self, namespace: str, balancer: str, remediation: Remediation) -> None:
         """A Remediation came to its end."""
-        self.remediations.labels(*key, _strongest(steps), diagnosis, phase.value).inc()
+        key, status = (namespace, balancer), remediation.status
+        result = status.phase.value if status.phase else ""
+        label = remediation.spec.diagnosis.label.value
+        self.remediations.labels(*key, _strongest(status.steps), label, result).inc()
+        outcome = status.outcome or Outcome()
         if outcome.time_to_detect_seconds is not None:
             self.time_to_detect.labels(*key).observe(outcome.time_to_detect_seconds)
         if outcome.time_to_mitigate_seconds is not None:
             self.time_to_restore.labels(*key).observe(outcome.time_to_mitigate_seconds)
 
-    def forget(self, key: Key) -> None:
+    def failed(self, error: str) -> None:
+        """A run of a Balancer ended in this exception."""
+        self.reconcile_errors.labels(error).inc()
+
+    def kube_request(self, verb: str, code: str, seconds: float) -> None:
+        """As kube.client.Observer."""
+        self.request_duration.labels(verb, code).observe(seconds)
+
+    def prometheus_query(self, result: str, seconds: float) -> None:
+        """As observe.prometheus.Observer."""
+        self.query_duration.labels(result).observe(seconds)
+
+    def forget(self, namespace: str, balancer: str) -> None:
         """Drop all series of a Balancer that is gone."""
+        key = (namespace, balancer)
         self.gauges.forget(key)
+        self._known.pop(key, None)
         for metric in (self.route_changes, self.remediations, self.held, self.time_to_detect, self.time_to_restore):
             metric.remove_by_labels(dict(zip(KEY_LABELS, key, strict=True)))
 
 
-def _strongest(steps: Iterable[Step]) -> str:
+def _strongest(steps: Iterable[StepRecord]) -> str:
     done = {step.action for step in steps if step.state not in (StepState.Planned, StepState.Abandoned)}
     return "Restart" if "RestartPod" in done else "Reweight" if done else "None"
 
