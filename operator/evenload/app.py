@@ -81,7 +81,7 @@ class Operator:
                 trusted_url=settings.prometheus_url,
                 token=_token(settings.prometheus_token_file),
                 deadline_seconds=settings.query_timeout_seconds,
-                observer=lambda outcome, seconds: metrics.query_duration.labels(outcome).observe(seconds),
+                observer=metrics.prometheus_query,
             )
             reconciler = Reconciler(
                 store=self._store,
@@ -96,7 +96,6 @@ class Operator:
                 paused=self._paused,
                 now=clock.now,
             )
-            metrics.queue_depth.set_function(lambda: reconciler.queue.depth)
             metrics.leader.set_function(lambda: float(self._not_leading() is None))
             pages = health.application(healthy=self._healthy, ready=self._ready, metrics=self._metrics.exposition)
             server = await health.serve(pages, settings.listen_port)
@@ -144,8 +143,8 @@ class Operator:
             if self._cluster.synced:
                 await reconciler.tick()
             self._ticked_at = loop.time()
-            self._metrics.tick_duration.observe(self._ticked_at - started)
-            self._metrics.tick_lag.set(started - due)
+            depth = reconciler.queue.depth
+            self._metrics.tick(seconds=self._ticked_at - started, lag=started - due, depth=depth)
             # Skip what was missed rather than catch up: late ticks would see the same samples twice.
             due = max(due + self._settings.tick_seconds, loop.time())
             await asyncio.sleep(due - loop.time())
