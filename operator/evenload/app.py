@@ -96,6 +96,7 @@ class Operator:
                 paused=self._paused,
                 now=clock.now,
             )
+            metrics.queue_depth.set_function(lambda: reconciler.queue.depth)
             metrics.leader.set_function(lambda: float(self._not_leading() is None))
             pages = health.application(healthy=self._healthy, ready=self._ready, metrics=self._metrics.exposition)
             server = await health.serve(pages, settings.listen_port)
@@ -143,8 +144,8 @@ class Operator:
             if self._cluster.synced:
                 await reconciler.tick()
             self._ticked_at = loop.time()
-            depth = reconciler.queue.depth
-            self._metrics.tick(seconds=self._ticked_at - started, lag=started - due, depth=depth)
+            self._metrics.tick_duration.observe(self._ticked_at - started)
+            self._metrics.tick_lag.set(started - due)
             # Skip what was missed rather than catch up: late ticks would see the same samples twice.
             due = max(due + self._settings.tick_seconds, loop.time())
             await asyncio.sleep(due - loop.time())

@@ -152,7 +152,6 @@ class Reconciler:
             remediation = await self._move_episode(key, case, balancer, scene, snapshot, decision, happenings)
             happenings += await self._act(key, case, scene, remediation, decision)
         finally:
-            self._metrics.observe(key.namespace, key.name, snapshot, decision)
             for happening in happenings:
                 await self._bulletin.post(balancer.metadata, happening, scene.view.namespace)
         await self._publish(key, balancer, self._facts(case, balancer, scene, snapshot, decision, key))
@@ -282,16 +281,9 @@ class Reconciler:
         if not ending:
             return manifest
         case.onset = None
-        self._count(key, decode(manifest))
+        self._metrics.closed(key.namespace, key.name, decode(manifest))
         await prune(self._client, self._store.remediations_of(key), balancer.spec.history_limit, self._now())
         return None
-
-    def _count(self, key: Key, ended: Remediation) -> None:
-        status = ended.status
-        if status.phase is not None and status.outcome is not None:
-            steps = map(step_of, status.steps)
-            label = ended.spec.diagnosis.label.value
-            self._metrics.closed(key.namespace, key.name, label, status.phase, steps, status.outcome)
 
     def _ended(
         self, case: Case, balancer: Balancer, known: Remediation, decision: Decision, happenings: tuple[Happening, ...]
@@ -392,8 +384,8 @@ class Reconciler:
         manifest = self._store.balancers.get(key)
         if manifest is None or identity_of(read(manifest)) != identity_of(balancer):
             return  # what was found is about a spec that is no longer
+        self._metrics.tell(key.namespace, key.name, facts)
         status = status_of(known_status(manifest), facts)
-        self._metrics.tell(key.namespace, key.name, status)
         try:
             self._store.balancers.put(await publish(self._client, dict(manifest), status))
         except NotFound:
