@@ -14,7 +14,7 @@ import typer
 from evenload.cli.cluster import Cluster
 from evenload.cli.exits import ExitCode
 from evenload.cli.objects import remediations
-from evenload.cli.printing import note
+from evenload.cli.printing import note, on_terminal
 from evenload.errors import InputError, RecordingError
 from evenload.model.decision import Decision
 from evenload.model.snapshot import Snapshot
@@ -35,7 +35,7 @@ def report(
     file: Annotated[Path | None, typer.Option("-f", "--file", help="Write it there instead of to stdout.")] = None,
 ) -> ExitCode:
     """Write the postmortem of a Remediation: timeline, impact, root cause, evidence, what was done."""
-    if output is ReportOutput.html and file is None and sys.stdout.isatty():
+    if output is ReportOutput.html and file is None and on_terminal():
         raise InputError(f"-o html: a page is of no use on a terminal; give --file {remediation}.html, or redirect")
     [item] = remediations(cluster, [remediation])
     text = render(item.manifest, output)

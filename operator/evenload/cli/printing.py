@@ -38,9 +38,14 @@ class Column(NamedTuple):
     wide: bool = False
 
 
+def on_terminal() -> bool:
+    """Whether a person reads stdout, rather than a pipe or a file."""
+    return sys.stdout.isatty()
+
+
 def console() -> Console:
     """Of stdout: no markup, no highlighting, colour only on a terminal that wants it (NO_COLOR is heeded)."""
-    width = None if sys.stdout.isatty() else 10_000
+    width = None if on_terminal() else 10_000
     return Console(markup=False, highlight=False, emoji=False, width=width, soft_wrap=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
@@ -19,7 +18,7 @@ from evenload.cli.exits import ExitCode
 from evenload.cli.get import Names, mode, reason
 from evenload.cli.objects import Item, balancers, condition, is_open, of_balancer, remediations, status_of
 from evenload.cli.options import Everywhere, Selector
-from evenload.cli.printing import console, note, print_table, say, table
+from evenload.cli.printing import console, note, on_terminal, print_table, say, table
 from evenload.cli.text import local_time, plain
 from evenload.cli.why import health, step_line
 from evenload.errors import KubeError, NotFound
@@ -137,7 +136,7 @@ def follow(look: Callable[[], list[View]], wait: Callable[[], None]) -> ExitCode
     Raises NotFound and other errors of the very first look, so that a wrong name is not retried for ever.
     """
     found = look()
-    show = _live if sys.stdout.isatty() else _log
+    show = _live if on_terminal() else _log
     try:
         show(found, look, wait)
     except KeyboardInterrupt:
