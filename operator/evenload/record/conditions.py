@@ -42,6 +42,7 @@ MATERIAL_RATIO = 1.5  # a told figure is told anew when it moved by this factor
 RATE_RATIO = 2.0  # requests a second follow the day; only a doubling is worth a write
 LEAST_ERROR_PERCENT = 1.0  # below it errors are told as none
 LEAST_RATE = 1.0
+LEAST_SHARE = 0.1  # of the share it should have
 OUTLIERS = 20
 HOUR_SECONDS = 3600.0
 NEEDED_SIGNALS = ("requests", "errors")  # without them there is no diagnosis; the others only sharpen it
@@ -287,7 +288,7 @@ def _skewed(decision: Decision, told: Mapping[str, Outlier], tolerance: float) -
         if ratio > tolerance or ratio < 1 / tolerance:
             before = told[name].share_ratio if name in told else None
             verdict = OutlierVerdict.Hot if ratio > 1 else OutlierVerdict.Cold
-            yield Outlier(name=name, verdict=verdict, share_ratio=_sticky(before, ratio, MATERIAL_RATIO))
+            yield Outlier(name=name, verdict=verdict, share_ratio=_sticky(before, ratio, MATERIAL_RATIO, LEAST_SHARE))
 
 
 def _sick(decision: Decision) -> Iterator[Outlier]:

@@ -221,6 +221,12 @@ class Metrics:
         """A run of a Balancer ended in this exception."""
         self.reconcile_errors.labels(error).inc()
 
+    def tick(self, *, seconds: float, lag: float, depth: int) -> None:
+        """A tick over all Balancers took `seconds`, began `lag` late, and left `depth` of them waiting."""
+        self.tick_duration.observe(seconds)
+        self.tick_lag.set(max(0.0, lag))
+        self.queue_depth.set(depth)
+
     def kube_request(self, verb: str, code: str, seconds: float) -> None:
         """As kube.client.Observer."""
         self.request_duration.labels(verb, code).observe(seconds)
