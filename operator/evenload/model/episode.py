@@ -33,6 +33,9 @@ class Phase(StrEnum):
 FINAL_PHASES = frozenset({Phase.Succeeded, Phase.RolledBack, Phase.Failed, Phase.Denied, Phase.Expired})
 
 
+FIELD_MANAGER = "evenload"  # under which our writes stand in managedFields: whoever else is there is foreign
+
+
 class StepState(StrEnum):
     """Of a step. A step moves rightwards only."""
 
@@ -43,6 +46,9 @@ class StepState(StrEnum):
     Reverted = "Reverted"  # made things worse, undone
     Overwritten = "Overwritten"  # another writer put something else there; `manager` says who
     Abandoned = "Abandoned"  # never written, and no longer wanted
+
+
+EFFECTIVE_STATES = frozenset({StepState.Applied, StepState.Verified, StepState.Ineffective})  # stands in the cluster
 
 
 class Step(Value, frozen=True, kw_only=True):

@@ -41,6 +41,8 @@ class Policy(Value, frozen=True, kw_only=True):
     eviction_deadline_seconds: float
     replacement_timeout_seconds: float
     ramp_window_seconds: float
+    # From a written weight to traffic that follows it: a busy proxy throttles its updates (Traefik: 2 s, lab.md).
+    actuator_lag_seconds: float = 2.5
 
     @classmethod
     def of(cls, spec: BalancerSpec) -> Policy:

@@ -1,0 +1,69 @@
+"""One tick's diagnosis: facts through the table, the memory moved on."""
+
+from __future__ import annotations
+
+from evenload.diagnose import quality, skew
+from evenload.diagnose.facts import Facts
+from evenload.diagnose.findings import Finding
+from evenload.diagnose.hysteresis import Confirmed, confirm
+from evenload.diagnose.memory import Memory
+from evenload.diagnose.refuted import refuted
+from evenload.diagnose.rules import RULES, Rule
+from evenload.model.diagnosis import Diagnosis, Label
+
+CALM_LABELS = frozenset({Label.Healthy, Label.WarmUp})  # ticks that may teach what is usual
+
+
+def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
+    """The first rule that matches, with the others that hold beside it. Moves `memory` on by this tick."""
+    unusable = facts.problem or memory.refuses(facts.time)
+    if unusable:
+        return _no_data(facts, memory, unusable)
+    memory.watch(facts.time, facts.fleet)
+    confirmed = confirm(facts, memory)
+    rule, finding = _first(facts, confirmed)
+    few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)
+    if few and rule.counted:
+        return _no_data(facts, memory, few)
+    _learn(facts, memory, rule.label)
+    return _told(facts, memory, confirmed, rule, finding)
+
+
+def _first(facts: Facts, confirmed: Confirmed) -> tuple[Rule, Finding]:
+    matches = ((rule, rule.test(facts, confirmed)) for rule in RULES)
+    return next((rule, finding) for rule, finding in matches if finding is not None)
+
+
+def _others(facts: Facts, confirmed: Confirmed, primary: Rule) -> tuple[Label, ...]:
+    """Labels that hold beside the primary one and that it does not explain."""
+    known = primary.explains | {primary.label, Label.Healthy}
+    later = (rule for rule in RULES[RULES.index(primary) + 1 :] if rule.label not in known)
+    return tuple(dict.fromkeys(rule.label for rule in later if rule.test(facts, confirmed) is not None))
+
+
+def _no_data(facts: Facts, memory: Memory, because: str) -> Diagnosis:
+    since = memory.labelled(Label.NoData, facts.time)
+    return Diagnosis(label=Label.NoData, since=since, sentence=f"cannot tell: {because}; nothing is written meanwhile")
+
+
+def _learn(facts: Facts, memory: Memory, label: Label) -> None:
+    memory.baseline.learn_traffic(facts.time, facts.rps)
+    if label in CALM_LABELS and facts.clean:
+        memory.baseline.learn_health(facts.error_ratio, facts.median_latency)
+        memory.phi = skew.learned(memory.phi, facts.skew.dispersion)
+
+
+def _told(facts: Facts, memory: Memory, confirmed: Confirmed, rule: Rule, finding: Finding) -> Diagnosis:
+    calm = rule.label is Label.Healthy
+    return Diagnosis(
+        label=rule.label,
+        also=() if calm else _others(facts, confirmed, rule),
+        cause=finding.cause,
+        manager=finding.manager,
+        pods=finding.pods,
+        backends=finding.backends,
+        evidence=finding.evidence,
+        ruled_out=() if calm else refuted(facts, rule.label),
+        since=memory.labelled(rule.label, facts.time),
+        sentence=finding.sentence,
+    )

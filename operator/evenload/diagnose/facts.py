@@ -1,0 +1,217 @@
+"""Everything the rules ask about one tick, measured when first asked: the rules themselves only compare.
+
+Nothing here changes the memory; what must hold for several ticks is told apart in `hysteresis`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from evenload.diagnose import outliers, quality, skew
+from evenload.diagnose.memory import Memory
+from evenload.diagnose.skew import Skew
+from evenload.diagnose.statistics import median
+from evenload.model.fleet import Bools, Fleet, Floats
+from evenload.model.policy import Policy
+from evenload.model.snapshot import Snapshot
+
+YOUNG_SECONDS = 180.0
+STARVED_RATIO = 0.5  # of what a backend should have
+BAD_ERROR_RATIO = 0.05
+BAD_ERROR_FACTOR = 5.0  # over what is usual
+BUSY_UTILIZATION = 0.85
+SICK_LATENCY_RATIO = 2.5
+
+
+class Facts:
+    """One tick, measured. Vectors are by pod unless named `..._by_backend`.
+
+    `targets_by_backend` is the share each backend should have now (sum 1); `told` is when the cluster says that the
+    weights changed; `ours`, that we wrote them last; `compensating`, that they lean against a balancer that ignores
+    them; `overloaded` names the pods an earlier skew overloaded, with their UIDs.
+    """
+
+    def __init__(
+        self,
+        *,
+        snapshot: Snapshot,
+        fleet: Fleet,
+        policy: Policy,
+        targets_by_backend: Floats,
+        told: float | None,
+        ours: bool,
+        compensating: bool,
+        overloaded: dict[str, str],
+        memory: Memory,
+    ) -> None:
+        self.snapshot = snapshot
+        self.fleet = fleet
+        self.policy = policy
+        self.targets_by_backend = targets_by_backend
+        self.ours = ours
+        self.compensating = compensating
+        self.overloaded = overloaded
+        self.memory = memory
+        self.told = told
+        self.time = snapshot.time
+
+    @cached_property
+    def problem(self) -> str | None:
+        """Why this Snapshot cannot be judged at all, or None."""
+        return quality.problem(self.snapshot, self.fleet, self.policy)
+
+    @cached_property
+    def rps(self) -> float:
+        """Requests a second over all pods."""
+        return self.fleet.total_requests / self.snapshot.window
+
+    @cached_property
+    def usual_rps(self) -> float | None:
+        """What was usual some minutes ago; None while unknown."""
+        return self.memory.baseline.traffic(self.time)
+
+    @cached_property
+    def traffic_ratio(self) -> float | None:
+        """Total against usual; None while the usual is unknown."""
+        return self.rps / self.usual_rps if self.usual_rps else None
+
+    @cached_property
+    def error_ratio(self) -> float | None:
+        """Of the whole Balancer."""
+        return self.fleet.error_ratio()
+
+    @cached_property
+    def error_ratios(self) -> Floats:
+        """By pod; NaN where unknown or without requests."""
+        requests: Floats = np.where(self.requests > 0, self.requests, np.nan)
+        ratios: Floats = self.fleet.errors / requests
+        return ratios
+
+    @cached_property
+    def requests(self) -> Floats:
+        """Of ready pods; NaN for all others."""
+        return np.where(self.fleet.ready, self.fleet.requests, np.nan)
+
+    @cached_property
+    def changed_at(self) -> float:
+        """When the weights became what they are; -inf if long ago."""
+        return self.memory.weights_changed_at(self.told)
+
+    @cached_property
+    def window_start(self) -> float:
+        """Everything that happened since is in the window, nothing older: samples lie within (time - window, time]."""
+        return self.time - self.snapshot.window
+
+    @cached_property
+    def clean(self) -> bool:
+        """Whether the whole window lies after the last change of weights, and after the proxy followed it."""
+        return self.window_start >= self.changed_at + self.policy.actuator_lag_seconds
+
+    @cached_property
+    def pod_targets(self) -> Floats:
+        """The share each pod should have; 0 for pods that are not judged: new, or in a backend that just changed."""
+        fleet = self.fleet
+        ready = np.maximum(fleet.ready_by_backend, 1.0)
+        moved = self.memory.ready_moved_at + self.policy.actuator_lag_seconds > self.window_start
+        by_backend = np.where(moved, 0.0, self.targets_by_backend / ready)
+        new = fleet.age < self.snapshot.window + self.policy.actuator_lag_seconds
+        return np.where(fleet.ready & ~new, by_backend[fleet.where], 0.0)
+
+    @cached_property
+    def wrong_by_backend(self) -> Bools:
+        """Backends whose weight alone commands far more than their share."""
+        much = self.fleet.commanded > self.policy.tolerance_ratio * self.targets_by_backend
+        return much & (self.fleet.ready_by_backend > 0)
+
+    @cached_property
+    def starved_by_backend(self) -> Bools:
+        """Backends that we ourselves left at far too little, long ago: a restart that was given up, say."""
+        if not self.ours:
+            return np.zeros(len(self.fleet.backends), dtype=bool)
+        return (self.fleet.commanded < STARVED_RATIO * self.targets_by_backend) & (self.fleet.ready_by_backend > 0)
+
+    @cached_property
+    def all_zero(self) -> bool:
+        """Whether the weights send every request nowhere."""
+        return not self.fleet.weights.any()
+
+    @cached_property
+    def weights_wrong(self) -> bool:
+        """Whether the weights themselves ask for the skew."""
+        return self.all_zero or bool(self.wrong_by_backend.any() or self.starved_by_backend.any())
+
+    @cached_property
+    def skew(self) -> Skew:
+        """Traffic by pod against target shares."""
+        return skew.measure(
+            self.requests,
+            self.pod_targets,
+            tolerance_ratio=self.policy.tolerance_ratio,
+            phi=self.memory.phi,
+            explained=self.weights_wrong,
+        )
+
+    @cached_property
+    def failing(self) -> Bools:
+        """Ready pods whose error ratio stands out."""
+        return outliers.failing(self.fleet.errors, self.requests)
+
+    @cached_property
+    def slow(self) -> Bools:
+        """Ready pods whose latency stands out."""
+        return outliers.slow(self.fleet.latency, self.requests)
+
+    @cached_property
+    def young(self) -> Bools:
+        """Pods that may still be warming up."""
+        young: Bools = self.fleet.age < YOUNG_SECONDS
+        return young
+
+    @cached_property
+    def error_limit(self) -> float:
+        """An error ratio above this is bad whatever the peers do: max(5%, 5 x usual)."""
+        return max(BAD_ERROR_RATIO, BAD_ERROR_FACTOR * (self.memory.baseline.error_ratio or 0.0))
+
+    @cached_property
+    def bad(self) -> Bools:
+        """Ready pods over the error limit."""
+        return (self.error_ratios > self.error_limit) & (self.requests >= outliers.LEAST_REQUESTS)
+
+    @cached_property
+    def bad_ratio(self) -> float:
+        """Share of the ready pods with enough requests that are over the error limit."""
+        judged = int(((self.requests >= outliers.LEAST_REQUESTS) & (self.error_ratios >= 0)).sum())
+        return int(self.bad.sum()) / judged if judged else 0.0
+
+    @cached_property
+    def median_latency(self) -> float:
+        """Of ready pods with traffic; NaN while unknown."""
+        known = self.fleet.latency[(self.requests > 0) & ~np.isnan(self.fleet.latency)]
+        return median(known)
+
+    @cached_property
+    def median_utilization(self) -> float:
+        """Of ready pods; NaN while unknown."""
+        known = self.fleet.utilization[self.fleet.ready & ~np.isnan(self.fleet.utilization)]
+        return median(known)
+
+    @cached_property
+    def busy(self) -> Bools:
+        """Pods that show overload: CPU at its limit, too many errors, or an answer time far above the median."""
+        saturated: Bools = self.fleet.utilization > BUSY_UTILIZATION
+        late: Bools = self.fleet.latency > SICK_LATENCY_RATIO * self.median_latency
+        return saturated | late | (self.error_ratios > self.error_limit)
+
+    def names(self, mask: Bools) -> tuple[str, ...]:
+        """Names of the pods in `mask`."""
+        return tuple(self.fleet.names[index] for index in np.flatnonzero(mask))
+
+    def backends_of(self, mask: Bools) -> tuple[str, ...]:
+        """Names of the backends that hold these pods."""
+        return tuple(self.fleet.backends[index] for index in sorted(set(self.fleet.where[mask].tolist())))
+
+    def backends(self, mask_by_backend: Bools) -> tuple[str, ...]:
+        """Names of the backends in the mask."""
+        return tuple(self.fleet.backends[index] for index in np.flatnonzero(mask_by_backend))

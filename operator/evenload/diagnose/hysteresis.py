@@ -1,0 +1,130 @@
+"""From what one window shows to what is believed: a fault is raised on its second tick, not on its first.
+
+One exception, because seconds count there and the prior is strong: a pod that a skew overloaded and that still fails
+badly in a clean window, without getting better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evenload.diagnose.facts import SICK_LATENCY_RATIO, Facts
+from evenload.diagnose.memory import Memory
+from evenload.model.diagnosis import Label
+from evenload.model.fleet import Bools
+
+CONFIRMING_TICKS = 2
+SURGE_RATIO = 1.5
+CALM_RATIO = 1.3  # a total below this much of the usual: whatever is slow, it is not for more traffic
+STOPPED_RATIO = 0.02
+DEPENDENCY_POD_RATIO = 0.6
+SURGE_UTILIZATION = 0.8
+SICK_ERROR_RATIO = 0.3
+FALLING_RATIO = 0.6  # less than this of the last tick's error ratio: it may be recovering, look again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """What has been seen often enough to be believed."""
+
+    skew: bool
+    lingering: bool  # the skew is gone from the weights, its requests are still in the window
+    failing: Bools
+    slow: Bools
+    surge: bool
+    dependency: bool
+    stopped: bool
+    empty_backends: bool
+    all_zero: bool
+
+
+def confirm(facts: Facts, memory: Memory) -> Confirmed:
+    """Count this tick in. Called once a tick."""
+    settled = facts.weights_wrong or facts.compensating or facts.clean
+    lingering = facts.skew.seen and not settled
+    confirmed = Confirmed(
+        skew=memory.skew_hit(facts.skew.seen and not lingering, facts.weights_wrong),
+        lingering=lingering,
+        failing=_failing(facts, memory),
+        slow=_slow(facts, memory),
+        surge=_lasts(facts, memory, Label.Surge, surging(facts)),
+        dependency=_lasts(facts, memory, Label.Dependency, depends(facts)),
+        stopped=_lasts(facts, memory, Label.TrafficStopped, stopped(facts)),
+        empty_backends=_lasts(facts, memory, Label.Failing, bool(empty_with_weight(facts).any())),
+        all_zero=_lasts(facts, memory, Label.LoadBalancerSkew, facts.all_zero),
+    )
+    memory.error_ratios = {facts.fleet.names[i]: float(facts.error_ratios[i]) for i in np.flatnonzero(facts.bad)}
+    return confirmed
+
+
+def surging(facts: Facts) -> bool:
+    """Whether the total is far above the usual."""
+    return facts.traffic_ratio is not None and facts.traffic_ratio > SURGE_RATIO
+
+
+def stopped(facts: Facts) -> bool:
+    """Whether nothing to speak of arrives where usually enough does."""
+    usual = facts.usual_rps or 0.0
+    enough = facts.policy.min_requests_per_pod * int(facts.fleet.ready.sum())
+    return usual * facts.snapshot.window >= enough and facts.rps < STOPPED_RATIO * usual
+
+
+def depends(facts: Facts) -> bool:
+    """Whether most pods fail together, or all got slow without more traffic; a surge explains that itself."""
+    if surging(facts) and facts.median_utilization > SURGE_UTILIZATION:
+        return False
+    return facts.bad_ratio >= DEPENDENCY_POD_RATIO or slow_together(facts)
+
+
+def slow_together(facts: Facts) -> bool:
+    """Whether the median pod is far slower than usual though the total is not up."""
+    usual, ratio = facts.memory.baseline.latency, facts.traffic_ratio
+    calm = ratio is not None and ratio < CALM_RATIO
+    return calm and usual is not None and facts.median_latency > SICK_LATENCY_RATIO * usual
+
+
+def empty_with_weight(facts: Facts) -> Bools:
+    """Backends that are sent traffic though they have no ready pod, by backend."""
+    fleet = facts.fleet
+    empty: Bools = (fleet.ready_by_backend == 0) & (fleet.weights > 0)
+    return empty
+
+
+def _lasts(facts: Facts, memory: Memory, label: Label, seen: bool) -> bool:
+    streak = memory.streak(label, "", facts.time, seen)
+    return streak is not None and streak.ticks >= CONFIRMING_TICKS
+
+
+def _failing(facts: Facts, memory: Memory) -> Bools:
+    confirmed = np.zeros(len(facts.fleet.names), dtype=bool)
+    candidates = {index for index in np.flatnonzero(facts.failing).tolist() if facts.clean or not _marked(facts, index)}
+    for index in candidates:
+        confirmed[index] = _fails_on(facts, memory, index)
+    memory.keep_only(Label.Failing, {"", *(facts.fleet.names[index] for index in candidates)})
+    return confirmed
+
+
+def _marked(facts: Facts, index: int) -> bool:
+    """Whether an earlier skew overloaded this very pod."""
+    return facts.overloaded.get(facts.fleet.names[index]) == facts.fleet.pods[index].uid
+
+
+def _fails_on(facts: Facts, memory: Memory, index: int) -> bool:
+    name, ratio = facts.fleet.names[index], float(facts.error_ratios[index])
+    before = memory.error_ratios.get(name, 0.0)
+    streak = memory.streak(Label.Failing, name, facts.time, True)
+    falls = ratio < FALLING_RATIO * before
+    sick = _marked(facts, index) and ratio >= SICK_ERROR_RATIO
+    return not falls and streak is not None and (streak.ticks >= CONFIRMING_TICKS or sick)
+
+
+def _slow(facts: Facts, memory: Memory) -> Bools:
+    confirmed = np.zeros(len(facts.fleet.names), dtype=bool)
+    candidates = np.flatnonzero(facts.slow).tolist()
+    for index in candidates:
+        streak = memory.streak(Label.Slow, facts.fleet.names[index], facts.time, True)
+        confirmed[index] = streak is not None and streak.ticks >= CONFIRMING_TICKS
+    memory.keep_only(Label.Slow, {facts.fleet.names[index] for index in candidates})
+    return confirmed

@@ -1,0 +1,124 @@
+"""What the diagnosis remembers from tick to tick: filters and hysteresis, nothing that a crash may not lose.
+
+Whoever starts with an empty memory sees the same faults a tick or two later; see "warm start" in the architecture.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from evenload.diagnose.baseline import Baseline
+from evenload.model.diagnosis import Label
+from evenload.model.fleet import Fleet, Floats
+
+FORGET_SECONDS = 180.0  # without a tick for longer, the estimates describe another time (gRPC A58)
+RAISING_TICKS = 3
+RAISING_HITS = 2  # of the last RAISING_TICKS
+
+
+class Streak:
+    """How long something has been seen without a break: ticks, and since when (seconds since the epoch)."""
+
+    __slots__ = ("since", "ticks")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.ticks = 0
+
+
+class Memory:
+    """Of one Balancer. A few kilobytes, whatever happens: streaks are kept only while they last."""
+
+    def __init__(self) -> None:
+        self.time: float | None = None
+        self.baseline = Baseline()
+        self.phi = 1.0
+        self.skew_hits: deque[bool] = deque(maxlen=RAISING_TICKS)
+        self.streaks: dict[tuple[Label, str], Streak] = {}  # by label and pod ("" for the whole Balancer)
+        self.error_ratios: dict[str, float] = {}  # of pods with errors, as of the last tick
+        self.label: Label | None = None
+        self.since = 0.0
+        self.healthy_ticks = 0
+        self._backends: tuple[str, ...] = ()
+        self._weights: Floats | None = None
+        self._weights_seen_before = 0.0
+        self._weights_seen_at = 0.0
+        self._weights_moved = False
+        self._ready: Floats | None = None
+        self.ready_moved_at: Floats = np.empty(0)
+
+    def refuses(self, time: float) -> str | None:
+        """Why nothing learnt so far may be used at `time`, or None. It is forgotten then."""
+        last = self.time
+        if last is None or last < time <= last + FORGET_SECONDS:
+            return None
+        vars(self).update(vars(Memory()))
+        self.time = time
+        if time <= last:
+            return f"the clock went back by {last - time:.0f} s"
+        return f"nothing was seen for {time - last:.0f} s"
+
+    def watch(self, time: float, fleet: Fleet) -> None:
+        """Note when weights and ready pods change."""
+        self._watch_weights(time, fleet)
+        self._watch_ready(time, fleet)
+        self._backends = fleet.backends
+        self.time = time
+
+    def _watch_weights(self, time: float, fleet: Fleet) -> None:
+        if self._weights is None:
+            self._weights_seen_at = time
+        elif fleet.backends != self._backends or not np.array_equal(self._weights, fleet.weights):
+            self._weights_seen_before = self.time or time
+            self._weights_seen_at = time
+            self._weights_moved = True
+        self._weights = fleet.weights
+
+    def _watch_ready(self, time: float, fleet: Fleet) -> None:
+        ready = fleet.ready_by_backend
+        if self._ready is None or fleet.backends != self._backends:
+            self.ready_moved_at = np.full(ready.size, -np.inf)
+        else:
+            self.ready_moved_at = np.where(ready == self._ready, self.ready_moved_at, time)
+        self._ready = ready
+
+    def weights_changed_at(self, told: float | None) -> float:
+        """When the weights became what they are, seconds since the epoch; -inf if that was never seen.
+
+        `told` is what the cluster says (a field manager's time, a step's). What was seen bounds it: a write that left
+        the weights as they were is no change, and a change nobody told of is dated by the tick that saw it.
+        """
+        if told is not None and self._weights_seen_before <= told <= self._weights_seen_at:
+            return told
+        return self._weights_seen_at if self._weights_moved else -np.inf
+
+    def skew_hit(self, seen: bool, forewarned: bool) -> bool:
+        """Whether skew is raised: seen now, and a hit on 2 of 3 ticks. Wrong weights alone are a hit, but not raise."""
+        self.skew_hits.append(seen or forewarned)
+        return seen and sum(self.skew_hits) >= RAISING_HITS
+
+    def streak(self, label: Label, subject: str, time: float, seen: bool) -> Streak | None:
+        """The streak of `label` at `subject` with this tick counted in, or None if this tick breaks it."""
+        key = (label, subject)
+        if not seen:
+            self.streaks.pop(key, None)
+            return None
+        streak = self.streaks.get(key)
+        if streak is None:
+            streak = self.streaks[key] = Streak(time)
+        streak.ticks += 1
+        return streak
+
+    def keep_only(self, label: Label, subjects: set[str]) -> None:
+        """Forget the streaks of all others: they were broken, or their pods are gone."""
+        for key in [key for key in self.streaks if key[0] is label and key[1] not in subjects]:
+            del self.streaks[key]
+
+    def labelled(self, label: Label, time: float) -> float:
+        """Since when this label holds."""
+        if label is not self.label:
+            self.label, self.since = label, time
+        self.healthy_ticks = self.healthy_ticks + 1 if label is Label.Healthy else 0
+        return self.since

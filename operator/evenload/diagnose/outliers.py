@@ -1,0 +1,44 @@
+"""Which pods fail, and which are slow, compared with their peers (algorithms section 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evenload.diagnose.statistics import against_median_z, leave_one_out_z, log_outlier_z, median
+from evenload.model.fleet import Bools, Floats
+
+LEAST_REQUESTS = 20.0
+ERROR_POINTS = 0.05  # above the median pod
+LEAVE_ONE_OUT_Z = 4.0
+MEDIAN_Z = 6.0
+LATENCY_Z = 3.5
+LATENCY_RATIO = 1.5
+LATENCY_SPREAD_FLOOR = 0.1  # of ln latency: pods that agree to the millisecond make nobody an outlier
+LEAST_PEERS = 3  # of two pods, which one is the slow one?
+
+
+def failing(errors: Floats, requests: Floats) -> Bools:
+    """Pods whose error ratio is far above the others', by chance practically never. Unknown counts are not judged."""
+    judged = (requests >= LEAST_REQUESTS) & (errors >= 0)
+    found = np.zeros(errors.size, dtype=bool)
+    known_errors, known_requests = errors[judged], requests[judged]
+    if known_errors.size < 2 or not known_errors.any():
+        return found
+    ratios = known_errors / known_requests
+    far = ratios > median(ratios) + ERROR_POINTS
+    found[judged] = far & (
+        (leave_one_out_z(known_errors, known_requests) > LEAVE_ONE_OUT_Z)
+        | (against_median_z(ratios, known_requests) > MEDIAN_Z)
+    )
+    return found
+
+
+def slow(latency: Floats, requests: Floats) -> Bools:
+    """Pods far slower than the median pod."""
+    judged = (latency > 0) & (requests >= LEAST_REQUESTS)
+    found = np.zeros(latency.size, dtype=bool)
+    known = latency[judged]
+    if known.size >= LEAST_PEERS:
+        far = known > LATENCY_RATIO * median(known)
+        found[judged] = far & (log_outlier_z(known, LATENCY_SPREAD_FLOOR) > LATENCY_Z)
+    return found

@@ -1,0 +1,333 @@
+"""The diagnosis table: first match wins, and the order is the policy. docs/reference/diagnoses.md is generated from it.
+
+The order matters. Skew stands before Failing because a pod that drowns in traffic fails, and restarting it would be for
+nothing; a sinkhole stands before skew because a pod that fails fast looks quick and draws the traffic to itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from evenload.diagnose import hysteresis
+from evenload.diagnose.facts import YOUNG_SECONDS, Facts
+from evenload.diagnose.findings import (
+    Finding,
+    blame,
+    error_evidence,
+    hottest,
+    latency_evidence,
+    named,
+    share_evidence,
+    traffic_evidence,
+    weight_evidence,
+    whole_error_evidence,
+)
+from evenload.diagnose.hysteresis import Confirmed
+from evenload.diagnose.statistics import median
+from evenload.model.base import Value
+from evenload.model.diagnosis import Label, SkewCause
+from evenload.model.fleet import Bools
+from evenload.model.wording import clock, listing, milliseconds, percent, rate, times
+
+SINKHOLE_LATENCY_RATIO = 0.7  # of the median: it fails so fast that it looks quick
+
+Test = Callable[[Facts, Confirmed], Finding | None]
+
+
+class Rule(Value, frozen=True, kw_only=True):
+    """One row. `explains`: labels that are not told beside this one, because it is why they seem true."""
+
+    label: Label
+    test: Test
+    why_here: str
+    explains: frozenset[Label] = frozenset()
+    counted: bool = True  # False: stands on weights and pods alone, so few requests do not weaken it
+
+
+def all_zero(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    if not confirmed.all_zero:
+        return None
+    write = facts.snapshot.last_write
+    return Finding(
+        sentence=f"all weights were set to 0{blame(facts)}: every request is answered 503",
+        cause=SkewCause.WeightsWrong,
+        manager=write.manager if write is not None else None,
+        backends=facts.fleet.backends,
+    )
+
+
+def traffic_stopped(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    if not confirmed.stopped:
+        return None
+    usual = facts.usual_rps or 0.0
+    sentence = (
+        f"almost nothing arrives: {rate(facts.rps)} requests/s, usual are {rate(usual)}; look before the balancer"
+    )
+    return Finding(sentence=sentence, evidence=traffic_evidence(facts))
+
+
+def rollout(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    hold = next((hold for hold in facts.snapshot.holds if hold.reason == "Rollout"), None)
+    if hold is None:
+        return None
+    detail = f": {hold.detail}" if hold.detail else ""
+    return Finding(sentence=f"a rollout is moving pods{detail}; nothing is judged for certain or written until it ends")
+
+
+def sinkhole(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    """Hot, an error outlier, and both quicker and idler than its peers. Needs latency and CPU."""
+    if not confirmed.skew or facts.weights_wrong:
+        return None
+    quick = facts.fleet.latency < SINKHOLE_LATENCY_RATIO * facts.median_latency
+    idle = facts.fleet.utilization < facts.median_utilization
+    pods = facts.skew.hot & facts.failing & quick & idle
+    if not pods.any():
+        return None
+    latency = median(facts.fleet.latency[pods])
+    return Finding(
+        sentence=f"{named(facts, pods)} fails fast and so looks quick: it answers in {milliseconds(latency)} "
+        f"(median {milliseconds(facts.median_latency)}), mostly with errors, and draws traffic to itself",
+        pods=facts.names(pods),
+        backends=facts.backends_of(pods),
+        evidence=(*error_evidence(facts, pods), *latency_evidence(facts, pods), *share_evidence(facts)),
+    )
+
+
+def empty_backend(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    """Its pods tell nothing, because there are none; the weights and the pod list do."""
+    if not confirmed.empty_backends:
+        return None
+    empty = hysteresis.empty_with_weight(facts)
+    share = float(facts.fleet.commanded[empty].sum())
+    names = facts.backends(empty)
+    return Finding(
+        sentence=f"{listing(names)} has no ready pod, but weights give it {percent(share)} of the requests: "
+        "those are answered 503",
+        backends=names,
+    )
+
+
+def skew(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    if confirmed.lingering:
+        return _lingering_skew(facts)
+    if facts.starved_by_backend.any() and not facts.wrong_by_backend.any():
+        return _starved(facts)
+    if not confirmed.skew:
+        return None
+    return _wrong_weights(facts) if _weights_explain(facts) else _ignored_weights(facts)
+
+
+def _weights_explain(facts: Facts) -> bool:
+    """Whether any hot pod stands behind a weight that asks for it."""
+    return bool(facts.wrong_by_backend[facts.fleet.where[facts.skew.hot]].any())
+
+
+def _wrong_weights(facts: Facts) -> Finding:
+    backends = facts.backends(facts.wrong_by_backend)
+    first = int(np.flatnonzero(facts.wrong_by_backend)[0])
+    write = facts.snapshot.last_write
+    return Finding(
+        sentence=f"{hottest(facts)}: the weight of {backends[0]} was set to "
+        f"{facts.fleet.weights[first]:.0f}{blame(facts)}",
+        cause=SkewCause.WeightsWrong,
+        manager=write.manager if write is not None else None,
+        pods=facts.names(facts.skew.hot),
+        backends=backends,
+        evidence=(*share_evidence(facts), *weight_evidence(facts), *whole_error_evidence(facts)),
+    )
+
+
+def _ignored_weights(facts: Facts) -> Finding:
+    hot = facts.skew.hot
+    return Finding(
+        sentence=f"{hottest(facts)}, though the weights are right: traffic does not follow them",
+        cause=SkewCause.WeightsIgnored,
+        pods=facts.names(hot),
+        backends=facts.backends_of(hot),
+        evidence=(*share_evidence(facts), *whole_error_evidence(facts)),
+    )
+
+
+def _lingering_skew(facts: Facts) -> Finding:
+    hot = facts.skew.hot
+    since = f" since {clock(facts.changed_at)}" if np.isfinite(facts.changed_at) else ""
+    return Finding(
+        sentence=f"the weights are right{since}; the window still holds requests from before",
+        cause=SkewCause.WeightsWrong,
+        pods=facts.names(hot),
+        backends=facts.backends_of(hot),
+        evidence=share_evidence(facts),
+    )
+
+
+def _starved(facts: Facts) -> Finding:
+    names = facts.backends(facts.starved_by_backend)
+    return Finding(
+        sentence=f"{listing(names)} has ready pods again, but the weights we left keep traffic from it",
+        cause=SkewCause.WeightsWrong,
+        backends=names,
+        evidence=tuple(weight_evidence(facts)),
+    )
+
+
+def dependency(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    if not confirmed.dependency:
+        return None
+    if hysteresis.slow_together(facts):
+        usual = facts.memory.baseline.latency or 0.0
+        what = (
+            f"all pods got slow together: the median answers in {milliseconds(facts.median_latency)}, "
+            f"usual are {milliseconds(usual)}"
+        )
+    else:
+        what = f"{percent(facts.bad_ratio)} of the pods fail together, each over {percent(facts.error_limit)}"
+    return Finding(
+        sentence=f"{what}; it is something they share, so no pod is touched",
+        pods=facts.names(facts.bad),
+        evidence=(*whole_error_evidence(facts), *latency_evidence(facts, facts.bad), *traffic_evidence(facts)),
+    )
+
+
+def surge(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    if not confirmed.surge:
+        return None
+    ratio = facts.traffic_ratio or 0.0
+    return Finding(
+        sentence=f"{rate(facts.rps)} requests/s arrive, {times(ratio)} the usual, evenly spread: "
+        "more capacity helps, a restart does not",
+        evidence=(*traffic_evidence(facts), *whole_error_evidence(facts)),
+    )
+
+
+def failing(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    pods = confirmed.failing & ~(facts.slow & ~facts.bad) & ~_unproven(facts)
+    if not pods.any():
+        return None
+    after = _overloaded(facts, pods)
+    how = " though it gets no more than its share now" if after.any() else ""
+    ratio = float(np.nanmax(facts.error_ratios[pods]))
+    return Finding(
+        sentence=f"{named(facts, pods)} fails {percent(ratio)} of its requests{how}; its peers do not",
+        pods=facts.names(pods),
+        backends=facts.backends_of(pods),
+        evidence=error_evidence(facts, pods),
+    )
+
+
+def _unproven(facts: Facts) -> Bools:
+    """Young pods: what fails there may be the warm-up."""
+    return facts.young
+
+
+def _overloaded(facts: Facts, pods: Bools) -> Bools:
+    marked = [
+        facts.overloaded.get(name) == pod.uid for name, pod in zip(facts.fleet.names, facts.fleet.pods, strict=True)
+    ]
+    after: Bools = pods & np.array(marked, dtype=bool)
+    return after
+
+
+def warm_up(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    pods = (confirmed.failing | confirmed.slow) & facts.young
+    if not pods.any():
+        return None
+    return Finding(
+        sentence=f"{named(facts, pods)} is younger than {YOUNG_SECONDS:.0f} s and still warming up",
+        pods=facts.names(pods),
+        backends=facts.backends_of(pods),
+        evidence=(*error_evidence(facts, pods), *latency_evidence(facts, pods)),
+    )
+
+
+def slow(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    pods = confirmed.slow & ~facts.young
+    if not pods.any():
+        return None
+    latency = float(np.nanmax(facts.fleet.latency[pods]))
+    place = _shared_place(facts, pods)
+    return Finding(
+        sentence=f"{named(facts, pods)} answers in {milliseconds(latency)}, the median pod in "
+        f"{milliseconds(facts.median_latency)}{place}",
+        pods=facts.names(pods),
+        backends=facts.backends_of(pods),
+        evidence=latency_evidence(facts, pods),
+    )
+
+
+def _shared_place(facts: Facts, pods: Bools) -> str:
+    """Two or more slow pods, all on one node or in one zone: the place is the fault, not the pods."""
+    found = [facts.fleet.pods[index] for index in np.flatnonzero(pods).tolist()]
+    if len(found) < 2:
+        return ""
+    for kind, places in (("node", {pod.node for pod in found}), ("zone", {pod.zone for pod in found})):
+        place = places.pop()
+        if not places and place is not None:
+            return f"; all of them are on {kind} {place}: suspect the {kind}"
+    return ""
+
+
+def healthy(facts: Facts, confirmed: Confirmed) -> Finding:
+    worst = float(np.nanmax(facts.skew.ratio)) if not np.isnan(facts.skew.ratio).all() else 1.0
+    failed = "" if facts.error_ratio is None else f", {percent(facts.error_ratio)} fail"
+    return Finding(
+        sentence=f"{rate(facts.rps)} requests/s are spread as they should be "
+        f"(the busiest pod has {times(worst)} its share){failed}",
+        evidence=(*traffic_evidence(facts), *whole_error_evidence(facts)),
+    )
+
+
+SYMPTOMS = frozenset({Label.Failing, Label.Slow, Label.WarmUp, Label.Dependency})
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        label=Label.RolloutInProgress,
+        test=rollout,
+        why_here="pods come and go by intention: hold, but tell what is seen",
+        counted=False,
+    ),
+    Rule(
+        label=Label.LoadBalancerSkew,
+        test=all_zero,
+        why_here="known from the weights alone; it is why no traffic arrives",
+        explains=frozenset({Label.TrafficStopped}),
+        counted=False,
+    ),
+    Rule(
+        label=Label.TrafficStopped,
+        test=traffic_stopped,
+        why_here="without traffic, nothing below can be seen",
+        counted=False,
+    ),
+    Rule(
+        label=Label.Failing,
+        test=empty_backend,
+        why_here="known from the pod list alone, and every request there is lost",
+        explains=frozenset({Label.LoadBalancerSkew}),
+        counted=False,
+    ),
+    Rule(
+        label=Label.Failing,
+        test=sinkhole,
+        why_here="before skew: more weight elsewhere would leave the cause in place",
+        explains=frozenset({Label.LoadBalancerSkew, Label.Failing}),
+    ),
+    Rule(
+        label=Label.LoadBalancerSkew,
+        test=skew,
+        why_here="before all that looks at single pods: an overloaded pod is slow and fails, and is not to blame",
+        explains=SYMPTOMS,
+    ),
+    Rule(
+        label=Label.Dependency,
+        test=dependency,
+        why_here="before Failing: what all pods do together is no pod's fault",
+        explains=SYMPTOMS,
+    ),
+    Rule(label=Label.Surge, test=surge, why_here="before Failing: too many requests, evenly spread"),
+    Rule(label=Label.Failing, test=failing, why_here="an outlier that none of the above explains"),
+    Rule(label=Label.WarmUp, test=warm_up, why_here="after Failing: only if nothing but young pods stand out"),
+    Rule(label=Label.Slow, test=slow, why_here="last of the faults: the mildest"),
+    Rule(label=Label.Healthy, test=healthy, why_here="nothing above matched"),
+)

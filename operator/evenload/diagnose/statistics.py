@@ -1,0 +1,85 @@
+"""The few statistics the diagnosis stands on, over vectors. Tests check them against scipy, which is not shipped."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+
+from evenload.model.fleet import Floats
+
+_NORMAL = NormalDist()
+MAD_TO_SIGMA = 1.4826  # of a normal distribution
+
+
+@cache
+def normal_quantile(probability: float) -> float:
+    """The z below which a standard normal falls with this probability (0..1, exclusive)."""
+    return _NORMAL.inv_cdf(probability)
+
+
+@cache
+def chi2_quantile(probability: float, degrees: int) -> float:
+    """Quantile of chi-squared by Wilson and Hilferty (1931): within 1% from 3 degrees of freedom, 6% at 1 and 2."""
+    spread = 2 / (9 * degrees)
+    return float(degrees * (1 - spread + normal_quantile(probability) * spread**0.5) ** 3)
+
+
+def g_statistic(counts: Floats, shares: Floats) -> float:
+    """Likelihood ratio of `counts` against `shares` (positive, sum 1): chi-squared with N-1 degrees if they agree.
+
+    G = 2 sum n ln(n / (n_total d)) (Sokal and Rohlf). A zero count adds nothing.
+    """
+    seen = counts > 0
+    observed = counts[seen]
+    return 2 * float((observed * np.log(observed / (counts.sum() * shares[seen]))).sum())
+
+
+def median(values: Floats) -> float:
+    """As numpy's, at a fifth of its cost for short vectors; NaN for an empty one."""
+    if not values.size:
+        return float("nan")
+    ordered = np.sort(values)
+    middle = values.size // 2
+    return float(ordered[middle] if values.size % 2 else (ordered[middle - 1] + ordered[middle]) / 2)
+
+
+def robust_sigma(values: Floats) -> float:
+    """Standard deviation of the well-behaved majority: 1.4826 MAD."""
+    return MAD_TO_SIGMA * median(np.abs(values - median(values)))
+
+
+def share_spread(ratios: Floats, counts: Floats) -> float:
+    """Benign spread of ln(share / target): the robust sigma less what counting alone would give (variance 1/n)."""
+    logs = np.log(np.maximum(ratios, 1e-6))
+    excess = robust_sigma(logs) ** 2 - median(1 / np.maximum(counts, 1.0))
+    return math.sqrt(max(0.0, excess))
+
+
+def leave_one_out_z(errors: Floats, requests: Floats) -> Floats:
+    """z of each pod's error ratio against all others' together (two proportions, pooled).
+
+    Unlike Envoy's success-rate rule it does not go blind when several fail: nobody is part of his own yardstick.
+    """
+    others = requests.sum() - requests
+    pooled = errors.sum() / max(requests.sum(), 1.0)
+    variance = pooled * (1 - pooled) * (1 / np.maximum(requests, 1e-9) + 1 / np.maximum(others, 1e-9))
+    difference = errors / np.maximum(requests, 1e-9) - (errors.sum() - errors) / np.maximum(others, 1e-9)
+    z: Floats = difference / np.sqrt(np.maximum(variance, 1e-12))
+    return z
+
+
+def against_median_z(ratios: Floats, requests: Floats) -> Floats:
+    """z of each pod's error ratio against the median pod's: sees an outlier that hides behind other outliers."""
+    middle = median(ratios)
+    between = (ratios + middle) / 2
+    return (ratios - middle) / np.sqrt(np.maximum(between * (1 - between), 1e-9) / np.maximum(requests, 1e-9))
+
+
+def log_outlier_z(values: Floats, floor: float) -> Floats:
+    """z of ln(value) against median and MAD; `floor` is the least standard deviation believed."""
+    logs = np.log(np.maximum(values, 1e-9))
+    z: Floats = (logs - median(logs)) / max(robust_sigma(logs), floor)
+    return z

@@ -1,0 +1,108 @@
+"""Budgets over time: how many restarts an hour, how long to leave a pod alone, how long to keep still after an undo.
+
+Their memory is the ledger, which comes from the Remediations: a new operator inherits every one of them.
+"""
+
+from __future__ import annotations
+
+from evenload.govern.case import Case, disrupts, finishes
+from evenload.model.decision import Held, HeldReason
+from evenload.model.episode import Disruption
+from evenload.model.plan import Drain, RestartPod, Write
+from evenload.model.wording import clock, duration
+
+HOUR = 3600.0
+FREEZE_SECONDS = 600.0  # after a revert, doubling with each of the last day
+MOST_DOUBLINGS = 6
+DENIED_SECONDS = 3600.0
+CONTESTED_SECONDS = 3600.0
+
+
+def write_interval(case: Case, write: Write) -> Held | None:
+    """Writes in quick succession are judged by nobody."""
+    if case.waiting and write.step is None:
+        return Held(action=write, reason=HeldReason.WriteInterval, detail="the last write is still on its way")
+    applied = [step.applied_at for step in case.steps if step.applied_at is not None and step.before is not None]
+    until = max(applied, default=-HOUR) + case.policy.min_write_interval_seconds
+    if case.snapshot.time >= until:
+        return None
+    return Held(action=write, reason=HeldReason.WriteInterval, detail="the last write is very young", until=until)
+
+
+def denied(case: Case, write: Write) -> Held | None:
+    """A person said no to this very diagnosis not long ago."""
+    entry = _latest(case, "Denied")
+    if entry is None or entry.label is not case.diagnosis.label or finishes(write):
+        return None
+    until = entry.time + DENIED_SECONDS
+    if case.snapshot.time >= until:
+        return None
+    detail = f"a person denied this at {clock(entry.time)}"
+    return Held(action=write, reason=HeldReason.Denied, detail=detail, until=until)
+
+
+def contested(case: Case, write: Write) -> Held | None:
+    """Two writers at one route make it swing: the other one wins, by name."""
+    if case.contested_by is not None:
+        detail = f"{case.contested_by} keeps setting the weights; the fix belongs where it gets them from"
+        return Held(action=write, reason=HeldReason.Contested, detail=detail)
+    entry = _latest(case, "Contested")
+    if entry is None or case.snapshot.time >= entry.time + CONTESTED_SECONDS:
+        return None
+    detail = f"another writer took the weights back twice, last at {clock(entry.time)}"
+    return Held(action=write, reason=HeldReason.Contested, detail=detail, until=entry.time + CONTESTED_SECONDS)
+
+
+def frozen_after_revert(case: Case, write: Write) -> Held | None:
+    """What was undone is not tried again at once; ten minutes, doubling."""
+    reverts = [entry for entry in case.snapshot.ledger if entry.kind == "Revert"]
+    if not reverts or finishes(write):
+        return None
+    last = max(reverts, key=lambda entry: entry.time)
+    doubled = FREEZE_SECONDS * 2 ** min(len(reverts) - 1, MOST_DOUBLINGS)
+    until = max(last.time + doubled, last.until or 0.0)
+    if case.snapshot.time >= until:
+        return None
+    detail = f"a change was undone at {clock(last.time)}; keeping still until {clock(until)}"
+    return Held(action=write, reason=HeldReason.Frozen, detail=detail, until=until)
+
+
+def restarts_per_hour(case: Case, write: Write) -> Held | None:
+    """At most so many restarts an hour, whoever they hit."""
+    if not disrupts(write):
+        return None
+    recent = sorted(e.time for e in _restarts(case) if e.time > case.snapshot.time - HOUR)
+    allowed = case.policy.restarts_per_hour
+    if len(recent) < allowed:
+        return None
+    until = recent[len(recent) - allowed] + HOUR if allowed else None
+    detail = f"{len(recent)} restarts in the last hour, at most {allowed} are allowed"
+    return Held(action=write, reason=HeldReason.Budget, detail=detail, until=until)
+
+
+def cool_down(case: Case, write: Write) -> Held | None:
+    """A pod is left alone for a while after its restart, each time for twice as long; its workload for less."""
+    if not isinstance(write, Drain | RestartPod):
+        return None
+    pod = case.pod(write.uid)
+    workload = pod.workload if pod is not None else None
+    of_pod = [entry.time for entry in _restarts(case) if entry.pod == write.pod]
+    of_workload = [entry.time for entry in _restarts(case) if workload is not None and entry.workload == workload]
+    doublings = 2 ** min(max(len(of_pod) - 1, 0), MOST_DOUBLINGS)
+    until = max(
+        max(of_pod, default=-HOUR) + case.policy.pod_cooldown_seconds * doublings,
+        max(of_workload, default=-HOUR) + case.policy.workload_cooldown_seconds,
+    )
+    if case.snapshot.time >= until or not (of_pod or of_workload):
+        return None
+    detail = f"restarted {duration(case.snapshot.time - max(*of_pod, *of_workload, 0.0))} ago"
+    return Held(action=write, reason=HeldReason.CoolDown, detail=detail, until=until)
+
+
+def _restarts(case: Case) -> list[Disruption]:
+    return [entry for entry in case.snapshot.ledger if entry.kind == "Restart"]
+
+
+def _latest(case: Case, kind: str) -> Disruption | None:
+    found = [entry for entry in case.snapshot.ledger if entry.kind == kind]
+    return max(found, key=lambda entry: entry.time, default=None)

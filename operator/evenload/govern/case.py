@@ -1,0 +1,54 @@
+"""What the governor knows when it is asked about a write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from evenload.model.base import Value
+from evenload.model.diagnosis import Diagnosis
+from evenload.model.episode import Episode, Step
+from evenload.model.fleet import Fleet, Floats
+from evenload.model.plan import Drain, Purpose, RestartPod, Write
+from evenload.model.policy import Policy
+from evenload.model.snapshot import Pod, Snapshot
+
+Predict = Callable[[Mapping[str, int]], Floats]
+"""CPU over limit by backend under these weights; NaN where unknown."""
+
+
+class Case(Value, frozen=True, kw_only=True):
+    """One tick's circumstances; `bad_ratio` is the share of ready pods over the error limit, 0..1."""
+
+    snapshot: Snapshot
+    fleet: Fleet
+    policy: Policy
+    diagnosis: Diagnosis
+    episode: Episode | None
+    predict: Predict
+    bad_ratio: float
+    contested_by: str | None
+    waiting: bool
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Of the open episode."""
+        return self.episode.steps if self.episode is not None else ()
+
+    def pod(self, uid: str) -> Pod | None:
+        """The very pod, if it is still there."""
+        return next((pod for pod in self.fleet.pods if pod.uid == uid), None)
+
+
+def disrupts(write: Write) -> bool:
+    """Whether it is part of taking a pod away."""
+    return isinstance(write, Drain | RestartPod)
+
+
+def withdraws(write: Write) -> bool:
+    """Whether it takes traffic away from a backend that still has it."""
+    return isinstance(write, Drain) or (not isinstance(write, RestartPod) and write.purpose is Purpose.Eject)
+
+
+def finishes(write: Write) -> bool:
+    """Whether it puts back what was taken: half-done work is worse than done or undone work."""
+    return not isinstance(write, RestartPod) and write.purpose in (Purpose.Ramp, Purpose.Revert)

@@ -1,0 +1,218 @@
+"""Guard rails: what no diagnosis can talk Evenload out of. An ordered table; the first refusal is the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from evenload.govern import budget
+from evenload.govern.case import Case, disrupts, withdraws
+from evenload.model.decision import Held, HeldReason
+from evenload.model.diagnosis import Label
+from evenload.model.episode import ApprovalDecision
+from evenload.model.plan import Drain, RestartPod, Write
+from evenload.model.policy import strictest
+from evenload.model.snapshot import Pod
+from evenload.model.spec import Mode, RestartWhen
+from evenload.model.wording import listing, percent
+
+PANIC_RATIO = 0.5
+RESTART_RESERVE = 0.05  # a restart takes minutes: keep this much more room than for a mere shift of weights
+BLIND_LABELS = frozenset({Label.NoData, Label.TrafficStopped})
+NO_RESTART_LABELS = BLIND_LABELS | {Label.Surge, Label.Dependency, Label.WarmUp, Label.RolloutInProgress}
+
+Guard = Callable[[Case, Write], Held | None]
+
+
+def govern(case: Case, write: Write) -> Held | None:
+    """The first reason not to do `write` now, or None: it may be done."""
+    refusals = (guard(case, write) for guard in GUARDS)
+    return next((held for held in refusals if held is not None), None)
+
+
+def mode(case: Case, write: Write) -> Held | None:
+    own = case.policy.restart_mode if disrupts(write) else case.policy.reweight_mode
+    effective = strictest(own, case.snapshot.max_mode)
+    if effective is Mode.Observe:
+        ceiling = "" if own is Mode.Observe else " (the installation's maxMode)"
+        return Held(action=write, reason=HeldReason.ObserveMode, detail=f"the mode is Observe{ceiling}")
+    approved = case.episode is not None and (
+        case.episode.approval is ApprovalDecision.Approved or case.episode.undo_requested
+    )
+    if effective is Mode.Approve and not approved:
+        return Held(action=write, reason=HeldReason.AwaitingApproval, detail="a person has to approve this")
+    return None
+
+
+def holds(case: Case, write: Write) -> Held | None:
+    if not case.snapshot.holds:
+        return None
+    hold = case.snapshot.holds[0]
+    known = hold.reason in HeldReason.__members__
+    reason = HeldReason[hold.reason] if known else HeldReason.Paused
+    detail = hold.detail if known else f"{hold.reason}: {hold.detail}".removesuffix(": ")
+    return Held(action=write, reason=reason, detail=detail)
+
+
+def trusted_data(case: Case, write: Write) -> Held | None:
+    label = case.diagnosis.label
+    if label in BLIND_LABELS or (isinstance(write, Drain | RestartPod) and label in NO_RESTART_LABELS):
+        return Held(action=write, reason=HeldReason.Frozen, detail=f"{label}: {case.diagnosis.sentence}")
+    return None
+
+
+def sane_weights(case: Case, write: Write) -> Held | None:
+    """Never all zero, never new weight on a backend that nobody answers behind."""
+    if isinstance(write, RestartPod):
+        return None
+    if not any(weight > 0 for weight in write.after.values()):
+        return Held(action=write, reason=HeldReason.LastReadyPod, detail="it would leave no backend with weight")
+    empty = [name for name in _empty(case) if write.after.get(name, 0) > 0]
+    if not empty:
+        return None
+    detail = f"{listing(empty)} has no ready pod: its share would be answered 503"
+    return Held(action=write, reason=HeldReason.EmptyBackend, detail=detail)
+
+
+def _empty(case: Case) -> list[str]:
+    fleet = case.fleet
+    return [name for name, ready in zip(fleet.backends, fleet.ready_by_backend, strict=True) if ready == 0]
+
+
+def restart_allowed(case: Case, write: Write) -> Held | None:
+    if not isinstance(write, Drain | RestartPod):
+        return None
+    if case.policy.restart_when is RestartWhen.Never:
+        return Held(action=write, reason=HeldReason.RestartNever, detail="spec.restart.when is Never")
+    pod = case.pod(write.uid)
+    return _untouchable(write, pod) if pod is not None else None
+
+
+def _untouchable(write: Drain | RestartPod, pod: Pod) -> Held | None:
+    if pod.workload is None:
+        detail = f"{write.pod} has no controller: nobody would bring it back"
+        return Held(action=write, reason=HeldReason.NoController, detail=detail)
+    if pod.protected:
+        return Held(action=write, reason=HeldReason.Protected, detail=f"{write.pod} is annotated do-not-disrupt")
+    return None
+
+
+def last_ready(case: Case, write: Write) -> Held | None:
+    """Somebody else must be ready, and enough of all."""
+    if not (disrupts(write) or withdraws(write)):
+        return None
+    fleet = case.fleet
+    if isinstance(write, RestartPod) and not _takes_ready_pod(case, write):
+        return None
+    serving = _serving_after(case, write)
+    if serving <= 0:
+        detail = "it is the last ready pod of this balancer"
+        return Held(action=write, reason=HeldReason.LastReadyPod, detail=detail)
+    if disrupts(write) and serving < case.policy.min_ready_ratio * len(fleet.pods):
+        detail = f"{serving} of {len(fleet.pods)} pods would serve; {percent(case.policy.min_ready_ratio)} must"
+        return Held(action=write, reason=HeldReason.LastReadyPod, detail=detail)
+    return None
+
+
+def _takes_ready_pod(case: Case, write: RestartPod) -> bool:
+    pod = case.pod(write.uid)
+    return pod is not None and pod.ready and not pod.terminating
+
+
+def _serving_after(case: Case, write: Write) -> int:
+    """Ready pods behind a weight, without the one that goes."""
+    fleet = case.fleet
+    if isinstance(write, RestartPod):
+        weighted = fleet.weights[fleet.where] > 0
+        others = np.array([pod.uid != write.uid for pod in fleet.pods], dtype=bool)
+        return int((fleet.ready & weighted & others).sum())
+    weighted = np.array([write.after.get(name, 0) > 0 for name in fleet.backends], dtype=bool)[fleet.where]
+    return int((fleet.ready & weighted).sum())
+
+
+def one_at_a_time(case: Case, write: Write) -> Held | None:
+    if not isinstance(write, Drain | RestartPod):
+        return None
+    leaving = [
+        name
+        for name, pod in zip(case.fleet.names, case.fleet.pods, strict=True)
+        if pod.terminating and pod.uid != write.uid
+    ]
+    if not leaving:
+        return None
+    return Held(action=write, reason=HeldReason.OneAtATime, detail=f"{listing(leaving)} is leaving just now")
+
+
+def panic(case: Case, write: Write) -> Held | None:
+    """With most pods bad, taking some away only loads the rest."""
+    if not (disrupts(write) or withdraws(write)) or case.bad_ratio <= PANIC_RATIO:
+        return None
+    return Held(action=write, reason=HeldReason.Panic, detail=f"{percent(case.bad_ratio)} of the pods look bad")
+
+
+def headroom(case: Case, write: Write) -> Held | None:
+    """Whoever gets more must stand it. Without a CPU signal nothing is known, and nothing refused."""
+    if isinstance(write, RestartPod):
+        return _headroom_of_siblings(case, write)
+    if not withdraws(write):
+        return None
+    use = case.predict(write.after)
+    limit = case.policy.max_utilization - (RESTART_RESERVE if isinstance(write, Drain) else 0.0)
+    after = np.array([write.after.get(name, 0) for name in case.fleet.backends], dtype=float)
+    receives = after / max(float(after.sum()), 1.0) > case.fleet.commanded
+    over = receives & (use > limit)
+    if not over.any():
+        return None
+    worst = int(np.nanargmax(np.where(over, use, np.nan)))
+    detail = f"{case.fleet.backends[worst]} would run at {percent(float(use[worst]))} of its CPU, over {percent(limit)}"
+    return Held(action=write, reason=HeldReason.Headroom, detail=detail)
+
+
+def _headroom_of_siblings(case: Case, write: RestartPod) -> Held | None:
+    """One pod of a backend goes: its siblings take its requests. A pod drained before has none to hand over."""
+    fleet = case.fleet
+    where = fleet.backends.index(write.backend) if write.backend in fleet.backends else -1
+    ready = float(fleet.ready_by_backend[where]) if where >= 0 else 0.0
+    if ready < 2:
+        return None
+    others = np.array([pod.uid != write.uid for pod in fleet.pods], dtype=bool)
+    use = fleet.utilization[fleet.ready & (fleet.where == where) & others]
+    known = use[~np.isnan(use)]
+    limit = case.policy.max_utilization - RESTART_RESERVE
+    predicted = float(known.mean()) * ready / (ready - 1) if known.size else 0.0
+    if predicted <= limit:
+        return None
+    detail = f"the other pods of {write.backend} would run at {percent(predicted)} of their CPU, over {percent(limit)}"
+    return Held(action=write, reason=HeldReason.Headroom, detail=detail)
+
+
+def empty_by_restart(case: Case, write: Write) -> Held | None:
+    """The only ready pod of a backend goes only once the backend has no weight: an empty one answers 503."""
+    if not isinstance(write, RestartPod) or write.backend not in case.fleet.backends:
+        return None
+    where = case.fleet.backends.index(write.backend)
+    if case.fleet.ready_by_backend[where] > 1 or case.fleet.weights[where] == 0 or not _takes_ready_pod(case, write):
+        return None
+    detail = f"{write.pod} is the only ready pod of {write.backend}, which still has weight"
+    return Held(action=write, reason=HeldReason.EmptyBackend, detail=detail)
+
+
+GUARDS: tuple[Guard, ...] = (
+    trusted_data,  # bad data is why nothing else may be believed
+    sane_weights,
+    mode,  # then what a person said
+    holds,
+    budget.denied,
+    budget.contested,
+    budget.frozen_after_revert,
+    budget.write_interval,
+    restart_allowed,  # then whom it would hit
+    last_ready,
+    empty_by_restart,
+    one_at_a_time,
+    panic,
+    headroom,
+    budget.restarts_per_hour,
+    budget.cool_down,
+)

@@ -1,0 +1,56 @@
+"""From plan to what is done now: the first write that no guard refuses, and what is held back with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from evenload.govern.case import Case
+from evenload.govern.guards import govern
+from evenload.model.base import Value
+from evenload.model.decision import EpisodeMove, Held, HeldReason
+from evenload.model.diagnosis import Label
+from evenload.model.episode import EFFECTIVE_STATES, Phase
+from evenload.model.plan import Write
+
+FAULTS = frozenset(Label) - {Label.Healthy, Label.NoData, Label.RolloutInProgress, Label.WarmUp}
+
+
+class Ruling(Value, frozen=True, kw_only=True):
+    """At most one write."""
+
+    write: Write | None = None
+    held: tuple[Held, ...] = ()
+
+    def holds_for(self, reason: HeldReason) -> bool:
+        """Whether anything is held for this reason."""
+        return any(held.reason is reason for held in self.held)
+
+
+def rule(case: Case, writes: Iterable[Write]) -> Ruling:
+    """The first allowed of `writes`, which are in order of preference."""
+    held: list[Held] = []
+    for write in writes:
+        refusal = govern(case, write)
+        if refusal is None:
+            return Ruling(write=write, held=tuple(held))
+        held.append(refusal)
+    return Ruling(held=tuple(held))
+
+
+def episode_move(case: Case, ruling: Ruling, *, wanted: bool, close: Phase | None) -> EpisodeMove:
+    """Open on the first fault that wants something done or told, close when the plan says so."""
+    if case.episode is not None:
+        return EpisodeMove.Stay if close is None else EpisodeMove.Close
+    quiet = ruling.holds_for(HeldReason.Denied)
+    opens = wanted and not quiet and case.diagnosis.label in FAULTS
+    return EpisodeMove.Open if opens else EpisodeMove.Stay
+
+
+def phase(case: Case, ruling: Ruling, *, idle: bool) -> Phase:
+    """What an open Remediation should show."""
+    if ruling.write is not None or not idle:
+        return Phase.Executing
+    if ruling.holds_for(HeldReason.AwaitingApproval):
+        return Phase.AwaitingApproval
+    written = any(step.state in EFFECTIVE_STATES for step in case.steps)
+    return Phase.Verifying if written else Phase.Observed

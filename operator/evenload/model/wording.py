@@ -1,0 +1,55 @@
+"""How numbers are told to people. One way each, so that the same number reads the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+_LAST_TIME = 1e11  # the year 5138: a clock that says more is broken
+
+
+def percent(ratio: float) -> str:
+    """0.9712 -> "97%", 0.0042 -> "0.42%"."""
+    value = 100 * ratio
+    return f"{value:.0f}%" if value >= 10 or value == 0 else f"{value:.2g}%"
+
+
+def rate(per_second: float) -> str:
+    """64.2 -> "64", 0.53 -> "0.5"."""
+    return f"{per_second:.0f}" if per_second >= 10 else f"{per_second:.1f}"
+
+
+def times(ratio: float) -> str:
+    """3.88 -> "3.9x"."""
+    return f"{ratio:.0f}x" if ratio >= 100 else f"{ratio:.2g}x"
+
+
+def milliseconds(seconds: float) -> str:
+    """0.0213 -> "21 ms"."""
+    return f"{1000 * seconds:.0f} ms"
+
+
+def duration(seconds: float) -> str:
+    """95 -> "95 s", 600 -> "10 min"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def clock(time: float) -> str:
+    """Seconds since the epoch as UTC time of day: "04:12:09"."""
+    if not 0 <= time < _LAST_TIME:
+        return "an unknown time"
+    return datetime.fromtimestamp(time, UTC).strftime("%H:%M:%S")
+
+
+def weights(by_backend: Mapping[str, int]) -> str:
+    """{"a": 100, "b": 50} -> "100/50", in the order of names."""
+    return "/".join(str(by_backend[name]) for name in sorted(by_backend))
+
+
+def listing(names: Iterable[str], most: int = 3) -> str:
+    """At most `most` names, then how many more."""
+    known = list(names)
+    shown = ", ".join(known[:most])
+    return shown if len(known) <= most else f"{shown} and {len(known) - most} more"

@@ -1,0 +1,179 @@
+"""Restarts: who, in what order, with what ramp (algorithms section 4). One move a tick.
+
+Order: weight to nothing where the backend is this pod alone, wait until nothing is in flight, evict, wait for the
+replacement, ramp, and only then is it over. A pod of a larger backend cannot be drained by weight; its preStop does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from evenload.model.decision import Verdict
+from evenload.model.episode import Step, StepState
+from evenload.model.fleet import Fleet
+from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
+from evenload.model.policy import Policy
+from evenload.model.snapshot import Pod, SignalState, Snapshot
+from evenload.model.wording import duration
+from evenload.plan.targets import scaled_down
+from evenload.plan.work import Restart, Work
+
+RAMP_FRACTIONS = (0.1, 0.3, 0.6, 1.0)  # of the share, at equal parts of the ramp window: few writes
+CREATED_SLACK_SECONDS = 2.0  # creation times are whole seconds
+
+
+def find(snapshot: Snapshot, uid: str) -> Pod | None:
+    """The very pod, if it is still there."""
+    return next(
+        (pod for backend in snapshot.backends.values() for pod in backend.pods.values() if pod.uid == uid), None
+    )
+
+
+def alone(fleet: Fleet, backend: str) -> bool:
+    """Whether this backend has no more than one ready pod, so that its weight is that pod's."""
+    return bool(fleet.ready_by_backend[fleet.backends.index(backend)] <= 1)
+
+
+def drain(snapshot: Snapshot, backend: str, pod: str, uid: str, because: str) -> Drain:
+    """Take all weight off a backend that is one pod."""
+    before = {name: known.weight for name, known in snapshot.backends.items()}
+    after = {**before, backend: 0}
+    return Drain(before=before, after=after, backend=backend, pod=pod, uid=uid, because=because)
+
+
+def drained(snapshot: Snapshot, policy: Policy, restart: Restart) -> str | None:
+    """Why the pod may go now, or None: nothing in flight, seen after the drain took effect; or the drain timeout."""
+    step = restart.drain
+    if step is None or step.applied_at is None:
+        return "it cannot be drained by weight; its preStop hook does that"
+    waited = snapshot.time - step.applied_at
+    if waited >= policy.drain_timeout_seconds:
+        return f"the drain timeout of {duration(policy.drain_timeout_seconds)} is over"
+    pod = find(snapshot, restart.uid)
+    if pod is None or waited < policy.actuator_lag_seconds:
+        return None
+    if pod.in_flight is not None:
+        told_at = snapshot.time - _age(snapshot, "inFlight")
+        quiet = pod.in_flight == 0 and told_at >= step.applied_at + policy.actuator_lag_seconds
+        return "nothing is in flight" if quiet else None
+    return "no request arrives any more" if pod.requests == 0 and waited > snapshot.window else None
+
+
+def _age(snapshot: Snapshot, signal: str) -> float:
+    """Seconds since the signal's newest sample; where that is not told, a third of the window: one scrape."""
+    known = snapshot.signals.get(signal)
+    if known is None or known.age is None or known.state is not SignalState.Fresh:
+        return snapshot.window / 3
+    return known.age
+
+
+def evict(snapshot: Snapshot, restart: Restart, because: str) -> RestartPod | None:
+    """The eviction, or None where the pod is gone already or nobody would bring it back."""
+    pod = find(snapshot, restart.uid)
+    if pod is None or pod.terminating or pod.workload is None:
+        return None
+    return RestartPod(backend=restart.backend, pod=restart.pod, uid=restart.uid, workload=pod.workload, because=because)
+
+
+def replaced(snapshot: Snapshot, restart: Restart) -> bool:
+    """Whether the old pod is gone and a ready one, made since, stands in its backend."""
+    if restart.eviction is None or find(snapshot, restart.uid) is not None:
+        return False
+    since = restart.eviction.planned_at - CREATED_SLACK_SECONDS
+    pods = snapshot.backends[restart.backend].pods.values() if restart.backend in snapshot.backends else ()
+    return any(_takes_over(pod, snapshot.time, since) for pod in pods)
+
+
+def _takes_over(pod: Pod, time: float, since: float) -> bool:
+    return pod.ready and not pod.terminating and (pod.age is None or time - pod.age >= since)
+
+
+def given_up(snapshot: Snapshot, policy: Policy, restart: Restart) -> Verdict | None:
+    """The verdict that ends a restart which cannot go on, or None."""
+    step = restart.eviction
+    if step is None:
+        return None
+    if step.state is StepState.Planned:
+        refused = step.refused_since
+        if refused is None or snapshot.time - refused < policy.eviction_deadline_seconds:
+            return None
+        because = f"the eviction was refused for {duration(snapshot.time - refused)}: {step.message}"
+        return Verdict(step=step.name, state=StepState.Abandoned, because=because)
+    applied = step.planned_at if step.applied_at is None else step.applied_at
+    if snapshot.time - applied < policy.replacement_timeout_seconds or replaced(snapshot, restart):
+        return None
+    because = f"no replacement of {restart.pod} was ready within {duration(policy.replacement_timeout_seconds)}"
+    return Verdict(step=step.name, state=StepState.Ineffective, because=because)
+
+
+def drain_overdue(snapshot: Snapshot, policy: Policy, restart: Restart) -> bool:
+    """Whether a drained pod has waited for its eviction so long that its capacity is worth more."""
+    step = restart.drain
+    if step is None or restart.eviction is not None or step.applied_at is None:
+        return False
+    return snapshot.time - step.applied_at > policy.drain_timeout_seconds + policy.eviction_deadline_seconds
+
+
+def undrain(snapshot: Snapshot, work: Work, step: Step) -> SetWeights | None:
+    """Give a drained backend its weight back because the restart is off; None where nobody would answer."""
+    if work.base is None or not _someone_ready(snapshot, step.backend or ""):
+        return None
+    before = {name: known.weight for name, known in snapshot.backends.items()}
+    return SetWeights(
+        before=before,
+        after=work.base,
+        purpose=Purpose.Revert,
+        reverts=step.name,
+        because=f"the restart of {step.pod} is off; {step.backend} gets its share back",
+    )
+
+
+def _someone_ready(snapshot: Snapshot, backend: str) -> bool:
+    known = snapshot.backends.get(backend)
+    return known is not None and any(pod.ready and not pod.terminating for pod in known.pods.values())
+
+
+def ramp(snapshot: Snapshot, fleet: Fleet, policy: Policy, work: Work, returning: frozenset[str]) -> SetWeights | None:
+    """The next ramp step of the backends that may come back, or None if it is not due yet.
+
+    Held-back backends that may not come back stay where they are.
+    """
+    if work.base is None or not returning:
+        return None
+    fraction = ramp_fraction(snapshot.time, policy, work)
+    if fraction is None:
+        return None
+    before = {name: known.weight for name, known in snapshot.backends.items()}
+    factors = dict(_factors(fleet, work, returning, fraction))
+    after = scaled_down(work.base, factors)
+    if after == before:
+        return None
+    share = "all" if fraction == 1.0 else f"{100 * fraction:.0f}%"
+    because = f"{', '.join(sorted(returning))} ramps up: {share} of its share"
+    return SetWeights(before=before, after=after, purpose=Purpose.Ramp, because=because)
+
+
+def ramp_fraction(time: float, policy: Policy, work: Work) -> float | None:
+    """The fraction due now, or None if the last step already gave it."""
+    stage = len(work.ramps)
+    if not work.ramps or stage >= len(RAMP_FRACTIONS):
+        return RAMP_FRACTIONS[0] if not stage else RAMP_FRACTIONS[-1]
+    first = work.ramps[0]
+    begun = first.planned_at if first.applied_at is None else first.applied_at
+    due = begun + policy.ramp_window_seconds * stage / (len(RAMP_FRACTIONS) - 1)
+    # One stage a step, however late we are: a ramp that jumps is none.
+    return RAMP_FRACTIONS[stage] if time >= due else None
+
+
+def _factors(fleet: Fleet, work: Work, returning: frozenset[str], fraction: float) -> Iterator[tuple[str, float]]:
+    base = work.base or {}
+    total, commanded = sum(base.values()), dict(zip(fleet.backends, fleet.commanded.tolist(), strict=True))
+    for name in work.held_back:
+        if name in returning:
+            yield name, fraction
+        else:
+            share = base.get(name, 0) / total if total else 0.0
+            kept = commanded.get(name, 0.0) / share if share else 0.0
+            yield name, float(np.clip(kept, 0.0, 1.0))

@@ -1,0 +1,105 @@
+"""The share of traffic each backend should have, and whole-number weights that ask for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from evenload.model.fleet import Fleet, Floats
+from evenload.model.policy import Policy
+from evenload.model.spec import DesiredType
+
+WEIGHT_PER_BACKEND = 1000  # on average: ratios of 1:400 stay exact to a fraction of a percent
+MOST_WEIGHT = 1_000_000  # of the Gateway API
+
+
+def desired_shares(fleet: Fleet, policy: Policy) -> Floats:
+    """By backend, sum 1; 0 for a backend without ready pods. All 0 when nothing is ready.
+
+    Even gives every ready pod the same, so a backend with twice the ready pods deserves twice; ByCapacity goes by the
+    capacity annotation of all ready pods, else by their CPU limits, else it is Even.
+    """
+    claims = np.where(fleet.ready_by_backend > 0, _claims(fleet, policy), 0.0)
+    total = float(claims.sum())
+    if total <= 0:  # the explicit shares name only backends that are not ready: serve from those that are
+        claims = fleet.ready_by_backend
+        total = float(claims.sum())
+    return claims / total if total else claims
+
+
+def _claims(fleet: Fleet, policy: Policy) -> Floats:
+    match policy.desired:
+        case DesiredType.Explicit:
+            return np.array([policy.explicit_shares.get(name, 0.0) for name in fleet.backends])
+        case DesiredType.ByCapacity:
+            return _capacities(fleet)
+        case DesiredType.Even:
+            return fleet.ready_by_backend
+
+
+def _capacities(fleet: Fleet) -> Floats:
+    for known in (fleet.capacity, fleet.cpu_limit):
+        if bool((known[fleet.ready] > 0).all()):
+            return fleet.by_backend(np.where(fleet.ready, known, 0.0))
+    return fleet.ready_by_backend
+
+
+def weights_of(fleet: Fleet, shares: Floats) -> dict[str, int]:
+    """Whole weights in these proportions, about WEIGHT_PER_BACKEND each; a positive share never becomes 0."""
+    scaled = shares * (WEIGHT_PER_BACKEND * len(fleet.backends) / max(float(shares.sum()), 1e-12))
+    return {
+        name: min(MOST_WEIGHT, max(1, round(value))) if value > 0 else 0
+        for name, value in zip(fleet.backends, scaled.tolist(), strict=True)
+    }
+
+
+def shares_of(fleet: Fleet, weights: Mapping[str, int]) -> Floats:
+    """The shares that these weights ask for, by backend in the order of `fleet`; all 0 where they are."""
+    vector = np.array([weights.get(name, 0) for name in fleet.backends], dtype=float)
+    total = float(vector.sum())
+    return vector / total if total else vector
+
+
+def restored(fleet: Fleet, policy: Policy, known_good: Mapping[str, int] | None) -> dict[str, int]:
+    """The weights to put back: the remembered ones, to the digit, where they still ask for what is desired."""
+    shares = desired_shares(fleet, policy)
+    if known_good is not None and _serves(fleet, policy, known_good, shares):
+        return _without_empty(fleet, known_good)
+    return weights_of(fleet, shares)
+
+
+def _serves(fleet: Fleet, policy: Policy, known_good: Mapping[str, int], shares: Floats) -> bool:
+    if set(known_good) != set(fleet.backends):
+        return False
+    asked = shares_of(fleet, _without_empty(fleet, known_good))
+    wanted = shares > 0
+    if not bool(((asked > 0) == wanted).all()):
+        return False
+    ratios = asked[wanted] / shares[wanted]
+    return bool((ratios <= policy.tolerance_ratio).all() and (ratios >= 1 / policy.tolerance_ratio).all())
+
+
+def _without_empty(fleet: Fleet, weights: Mapping[str, int]) -> dict[str, int]:
+    """No weight for a backend that nobody answers behind: its share would be 503s."""
+    ready = fleet.ready_by_backend > 0
+    return {name: int(weights.get(name, 0)) if ready[i] else 0 for i, name in enumerate(fleet.backends)}
+
+
+def scaled_down(base: Mapping[str, int], factors: Mapping[str, float]) -> dict[str, int]:
+    """`base` with some backends at a fraction of theirs; all are scaled up alike where whole numbers are too coarse.
+
+    A factor above 0 never gives weight 0, and factors of 1 give `base` to the digit.
+    """
+    partial = [base[name] * factor for name, factor in factors.items() if 0 < factor < 1 and base.get(name, 0) > 0]
+    scale = math.ceil(_FINEST / min(partial)) if partial and min(partial) < _FINEST else 1
+    scale = max(1, min(scale, MOST_WEIGHT // max(*base.values(), 1)))
+    return {name: _fraction(weight * scale, factors.get(name, 1.0)) for name, weight in base.items()}
+
+
+_FINEST = 10  # a weight of at least this is within 5% of what was meant
+
+
+def _fraction(weight: int, factor: float) -> int:
+    return max(1, round(weight * factor)) if weight > 0 and factor > 0 else 0

@@ -1,0 +1,106 @@
+"""What is under way, read from the episode's steps: no memory, so that a crash changes nothing.
+
+A backend is *held back* while a step of ours keeps it below its share: ejected, drained, or ramping up again. `base` is
+the weights it comes back to.
+"""
+
+from __future__ import annotations
+
+from evenload.model.base import Value
+from evenload.model.episode import EFFECTIVE_STATES, Episode, Step, StepState
+from evenload.model.plan import Purpose
+
+ENDED_STATES = frozenset({StepState.Verified, StepState.Ineffective, StepState.Abandoned})
+
+
+class Restart(Value, frozen=True, kw_only=True):
+    """One restart under way: drained (or drain not possible), evicted or not yet."""
+
+    backend: str
+    pod: str
+    uid: str
+    drain: Step | None = None
+    eviction: Step | None = None
+
+
+class Work(Value, frozen=True, kw_only=True):
+    """`ramps` are the ramp steps since the last ejection, drain or eviction; `compensating`: see Rebalance."""
+
+    base: dict[str, int] | None = None
+    held_back: tuple[str, ...] = ()
+    held_since: float = 0.0
+    restart: Restart | None = None
+    ramps: tuple[Step, ...] = ()
+    last: Step | None = None  # the last weight step that stands in the cluster
+    compensating: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Nothing has to be finished before the episode may end."""
+        return not self.held_back and self.restart is None
+
+
+def under_way(episode: Episode | None) -> Work:
+    """Fold the steps, oldest first."""
+    work = Work()
+    for step in episode.steps if episode is not None else ():
+        work = _evicted(work, step) if step.action == "RestartPod" else _weighted(work, step)
+    return work
+
+
+def _evicted(work: Work, step: Step) -> Work:
+    if step.state in ENDED_STATES or not (step.backend and step.pod and step.uid):
+        return _with(work, restart=None)
+    drain = work.restart.drain if work.restart is not None and work.restart.uid == step.uid else None
+    restart = Restart(backend=step.backend, pod=step.pod, uid=step.uid, drain=drain, eviction=step)
+    return _with(work, restart=restart, ramps=())
+
+
+def _weighted(work: Work, step: Step) -> Work:
+    if step.state is StepState.Overwritten:
+        return _released(work, None)  # the weights are another's now, and so is what they hold back
+    if step.state not in EFFECTIVE_STATES:
+        return work
+    match step.purpose:
+        case Purpose.Eject | Purpose.Drain:
+            return _held(work, step)
+        case Purpose.Ramp:
+            finished = step.after == work.base
+            return _released(work, step) if finished else _with(work, ramps=(*work.ramps, step), last=step)
+        case _:
+            return _released(work, step)
+
+
+def _held(work: Work, step: Step) -> Work:
+    restart = work.restart
+    if step.action == "Drain" and step.backend and step.pod and step.uid:
+        restart = Restart(backend=step.backend, pod=step.pod, uid=step.uid, drain=step)
+    return Work(
+        base=work.base if work.base is not None else step.before,
+        held_back=tuple(sorted({*work.held_back, *lowered(step)})),
+        held_since=step.planned_at if step.applied_at is None else step.applied_at,
+        restart=restart,
+        last=step,
+    )
+
+
+def _released(work: Work, step: Step | None) -> Work:
+    """Nothing is held back any more; an eviction that was begun goes on."""
+    evicting = work.restart is not None and work.restart.eviction is not None
+    return Work(
+        restart=work.restart if evicting else None,
+        last=step,
+        compensating=step is not None and step.purpose is Purpose.Rebalance,
+    )
+
+
+def lowered(step: Step) -> tuple[str, ...]:
+    """Backends whose share this step cut by more than a tenth."""
+    before, after = step.before or {}, step.after or {}
+    old, new = sum(before.values()), sum(after.values())
+    return tuple(name for name in before if after.get(name, 0) * old < 0.9 * before[name] * new)
+
+
+def _with(work: Work, **changes: object) -> Work:
+    fields = {name: getattr(work, name) for name in work.__struct_fields__}
+    return Work(**{**fields, **changes})

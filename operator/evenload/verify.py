@@ -1,0 +1,255 @@
+"""What became of the steps, told by the traffic: planned, landed, followed, ineffective, harmful, or overwritten.
+
+Pure. It never trusts that a write worked because it was made: weights are compared with what is commanded now, and
+traffic with what the weights predict, in a window that holds no request from before the write.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from evenload.model.base import Value
+from evenload.model.decision import Verdict
+from evenload.model.episode import EFFECTIVE_STATES, FIELD_MANAGER, Episode, Step, StepState
+from evenload.model.fleet import Fleet, Floats
+from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, Write
+from evenload.model.policy import Policy
+from evenload.model.snapshot import Snapshot
+from evenload.model.wording import percent, weights
+
+UNSEEN_SECONDS = 10.0  # a write of ours may be that much ahead of the view we watch the route through
+FORGOTTEN_PLAN_SECONDS = 120.0  # a plan this old belongs to another situation: plan anew
+INEFFECTIVE_TICKS = 5
+FOLLOWED_RATIO = 0.5  # of the predicted movement
+NOISE_SHARE = 0.1
+HARM_FACTOR, HARM_POINTS, HARM_SIGMAS, HARM_TICKS = 2.0, 0.01, 3.0, 3
+STEADY_TOTAL_RATIO = 1.3  # beyond it, more errors may come from more traffic
+OVERWRITES_TO_CONTEST = 2
+
+
+class Verification(Value, frozen=True, kw_only=True):
+    """`episode` has the new states; `resume` is a planned write to make now; `harmful` a step to undo."""
+
+    episode: Episode | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    resume: Write | None = None
+    waiting: bool = False  # a write is on its way: make no other
+    harmful: Step | None = None
+    contested_by: str | None = None
+
+
+class Memory:
+    """Counts of ticks for the step being judged. Lost in a crash, they are counted again."""
+
+    def __init__(self) -> None:
+        self.step: str | None = None
+        self.harmful_ticks = 0
+        self.clean_ticks = 0
+
+    def about(self, step: str) -> None:
+        """Start counting anew for another step."""
+        if step != self.step:
+            self.step, self.harmful_ticks, self.clean_ticks = step, 0, 0
+
+
+def verify(snapshot: Snapshot, fleet: Fleet, policy: Policy, memory: Memory, *, readable: bool) -> Verification:
+    """Judge the open episode's steps. `readable`: traffic can be believed this tick."""
+    episode = snapshot.episode
+    if episode is None:
+        return Verification()
+    landed = _landing(snapshot, episode)
+    episode = _moved(episode, landed.verdicts, snapshot.time)
+    judged, harmful = _traffic(snapshot, fleet, policy, episode, memory) if readable else ((), None)
+    episode = _moved(episode, judged, snapshot.time)
+    return Verification(
+        episode=episode,
+        verdicts=(*landed.verdicts, *judged),
+        resume=landed.resume,
+        waiting=landed.waiting,
+        harmful=harmful,
+        contested_by=_contested_by(episode),
+    )
+
+
+def _moved(episode: Episode, verdicts: tuple[Verdict, ...], time: float) -> Episode:
+    """The episode as it will be stored with these verdicts."""
+    if not verdicts:
+        return episode
+    by_step = {verdict.step: verdict for verdict in verdicts}
+    steps = tuple(_judged(step, by_step[step.name], time) if step.name in by_step else step for step in episode.steps)
+    return msgspec.structs.replace(episode, steps=steps)
+
+
+def _judged(step: Step, verdict: Verdict, time: float) -> Step:
+    applied_at = step.applied_at
+    if verdict.state is StepState.Applied and applied_at is None:
+        applied_at = time
+    return msgspec.structs.replace(step, state=verdict.state, applied_at=applied_at, manager=verdict.manager)
+
+
+# --- did it land? ---------------------------------------------------------------------------------------------------
+
+
+def _landing(snapshot: Snapshot, episode: Episode) -> Verification:
+    planned = next((step for step in reversed(episode.steps) if step.state is StepState.Planned), None)
+    if planned is None:
+        return _still_ours(snapshot, episode)
+    if planned.action == "RestartPod":
+        return _eviction(snapshot, planned)
+    now = weights_now(snapshot)
+    if now == planned.after:
+        return _verdict(planned, StepState.Applied, "the route holds these weights")
+    if now != planned.before:
+        return _overwritten(snapshot, planned, now)
+    if snapshot.time - planned.planned_at > FORGOTTEN_PLAN_SECONDS:
+        return _verdict(planned, StepState.Abandoned, "it was planned long ago and never written")
+    return Verification(resume=_again(planned), waiting=True)
+
+
+def weights_now(snapshot: Snapshot) -> dict[str, int]:
+    """What is commanded, by backend."""
+    return {name: backend.weight for name, backend in snapshot.backends.items()}
+
+
+def _eviction(snapshot: Snapshot, step: Step) -> Verification:
+    pod = next(
+        (pod for backend in snapshot.backends.values() for pod in backend.pods.values() if pod.uid == step.uid), None
+    )
+    if pod is None:
+        return _verdict(step, StepState.Applied, f"{step.pod} is gone")
+    if pod.terminating:
+        return _verdict(step, StepState.Applied, f"{step.pod} is terminating")
+    return Verification(resume=_again(step), waiting=True)
+
+
+def _again(step: Step) -> Write:
+    """The same action, naming its step. What a step lacks here its planner never left out."""
+    because, before, after = step.message, step.before or {}, step.after or {}
+    backend, pod, uid = step.backend or "", step.pod or "", step.uid or ""
+    match step.action:
+        case "RestartPod":
+            workload = step.workload or ""
+            return RestartPod(backend=backend, pod=pod, uid=uid, workload=workload, because=because, step=step.name)
+        case "Drain":
+            return Drain(before=before, after=after, backend=backend, pod=pod, uid=uid, because=because, step=step.name)
+        case "SetWeights":
+            return SetWeights(
+                before=before,
+                after=after,
+                purpose=step.purpose or Purpose.Restore,
+                because=because,
+                reverts=step.reverts,
+                step=step.name,
+            )
+
+
+def _still_ours(snapshot: Snapshot, episode: Episode) -> Verification:
+    step = last_weight_step(episode)
+    now = weights_now(snapshot)
+    if step is None or now == step.after:
+        return Verification()
+    if now == step.before and _unseen(snapshot, step):
+        return Verification(waiting=True)
+    return _overwritten(snapshot, step, now)
+
+
+def last_weight_step(episode: Episode) -> Step | None:
+    """The weights it left are the ones that should be there."""
+    weighted = (step for step in reversed(episode.steps) if step.action != "RestartPod")
+    last = next((step for step in weighted if step.state is not StepState.Abandoned), None)
+    return last if last is not None and last.state in EFFECTIVE_STATES else None
+
+
+def _unseen(snapshot: Snapshot, step: Step) -> bool:
+    """Whether the view is merely behind our own write."""
+    write = snapshot.last_write
+    foreign = write is not None and write.manager != FIELD_MANAGER and write.time > (step.applied_at or 0.0)
+    return not foreign and snapshot.time - (step.applied_at or 0.0) < UNSEEN_SECONDS
+
+
+def _overwritten(snapshot: Snapshot, step: Step, now: dict[str, int]) -> Verification:
+    write = snapshot.last_write
+    manager = write.manager if write is not None else None
+    by = f" by {manager}" if manager else ""
+    return _verdict(step, StepState.Overwritten, f"the weights were set to {weights(now)}{by}", manager)
+
+
+def _verdict(step: Step, state: StepState, because: str, manager: str | None = None) -> Verification:
+    return Verification(verdicts=(Verdict(step=step.name, state=state, because=because, manager=manager),))
+
+
+def _contested_by(episode: Episode) -> str | None:
+    """The foreign manager who put weights back twice, if one did."""
+    foreign = [
+        step.manager for step in episode.steps if step.state is StepState.Overwritten and step.manager != FIELD_MANAGER
+    ]
+    return (foreign[-1] or "another writer") if len(foreign) >= OVERWRITES_TO_CONTEST else None
+
+
+# --- did it help? ---------------------------------------------------------------------------------------------------
+
+
+def _traffic(
+    snapshot: Snapshot, fleet: Fleet, policy: Policy, episode: Episode, memory: Memory
+) -> tuple[tuple[Verdict, ...], Step | None]:
+    last = last_weight_step(episode)
+    superseded = tuple(
+        Verdict(step=step.name, state=StepState.Verified, because="the next step stands on it")
+        for step in episode.steps
+        if step.action != "RestartPod" and step.state is StepState.Applied and step is not last
+    )
+    if last is None or last.state is not StepState.Applied or last.applied_at is None:
+        return superseded, None
+    memory.about(last.name)
+    if snapshot.time - snapshot.window < last.applied_at + policy.actuator_lag_seconds:
+        return superseded, None
+    memory.clean_ticks += 1
+    if _harmed(snapshot, fleet, last, memory):
+        return superseded, last
+    own = _followed(fleet, last, memory)
+    return (*superseded, own) if own is not None else superseded, None
+
+
+def _harmed(snapshot: Snapshot, fleet: Fleet, step: Step, memory: Memory) -> bool:
+    """The rollback test (algorithms section 6): > 2x the level before, + 1 point, > 3 sigma, on 3 ticks running."""
+    memory.harmful_ticks = memory.harmful_ticks + 1 if _worse(snapshot, fleet, step) else 0
+    return memory.harmful_ticks >= HARM_TICKS and step.purpose is not Purpose.Revert
+
+
+def _worse(snapshot: Snapshot, fleet: Fleet, step: Step) -> bool:
+    before, now = step.error_ratio, fleet.error_ratio()
+    if before is None or now is None or _total_moved(snapshot, fleet, step):
+        return False
+    sigma = (max(before * (1 - before), 1e-6) / max(fleet.total_requests, 1.0)) ** 0.5
+    return now > HARM_FACTOR * before and now > before + HARM_POINTS and now > before + HARM_SIGMAS * sigma
+
+
+def _total_moved(snapshot: Snapshot, fleet: Fleet, step: Step) -> bool:
+    before, now = step.requests_per_second, fleet.total_requests / snapshot.window
+    return not before or not 1 / STEADY_TOTAL_RATIO <= now / before <= STEADY_TOTAL_RATIO
+
+
+def _followed(fleet: Fleet, step: Step, memory: Memory) -> Verdict | None:
+    asked, had = _shares(fleet, step.after), _shares(fleet, step.before)
+    if np.isnan(fleet.shares).any():
+        return None
+    away, planned = _distance(fleet.shares, asked), _distance(had, asked)
+    if away <= max(FOLLOWED_RATIO * planned, NOISE_SHARE):
+        if memory.clean_ticks < HARM_TICKS or memory.harmful_ticks:
+            return None
+        return Verdict(step=step.name, state=StepState.Verified, because=f"traffic is within {percent(away)} of it")
+    if memory.clean_ticks >= INEFFECTIVE_TICKS and step.purpose is not Purpose.Rebalance:
+        because = f"{percent(away)} of the requests still go elsewhere after {memory.clean_ticks} ticks"
+        return Verdict(step=step.name, state=StepState.Ineffective, because=because)
+    return None
+
+
+def _shares(fleet: Fleet, asked: dict[str, int] | None) -> Floats:
+    vector = np.array([(asked or {}).get(name, 0) for name in fleet.backends], dtype=float)
+    return vector / max(float(vector.sum()), 1.0)
+
+
+def _distance(one: Floats, other: Floats) -> float:
+    """Share of the requests that would have to go elsewhere (total variation)."""
+    return float(np.abs(one - other).sum()) / 2

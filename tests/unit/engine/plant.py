@@ -1,0 +1,304 @@
+"""A small shop behind a balancer, for closed-loop tests: one pod a backend, one second a step, seeded.
+
+A server answers up to its capacity and turns the rest away; turned away too often it falls sick, which costs it most of
+its capacity and fails a third of what is left, until it is replaced. Scrapes, windows and the proxy's lag are those of
+the lab. `Cluster` keeps what a real one would: weights, pods, the open Remediation, the ledger.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from evenload.engine import Engine
+from evenload.model.decision import Decision, EpisodeMove
+from evenload.model.episode import Disruption, Episode, Phase, Step, StepState
+from evenload.model.plan import Drain, RestartPod, SetWeights, Write
+from evenload.model.snapshot import Backend, Hold, Pod, RouteWrite, Signal, Snapshot
+from evenload.model.spec import BalancerSpec, Mode, Restart, TargetRef
+
+START = 1_760_000_000.0
+SICK_COST = 5.0
+SICK_FAILURES = 0.35
+FALLS_SICK_AFTER = 40  # requests turned away
+
+
+@dataclass(slots=True)
+class Server:
+    """One pod and the process in it."""
+
+    name: str
+    uid: str
+    backend: str
+    born: float
+    capacity_rps: float = 36.0
+    ready_at: float = 0.0
+    gone_at: float | None = None
+    sick: bool = False
+    immune: bool = False  # recovers as soon as the load is gone
+    turned_away: int = 0
+    samples: deque[tuple[float, float, float, float]] = field(default_factory=lambda: deque(maxlen=64))
+    requests: float = 0.0
+    errors: float = 0.0
+    cpu: float = 0.0
+    in_flight: float = 0.0
+
+    def serve(self, arriving: float) -> float:
+        """A second's requests; returns how many failed."""
+        capacity = self.capacity_rps / (SICK_COST if self.sick else 1.0)
+        served = min(arriving, capacity)
+        failed = arriving - served + (SICK_FAILURES * served if self.sick else 0.0)
+        self.turned_away += int(arriving - served)
+        self.sick = self.sick or (self.turned_away > FALLS_SICK_AFTER and not self.immune)
+        self.requests += arriving
+        self.errors += failed
+        self.cpu += served / capacity * 0.25
+        self.in_flight = min(17.0, 17.0 * arriving / capacity) if arriving > capacity else round(arriving / capacity)
+        return failed
+
+
+@dataclass(slots=True)
+class Cluster:
+    """The world between two ticks, and the bookkeeping that acting on a Decision does."""
+
+    backends: tuple[str, ...] = ("shop-a", "shop-b", "shop-c", "shop-d")
+    rps: float = 64.0
+    tick: float = 5.0
+    window: float = 15.0
+    lag: float = 2.0
+    seed: int = 1
+    weights: dict[str, int] = field(default_factory=dict)
+    followed: dict[str, int] = field(default_factory=dict)
+    pending: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+    servers: list[Server] = field(default_factory=list)
+    last_write: RouteWrite | None = None
+    known_good: dict[str, int] | None = None
+    episode: Episode | None = None
+    closed: list[tuple[Episode, Decision]] = field(default_factory=list)
+    ledger: list[Disruption] = field(default_factory=list)
+    holds: tuple[Hold, ...] = ()
+    max_mode: Mode = Mode.Auto
+    refuse_evictions: bool = False
+    stuck_replacements: bool = False
+    time: float = START
+    failed: dict[float, float] = field(default_factory=dict)
+    writes: list[tuple[float, Write]] = field(default_factory=list)
+    evictions: list[tuple[float, str]] = field(default_factory=list)
+    crash: Callable[[str], None] = field(default=lambda point: None)
+    dice: np.random.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dice = np.random.default_rng(self.seed)
+        self.weights = self.weights or dict.fromkeys(self.backends, 100)
+        self.followed = dict(self.weights)
+        self.servers = [self._server(name, self.time - 8600) for name in self.backends]
+
+    def _server(self, backend: str, born: float, ready_in: float = 0.0) -> Server:
+        number = sum(server.backend == backend for server in self.servers)
+        name = f"{backend}-{number}"
+        return Server(name=name, uid=f"uid-{name}", backend=backend, born=born, ready_at=born + ready_in)
+
+    # --- the world
+
+    def pass_time(self, seconds: float) -> None:
+        for _ in range(round(seconds)):
+            self._second()
+
+    def _second(self) -> None:
+        self.time += 1.0
+        while self.pending and self.pending[0][0] <= self.time:
+            self.followed = self.pending.pop(0)[1]
+        total = sum(self.followed.values())
+        failed = 0.0
+        for backend in self.backends:
+            arriving = float(self.dice.poisson(self.rps * self.followed[backend] / total)) if total else 0.0
+            serving = [server for server in self.servers if server.backend == backend and self._ready(server)]
+            if not serving:
+                failed += arriving
+            for server in serving:
+                failed += server.serve(arriving / len(serving))
+        self.failed[self.time] = failed
+        for server in self.servers:
+            if self._there(server) and self.time >= server.ready_at:
+                server.samples.append((self.time, server.requests, server.errors, server.cpu))
+        self._replace()
+
+    def _ready(self, server: Server) -> bool:
+        return self.time >= server.ready_at and server.gone_at is None
+
+    def _there(self, server: Server) -> bool:
+        return server.gone_at is None or self.time < server.gone_at + 4
+
+    def _replace(self) -> None:
+        for backend in self.backends:
+            alive = [server for server in self.servers if server.backend == backend and server.gone_at is None]
+            if not alive:
+                ready_in = 1e9 if self.stuck_replacements else 6.0
+                self.servers.append(self._server(backend, self.time, ready_in=ready_in))
+
+    def write_weights(self, weights: dict[str, int], manager: str) -> None:
+        self.last_write = RouteWrite(manager=manager, time=float(int(self.time)), before=dict(self.weights))
+        self.weights = dict(weights)
+        self.pending.append((self.time + self.lag, dict(weights)))
+
+    def evict(self, uid: str) -> None:
+        server = next((server for server in self.servers if server.uid == uid and server.gone_at is None), None)
+        if server is not None:
+            server.gone_at = self.time
+            self.evictions.append((self.time, uid))
+
+    # --- what is seen of it
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            time=self.time + 0.3,
+            window=self.window,
+            backends={name: Backend(weight=self.weights[name], pods=self._pods(name)) for name in self.backends},
+            signals={name: Signal(age=self.time % 5 + 0.3) for name in ("requests", "errors", "cpu", "inFlight")},
+            last_write=self.last_write,
+            known_good=self.known_good,
+            episode=self.episode,
+            ledger=tuple(self.ledger),
+            holds=self.holds,
+            max_mode=self.max_mode,
+        )
+
+    def _pods(self, backend: str) -> dict[str, Pod]:
+        return {
+            server.name: self._pod(server)
+            for server in self.servers
+            if server.backend == backend and self._there(server) and self.time >= server.born
+        }
+
+    def _pod(self, server: Server) -> Pod:
+        scraped = [sample for sample in server.samples if sample[0] % 5 == 0 and sample[0] > self.time - self.window]
+        counts: dict[str, float] = {}
+        if len(scraped) >= 2:
+            first, last = scraped[0], scraped[-1]
+            stretch = self.window / (last[0] - first[0])
+            counts = {
+                "requests": (last[1] - first[1]) * stretch,
+                "errors": (last[2] - first[2]) * stretch,
+                "cpu": (last[3] - first[3]) / (last[0] - first[0]),
+                "in_flight": server.in_flight,
+            }
+        return Pod(
+            ready=self._ready(server),
+            terminating=server.gone_at is not None,
+            age=self.time - server.born,
+            uid=server.uid,
+            workload=f"Deployment/{server.backend}",
+            cpu_limit=0.25,
+            requests=counts.get("requests"),
+            errors=counts.get("errors"),
+            cpu=counts.get("cpu"),
+            in_flight=counts.get("in_flight"),
+        )
+
+    # --- acting on a Decision, as the operator does
+
+    def act(self, decision: Decision) -> None:
+        self._record(decision)
+        write = next((a for a in decision.actions if isinstance(a, SetWeights | Drain | RestartPod)), None)
+        if write is not None:
+            self._execute(write, decision)
+        if decision.settled:
+            self.known_good = dict(self.weights)
+
+    def _record(self, decision: Decision) -> None:
+        if decision.episode is EpisodeMove.Open:
+            self.episode = Episode(
+                name=f"rem-{len(self.closed)}",
+                opened_at=decision.time,
+                label=decision.diagnosis.label,
+                phase=decision.phase or Phase.Observed,
+            )
+            self.crash("opened")
+        if self.episode is None:
+            return
+        for verdict in decision.verdicts:
+            step = next(step for step in self.episode.steps if step.name == verdict.step)
+            applied = step.applied_at or (decision.time if verdict.state is StepState.Applied else None)
+            self._put(msgspec.structs.replace(step, state=verdict.state, applied_at=applied, manager=verdict.manager))
+        self.episode = msgspec.structs.replace(
+            self.episode,
+            phase=decision.phase or self.episode.phase,
+            overloaded_pods=decision.overloaded_pods or self.episode.overloaded_pods,
+        )
+        if decision.episode is EpisodeMove.Close:
+            self.closed.append((self.episode, decision))
+            self.episode = None
+
+    def _put(self, step: Step) -> None:
+        assert self.episode is not None
+        steps = [known for known in self.episode.steps if known.name != step.name]
+        index = next((i for i, known in enumerate(self.episode.steps) if known.name == step.name), len(steps))
+        steps.insert(index, step)
+        self.episode = msgspec.structs.replace(self.episode, steps=tuple(steps))
+
+    def _execute(self, write: Write, decision: Decision) -> None:
+        assert self.episode is not None
+        if write.step is None:
+            fields = msgspec.structs.asdict(write)
+            because = fields.pop("because")
+            fields.pop("step")
+            name = f"{len(self.episode.steps) + 1}-{type(write).__name__.lower()}"
+            step = Step(
+                name=name,
+                action=type(write).__name__,  # type: ignore[arg-type]
+                state=StepState.Planned,
+                planned_at=decision.time,
+                error_ratio=decision.error_ratio,
+                requests_per_second=decision.requests_per_second,
+                message=because,
+                **fields,
+            )
+            self._put(step)
+        else:
+            step = next(step for step in self.episode.steps if step.name == write.step)
+        self.crash("planned")
+        if isinstance(write, RestartPod) and self.refuse_evictions:
+            self._put(msgspec.structs.replace(step, refused_since=step.refused_since or self.time))
+            return
+        if isinstance(write, RestartPod):
+            self.evict(write.uid)
+            self.ledger.append(
+                Disruption(
+                    time=self.time, kind="Restart", pod=write.pod, workload=write.workload, label=self.episode.label
+                )
+            )
+        else:
+            assert self.weights == write.before
+            self.write_weights(write.after, "evenload")
+            if write.purpose == "Revert":
+                self.ledger.append(Disruption(time=self.time, kind="Revert"))
+        self.writes.append((self.time, write))
+        self.crash("written")
+        self._put(msgspec.structs.replace(step, state=StepState.Applied, applied_at=self.time))
+        self.crash("applied")
+
+
+def spec(**changes: object) -> BalancerSpec:
+    """The demo's Balancer."""
+    fields: dict[str, object] = {
+        "target_ref": TargetRef(name="shop"),
+        "mode": Mode.Auto,
+        "restart": Restart(ramp_window="30s"),
+        **changes,
+    }
+    return BalancerSpec(**fields)  # type: ignore[arg-type]
+
+
+def run(cluster: Cluster, engine: Engine, seconds: float) -> list[Decision]:
+    """Ticks for so long."""
+    decisions = []
+    for _ in range(round(seconds / cluster.tick)):
+        cluster.pass_time(cluster.tick)
+        decision = engine.step(cluster.snapshot())
+        cluster.act(decision)
+        decisions.append(decision)
+    return decisions
