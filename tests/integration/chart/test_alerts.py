@@ -47,7 +47,8 @@ SKEWED = {"skewed": "web", "silent-pods": "web"}
 OPERATOR_SICK: Mapping[str, Mapping[str, str]] = {
     # alert -> one series that makes it fire, in a namespace of the alert's own name
     "EvenloadImbalanceNotImproving": {'evenload_balancer_condition{condition="Balanced",status="False",%s}': "1"},
-    "EvenloadSignalsMissing": {'evenload_balancer_condition{condition="SignalsFresh",status="Unknown",%s}': "1"},
+    "EvenloadSignalsMissing": {'evenload_balancer_condition{condition="SignalsFresh",status="False",%s}': "1"},
+    "EvenloadHeadroomLow": {"evenload_balancer_headroom_ratio{%s}": "0.12"},
     "EvenloadNotReady": {'evenload_balancer_condition{condition="Ready",status="False",%s}': "1"},
     "EvenloadContested": {'evenload_balancer_condition{condition="Contested",status="True",%s}': "1"},
     "EvenloadApprovalWaiting": {"evenload_approvals_pending{%s}": "1"},
@@ -62,8 +63,11 @@ OPERATOR_WELL = """\
 evenload_balancer_condition{condition="Balanced",status="True",%s} 1
 evenload_balancer_condition{condition="Balanced",status="False",%s} 0
 evenload_balancer_condition{condition="SignalsFresh",status="True",%s} 1
+evenload_balancer_condition{condition="SignalsFresh",status="False",%s} 0
 evenload_balancer_condition{condition="Ready",status="True",%s} 1
-evenload_balancer_condition{condition="Contested",status="False",%s} 1
+evenload_balancer_condition{condition="Ready",status="False",%s} 0
+evenload_balancer_headroom_ratio{%s} 0.4
+evenload_balancer_condition{condition="Contested",status="True",%s} 0
 evenload_approvals_pending{%s} 0
 evenload_remediations_total{result="Succeeded",%s} 3
 evenload_budget_remaining{action="Restart",%s} 0
