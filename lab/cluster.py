@@ -123,8 +123,9 @@ def _undone_on_failure(name: str) -> Iterator[None]:
 def _layout(name: str) -> Layout:
     kubernetes = parts.folder("kubernetes")
     programs = {program: kubernetes / program for program in parts.KUBERNETES_PROGRAMS}
-    programs |= {part: parts.folder(part) / part for part in ("traefik", "prometheus", "helm")}
+    programs |= {part: parts.folder(part) / part for part in ("traefik", "prometheus")}
     found = {program: machine.find_program(program) for program in ("containerd", "runc", "ctr")}
+    found["helm"] = parts.folder("helm") / "helm" if parts.ships_helm() else machine.find_program("helm")
     programs |= {program: path for program, path in found.items() if path is not None}
     return Layout(
         name=name,
@@ -202,7 +203,7 @@ def describe(layout: Layout) -> state.LabState:
 
     return dataclasses.replace(
         control_plane.describe(layout),
-        helm=layout.program("helm"),
+        helm=layout.programs.get("helm"),
         ctr=layout.program("ctr"),
         containerd_socket=layout.containerd_socket,
         namespace=layout.namespace,

@@ -20,7 +20,7 @@ from lab.state import LabState
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CODE = Path("opt/evenload/code")  # where images have the project's own code
 FOLDERS = ("code", "images")  # of the cache
-KEPT_IMAGES = 4  # of one name: a few checkouts may share the cache
+KEPT_IMAGES = 2  # of one name: each is 250 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

