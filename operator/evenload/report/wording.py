@@ -64,18 +64,25 @@ def day(seconds: float | None) -> str:
     return UNKNOWN if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
 
 
-def weights_changed(before: Mapping[str, int] | None, after: Mapping[str, int] | None) -> str:
-    """Only what differs: "shop-a 970 to 250, shop-b 10 to 250"; "" where nothing does or nothing is known."""
+def weights_changed(before: Mapping[str, int] | None, after: Mapping[str, int] | None, most: int = 8) -> str:
+    """Only what differs: "shop-a 970 to 250, shop-b 10 to 250"; "" where nothing does or nothing is known.
+
+    Of more than `most` changes the largest are told, and how many there are besides.
+    """
     if not after:
         return ""
-    if before is None:
-        return ", ".join(f"{name} to {weight}" for name, weight in sorted(after.items()))
-    names = sorted({*before, *after})
-    return ", ".join(
-        f"{name} {before.get(name, 0)} to {after.get(name, 0)}"
-        for name in names
-        if before.get(name, 0) != after.get(name, 0)
-    )
+    known = before or {}
+    changed = {name: (known.get(name, 0), after.get(name, 0)) for name in sorted({*known, *after})}
+    different = [name for name, (old, new) in changed.items() if before is None or old != new]
+    if len(different) > most:
+        different.sort(key=lambda name: abs(changed[name][1] - changed[name][0]), reverse=True)
+    told = [_change(name, *changed[name], known=before is not None) for name in different[:most]]
+    more = [f"{len(different) - most} more"] if len(different) > most else []
+    return ", ".join([*told, *more])
+
+
+def _change(name: str, old: int, new: int, *, known: bool) -> str:
+    return f"{name} {old} to {new}" if known else f"{name} to {new}"
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

@@ -50,6 +50,13 @@ def test_weights_from_an_unknown_state_tell_what_they_became() -> None:
     assert wording.weights_changed(None, {"a": 1}) == "a to 1"
 
 
+def test_of_many_changed_weights_the_largest_are_told() -> None:
+    before = {f"pool-{place:02d}": 100 for place in range(12)}
+    after = {**before, **{f"pool-{place:02d}": 90 for place in range(10)}, "pool-11": 900}
+    text = wording.weights_changed(before, after, most=2)
+    assert text == "pool-11 100 to 900, pool-00 100 to 90, 9 more"
+
+
 @pytest.mark.parametrize(
     ("names", "text"),
     [((), ""), (("a",), "a"), (("a", "b", "c"), "a, b and c"), (tuple("abcdefgh"), "a, b, c, d, e, f and 2 more")],
