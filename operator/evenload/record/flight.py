@@ -20,6 +20,7 @@ from evenload.model.snapshot import Snapshot
 from evenload.recording import Header, encode
 
 QUIET_TICKS = 30  # kept while nothing is wrong: five minutes of ten-second ticks before the onset
+QUIET_BYTES = 64 * 1024  # and no more than this a Balancer: of a large fleet fewer minutes
 EPISODE_TICKS = 360  # an hour of ten-second ticks; a longer episode is told coarser
 MOST_PACKED_BYTES = 256 * 1024  # base64 text in Remediation.status.recording; etcd takes 1.5 MB an object
 _WORTHWHILE = 3  # a line that deflates by less has little in common with its dictionary: take a new one
@@ -41,6 +42,7 @@ class Flight:
     def __init__(self) -> None:
         self._kept: deque[_Kept] = deque()
         self._dictionary = b""
+        self._bytes = 0
 
     def record(self, snapshot: Snapshot) -> None:
         """Keep it; without an open episode only the newest stay."""
@@ -48,12 +50,18 @@ class Flight:
         kept = _Kept(snapshot.time, self._dictionary, _deflated(line, self._dictionary))
         if len(kept.deflated) * _WORTHWHILE > len(line):
             self._dictionary = line[-32768:]  # deflate looks back no further
-        self._kept.append(kept)
+        self._keep(kept)
         if snapshot.episode is None:
-            while len(self._kept) > QUIET_TICKS:
-                self._kept.popleft()
+            while len(self._kept) > QUIET_TICKS or (self._bytes > QUIET_BYTES and len(self._kept) > 1):
+                self._bytes -= len(self._kept.popleft().deflated)
         elif len(self._kept) > EPISODE_TICKS:
-            self._kept = deque(islice(self._kept, 0, None, 2))
+            every_second, self._kept, self._bytes = islice(self._kept, 0, None, 2), deque(), 0
+            for one in every_second:
+                self._keep(one)
+
+    def _keep(self, kept: _Kept) -> None:
+        self._kept.append(kept)
+        self._bytes += len(kept.deflated)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -62,7 +70,7 @@ class Flight:
     def nbytes(self) -> int:
         """Of memory, about."""
         dictionaries = {id(kept.dictionary): len(kept.dictionary) for kept in self._kept}
-        return sum(dictionaries.values()) + sum(len(kept.deflated) for kept in self._kept)
+        return sum(dictionaries.values()) + self._bytes
 
     def pack(self, balancer: Mapping[str, object], tick_seconds: float, until: float = math.inf) -> str:
         """The recording up to `until` (seconds since the epoch) as base64 of gzip, within MOST_PACKED_BYTES."""

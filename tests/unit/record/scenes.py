@@ -19,7 +19,9 @@ EVEN = dict.fromkeys(BACKENDS, 0.25)
 
 
 def pod(name: str, **fields: Any) -> Pod:
-    return Pod(**{"ready": True, "uid": f"uid-{name}", "workload": f"Deployment/{name}", **fields})
+    return Pod(
+        **{"ready": True, "uid": f"uid-{name}", "workload": f"Deployment/{name}", "pre_stop_seconds": 5.0, **fields}
+    )
 
 
 def snapshot(time: float = 1000.0, **fields: Any) -> Snapshot:

@@ -1,0 +1,275 @@
+"""What people are told: each thing once, on the Balancer and on the workload, and nothing a restart would repeat."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from evenload.api.v1alpha1 import ObjectMeta
+from evenload.errors import Conflict, KubeError, NotFound, Unavailable
+from evenload.kube.resources import DEPLOYMENTS, EVENTS, Manifest, Resource
+from evenload.model.decision import EpisodeMove, HeldReason, Verdict
+from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.episode import Episode, Phase, Step, StepState
+from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
+from evenload.model.snapshot import Backend, RouteWrite, Snapshot
+from evenload.record.events import REASONS, Bulletin, Chronicle, Happening, Reason, applied, refused, said, timeline
+from tests.support.memory import MemoryCluster
+from tests.unit.record.scenes import healthy, held, pod, skewed, snapshot
+
+BALANCER = ObjectMeta(name="shop", namespace="shop", uid="u-1")
+RESTART = RestartPod(backend="shop-d", pod="shop-d-1", uid="u", workload="Deployment/shop-d", because="it stays sick")
+BEFORE, AFTER = {"a": 970, "b": 10}, {"a": 250, "b": 10}
+
+
+def episode(*steps: Step) -> Episode:
+    return Episode(name="shop-1", opened_at=1000.0, label=Label.LoadBalancerSkew, phase=Phase.Executing, steps=steps)
+
+
+def step(name: str = "1-restore", **fields: Any) -> Step:
+    given = {"action": "SetWeights", "state": StepState.Applied, "planned_at": 1.0, "before": BEFORE, "after": AFTER}
+    return Step(**{"name": name, **given, **fields})
+
+
+def reasons(happenings: tuple[Happening, ...]) -> list[Reason]:
+    return [happening.reason for happening in happenings]
+
+
+def only(happenings: tuple[Happening, ...]) -> Happening:
+    (happening,) = happenings
+    return happening
+
+
+def test_every_reason_is_documented_with_a_sentence_and_is_its_own_word() -> None:
+    assert REASONS.keys() == set(Reason)
+    assert all(sentence.endswith(".") and len(sentence) > 20 for sentence in REASONS.values())
+    assert all(re.fullmatch(r"[A-Z][A-Za-z]+", reason) and reason == reason.name for reason in Reason)
+
+
+def test_a_quiet_tick_tells_nothing() -> None:
+    chronicle = Chronicle()
+    assert chronicle.happenings(snapshot(), healthy()) == ()
+    assert chronicle.happenings(snapshot(1010.0), healthy(1010.0)) == ()
+
+
+def test_an_opened_episode_is_told_with_its_sentence() -> None:
+    told = only(Chronicle().happenings(snapshot(), skewed(episode=EpisodeMove.Open)))
+    assert (told.reason, told.note) == (Reason.ImbalanceDetected, "LoadBalancerSkew: shop-d takes 98% at 1000.0")
+    other = healthy(diagnosis=Diagnosis(label=Label.Failing, sentence="x"), episode=EpisodeMove.Open)
+    assert only(Chronicle().happenings(snapshot(), other)).reason is Reason.FaultDetected
+
+
+def test_an_opening_that_has_to_be_tried_again_is_one_and_the_same() -> None:
+    chronicle = Chronicle()
+    first = only(chronicle.happenings(snapshot(), skewed(1000.0, episode=EpisodeMove.Open)))
+    assert only(chronicle.happenings(snapshot(1010.0), skewed(1010.0, episode=EpisodeMove.Open))).key == first.key
+
+
+def test_what_is_held_is_told_when_its_reason_is_new() -> None:
+    chronicle = Chronicle()
+    budget = skewed(held=(held(HeldReason.Budget, "0 of 3 left", RESTART),))
+    told = only(chronicle.happenings(snapshot(), budget))
+    assert (told.reason, told.note) == (Reason.Held, "Budget: would restart pod shop-d-1: 0 of 3 left")
+    assert told.workload == "Deployment/shop-d"
+    assert chronicle.happenings(snapshot(), budget) == ()
+    assert chronicle.happenings(snapshot(), skewed()) == ()
+    assert reasons(chronicle.happenings(snapshot(), budget)) == [Reason.Held]
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (HeldReason.AwaitingApproval, [Reason.ApprovalNeeded]),
+        (HeldReason.Contested, [Reason.Contested]),
+        (HeldReason.ObserveMode, [Reason.Held]),
+        (HeldReason.WriteInterval, []),
+    ],
+)
+def test_some_reasons_to_hold_have_words_of_their_own(reason: HeldReason, told: list[Reason]) -> None:
+    decision = skewed(held=(held(reason, "why"),))
+    assert reasons(Chronicle().happenings(snapshot(episode=episode()), decision)) == told
+
+
+def test_an_approval_that_is_needed_says_the_command() -> None:
+    decision = skewed(held=(held(HeldReason.AwaitingApproval, "", RESTART),))
+    told = only(Chronicle().happenings(snapshot(episode=episode()), decision))
+    assert told.note == "AwaitingApproval: would restart pod shop-d-1; evenload approve shop-1"
+
+
+def test_held_weights_say_what_would_be_written() -> None:
+    restore = SetWeights(before=BEFORE, after=AFTER, purpose=Purpose.Restore, because="")
+    assert said(held(HeldReason.ObserveMode, "", restore)) == "would set the weights a=250, b=10"
+    drain = Drain(before=BEFORE, after=AFTER, backend="a", pod="p", uid="u", because="")
+    assert said(held(HeldReason.Headroom, "no room", drain)) == "would drain a (a=250, b=10): no room"
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (StepState.Verified, Reason.Verified),
+        (StepState.Ineffective, Reason.Ineffective),
+        (StepState.Reverted, Reason.RolledBack),
+        (StepState.Overwritten, Reason.Overwritten),
+    ],
+)
+def test_verdicts_of_traffic_are_told(state: StepState, reason: Reason) -> None:
+    verdict = Verdict(step="2-restart", state=state, because="as predicted", manager="argocd")
+    decision = healthy(verdicts=(verdict,))
+    restarted = step("2-restart", action="RestartPod", workload="Deployment/shop-d")
+    told = only(Chronicle().happenings(snapshot(episode=episode(restarted)), decision))
+    assert (told.reason, told.note) == (reason, "step 2-restart by argocd: as predicted")
+    assert told.workload == "Deployment/shop-d"
+
+
+def test_a_verdict_that_only_says_a_write_landed_is_no_event() -> None:
+    decision = healthy(verdicts=(Verdict(step="1-restore", state=StepState.Applied, because=""),))
+    assert Chronicle().happenings(snapshot(episode=episode(step())), decision) == ()
+
+
+@pytest.mark.parametrize(("phase", "reason"), [(Phase.Succeeded, Reason.Resolved), (Phase.Failed, Reason.Unresolved)])
+def test_a_closed_episode_says_how_it_ended(phase: Phase, reason: Reason) -> None:
+    decision = healthy(episode=EpisodeMove.Close, phase=phase, sentence="All is even.")
+    told = only(Chronicle().happenings(snapshot(episode=episode()), decision))
+    assert (told.reason, told.note) == (reason, f"Remediation shop-1: {phase}. All is even.")
+
+
+def written(manager: str, time: float) -> Snapshot:
+    return snapshot(last_write=RouteWrite(manager=manager, time=time))
+
+
+def test_a_change_of_the_route_names_its_writer_and_the_weights() -> None:
+    chronicle = Chronicle()
+    assert chronicle.happenings(written("helm", 900.0), healthy()) == ()
+    told = only(chronicle.happenings(written("kubectl-edit", 950.0), healthy()))
+    assert (told.reason, told.time) == (Reason.RouteChanged, 950.0)
+    assert told.note.startswith("kubectl-edit changed the route; its weights now: shop-a=250")
+    assert chronicle.happenings(written("kubectl-edit", 950.0), healthy()) == ()
+    assert chronicle.happenings(written("evenload", 960.0), healthy()) == ()
+
+
+def test_lost_signals_are_told_when_they_go_not_when_they_never_were() -> None:
+    blind = healthy(diagnosis=Diagnosis(label=Label.NoData, sentence="Prometheus does not answer"))
+    chronicle = Chronicle()
+    assert chronicle.happenings(snapshot(), blind) == ()
+    chronicle.happenings(snapshot(), healthy())
+    assert reasons(chronicle.happenings(snapshot(), blind)) == [Reason.SignalsLost]
+    assert chronicle.happenings(snapshot(), blind) == ()
+
+
+@pytest.mark.parametrize(("sleep", "warned"), [(None, True), (2.0, True), (5.0, False)])
+def test_a_workload_without_a_long_enough_prestop_sleep_is_warned_of_before_its_restart(
+    sleep: float | None, warned: bool
+) -> None:
+    backends = {"shop-d": Backend(weight=1, pods={"shop-d-1": pod("shop-d", pre_stop_seconds=sleep)})}
+    told = Chronicle().happenings(snapshot(backends=backends), skewed(actions=(RESTART,)))
+    assert reasons(told) == ([Reason.NoPreStop] if warned else [])
+    if warned:
+        assert (told[0].workload, told[0].key) == ("Deployment/shop-d", "prestop/Deployment/shop-d")
+        assert "preStop.sleep.seconds" in told[0].note
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "note"),
+    [
+        (step(message="a bad update"), Reason.Reweighted, "set the weights: a=250 (before: a=970); a bad update"),
+        (step(action="Drain", backend="a"), Reason.Drained, "drained a: a=250 (before: a=970)"),
+        (step(purpose=Purpose.Revert), Reason.RolledBack, "set the weights: a=250 (before: a=970)"),
+        (
+            step(action="RestartPod", pod="p", workload="Deployment/d", before=None, after=None),
+            Reason.Restarted,
+            "evicted pod p of Deployment/d",
+        ),
+    ],
+)
+def test_a_step_that_was_made_says_what_it_changed(what: Step, reason: Reason, note: str) -> None:
+    told = applied("shop-1", what, 1000.0)
+    assert (told.reason, told.note, told.key) == (reason, note, "applied/shop-1/1-restore")
+
+
+def test_a_refusal_is_one_and_the_same_however_often_it_is_tried() -> None:
+    restart = step("3-restart", action="RestartPod", workload="Deployment/d")
+    first, again = refused("shop-1", restart, "needs 3", 1.0), refused("shop-1", restart, "needs 4", 2.0)
+    assert first.reason is Reason.RestartRefused
+    assert first.key == again.key
+    assert refused("shop-1", step(), "422", 1.0).reason is Reason.WriteFailed
+
+
+def test_the_timeline_leaves_out_what_belongs_to_no_episode() -> None:
+    told = (
+        Happening(time=1.0, reason=Reason.NoPreStop, note="x", key="1"),
+        Happening(time=2.0, reason=Reason.Drained, note="y", key="2"),
+    )
+    assert [(entry.event, entry.detail) for entry in timeline(told)] == [("Drained", "y")]
+
+
+HAPPENING = Happening(time=1000.5, reason=Reason.Restarted, note="evicted", key="k", workload="Deployment/shop-d")
+
+
+async def with_workload() -> MemoryCluster:
+    cluster = MemoryCluster()
+    await cluster.create(DEPLOYMENTS, "shop", {"metadata": {"name": "shop-d", "namespace": "shop"}})
+    return cluster
+
+
+async def events(cluster: MemoryCluster) -> list[Manifest]:
+    found, _ = await cluster.list(EVENTS)
+    return found
+
+
+async def test_an_event_is_posted_on_the_balancer_and_on_the_workload() -> None:
+    cluster = await with_workload()
+    await Bulletin(cluster, "evenload-0").post(BALANCER, HAPPENING)
+    first, second = await events(cluster)
+    assert first["regarding"]["uid"] == "u-1"
+    assert (second["regarding"]["kind"], second["regarding"]["apiVersion"]) == ("Deployment", "apps/v1")
+    assert second["regarding"]["uid"].startswith("uid-")
+    assert (first["type"], first["reason"], first["note"]) == ("Normal", "Restarted", "evicted")
+    assert first["eventTime"] == "1970-01-01T00:16:40.500000Z"
+
+
+async def test_neither_the_same_bulletin_nor_another_operators_repeats_an_event() -> None:
+    cluster = await with_workload()
+    first, second = Bulletin(cluster, "evenload-0"), Bulletin(cluster, "evenload-1")
+    for bulletin in (first, first, second):
+        await bulletin.post(BALANCER, HAPPENING)
+        assert bulletin.failures == 0
+    assert len(await events(cluster)) == 2
+
+
+async def test_a_bulletin_asks_the_api_server_only_once_for_what_it_has_told() -> None:
+    cluster = await with_workload()
+    bulletin = Bulletin(cluster, "evenload-0")
+    await bulletin.post(BALANCER, HAPPENING)
+    version = cluster.version
+    await bulletin.post(BALANCER, HAPPENING)
+    assert cluster.version == version
+
+
+async def test_a_workload_that_is_gone_or_of_an_unknown_kind_still_leaves_the_balancers_event() -> None:
+    cluster = MemoryCluster()
+    bulletin = Bulletin(cluster, "evenload-0")
+    await bulletin.post(BALANCER, HAPPENING)
+    await bulletin.post(BALANCER, Happening(time=1.0, reason=Reason.Restarted, note="", key="j", workload="Job/x"))
+    assert [event["regarding"]["kind"] for event in await events(cluster)] == ["Balancer", "Balancer"]
+
+
+@pytest.mark.parametrize("error", [Unavailable("down"), NotFound("namespace is ending"), Conflict("there already")])
+async def test_posting_never_raises(error: KubeError) -> None:
+    class Failing(MemoryCluster):
+        async def create(self, resource: Resource, namespace: str | None, body: Any) -> Manifest:
+            raise error
+
+    bulletin = Bulletin(Failing(), "evenload-0")
+    await bulletin.post(BALANCER, HAPPENING)
+    assert bulletin.failures == 1  # for a Conflict it is the workload, which is not there
+
+
+async def test_a_note_is_cut_to_what_an_event_may_hold_without_breaking_a_letter() -> None:
+    cluster = MemoryCluster()
+    long = Happening(time=1.0, reason=Reason.Held, note="ü" * 600, key="k")
+    await Bulletin(cluster, "x").post(BALANCER, long)
+    (event,) = await events(cluster)
+    assert len(event["note"].encode()) <= 1024
+    assert event["note"].endswith("ü…")
