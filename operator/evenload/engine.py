@@ -32,7 +32,7 @@ from evenload.plan.targets import desired_shares, shares_of
 from evenload.plan.work import Work, under_way
 from evenload.verify import Verification, verify
 
-SETTLED_TICKS = 3  # healthy ticks in a row until the weights are worth remembering
+SETTLED_TICKS = 3  # calm ticks in a row until the weights are worth remembering
 
 
 class Engine:
@@ -65,7 +65,7 @@ class Engine:
             resume=verified.resume,
             harmful=verified.harmful,
             predict=predict,
-            healthy_ticks=self._memory.healthy_ticks,
+            calm_ticks=self._memory.calm_ticks,
             clean=diagnosis.label is not Label.NoData and facts.clean,
             tick_seconds=_tick_seconds(snapshot, before),
             overloaded=overloaded,
@@ -132,6 +132,7 @@ class Engine:
             ours=ours and not work.held_back,
             compensating=work.compensating,
             overloaded=episode.overloaded_pods if episode is not None else {},
+            held_back=work.held_back,
             memory=self._memory,
         )
 
@@ -182,7 +183,7 @@ def _balanced(diagnosis: Diagnosis) -> bool | None:
 
 
 def _settled(scene: Scene) -> bool:
-    return scene.healthy_ticks >= SETTLED_TICKS and scene.clean and scene.work.idle
+    return scene.calm_ticks >= SETTLED_TICKS and scene.clean and scene.work.idle
 
 
 def _worst_ratio(facts: Facts) -> float | None:

@@ -54,16 +54,17 @@ def _learn(facts: Facts, memory: Memory, label: Label) -> None:
 
 
 def _told(facts: Facts, memory: Memory, confirmed: Confirmed, rule: Rule, finding: Finding) -> Diagnosis:
-    calm = rule.label is Label.Healthy
+    healthy = rule.label is Label.Healthy
+    calm = healthy and not facts.weights_wrong and not facts.failing.any()
     return Diagnosis(
         label=rule.label,
-        also=() if calm else _others(facts, confirmed, rule),
+        also=() if healthy else _others(facts, confirmed, rule),
         cause=finding.cause,
         manager=finding.manager,
         pods=finding.pods,
         backends=finding.backends,
         evidence=finding.evidence,
-        ruled_out=() if calm else refuted(facts, rule.label),
-        since=memory.labelled(rule.label, facts.time),
+        ruled_out=() if healthy else refuted(facts, rule.label),
+        since=memory.labelled(rule.label, facts.time, calm=calm),
         sentence=finding.sentence,
     )

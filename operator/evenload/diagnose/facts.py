@@ -30,7 +30,8 @@ class Facts:
 
     `targets_by_backend` is the share each backend should have now (sum 1); `told` is when the cluster says that the
     weights changed; `ours`, that we wrote them last; `compensating`, that they lean against a balancer that ignores
-    them; `overloaded` names the pods an earlier skew overloaded, with their UIDs.
+    them; `overloaded` names the pods an earlier skew overloaded, with their UIDs; `held_back`, the backends that we
+    keep below their share for now.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Facts:
         ours: bool,
         compensating: bool,
         overloaded: dict[str, str],
+        held_back: tuple[str, ...],
         memory: Memory,
     ) -> None:
         self.snapshot = snapshot
@@ -53,6 +55,7 @@ class Facts:
         self.ours = ours
         self.compensating = compensating
         self.overloaded = overloaded
+        self.held_back = held_back
         self.memory = memory
         self.told = told
         self.time = snapshot.time
@@ -165,9 +168,25 @@ class Facts:
 
     @cached_property
     def young(self) -> Bools:
-        """Pods that may still be warming up."""
-        young: Bools = self.fleet.age < YOUNG_SECONDS
+        """Pods that may still be warming up; not those that served well until a skew overloaded them."""
+        young: Bools = (self.fleet.age < YOUNG_SECONDS) & ~self.marked
         return young
+
+    @cached_property
+    def marked(self) -> Bools:
+        """Pods that an earlier skew overloaded: these very pods, not others of the same name."""
+        if not self.overloaded:
+            return np.zeros(len(self.fleet.names), dtype=bool)
+        pairs = zip(self.fleet.names, self.fleet.pods, strict=True)
+        return np.array([self.overloaded.get(name) == pod.uid for name, pod in pairs], dtype=bool)
+
+    @cached_property
+    def undecided(self) -> Bools:
+        """Marked pods that fail in a window which still holds requests from the overload: recovering or sick?"""
+        if self.clean or not self.overloaded:
+            return np.zeros(len(self.fleet.names), dtype=bool)
+        held = np.array([name in self.held_back for name in self.fleet.backends], dtype=bool)
+        return self.failing & self.marked & ~held[self.fleet.where]
 
     @cached_property
     def error_limit(self) -> float:

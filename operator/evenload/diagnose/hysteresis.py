@@ -43,7 +43,7 @@ class Confirmed:
 def confirm(facts: Facts, memory: Memory) -> Confirmed:
     """Count this tick in. Called once a tick."""
     settled = facts.weights_wrong or facts.compensating or facts.clean
-    lingering = facts.skew.seen and not settled
+    lingering = not settled and bool(facts.skew.seen or facts.undecided.any())
     confirmed = Confirmed(
         skew=memory.skew_hit(facts.skew.seen and not lingering, facts.weights_wrong),
         lingering=lingering,
@@ -99,16 +99,11 @@ def _lasts(facts: Facts, memory: Memory, label: Label, seen: bool) -> bool:
 
 def _failing(facts: Facts, memory: Memory) -> Bools:
     confirmed = np.zeros(len(facts.fleet.names), dtype=bool)
-    candidates = {index for index in np.flatnonzero(facts.failing).tolist() if facts.clean or not _marked(facts, index)}
+    candidates = np.flatnonzero(facts.failing & ~facts.undecided).tolist()
     for index in candidates:
         confirmed[index] = _fails_on(facts, memory, index)
     memory.keep_only(Label.Failing, {"", *(facts.fleet.names[index] for index in candidates)})
     return confirmed
-
-
-def _marked(facts: Facts, index: int) -> bool:
-    """Whether an earlier skew overloaded this very pod."""
-    return facts.overloaded.get(facts.fleet.names[index]) == facts.fleet.pods[index].uid
 
 
 def _fails_on(facts: Facts, memory: Memory, index: int) -> bool:
@@ -116,7 +111,7 @@ def _fails_on(facts: Facts, memory: Memory, index: int) -> bool:
     before = memory.error_ratios.get(name, 0.0)
     streak = memory.streak(Label.Failing, name, facts.time, True)
     falls = ratio < FALLING_RATIO * before
-    sick = _marked(facts, index) and ratio >= SICK_ERROR_RATIO
+    sick = bool(facts.marked[index]) and ratio >= SICK_ERROR_RATIO
     return not falls and streak is not None and (streak.ticks >= CONFIRMING_TICKS or sick)
 
 

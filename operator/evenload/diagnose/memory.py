@@ -14,6 +14,7 @@ from evenload.model.diagnosis import Label
 from evenload.model.fleet import Fleet, Floats
 
 FORGET_SECONDS = 180.0  # without a tick for longer, the estimates describe another time (gRPC A58)
+TOLD_SLACK_SECONDS = 1.0  # managedFields tells whole seconds
 RAISING_TICKS = 3
 RAISING_HITS = 2  # of the last RAISING_TICKS
 
@@ -40,7 +41,7 @@ class Memory:
         self.error_ratios: dict[str, float] = {}  # of pods with errors, as of the last tick
         self.label: Label | None = None
         self.since = 0.0
-        self.healthy_ticks = 0
+        self.calm_ticks = 0
         self._backends: tuple[str, ...] = ()
         self._weights: Floats | None = None
         self._weights_seen_before = 0.0
@@ -90,7 +91,7 @@ class Memory:
         `told` is what the cluster says (a field manager's time, a step's). What was seen bounds it: a write that left
         the weights as they were is no change, and a change nobody told of is dated by the tick that saw it.
         """
-        if told is not None and self._weights_seen_before <= told <= self._weights_seen_at:
+        if told is not None and self._weights_seen_before - TOLD_SLACK_SECONDS <= told <= self._weights_seen_at:
             return told
         return self._weights_seen_at if self._weights_moved else -np.inf
 
@@ -116,9 +117,9 @@ class Memory:
         for key in [key for key in self.streaks if key[0] is label and key[1] not in subjects]:
             del self.streaks[key]
 
-    def labelled(self, label: Label, time: float) -> float:
-        """Since when this label holds."""
+    def labelled(self, label: Label, time: float, *, calm: bool = False) -> float:
+        """Since when this label holds. `calm`: healthy, and nothing is even suspected."""
         if label is not self.label:
             self.label, self.since = label, time
-        self.healthy_ticks = self.healthy_ticks + 1 if label is Label.Healthy else 0
+        self.calm_ticks = self.calm_ticks + 1 if calm else 0
         return self.since

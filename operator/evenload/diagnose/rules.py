@@ -151,14 +151,15 @@ def _ignored_weights(facts: Facts) -> Finding:
 
 
 def _lingering_skew(facts: Facts) -> Finding:
-    hot = facts.skew.hot
-    since = f" since {clock(facts.changed_at)}" if np.isfinite(facts.changed_at) else ""
+    hot = facts.skew.hot | facts.undecided
+    what = f"whether {named(facts, facts.undecided)} recovers" if facts.undecided.any() else "whether traffic follows"
     return Finding(
-        sentence=f"the weights are right{since}; the window still holds requests from before",
+        sentence=f"the weights are right since {clock(facts.changed_at)}; the window still holds requests from before, "
+        f"too early to tell {what}",
         cause=SkewCause.WeightsWrong,
         pods=facts.names(hot),
         backends=facts.backends_of(hot),
-        evidence=share_evidence(facts),
+        evidence=(*share_evidence(facts), *error_evidence(facts, facts.undecided)),
     )
 
 
@@ -205,8 +206,7 @@ def failing(facts: Facts, confirmed: Confirmed) -> Finding | None:
     pods = confirmed.failing & ~(facts.slow & ~facts.bad) & ~_unproven(facts)
     if not pods.any():
         return None
-    after = _overloaded(facts, pods)
-    how = " though it gets no more than its share now" if after.any() else ""
+    how = " though it gets no more than its share now" if (pods & facts.marked).any() else ""
     ratio = float(np.nanmax(facts.error_ratios[pods]))
     return Finding(
         sentence=f"{named(facts, pods)} fails {percent(ratio)} of its requests{how}; its peers do not",
@@ -219,14 +219,6 @@ def failing(facts: Facts, confirmed: Confirmed) -> Finding | None:
 def _unproven(facts: Facts) -> Bools:
     """Young pods: what fails there may be the warm-up."""
     return facts.young
-
-
-def _overloaded(facts: Facts, pods: Bools) -> Bools:
-    marked = [
-        facts.overloaded.get(name) == pod.uid for name, pod in zip(facts.fleet.names, facts.fleet.pods, strict=True)
-    ]
-    after: Bools = pods & np.array(marked, dtype=bool)
-    return after
 
 
 def warm_up(facts: Facts, confirmed: Confirmed) -> Finding | None:

@@ -53,7 +53,7 @@ class Scene(Value, frozen=True, kw_only=True):
     resume: Write | None
     harmful: Step | None
     predict: Callable[[Mapping[str, int]], Floats]
-    healthy_ticks: int
+    calm_ticks: int
     clean: bool
     tick_seconds: float
     overloaded: dict[str, str]
@@ -476,7 +476,7 @@ def _eject_empty(scene: Scene) -> Plan | None:
 
 
 def _calm(scene: Scene) -> bool:
-    return scene.healthy_ticks >= CLOSING_TICKS and scene.clean
+    return scene.calm_ticks >= CLOSING_TICKS and scene.clean
 
 
 def _finish(scene: Scene) -> Plan | None:

@@ -24,6 +24,7 @@ from evenload.model.spec import BalancerSpec, Mode, Restart, TargetRef
 START = 1_760_000_000.0
 SICK_COST = 5.0
 SICK_FAILURES = 0.35
+TAKES = 0.4  # from a Decision to its write
 FALLS_SICK_AFTER = 40  # requests turned away
 
 
@@ -141,9 +142,9 @@ class Cluster:
                 self.servers.append(self._server(backend, self.time, ready_in=ready_in))
 
     def write_weights(self, weights: dict[str, int], manager: str) -> None:
-        self.last_write = RouteWrite(manager=manager, time=float(int(self.time)), before=dict(self.weights))
+        self.last_write = RouteWrite(manager=manager, time=float(int(self.time + TAKES)), before=dict(self.weights))
         self.weights = dict(weights)
-        self.pending.append((self.time + self.lag, dict(weights)))
+        self.pending.append((self.time + TAKES + self.lag, dict(weights)))
 
     def evict(self, uid: str) -> None:
         server = next((server for server in self.servers if server.uid == uid and server.gone_at is None), None)
@@ -278,7 +279,7 @@ class Cluster:
                 self.ledger.append(Disruption(time=self.time, kind="Revert"))
         self.writes.append((self.time, write))
         self.crash("written")
-        self._put(msgspec.structs.replace(step, state=StepState.Applied, applied_at=self.time))
+        self._put(msgspec.structs.replace(step, state=StepState.Applied, applied_at=self.time + 0.3 + TAKES))
         self.crash("applied")
 
 
