@@ -253,11 +253,21 @@ class Client:
         query = {"force": "true"} if force else {}
         return await self._write("apply", "PATCH", path, body, "application/apply-patch+yaml", query=query)
 
-    async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str | None = None) -> None:
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        grace_seconds: int | None = None,
+    ) -> None:
         """Delete, in the background; with `uid`, only that very object (else Conflict)."""
         body: Manifest = {"propagationPolicy": "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
         await self._write("delete", "DELETE", resource.path(namespace, name), body)
 
     async def evict(self, namespace: str, pod: str, uid: str) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -287,13 +288,18 @@ def _decoder(labels: PodLabels) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(answer)
 
 
+_one_at_a_time = threading.Lock()
+"""Parsing in several threads at once would not be faster, and would need the memory several times."""
+
+
 def parse(body: bytes, labels: PodLabels) -> Reading:
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
     try:
-        answer = _decoder(labels).decode(body)
-        reading = Reading(warnings=answer.warnings, values={}, idle={}, ages={})
-        for row in answer.data.result:
-            _take(reading, row)
+        with _one_at_a_time:
+            answer = _decoder(labels).decode(body)
+            reading = Reading(warnings=answer.warnings)
+            for row in answer.data.result:
+                _take(reading, row)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise SignalsUnavailable(f"answered with {_what(body)}: {error}") from error
     return reading

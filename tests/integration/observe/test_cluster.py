@@ -1,0 +1,318 @@
+"""The cluster as a Balancer needs it, on a real API server with real controllers (EndpointSlices are theirs).
+
+No kubelet is there: tests say themselves that a pod runs and is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from evenload.drivers.base import RouteView
+from evenload.drivers.httproute import HTTPRouteDriver
+from evenload.errors import NotFound
+from evenload.kube.client import Client
+from evenload.kube.resources import (
+    DEPLOYMENTS,
+    HPAS,
+    HTTPROUTES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    Manifest,
+    Resource,
+)
+from evenload.model.spec import TargetRef
+from evenload.observe.cluster import ClusterView, Fleet, Problem, Trouble
+from tests.support.apiproxy import Answer, ApiProxy
+from tests.support.wait import until
+
+pytestmark = pytest.mark.timeout(120)
+
+
+NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
+
+
+class Shop:
+    """Two Deployments, each behind a Service of its own, behind one HTTPRoute."""
+
+    def __init__(self, client: Client, namespace: str, view: ClusterView) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.view = view
+        self._next_address = 1
+
+    async def open(self, *names: str) -> None:
+        """Create them, and wait until their pods are Ready and in their slices."""
+        await self.client.create(NODES, None, {"metadata": {"name": self.namespace}})
+        ready = {"type": "Ready", "status": "True"}
+        await self.client.patch_merge(
+            NODES, None, self.namespace, {"status": {"conditions": [ready]}}, subresource="status"
+        )
+        for name in names:
+            await self.client.create(SERVICES, self.namespace, service(name))
+            await self.client.create(DEPLOYMENTS, self.namespace, deployment(name))
+        await self.client.create(HTTPROUTES, self.namespace, route(*names))
+        await self.run_pods()
+
+    async def run_pods(self) -> None:
+        """Play the kubelet: every pod runs and is ready."""
+        await until(lambda: self._all_running(), seconds=30, what="pods of all Deployments", pause=0.1)
+
+    async def _all_running(self) -> bool:
+        deployments, _ = await self.client.list(DEPLOYMENTS, self.namespace)
+        pods, _ = await self.client.list(PODS, self.namespace)
+        for pod in pods:
+            if "podIP" not in pod["status"]:
+                await self.start(pod["metadata"]["name"])
+        return bool(len(pods) == sum(each["spec"]["replicas"] for each in deployments))
+
+    async def start(self, pod: str) -> None:
+        """Be scheduler and kubelet: slices leave pods out that are on no node."""
+        binding = {"metadata": {"name": pod}, "target": {"kind": "Node", "name": self.namespace}}
+        await self.client.create(Resource("", "v1", f"pods/{pod}/binding", "Binding"), self.namespace, binding)
+        await self.say(pod, ready=True)
+
+    async def say(self, pod: str, *, ready: bool) -> None:
+        """Be the kubelet and say that this pod is ready, or not."""
+        self._next_address += 1
+        address = f"10.1.0.{self._next_address}"
+        condition = {"type": "Ready", "status": "True" if ready else "False"}
+        status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [condition]}
+        await self.client.patch_merge(PODS, self.namespace, pod, {"status": status}, subresource="status")
+
+    def route_view(self) -> RouteView:
+        manifest = self.view.route(self.namespace, "shop")
+        assert not isinstance(manifest, Problem), manifest
+        return HTTPRouteDriver().backends(manifest, TargetRef(name="shop"))
+
+    def fleet(self) -> Fleet:
+        return self.view.fleet(self.route_view())
+
+    def ready(self) -> dict[str, int]:
+        """Backend -> ready pods, as the view sees it; empty until the route is seen."""
+        if isinstance(self.view.route(self.namespace, "shop"), Problem):
+            return {}
+        backends = self.fleet().backends
+        return {name: sum(member.ready for member in members.values()) for name, members in backends.items()}
+
+    async def pod_of(self, name: str) -> str:
+        pods, _ = await self.client.list(PODS, self.namespace, f"app={name}")
+        return str(pods[0]["metadata"]["name"])
+
+
+def service(name: str) -> Manifest:
+    return {"metadata": {"name": name}, "spec": {"selector": {"app": name}, "ports": [{"port": 80}]}}
+
+
+def deployment(name: str, replicas: int = 2) -> Manifest:
+    container = {
+        "name": "app",
+        "image": "shop:none",
+        "resources": {"limits": {"cpu": "250m", "memory": "64Mi"}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": 4}}},
+    }
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def route(*names: str) -> Manifest:
+    refs = [{"name": name, "port": 80, "weight": 100} for name in names]
+    return {
+        "apiVersion": HTTPROUTES.api_version,
+        "kind": HTTPROUTES.kind,
+        "metadata": {"name": "shop"},
+        "spec": {"rules": [{"backendRefs": refs}]},
+    }
+
+
+@contextlib.asynccontextmanager
+async def watching(client: Client, *namespaces: str, **options: Any) -> AsyncIterator[ClusterView]:
+    """A view that runs; it need not have synced."""
+    view = ClusterView(client, namespaces, **options)
+    task = asyncio.create_task(view.run())
+    try:
+        yield view
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+async def view(proxied: Client, namespace: str) -> AsyncIterator[ClusterView]:
+    async with watching(proxied, namespace) as view:
+        await until(lambda: view.synced)
+        yield view
+
+
+@pytest.fixture
+async def shop(client: Client, namespace: str, view: ClusterView) -> AsyncIterator[Shop]:
+    shop = Shop(client, namespace, view)
+    await shop.open("shop-a", "shop-b")
+    await until(lambda: shop.ready() == {"shop-a": 2, "shop-b": 2}, seconds=20)
+    yield shop
+    await client.delete(NODES, None, namespace)
+
+
+class TestFleet:
+    async def test_a_routes_backends_lead_to_their_pods_and_workloads(self, shop: Shop) -> None:
+        fleet = shop.fleet()
+        assert fleet.problems == ()
+        member = fleet.backends["shop-a"][await shop.pod_of("shop-a")]
+        assert member.workload == "Deployment/shop-a"
+        assert (member.facts.cpu_limit, member.facts.memory_limit) == (0.25, 64 * 2**20)
+        assert member.facts.pre_stop_seconds == 4
+        assert fleet.namespaces == {shop.namespace}
+        assert len(fleet.pods) == 4
+
+    async def test_a_pod_that_stops_being_ready_is_seen(self, shop: Shop) -> None:
+        await shop.say(await shop.pod_of("shop-a"), ready=False)
+        await until(lambda: shop.ready() == {"shop-a": 1, "shop-b": 2}, seconds=20)
+        assert len(shop.fleet().backends["shop-a"]) == 2
+
+    async def test_an_evicted_pod_is_replaced_by_another_of_the_same_workload(self, shop: Shop) -> None:
+        name = await shop.pod_of("shop-b")
+        uid = shop.fleet().backends["shop-b"][name].facts.uid
+        await shop.client.evict(shop.namespace, name, uid)
+        await until(
+            lambda: shop.ready() == {"shop-a": 2, "shop-b": 1}, what="a pod that is on its way out is not ready"
+        )
+        assert shop.fleet().backends["shop-b"][name].facts.terminating
+        await shop.client.delete(PODS, shop.namespace, name, grace_seconds=0)  # the kubelet has ended it
+        await until(lambda: name not in shop.fleet().backends["shop-b"], seconds=20)
+        await shop.run_pods()
+        await until(lambda: shop.ready() == {"shop-a": 2, "shop-b": 2}, seconds=20)
+        assert {member.workload for member in shop.fleet().backends["shop-b"].values()} == {"Deployment/shop-b"}
+        await until(lambda: shop.fleet().holds == (), what="no hold by our own restart")
+
+    async def test_protected_pods_are_known(self, shop: Shop) -> None:
+        name = await shop.pod_of("shop-a")
+        patch = {"metadata": {"annotations": {"evenload.dev/do-not-disrupt": "true", "evenload.dev/capacity": "2"}}}
+        await shop.client.patch_merge(PODS, shop.namespace, name, patch)
+        await until(lambda: shop.fleet().backends["shop-a"][name].facts.protected)
+        assert shop.fleet().backends["shop-a"][name].facts.capacity == 2
+
+    async def test_a_pod_without_a_controller_has_no_workload(self, shop: Shop) -> None:
+        lone = {
+            "metadata": {"name": "lone", "labels": {"app": "lone"}},
+            "spec": {"containers": [{"name": "app", "image": "shop:none"}]},
+        }
+        await shop.client.create(SERVICES, shop.namespace, service("lone"))
+        await shop.client.create(PODS, shop.namespace, lone)
+        await shop.start("lone")
+        refs = [{"name": name, "port": 80, "weight": 1} for name in ("lone", "shop-b")]
+        patch = {"spec": {"rules": [{"backendRefs": refs}]}}
+        await shop.client.patch_merge(HTTPROUTES, shop.namespace, "shop", patch)
+        await until(lambda: shop.ready().get("lone") == 1, seconds=20)
+        assert shop.fleet().backends["lone"]["lone"].workload is None
+
+
+class TestHolds:
+    async def test_a_rollout_holds_and_its_end_lets_go(self, shop: Shop) -> None:
+        change = {"spec": {"template": {"metadata": {"annotations": {"version": "2"}}}}}
+        await shop.client.patch_merge(DEPLOYMENTS, shop.namespace, "shop-a", change)
+        await until(lambda: [hold.reason for hold in shop.fleet().holds] == ["Rollout"], seconds=20)
+        assert "Deployment/shop-a" in shop.fleet().holds[0].detail
+
+        async def finished() -> bool:
+            await shop._all_running()
+            return not shop.fleet().holds
+
+        await until(finished, seconds=40, pause=0.2)
+
+    async def test_an_autoscaler_that_wants_another_number_holds(self, shop: Shop) -> None:
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop-a"}
+        spec = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 9}
+        await shop.client.create(HPAS, shop.namespace, {"metadata": {"name": "shop-a"}, "spec": spec})
+        status = {"status": {"currentReplicas": 2, "desiredReplicas": 5}}
+        await shop.client.patch_merge(HPAS, shop.namespace, "shop-a", status, subresource="status")
+        await until(lambda: [hold.reason for hold in shop.fleet().holds] == ["Autoscaling"])
+        assert "from 2 to 5" in shop.fleet().holds[0].detail
+
+
+class TestProblems:
+    async def test_a_route_that_is_not_there_is_told_with_what_to_do(self, view: ClusterView, namespace: str) -> None:
+        answer = view.route(namespace, "shop")
+        assert isinstance(answer, Problem)
+        assert answer.reason is Trouble.RouteNotFound
+        assert "spec.targetRef" in answer.sentence
+
+    async def test_a_route_deleted_is_gone_from_the_view(self, shop: Shop) -> None:
+        await shop.client.delete(HTTPROUTES, shop.namespace, "shop")
+        await until(lambda: isinstance(shop.view.route(shop.namespace, "shop"), Problem))
+
+    async def test_a_service_that_is_not_there_is_named(self, shop: Shop) -> None:
+        await shop.client.delete(SERVICES, shop.namespace, "shop-b")
+        await until(lambda: [each.reason for each in shop.fleet().problems] == [Trouble.ServiceNotFound])
+        assert "shop-b" in shop.fleet().problems[0].sentence
+
+    async def test_a_service_without_pods_is_named(self, shop: Shop) -> None:
+        patch = {"spec": {"selector": {"app": "nobody"}}}
+        await shop.client.patch_merge(SERVICES, shop.namespace, "shop-b", patch)
+        await until(lambda: [each.reason for each in shop.fleet().problems] == [Trouble.NoPods], seconds=20)
+        assert "selector" in shop.fleet().problems[0].sentence
+
+    async def test_one_pod_behind_two_backends_is_named(self, shop: Shop) -> None:
+        patch = {"spec": {"selector": {"app": "shop-a"}}}
+        await shop.client.patch_merge(SERVICES, shop.namespace, "shop-b", patch)
+        await until(lambda: Trouble.PodShared in {each.reason for each in shop.fleet().problems}, seconds=20)
+
+    async def test_a_cluster_without_the_gateway_api_is_a_state_not_a_crash(
+        self, proxy: ApiProxy, proxied: Client, namespace: str
+    ) -> None:
+        proxy.inject(
+            Answer(404, message="the server could not find the requested resource"), path="/httproutes", times=None
+        )
+        async with watching(proxied, namespace) as view:
+            await until(lambda: view.synced)
+            answer = view.route(namespace, "shop")
+            assert isinstance(answer, Problem)
+            assert answer.reason is Trouble.GatewayApiMissing
+            assert any("httproutes" in trouble for trouble in view.troubles)
+
+    async def test_a_missing_permission_keeps_the_view_unsynced_and_says_so(
+        self, proxy: ApiProxy, proxied: Client, namespace: str
+    ) -> None:
+        proxy.inject(Answer(403, message="pods is forbidden"), path="/pods", times=None)
+        async with watching(proxied, namespace) as view:
+            await until(lambda: any("forbidden" in trouble for trouble in view.troubles))
+            assert not view.synced
+            answer = view.route(namespace, "shop")
+            assert isinstance(answer, Problem)
+            assert answer.reason is Trouble.NotSynced
+            await until(lambda: "forbidden" in view.route(namespace, "shop").sentence)  # type: ignore[union-attr]
+
+
+class TestRoutes:
+    async def test_the_route_before_its_last_change_is_remembered(self, shop: Shop) -> None:
+        changes: list[object] = []
+        driver = HTTPRouteDriver()
+        async with watching(shop.client, shop.namespace, on_route_change=changes.append) as view:
+            await until(lambda: view.synced)
+            seen = len(changes)
+            now = view.route(shop.namespace, "shop")
+            assert not isinstance(now, Problem)
+            patch = driver.patch(now, TargetRef(name="shop"), {"shop-a": 9, "shop-b": 1})
+            await shop.client.patch_json(HTTPROUTES, shop.namespace, "shop", patch)
+            await until(lambda: len(changes) > seen)
+            before = view.previous_route(shop.namespace, "shop")
+            assert before is not None
+            assert driver.backends(before, TargetRef(name="shop")).weights == {"shop-a": 100, "shop-b": 100}
+
+
+async def test_namespaces_that_are_not_watched_are_not_read(
+    client: Client, proxy: ApiProxy, proxied: Client, namespace: str
+) -> None:
+    async with watching(proxied, namespace) as view:
+        await until(lambda: view.synced)
+        assert proxy.requests
+        assert all(f"/namespaces/{namespace}/" in seen.path for seen in proxy.requests)
+        assert proxy.writes(leases=True) == []
+        with pytest.raises(NotFound):
+            await client.get(REPLICASETS, namespace, "none")
