@@ -1,0 +1,303 @@
+"""The presets' queries, answered by a real Prometheus that scrapes pods of known rates.
+
+What a stand-in cannot tell: whether the queries parse, what increase() makes of a steady rate, who counts as idle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evenload.model.snapshot import Pod, SignalState, Snapshot
+from evenload.model.spec import Query, SignalLabels, Signals
+from evenload.observe.cluster import Fleet
+from evenload.observe.join import snapshot_of
+from evenload.observe.presets import Source, source_of
+from evenload.observe.prometheus import Interest, SignalReader
+from lab import build, parts
+from lab.control_plane import free_ports
+from tests.support.wait import until
+from tests.unit.observe.fleets import member
+
+pytestmark = pytest.mark.timeout(1800)  # a cold cache builds Prometheus first
+
+SCRAPE_SECONDS = 0.5
+WINDOW_SECONDS = 2.0
+
+
+@dataclass
+class Exporters:
+    """What each target exposes: path -> a function of the seconds since the start."""
+
+    pages: dict[str, Callable[[float], str]] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    def page(self, path: str) -> str | None:
+        found = self.pages.get(path)
+        return found(time.monotonic() - self.started) if found else None
+
+
+def serving(rate: float, *, failing: float = 0.0, latency: float = 0.02, start: float = 0.0) -> Callable[[float], str]:
+    """A server that has answered `rate` requests a second since `start`, `failing` of them with 503."""
+
+    def page(seconds: float) -> str:
+        busy = max(0.0, seconds - start)
+        ok, failed = int((rate - failing) * busy), int(failing * busy)
+        lines = ["http_requests_in_flight 3"]
+        if ok + failed:
+            lines += [
+                f'http_requests_total{{code="200",endpoint="/a"}} {ok // 2}',
+                f'http_requests_total{{code="200",endpoint="/b"}} {ok - ok // 2}',
+                f'http_requests_total{{code="503",endpoint="/a"}} {failed}',
+            ]
+        lines += [
+            f"http_request_duration_seconds_sum {latency * (ok + failed)}",
+            f"http_request_duration_seconds_count {ok + failed}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    return page
+
+
+def cadvisor(cores: dict[str, float]) -> Callable[[float], str]:
+    """The kubelet's: a container of each pod, and the sums that would double it."""
+
+    def page(seconds: float) -> str:
+        lines = []
+        for pod, used in cores.items():
+            for container in ("app", "POD", ""):
+                labels = f'namespace="shop",pod="{pod}",container="{container}",id="/x/{pod}/{container}"'
+                lines.append(f"container_cpu_usage_seconds_total{{{labels}}} {used * seconds}")
+                lines.append(f"container_memory_working_set_bytes{{{labels}}} 8e7")
+        return "\n".join(lines) + "\n"
+
+    return page
+
+
+def plain(seconds: float) -> str:
+    return "proxy_up 1\n"
+
+
+def broken(seconds: float) -> str:
+    return "this is not a metric {{{\n"
+
+
+PAGES = {
+    "/steady": serving(200, failing=20),
+    "/twice": serving(100),
+    "/silent": serving(0),
+    "/no-gauge": lambda seconds: "process_cpu_seconds_total 1\n",
+    "/sick": broken,
+    "/sidecar": plain,
+    "/cadvisor": cadvisor({"steady": 0.4, "silent": 0.01}),
+    "/renamed": lambda seconds: f'http_requests_total{{status="500"}} {int(50 * seconds)}\n',
+}
+# (job, page, the pod's name); the same pod may be scraped by several jobs
+TARGETS = [
+    ("apps", "/steady", "steady"),
+    ("apps", "/twice", "twice"),
+    ("again", "/twice", "twice"),
+    ("apps", "/silent", "silent"),
+    ("apps", "/no-gauge", "no-gauge"),
+    ("apps", "/sick", "sick"),
+    ("proxies", "/sidecar", "sick"),
+    ("proxies", "/sidecar", "other-job"),
+    ("apps", "/twice", "web.0"),
+    ("apps", "/twice", "webx0"),
+]
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Prometheus that scrapes all of the above."""
+    build.ensure(("prometheus",))
+    folder: Path = tmp_path_factory.mktemp("prometheus")
+    with serve(Exporters(dict(PAGES))) as exporter:
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(exporter)))
+        (port,) = free_ports(1)
+        command = [
+            str(parts.folder("prometheus") / "prometheus"),
+            f"--config.file={folder}/prometheus.yml",
+            f"--storage.tsdb.path={folder}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=error",
+        ]
+        process = subprocess.Popen(command)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def serve(exporters: Exporters) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = exporters.page(self.path)
+            body = (page or "").encode()
+            self.send_response(200 if page is not None else 404)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def configuration(exporter: str) -> dict[str, Any]:
+    def target(page: str, **labels: str) -> dict[str, Any]:
+        return {"targets": [exporter], "labels": {"__metrics_path__": page, **labels}}
+
+    jobs: dict[str, list[dict[str, Any]]] = {}
+    for job, page, pod in TARGETS:
+        jobs.setdefault(job, []).append(target(page, namespace="shop", pod=pod))
+    jobs["cadvisor"] = [target("/cadvisor")]
+    jobs["renamed"] = [target("/renamed", k8s_namespace="till", k8s_pod="till-0")]
+    return {
+        "global": {"scrape_interval": f"{int(SCRAPE_SECONDS * 1000)}ms", "scrape_timeout": "400ms"},
+        "scrape_configs": [{"job_name": job, "static_configs": found} for job, found in jobs.items()],
+    }
+
+
+class Look:
+    """Reads Snapshots of pods by name, each a backend of its own."""
+
+    def __init__(self, url: str, reader: SignalReader) -> None:
+        self.url = url
+        self.reader = reader
+
+    def source(self, **signals: Any) -> Source:
+        asked = Signals(window=f"{WINDOW_SECONDS:g}s", **signals)
+        return source_of(asked, default_url=self.url, scrape_seconds=SCRAPE_SECONDS)
+
+    async def at(self, *pods: str, namespace: str = "shop", **signals: Any) -> Snapshot:
+        members = {pod: {pod: member(pod, namespace=namespace)} for pod in pods}
+        fleet = Fleet(backends=members)
+        interest = Interest(source=self.source(**signals), namespaces=frozenset({namespace}), pods=pods)
+        samples = (await self.reader.read({"it": interest}))["it"]
+        weights = dict.fromkeys(pods, 1)
+        return snapshot_of(time=0.0, weights=weights, fleet=fleet, samples=samples, max_age_seconds=60)
+
+
+@pytest.fixture
+async def look(prometheus: str) -> Any:
+    """Once Prometheus has scraped for a whole window."""
+    reader = SignalReader()
+    look = Look(prometheus, reader)
+
+    async def warm() -> bool:
+        snapshot = await look.at("steady", "silent")
+        steady = snapshot.backends["steady"].pods["steady"]
+        return (steady.requests or 0) > 250 and steady.cpu is not None
+
+    await until(warm, seconds=30, what="a whole window of scrapes", pause=0.2)
+    yield look
+    reader.close()
+
+
+def pod(of: Snapshot, name: str) -> Pod:
+    return of.backends[name].pods[name]
+
+
+async def test_a_steady_rate_is_counted_without_bias(look: Look) -> None:
+    span = look.source().span_seconds
+    seen = [pod(await look.at("steady"), "steady") for _ in range(12)]
+    requests = [each.requests or 0 for each in seen]
+    errors = [each.errors or 0 for each in seen]
+    assert sum(requests) / len(seen) == pytest.approx(200 * span, rel=0.05)
+    assert sum(errors) / len(seen) == pytest.approx(20 * span, rel=0.1)
+    assert all(number == pytest.approx(200 * span, rel=0.2) for number in requests)
+
+
+async def test_every_signal_of_the_preset_is_answered(look: Look) -> None:
+    steady = pod(await look.at("steady"), "steady")
+    assert steady.latency == pytest.approx(0.02, rel=0.01)
+    assert steady.cpu == pytest.approx(0.4, rel=0.2)
+    assert steady.memory == 8e7
+    assert steady.in_flight == 3
+    snapshot = await look.at("steady")
+    assert {signal.state for signal in snapshot.signals.values()} == {SignalState.Fresh}
+    assert all(0 <= (signal.age or 0) < 3 * SCRAPE_SECONDS for signal in snapshot.signals.values())
+
+
+async def test_a_pod_scraped_by_two_jobs_is_not_counted_twice(look: Look) -> None:
+    twice = pod(await look.at("twice"), "twice")
+    assert twice.requests == pytest.approx(100 * look.source().span_seconds, rel=0.2)
+    assert twice.in_flight == 3
+
+
+async def test_a_scraped_pod_without_a_request_had_none(look: Look) -> None:
+    snapshot = await look.at("steady", "silent")
+    silent = pod(snapshot, "silent")
+    assert silent.requests == 0
+    assert silent.errors == 0
+    assert silent.latency is None
+    assert snapshot.signals["requests"].state is SignalState.Fresh
+
+
+async def test_a_scraped_pod_of_the_same_job_had_none_even_without_the_gauge(look: Look) -> None:
+    assert pod(await look.at("no-gauge"), "no-gauge").requests == 0
+
+
+async def test_a_pod_whose_application_is_not_scraped_is_absent_though_its_sidecar_is(look: Look) -> None:
+    snapshot = await look.at("steady", "sick", "other-job")
+    assert pod(snapshot, "sick").requests is None
+    assert pod(snapshot, "other-job").requests is None
+    assert snapshot.signals["requests"].state is SignalState.Partial
+
+
+async def test_a_pod_nobody_ever_scraped_is_absent(look: Look) -> None:
+    assert pod(await look.at("steady", "ghost"), "ghost").requests is None
+
+
+async def test_label_names_may_differ(look: Look) -> None:
+    labels = SignalLabels(namespace="k8s_namespace", pod="k8s_pod", code="status")
+    till = pod(await look.at("till-0", namespace="till", labels=labels), "till-0")
+    assert till.requests == pytest.approx(50 * look.source().span_seconds, rel=0.2)
+    assert till.errors == till.requests
+
+
+async def test_a_dot_in_a_pods_name_matches_a_dot_only(look: Look) -> None:
+    query = Query(signal="cpu", query='sum by (pod) (http_requests_in_flight{pod=~"$(pods)"})')
+    snapshot = await look.at("web.0", queries=(query,))
+    assert pod(snapshot, "web.0").cpu == 3
+    reading = await look.reader.read(
+        {"it": Interest(source=look.source(queries=(query,)), namespaces=frozenset({"shop"}), pods=("web.0",))}
+    )
+    assert set(reading["it"].readings["cpu"].values[""]) == {"web.0"}
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("sum by (pod (", "parse error"),
+        ("vector(1)", "one series a pod"),
+        ("42", "expected type instant vector"),
+        ("http_requests_total", "one series a pod"),
+    ],
+)
+async def test_a_persons_wrong_query_is_told_in_prometheus_words(look: Look, query: str, words: str) -> None:
+    snapshot = await look.at("steady", queries=(Query(signal="cpu", query=query),))
+    assert snapshot.signals["cpu"].state is SignalState.Missing
+    assert words in snapshot.signals["cpu"].detail
+    assert snapshot.signals["requests"].state is SignalState.Fresh
