@@ -38,6 +38,7 @@ class Cluster:
     def __init__(self, api: Any, namespace: str, as_user: str | None = None) -> None:
         self._api = api
         self.namespace = namespace
+        self._user = ""
         self._headers = {"Impersonate-User": as_user} if as_user else {}
 
     @property
@@ -78,7 +79,11 @@ class Cluster:
         return self._call("GET", path)
 
     def user(self) -> str:
-        """Who the API server says we are (the impersonated user with --as)."""
+        """Who the API server says we are (the impersonated user with --as); asked once."""
+        self._user = self._user or self._ask_who()
+        return self._user
+
+    def _ask_who(self) -> str:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         review = self.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", body)
         name = review.get("status", {}).get("userInfo", {}).get("username", "")

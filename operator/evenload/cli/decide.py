@@ -56,7 +56,7 @@ def _decide(cluster: Cluster, name: str, decision: ApprovalDecision, reason: str
     body = {"metadata": {"resourceVersion": item.version}, "spec": {"approval": approval}}
     cluster.merge(REMEDIATIONS, name, body)
     diagnosis = item.object.spec.diagnosis
-    say(f"{decision} {item.namespace}/{name} as {who}: {diagnosis.label}. {diagnosis.sentence}".strip())
+    say(f"{decision} {item.namespace}/{name} as {who}: {diagnosis.label}: {diagnosis.sentence}".rstrip(": "))
     if not item.object.spec.approval.required:
         tell("(It did not ask for approval: its Balancer's mode is not Approve.)")
     return item

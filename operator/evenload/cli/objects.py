@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from evenload.api.v1alpha1 import Balancer, Condition, ConditionStatus, ConditionType, Remediation
+from evenload.api.v1alpha1 import BALANCER_LABEL, Balancer, Condition, ConditionStatus, ConditionType, Remediation
 from evenload.cli.cluster import Cluster
 from evenload.errors import InputError
 from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest, Resource
@@ -92,6 +92,11 @@ def status_of(balancer: Balancer, kind: ConditionType) -> ConditionStatus:
 def is_open(remediation: Remediation) -> bool:
     """Also right after its creation, before it has a status."""
     return remediation.status.phase not in FINAL_PHASES
+
+
+def belonging(balancer: Item[Balancer]) -> str | None:
+    """The label selector of its Remediations; a name that is too long for a label has none."""
+    return f"{BALANCER_LABEL}={balancer.name}" if len(balancer.name) <= 63 else None
 
 
 def of_balancer(items: Sequence[Item[Remediation]], balancer: Item[Balancer]) -> list[Item[Remediation]]:

@@ -16,12 +16,13 @@ from evenload.api.v1alpha1 import Balancer, ConditionStatus, ConditionType, Reme
 from evenload.cli.cluster import Cluster
 from evenload.cli.exits import ExitCode
 from evenload.cli.get import Names, mode, reason
-from evenload.cli.objects import Item, balancers, condition, is_open, of_balancer, remediations, status_of
+from evenload.cli.objects import Item, balancers, condition, is_open, read, status_of
 from evenload.cli.options import Everywhere, Selector
 from evenload.cli.printing import console, note, on_terminal, print_table, say, table
 from evenload.cli.text import local_time, plain
 from evenload.cli.why import health, step_line
 from evenload.errors import KubeError, NotFound
+from evenload.kube.resources import REMEDIATIONS
 
 LATEST_STEPS = 5
 
@@ -62,14 +63,20 @@ def status(
 
 
 def views(cluster: Cluster, names: Sequence[str], *, everywhere: bool, selector: str | None) -> list[View]:
-    """One look at the cluster."""
+    """One look at the cluster. Closed Remediations are not asked for: each may carry a large recording."""
     found = balancers(cluster, names, everywhere=everywhere, selector=selector)
-    history = remediations(cluster, everywhere=everywhere) if found else []
-    return [View(item, _open(of_balancer(history, item))) for item in found]
+    return [View(item, _open(cluster, item)) for item in found]
 
 
-def _open(items: Sequence[Item[Remediation]]) -> Remediation | None:
-    return next((item.object for item in items if is_open(item.object)), None)
+def _open(cluster: Cluster, item: Item[Balancer]) -> Remediation | None:
+    name = item.object.status.active_remediation
+    if name is None:
+        return None
+    try:
+        remediation = read(cluster.get(REMEDIATIONS, name, item.namespace), Remediation).object
+    except NotFound:  # deleted, and the Balancer's status does not know yet
+        return None
+    return remediation if is_open(remediation) else None
 
 
 def worst(found: Sequence[View]) -> ExitCode:
@@ -145,17 +152,21 @@ def follow(look: Callable[[], list[View]], wait: Callable[[], None]) -> ExitCode
 
 
 def _live(found: list[View], look: Callable[[], list[View]], wait: Callable[[], None]) -> None:
-    with Live(screen(found), console=console(), auto_refresh=False, screen=True) as live:
-        while True:
-            wait()
-            found, trouble = _again(found, look)
-            live.update(screen(found, trouble), refresh=True)
+    trouble = ""
+    try:
+        with Live(screen(found), console=console(), auto_refresh=False, screen=True) as live:
+            while True:
+                wait()
+                found, trouble = _again(found, look)
+                live.update(screen(found, trouble), refresh=True)
+    finally:  # the live screen vanishes: leave what was last seen
+        console().print(screen(found, trouble))
 
 
 def screen(found: Sequence[View], trouble: str = "") -> Group:
     """The live view: the table, the details, and since when it is true."""
     lines = [Text(plain(line)) for line in details(found)]
-    foot = Text(f"\n{local_time_of(clock.now())}  Ctrl-C ends", style="dim")
+    foot = Text(f"\n{local_time_of(clock.now())}  (Ctrl-C ends -w)", style="dim")
     warning = [Text(plain(trouble), style="yellow")] if trouble else []
     return Group(table(TITLES, [row(view) for view in found]), *lines, *warning, foot)
 

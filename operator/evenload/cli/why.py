@@ -25,7 +25,7 @@ from evenload.cli.advice import on_held
 from evenload.cli.cluster import Cluster
 from evenload.cli.exits import ExitCode
 from evenload.cli.get import mode
-from evenload.cli.objects import Item, balancers, condition, is_open, of_balancer, remediations, status_of
+from evenload.cli.objects import Item, balancers, belonging, condition, is_open, of_balancer, remediations, status_of
 from evenload.cli.printing import say
 from evenload.cli.text import age, local_time
 from evenload.model.base import Value
@@ -51,7 +51,7 @@ def why(
 ) -> ExitCode:
     """Say why: the diagnosis, its evidence and thresholds, what was ruled out, what is held back and until when."""
     [found] = balancers(cluster, [balancer])
-    sections = explanation(found, of_balancer(remediations(cluster), found))
+    sections = explanation(found, of_balancer(remediations(cluster, selector=belonging(found)), found))
     if output is WhyOutput.json:
         print(json.dumps({"balancer": found.name, "sections": msgspec.to_builtins(sections)}, indent=2))
     else:

@@ -142,7 +142,7 @@ def facts(sources: Sources) -> Facts:
         balancer=incident.balancer,
         phase=incident.phase,
         label=incident.diagnosis.label,
-        sentence=incident.diagnosis.sentence,
+        sentence=_ended(incident.diagnosis.sentence),
         headline=_headline(incident, impact, delays),
         opened_at=incident.opened_at,
         closed_at=incident.closed_at,
@@ -254,14 +254,17 @@ def _headline(incident: Incident, impact: Impact, delays: Delays) -> str:
 
 
 def _cause(incident: Incident, change: WeightChange | None) -> str:
+    told = incident.diagnosis.sentence
     if change is None:
-        return incident.diagnosis.sentence or "The recording does not tell; see the evidence."
+        return _ended(told) or "The recording does not tell; see the evidence."
     weights = weights_changed(change.before, change.after)
-    return f"{incident.diagnosis.sentence} {_written(change)}{f': {weights}' if weights else ''}.".strip()
+    who = "" if change.manager in told else f'The field manager "{change.manager}" wrote the weights.'
+    return " ".join(part for part in (_ended(told), who, weights and f"In all: {weights}.") if part)
 
 
-def _written(change: WeightChange) -> str:
-    return f'The weights were written by the field manager "{change.manager}"'
+def _ended(sentence: str) -> str:
+    """With a full stop, unless it has an end of its own."""
+    return f"{sentence}." if sentence and sentence[-1] not in ".!?" else sentence
 
 
 def _done(incident: Incident) -> Iterator[Done]:

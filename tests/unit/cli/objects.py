@@ -87,7 +87,7 @@ def skewed(name: str = "shop", namespace: str = "shop", mode: str = "Approve") -
 def waiting(balancer: str = "shop") -> Manifest:
     """An open Remediation that waits for approval."""
     manifest = story.remediation()
-    manifest["metadata"]["name"] = f"{balancer}-7k2fq"
+    manifest["metadata"] |= {"name": f"{balancer}-7k2fq", "labels": {"evenload.dev/balancer": balancer}}
     manifest["spec"]["balancerRef"] = {"name": balancer, "uid": f"uid-{balancer}", "generation": 1}
     manifest["spec"]["approval"] = {"required": True}
     manifest["status"] = {
@@ -112,7 +112,7 @@ def executing(balancer: str = "shop") -> Manifest:
 def closed(balancer: str = "shop") -> Manifest:
     """The story's Remediation, which ended well."""
     manifest = story.remediation()
-    manifest["metadata"]["name"] = f"{balancer}-1st"
+    manifest["metadata"] |= {"name": f"{balancer}-1st", "labels": {"evenload.dev/balancer": balancer}}
     manifest["metadata"]["creationTimestamp"] = "2025-10-10T09:00:00Z"
     manifest["spec"]["balancerRef"] = {"name": balancer, "uid": f"uid-{balancer}", "generation": 1}
     return manifest

@@ -107,3 +107,31 @@ def test_the_live_screen_shows_table_steps_and_trouble() -> None:
     screen = status.screen([view(objects.skewed(mode="Auto"), objects.executing())], "warning: the API server is away")
     Console(file=stream, width=150, no_color=True).print(screen)
     check_golden("cli/status-screen.txt", "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n")
+
+
+def test_status_does_not_fetch_closed_remediations(run: Run, api: FakeApi) -> None:
+    api.put_balancer(objects.skewed())
+    api.put_remediation(objects.waiting())
+    api.put_remediation(objects.closed())
+    run("status")
+    assert not [path for _, path in api.requests if path.endswith("remediations")]
+
+
+def test_status_of_a_remediation_that_was_deleted_shows_the_balancer(run: Run, api: FakeApi) -> None:
+    api.put_balancer(objects.skewed())
+    result = run("status")
+    assert result.exit_code == 1
+    assert "LoadBalancerSkew" in result.stdout
+
+
+def test_following_on_a_terminal_leaves_what_was_last_seen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(status, "on_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich's word for "this is a terminal"
+    monkeypatch.setenv("TERM", "xterm")
+    looks = iter([[view(objects.healthy())], [view(objects.skewed())]])
+    assert status.follow(lambda: next(looks), ends_after(2)) is ExitCode.Fine
+    _, left_alternate_screen, after = capsys.readouterr().out.partition("\x1b[?1049l")
+    assert left_alternate_screen
+    assert "LoadBalancerSkew" in after

@@ -43,8 +43,8 @@ def remediation() -> dict[str, Any]:
                 "label": "LoadBalancerSkew",
                 "cause": "WeightsWrong",
                 "manager": "deploy-pipeline",
-                "sentence": "shop-a takes 97% of 64 requests a second; fair is 25%. Its weight was changed from 250 "
-                "to 970 by deploy-pipeline.",
+                "sentence": "97% of 64 requests/s go to shop-a (fair: 25%): the weight of shop-a was set to 970 by "
+                "deploy-pipeline at 09:45:40",
                 "since": at(5),
                 "pods": ["shop-a-5d9c-x2x9q"],
                 "backends": ["shop-a"],
