@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.integration.api.conftest import Kubectl, apply_cluster_wide
 from tests.integration.api.test_remediation import decision, patch, remediation
 from tests.support.chart import rendered
+from tests.support.kubectl import Kubectl, apply_cluster_wide
 
 ROLE = "default-policy-test-evenload"
 ONLY_HERE = {"evenload-test": "approvals"}  # other tests on the same API server approve as they like

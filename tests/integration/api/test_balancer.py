@@ -12,8 +12,8 @@ import yaml
 
 from evenload.api.v1alpha1 import API_VERSION, Balancer
 from evenload.model.spec import BalancerSpec
-from tests.integration.api.conftest import Kubectl, Manifest
 from tests.support.chart import REPOSITORY
+from tests.support.kubectl import Kubectl, Manifest
 
 TWELVE_LINES = REPOSITORY / "manifests/examples/balancer.yaml"
 

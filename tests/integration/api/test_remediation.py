@@ -23,7 +23,7 @@ from evenload.api.values import moment, number
 from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import StepState
 from evenload.model.plan import Purpose
-from tests.integration.api.conftest import Kubectl, Manifest
+from tests.support.kubectl import Kubectl, Manifest
 
 SPEC = RemediationSpec(
     balancer_ref=BalancerReference(name="shop", uid="u-1", generation=4),
