@@ -64,8 +64,10 @@ class Status(msgspec.Struct):
     code: int = 0
     details: _Details | None = None
 
-    def has_cause(self, reason: str) -> bool:
-        return self.details is not None and any(cause.reason == reason for cause in self.details.causes)
+    def cause(self, reason: str) -> str | None:
+        """The message of the cause with that reason, if there is one."""
+        causes = self.details.causes if self.details else ()
+        return next((cause.message for cause in causes if cause.reason == reason), None)
 
 
 class _ListMeta(msgspec.Struct, rename="camel"):
@@ -387,8 +389,12 @@ def _kind(verb: str, code: int, status: Status) -> type[KubeError]:
 
 
 def _too_many(message: str, status: Status, headers: Mapping[str, str]) -> KubeError:
-    kind = DisruptionRefused if status.has_cause("DisruptionBudget") else Unavailable
-    return kind(message, status=429, retry_after_seconds=_retry_after(status, headers))
+    retry_after = _retry_after(status, headers)
+    budget = status.cause("DisruptionBudget")
+    if budget is None:
+        return Unavailable(message, status=429, retry_after_seconds=retry_after)
+    # Which budget, and how many pods it needs, stands only there.
+    return DisruptionRefused(f"{message} {budget}", status=429, retry_after_seconds=retry_after)
 
 
 def _server_error(message: str, verb: str, code: int, status: Status, headers: Mapping[str, str]) -> KubeError:

@@ -9,21 +9,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from evenload.errors import KubeError
 from evenload.kube.client import Client
-from evenload.kube.config import Connection
-from evenload.kube.resources import HTTPROUTES, PODS, REMEDIATIONS, REPLICASETS, Manifest, Resource
+from evenload.kube.resources import HTTPROUTES, PODS, REMEDIATIONS, REPLICASETS, Manifest
+from tests.support.kinds import install
 from tests.support.scripted import BACKENDS, BAD, SICK, check_outcome
 from tests.unit.drivers.routes import ref, route, rule
 
-CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
-MANIFESTS = Path(__file__).parents[3] / "manifests" / "crds"
 DEADLINE_SECONDS = 20.0
 
 
@@ -97,30 +92,9 @@ async def eventually(look: Callable[[], Awaitable[Manifest | None]]) -> Manifest
         await asyncio.sleep(0.02)
 
 
-@pytest.fixture(scope="session")
-def kinds(connection: Connection) -> None:
-    """Our CRDs, established."""
-
-    async def install() -> None:
-        async with Client(connection) as client:
-            for path in sorted(MANIFESTS.glob("*.yaml")):
-                for crd in yaml.safe_load_all(path.read_text()):
-                    await client.apply(CRDS, None, crd["metadata"]["name"], crd, force=True)
-            await eventually(lambda: _served(client))
-
-    asyncio.run(install())
-
-
-async def _served(client: Client) -> Manifest | None:
-    try:
-        items, _ = await client.list(REMEDIATIONS)
-    except KubeError:
-        return None
-    return {"items": items}
-
-
 @pytest.fixture
-async def shop(kinds: None, client: Client, namespace: str) -> Shop:
+async def shop(client: Client, namespace: str) -> Shop:
+    await install(client)
     shop = Shop(client, namespace)
     await shop.open()
     return shop
