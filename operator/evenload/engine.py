@@ -7,7 +7,7 @@ deep. The same engine serves the live operator, warm start, replay, backtest and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -18,10 +18,11 @@ from evenload.diagnose.facts import Facts
 from evenload.diagnose.memory import Memory
 from evenload.govern.case import Case
 from evenload.govern.ruling import Ruling, episode_move, phase, rule
-from evenload.model.decision import Decision, EpisodeMove
+from evenload.model.decision import Decision, EpisodeMove, HeldReason
 from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.episode import FIELD_MANAGER
 from evenload.model.fleet import Fleet, Floats
+from evenload.model.plan import Advise
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import BalancerSpec
@@ -80,7 +81,7 @@ class Engine:
             predict=predict,
             bad_ratio=0.0 if facts.problem else facts.bad_ratio,
             contested_by=verified.contested_by,
-            waiting=verified.waiting,
+            waiting=verified.waiting and not planned.verdicts,
         )
         self._learn(facts, diagnosis, work)
         return self._decision(facts, verified, diagnosis, scene, planned, case)
@@ -95,14 +96,15 @@ class Engine:
         case: Case,
     ) -> Decision:
         ruling = rule(case, () if planned.close else planned.writes)
-        told = ruling.write is not None or bool(planned.writes or planned.tell)
+        tell = (*planned.tell, *_advice(ruling))
+        told = bool(planned.writes or tell)
         move = episode_move(case, ruling, wanted=told, close=planned.close)
         ongoing = case.episode is not None or move is EpisodeMove.Open
         known = facts.problem is None
         return Decision(
             time=facts.time,
             diagnosis=diagnosis,
-            actions=(*((ruling.write,) if ruling.write is not None else ()), *planned.tell),
+            actions=(*((ruling.write,) if ruling.write is not None else ()), *tell),
             held=ruling.held,
             verdicts=(*verified.verdicts, *planned.verdicts),
             episode=move,
@@ -176,6 +178,13 @@ def _overloaded(facts: Facts, diagnosis: Diagnosis) -> dict[str, str]:
     }
 
 
+def _advice(ruling: Ruling) -> Iterator[Advise]:
+    """Where only capacity is missing, only people can help."""
+    for held in ruling.held:
+        if held.reason is HeldReason.Headroom and ruling.write is None:
+            yield Advise(topic="ScaleUp", because=f"{held.detail}: add capacity first")
+
+
 def _balanced(diagnosis: Diagnosis) -> bool | None:
     if diagnosis.label in (Label.NoData, Label.RolloutInProgress):
         return None
@@ -183,6 +192,9 @@ def _balanced(diagnosis: Diagnosis) -> bool | None:
 
 
 def _settled(scene: Scene) -> bool:
+    """Weights learnt while a backend is empty would be remembered as good without it."""
+    if not bool((scene.fleet.ready_by_backend > 0).all()):
+        return False
     return scene.calm_ticks >= SETTLED_TICKS and scene.clean and scene.work.idle
 
 

@@ -38,6 +38,7 @@ class Confirmed:
     stopped: bool
     empty_backends: bool
     all_zero: bool
+    starved: bool
 
 
 def confirm(facts: Facts, memory: Memory) -> Confirmed:
@@ -53,6 +54,7 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
         dependency=_lasts(facts, memory, Label.Dependency, depends(facts)),
         stopped=_lasts(facts, memory, Label.TrafficStopped, stopped(facts)),
         empty_backends=_lasts(facts, memory, Label.Failing, bool(empty_with_weight(facts).any())),
+        starved=_lasts(facts, memory, Label.RolloutInProgress, bool(facts.starved_by_backend.any())),
         all_zero=_lasts(facts, memory, Label.LoadBalancerSkew, facts.all_zero),
     )
     memory.error_ratios = {facts.fleet.names[i]: float(facts.error_ratios[i]) for i in np.flatnonzero(facts.bad)}

@@ -112,7 +112,7 @@ def empty_backend(facts: Facts, confirmed: Confirmed) -> Finding | None:
 def skew(facts: Facts, confirmed: Confirmed) -> Finding | None:
     if confirmed.lingering:
         return _lingering_skew(facts)
-    if facts.starved_by_backend.any() and not facts.wrong_by_backend.any():
+    if confirmed.starved:
         return _starved(facts)
     if not confirmed.skew:
         return None

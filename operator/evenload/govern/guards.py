@@ -201,9 +201,9 @@ def empty_by_restart(case: Case, write: Write) -> Held | None:
 GUARDS: tuple[Guard, ...] = (
     trusted_data,  # bad data is why nothing else may be believed
     sane_weights,
-    mode,  # then what a person said
+    budget.denied,  # then what a person said
+    mode,
     holds,
-    budget.denied,
     budget.contested,
     budget.frozen_after_revert,
     budget.write_interval,

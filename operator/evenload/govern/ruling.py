@@ -33,7 +33,8 @@ def rule(case: Case, writes: Iterable[Write]) -> Ruling:
         refusal = govern(case, write)
         if refusal is None:
             return Ruling(write=write, held=tuple(held))
-        held.append(refusal)
+        if not any(known.reason is refusal.reason for known in held):  # a second choice held alike says nothing new
+            held.append(refusal)
     return Ruling(held=tuple(held))
 
 

@@ -68,10 +68,10 @@ def plan(scene: Scene) -> Plan:
     """The first of these that has something to do."""
     return (
         _wished(scene)
+        or _after_undo(scene)
         or _give_up(scene)
         or _resume(scene)
         or _undo_harm(scene)
-        or _after_undo(scene)
         or _blind(scene)
         or _rescue(scene)
         or _continue_restart(scene)
@@ -156,20 +156,33 @@ _ABORTED = frozenset({StepState.Abandoned, StepState.Ineffective})
 
 
 def _give_up(scene: Scene) -> Plan | None:
+    """A restart that cannot go on: give the weight back where somebody answers, then it has failed."""
     restart = scene.work.restart
-    if restart is None:
-        return None
-    verdict = restarts.given_up(scene.snapshot, scene.policy, restart)
-    if verdict is None and not restarts.drain_overdue(scene.snapshot, scene.policy, restart):
+    verdict = restarts.given_up(scene.snapshot, scene.policy, restart) if restart is not None else None
+    overdue = restart is not None and restarts.drain_overdue(scene.snapshot, scene.policy, restart)
+    because = verdict.because if verdict is not None else _refused(scene)
+    if because is None and not overdue:
         return None
     verdicts = (verdict,) if verdict is not None else ()
-    write = restarts.undrain(scene.snapshot, scene.work, restart.drain) if restart.drain is not None else None
-    tell = (
-        Advise(topic="RestartFailed", because=verdict.because if verdict else f"{restart.pod} could not be evicted"),
-    )
+    tell = (Advise(topic="RestartFailed", because=because or "the eviction was held back for too long"),)
+    drain = _last_drain(scene)
+    write = restarts.undrain(scene.snapshot, scene.work, drain) if drain is not None else None
     if write is None:
         return Plan(close=Phase.Failed, verdicts=verdicts, tell=tell)
     return Plan(writes=(write,), verdicts=verdicts, tell=tell, busy=write.because)
+
+
+def _refused(scene: Scene) -> str | None:
+    """Why the last eviction was given up earlier, if it was."""
+    steps = scene.episode.steps if scene.episode is not None else ()
+    last = next((step for step in reversed(steps) if step.action == "RestartPod"), None)
+    given_up = last is not None and last.state is StepState.Abandoned and last.refused_since is not None
+    return last.message if last is not None and given_up else None
+
+
+def _last_drain(scene: Scene) -> Step | None:
+    steps = scene.episode.steps if scene.episode is not None else ()
+    return next((step for step in reversed(steps) if step.action == "Drain" and step.state in EFFECTIVE_STATES), None)
 
 
 def _blind(scene: Scene) -> Plan | None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from evenload.engine import Engine
 from evenload.model.decision import Decision, EpisodeMove
+from evenload.model.diagnosis import Label
 from evenload.model.episode import Disruption, Episode, Phase, Step, StepState
 from evenload.model.plan import Drain, RestartPod, SetWeights, Write
 from evenload.model.snapshot import Backend, Hold, Pod, RouteWrite, Signal, Snapshot
@@ -41,7 +42,7 @@ class Server:
     gone_at: float | None = None
     sick: bool = False
     immune: bool = False  # recovers as soon as the load is gone
-    turned_away: int = 0
+    turned_away: float = 0.0
     samples: deque[tuple[float, float, float, float]] = field(default_factory=lambda: deque(maxlen=64))
     requests: float = 0.0
     errors: float = 0.0
@@ -53,7 +54,7 @@ class Server:
         capacity = self.capacity_rps / (SICK_COST if self.sick else 1.0)
         served = min(arriving, capacity)
         failed = arriving - served + (SICK_FAILURES * served if self.sick else 0.0)
-        self.turned_away += int(arriving - served)
+        self.turned_away = 0.8 * self.turned_away + arriving - served  # a burst is forgotten in seconds
         self.sick = self.sick or (self.turned_away > FALLS_SICK_AFTER and not self.immune)
         self.requests += arriving
         self.errors += failed
@@ -151,6 +152,9 @@ class Cluster:
         if server is not None:
             server.gone_at = self.time
             self.evictions.append((self.time, uid))
+
+    def deny(self, label: Label) -> None:
+        self.ledger.append(Disruption(time=self.time, kind="Denied", label=label))
 
     # --- what is seen of it
 
