@@ -7,58 +7,31 @@ Only reads (and access reviews, which change nothing). What this person may not 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
-from evenload import clock
-from evenload.api.v1alpha1 import API_VERSION, GROUP, VERSION, ConditionStatus, ConditionType
 from evenload.cli.cluster import Cluster
 from evenload.cli.exits import ExitCode
-from evenload.cli.objects import balancers, condition
+from evenload.cli.findings import Answer, Result
 from evenload.cli.printing import console, styled
+from evenload.cli.questions import AFTER, BEFORE, Check, ask_prometheus
 from evenload.cli.text import plain
-from evenload.errors import KubeError, NotFound, Refused
-from evenload.kube.resources import DEPLOYMENTS, HTTPROUTES, LEASES, Manifest
-from evenload.model.base import Value
-from evenload.model.spec import Mode
+from evenload.errors import KubeError
 
 DOCS: Final = "docs/reference/check.md"
-OLDEST_MINOR: Final = 30
-"""Kubernetes 1.30: ValidatingAdmissionPolicy, which guards approvals, is stable since then."""
-LEASE_GRACE: Final = 2.0
-"""A lease is taken as lost after this many of its durations: two clocks are never quite the same."""
-
-
-class Answer(StrEnum):
-    ok = "ok"
-    fail = "fail"
-    unknown = "unknown"
-    skipped = "skipped"
 
 
 SYMBOLS: Final = {Answer.ok: "✓", Answer.fail: "✗", Answer.unknown: "?", Answer.skipped: "-"}
 _COLOURS: Final = {Answer.ok: "green", Answer.fail: "red", Answer.unknown: "yellow", Answer.skipped: "dim"}
 
 
-class Result(Value, frozen=True, kw_only=True):
-    """One question's answer. `topic` is its section in the docs."""
-
-    topic: str
-    answer: Answer
-    what: str
-    hint: str = ""
-
-
 class CheckOutput(StrEnum):
     text = "text"
     json = "json"
-
-
-Check = Callable[[Cluster], Iterable[Result]]
 
 
 def check(
@@ -106,294 +79,3 @@ def print_results(results: Iterable[Result]) -> None:
         target.print(line.append(plain(result.what), style="default"), soft_wrap=True)
         if result.hint:
             target.print(f"           hint: {plain(result.hint)} ({DOCS}#{result.topic})", soft_wrap=True)
-
-
-def _ok(topic: str, what: str) -> Result:
-    return Result(topic=topic, answer=Answer.ok, what=what)
-
-
-def _fail(topic: str, what: str, hint: str) -> Result:
-    return Result(topic=topic, answer=Answer.fail, what=what, hint=hint)
-
-
-def _unknown(topic: str, what: str, hint: str) -> Result:
-    return Result(topic=topic, answer=Answer.unknown, what=what, hint=hint)
-
-
-def api_server(cluster: Cluster) -> Iterator[Result]:
-    """It answers, and is new enough."""
-    version = cluster.read("/version")
-    minor = int("".join(filter(str.isdigit, str(version.get("minor", "")))) or 0)
-    text = f"the API server {cluster.server} answers: Kubernetes {version.get('gitVersion', 'of unknown version')}"
-    if str(version.get("major")) == "1" and minor < OLDEST_MINOR:
-        yield _fail("api-server", text, f"Evenload needs Kubernetes 1.{OLDEST_MINOR} or newer")
-    else:
-        yield _ok("api-server", text)
-
-
-def gateway_api(cluster: Cluster) -> Iterator[Result]:
-    """HTTPRoutes are there: the balancers that can be weighted."""
-    if _served(cluster, f"/apis/{HTTPROUTES.group}/{HTTPROUTES.version}", HTTPROUTES.plural):
-        yield _ok("gateway-api", "the Gateway API is there: HTTPRoute v1")
-    else:
-        yield _fail(
-            "gateway-api",
-            "the Gateway API is not installed: there are no HTTPRoutes",
-            "install the Gateway API's standard channel, and a gateway that serves it",
-        )
-
-
-def kinds_are_there(cluster: Cluster) -> Iterator[Result]:
-    """Balancers and Remediations are served in the version that this CLI speaks."""
-    try:
-        group = cluster.read(f"/apis/{GROUP}")
-    except NotFound:
-        yield _fail(
-            "crds",
-            f"the CRDs of {GROUP} are not installed",
-            "kubectl apply --server-side -f manifests/crds, or the Helm chart",
-        )
-        return
-    served = [version.get("version") for version in group.get("versions", [])]
-    if VERSION in served:
-        yield _ok("crds", f"the CRDs are there: {API_VERSION}")
-    else:
-        yield _fail(
-            "crds",
-            f"the CRDs are there in {', '.join(map(str, served))}, but this CLI speaks {VERSION}",
-            "use the version of the CLI that fits the installation",
-        )
-
-
-def kinds_are_free(cluster: Cluster) -> Iterator[Result]:
-    """Before the installation: no CRDs of another version are in the way."""
-    try:
-        yield from kinds_are_there(cluster) if cluster.read(f"/apis/{GROUP}") else ()
-    except NotFound:
-        yield _ok("crds", f"no CRDs of {GROUP} are there yet")
-
-
-def may_install(cluster: Cluster) -> Iterator[Result]:
-    """This person may create what the chart creates."""
-    for group, resource in _INSTALLED:
-        allowed = _may_i(cluster, {"group": group, "resource": resource, "verb": "create"})
-        name = f"{resource}.{group}" if group else resource
-        if allowed:
-            yield _ok("permission-to-install", f"you may create {name}")
-        else:
-            yield _fail(
-                "permission-to-install", f"you may not create {name}", "ask a cluster administrator to install it"
-            )
-
-
-_INSTALLED: Final = (
-    ("apiextensions.k8s.io", "customresourcedefinitions"),
-    ("rbac.authorization.k8s.io", "clusterroles"),
-    ("rbac.authorization.k8s.io", "clusterrolebindings"),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
-    ("apps", "deployments"),
-)
-
-
-def operator(cluster: Cluster) -> Iterator[Result]:
-    """The Deployment is ready, its lease is held, and its service account may do what it has to."""
-    deployments = _operators(cluster)
-    if not deployments:
-        yield _fail(
-            "operator",
-            f"no operator was found (a Deployment labelled {_OPERATOR})",
-            "helm install evenload charts/evenload -n evenload --create-namespace, or name its namespace with -n",
-        )
-    if len(deployments) > 1:
-        names = ", ".join(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in deployments)
-        yield _ok("operator", f"{len(deployments)} operators were found: {names}")
-    for deployment in deployments:
-        yield _ready(deployment)
-        yield _held(cluster, deployment)
-        yield from _allowed(cluster, deployment)
-
-
-def _operators(cluster: Cluster) -> list[Manifest]:
-    """Everywhere if this person may look everywhere, else in the namespace at hand. Raises Refused where neither."""
-    try:
-        return cluster.every(DEPLOYMENTS, everywhere=True, selector=_OPERATOR)
-    except Refused:
-        return cluster.every(DEPLOYMENTS, selector=_OPERATOR)
-
-
-_OPERATOR: Final = "app.kubernetes.io/name=evenload"
-
-
-def _ready(deployment: Manifest) -> Result:
-    name = f"{deployment['metadata']['namespace']}/{deployment['metadata']['name']}"
-    wanted = deployment["spec"].get("replicas", 1)
-    ready = deployment.get("status", {}).get("readyReplicas", 0)
-    what = f"the operator {name} has {ready} of {wanted} replicas ready"
-    if ready and ready >= wanted:
-        return _ok("operator", what)
-    namespace = deployment["metadata"]["namespace"]
-    return _fail("operator", what, f"kubectl describe pods -n {namespace} -l {_OPERATOR}; kubectl logs likewise")
-
-
-def _held(cluster: Cluster, deployment: Manifest) -> Result:
-    environment = _environment(deployment)
-    if environment.get("EVENLOAD_LEADER_ELECTION", "true").lower() == "false":
-        return Result(topic="lease", answer=Answer.skipped, what="leader election is switched off")
-    name, namespace = environment.get("EVENLOAD_LEASE_NAME", "evenload"), deployment["metadata"]["namespace"]
-    try:
-        lease = cluster.get(LEASES, name, namespace)["spec"]
-    except NotFound:
-        return _fail(
-            "lease", f"there is no lease {namespace}/{name}", "no replica has become the leader: look at its logs"
-        )
-    except KubeError as error:
-        return _unknown("lease", f"the lease {namespace}/{name} cannot be read", str(error))
-    return _fresh(f"{namespace}/{name}", lease)
-
-
-def _fresh(name: str, lease: Manifest) -> Result:
-    holder, renewed = lease.get("holderIdentity"), lease.get("renewTime")
-    if not holder or not renewed:
-        return _fail("lease", f"the lease {name} is held by nobody", "no replica leads: look at the operator's logs")
-    seconds = clock.now() - clock.from_rfc3339(renewed)
-    what = f"the lease {name} is held by {holder}, renewed {max(0.0, seconds):.0f} s ago"
-    if seconds > LEASE_GRACE * lease.get("leaseDurationSeconds", 15):
-        return _fail("lease", what, "the leader is gone or cut off: look at the operator's pods and logs")
-    return _ok("lease", what)
-
-
-def _environment(deployment: Manifest) -> dict[str, str]:
-    containers = deployment["spec"]["template"]["spec"]["containers"]
-    return {each["name"]: each.get("value", "") for container in containers for each in container.get("env", [])}
-
-
-Need = tuple[str, str, str]
-"""API group, resource (with its subresource), verb."""
-
-ALWAYS: Final[tuple[Need, ...]] = (
-    ("", "pods", "list"),
-    ("", "services", "watch"),
-    ("discovery.k8s.io", "endpointslices", "watch"),
-    ("gateway.networking.k8s.io", "httproutes", "watch"),
-    (GROUP, "balancers", "watch"),
-    (GROUP, "balancers/status", "patch"),
-    (GROUP, "remediations", "create"),
-    (GROUP, "remediations/status", "patch"),
-    ("events.k8s.io", "events", "create"),
-)
-TO_ACT: Final[tuple[Need, ...]] = (
-    ("gateway.networking.k8s.io", "httproutes", "patch"),
-    ("", "pods/eviction", "create"),
-)
-
-
-def _allowed(cluster: Cluster, deployment: Manifest) -> Iterator[Result]:
-    environment = _environment(deployment)
-    mode = environment.get("EVENLOAD_MAX_MODE", Mode.Observe)
-    needs = ALWAYS if mode == Mode.Observe else (*ALWAYS, *TO_ACT)
-    account = deployment["spec"]["template"]["spec"].get("serviceAccountName", "default")
-    user = f"system:serviceaccount:{deployment['metadata']['namespace']}:{account}"
-    for namespace in [name for name in environment.get("EVENLOAD_WATCH_NAMESPACES", "").split(",") if name] or [""]:
-        yield _rights(cluster, user, mode, needs, namespace)
-
-
-def _rights(cluster: Cluster, user: str, mode: str, needs: tuple[Need, ...], namespace: str) -> Result:
-    where = f" in namespace {namespace}" if namespace else ""
-    try:
-        missing = [need for need in needs if not _may(cluster, user, need, namespace)]
-    except Refused as error:
-        return _unknown("rbac", f"whether {user} has its rights{where} cannot be seen", str(error))
-    if missing:
-        rights = ", ".join(f"{verb} {resource}" for _, resource, verb in missing)
-        return _fail(
-            "rbac", f"{user} may not{where}: {rights}", "helm upgrade with rbac.create=true, or grant them yourself"
-        )
-    return _ok("rbac", f"{user} has the rights that maxMode {mode} needs{where}")
-
-
-def _may(cluster: Cluster, user: str, need: Need, namespace: str) -> bool:
-    group, resource, verb = need
-    plural, _, subresource = resource.partition("/")
-    attributes = {"group": group, "resource": plural, "subresource": subresource, "verb": verb, "namespace": namespace}
-    if cluster.user() == user:
-        return _may_i(cluster, attributes)
-    return _review(
-        cluster, "subjectaccessreviews", "SubjectAccessReview", {"user": user, "resourceAttributes": attributes}
-    )
-
-
-def _may_i(cluster: Cluster, attributes: dict[str, str]) -> bool:
-    return _review(cluster, "selfsubjectaccessreviews", "SelfSubjectAccessReview", {"resourceAttributes": attributes})
-
-
-def _review(cluster: Cluster, plural: str, kind: str, spec: dict[str, Any]) -> bool:
-    body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
-    review = cluster.create(f"/apis/authorization.k8s.io/v1/{plural}", body)
-    return bool(review.get("status", {}).get("allowed"))
-
-
-def balancers_work(cluster: Cluster) -> Iterator[Result]:
-    """Each Balancer is Ready and has fresh numbers: Prometheus, as the operator sees it."""
-    try:
-        found = balancers(cluster, everywhere=True)
-    except Refused:
-        found = balancers(cluster)
-    except NotFound:  # the CRDs have been spoken of
-        return
-    if not found:
-        yield Result(topic="balancers", answer=Answer.skipped, what="there is no Balancer yet, so no signals to judge")
-    for item in found:
-        name = f"{item.namespace}/{item.name}"
-        for kind, topic in ((ConditionType.Ready, "balancers"), (ConditionType.SignalsFresh, "signals")):
-            yield _condition(topic, name, kind, condition(item.object, kind))
-
-
-def _condition(topic: str, name: str, kind: ConditionType, found: Any) -> Result:
-    if found is None:
-        return _unknown(topic, f"{name} has no condition {kind} yet", "has the operator seen it? See the checks above")
-    what = f"{name} {kind}: {found.status} ({found.reason})"
-    if found.status is ConditionStatus.TRUE:
-        return _ok(topic, what)
-    make = _fail if found.status is ConditionStatus.FALSE else _unknown
-    return make(topic, what, found.message)
-
-
-def ask_prometheus(url: str) -> Result:
-    """Whether it answers a query, from where this runs."""
-    from urllib3 import PoolManager, Timeout
-    from urllib3.exceptions import HTTPError
-
-    try:
-        address = f"{url.rstrip('/')}/api/v1/query?query=1"
-        answer = PoolManager(retries=False).request("GET", address, timeout=Timeout(total=5.0))
-        good = answer.status == 200 and json.loads(answer.data).get("status") == "success"
-        reason = f"HTTP status {answer.status}"
-    except (HTTPError, ValueError, AttributeError) as error:
-        good, reason = False, str(error)
-    if good:
-        return _ok("signals", f"Prometheus {url} answers")
-    return _fail(
-        "signals", f"Prometheus {url} does not answer a query: {reason}", "is it the right address, seen from here?"
-    )
-
-
-def _served(cluster: Cluster, path: str, plural: str) -> bool:
-    try:
-        return any(each.get("name") == plural for each in cluster.read(path).get("resources", []))
-    except NotFound:
-        return False
-
-
-BEFORE: Final[tuple[tuple[str, Check], ...]] = (
-    ("api-server", api_server),
-    ("gateway-api", gateway_api),
-    ("crds", kinds_are_free),
-    ("permission-to-install", may_install),
-)
-AFTER: Final[tuple[tuple[str, Check], ...]] = (
-    ("api-server", api_server),
-    ("gateway-api", gateway_api),
-    ("crds", kinds_are_there),
-    ("operator", operator),
-    ("balancers", balancers_work),
-)

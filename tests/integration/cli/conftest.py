@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from evenload.cli.main import app
-from tests.integration.api.conftest import Kubectl, kinds, kubectl  # noqa: F401  # fixtures
+from tests.support.kubectl import Kubectl, kinds, kubectl  # noqa: F401  # fixtures
 from tests.unit.cli import objects
 
 Manifest = dict[str, Any]

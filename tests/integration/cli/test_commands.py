@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.integration.api.conftest import Kubectl
 from tests.integration.cli.conftest import Run, store, stored
+from tests.support.kubectl import Kubectl
 from tests.unit.cli import objects
 from tests.unit.report import story
 
