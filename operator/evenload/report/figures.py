@@ -118,7 +118,7 @@ def _client_panels(client: ClientRecord | None) -> list[Panel]:
     if client is None or not client.bins:
         return []
 
-    def panel(axes: Axes, marks: Marks) -> None:
+    def failures(axes: Axes, marks: Marks) -> None:
         axes.set_title("Failed requests, as the callers saw it")
         bins = client.per(max(1.0, client.seconds / 150))
         times = [each.start - marks.zero for each in bins]
@@ -127,7 +127,15 @@ def _client_panels(client: ClientRecord | None) -> list[Panel]:
         axes.plot(times, ratios, color=ALARM, drawstyle="steps-post", linewidth=1.4)
         _percent_axis(axes)
 
-    return [panel]
+    def latencies(axes: Axes, marks: Marks) -> None:
+        axes.set_title("Latency of their requests, 95th percentile, seconds")
+        times = [each.start - marks.zero for each in client.bins]
+        seconds = [math.nan if each.latency_p95 is None else each.latency_p95 for each in client.bins]
+        axes.plot(times, seconds, color=CALM, linewidth=1.2)
+        axes.set_ylim(bottom=0)
+
+    measured = any(each.latency_p95 is not None for each in client.bins)
+    return [failures, latencies] if measured else [failures]
 
 
 def _server_panels(series: Series | None, named: Sequence[str]) -> list[Panel]:

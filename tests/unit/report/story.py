@@ -202,4 +202,6 @@ def _bin(start: float, *, mended: bool) -> ClientBin:
     since = start - BAD_UPDATE
     failing = since >= 1 and (since < 31 or not mended)
     share = 0.41 if since < 12 or not mended else 0.12
-    return ClientBin(start=start, requests=64, failed=round(64 * share) if failing else 0)
+    return ClientBin(
+        start=start, requests=64, failed=round(64 * share) if failing else 0, latency_p95=2.1 if failing else 0.04
+    )

@@ -190,3 +190,11 @@ def test_without_matplotlib_the_page_says_what_to_install() -> None:
 @pytest.mark.usefixtures("_no_matplotlib")
 def test_without_matplotlib_the_postmortem_works() -> None:
     assert build(story.remediation(), story.recording()).markdown.startswith("# Postmortem")
+
+
+def test_the_callers_latency_is_drawn_only_where_it_was_measured(page: str) -> None:
+    title = "Latency of their requests"
+    client = story.client()
+    unmeasured = replace(client, bins=tuple(replace(each, latency_p95=None) for each in client.bins))
+    assert title in page
+    assert title not in build(story.remediation(), story.recording(), unmeasured).html
