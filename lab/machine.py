@@ -26,6 +26,7 @@ PROGRAMS = {
 }
 NETWORK_PLUGINS = "containernetworking-plugins"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+AUTHORITIES = Path("/etc/ssl/certs")
 REST = "`python -m lab run-control-plane`, `make check` and, with KUBECONFIG, everything that only needs a cluster"
 
 
@@ -55,6 +56,8 @@ def missing_packages() -> list[str]:
         packages.append(NETWORK_PLUGINS)
     if not KEYRING.exists():
         packages.append("debian-archive-keyring")
+    if not any(AUTHORITIES.glob("*")):
+        packages.append("ca-certificates")  # Go fetches modules by what the system trusts
     if importlib.util.find_spec("pip") is None and importlib.util.find_spec("ensurepip") is None:
         packages.append("python3-venv")
     return sorted(set(packages))
