@@ -20,6 +20,7 @@ Manifest = dict[str, Any]
 helm = functools.cache(find_helm)
 
 
+@functools.cache
 def helm_template(*options: str, release: str = "evenload", namespace: str = "evenload") -> str:
     """What `helm template` prints. Raises AssertionError with helm's own words where it refuses."""
     done = subprocess.run(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from evenload.cli.check import ALWAYS, TO_ACT, Need
+from evenload.cli.questions import ALWAYS, TO_ACT, Need
 from evenload.model.spec import Mode
 from evenload.settings import Settings
 from tests.support.chart import CHART, REPOSITORY, Manifest, helm, helm_template, of_kind, rendered
