@@ -14,7 +14,7 @@ import numpy as np
 
 from evenload import verify as verification
 from evenload.diagnose.diagnosis import diagnose
-from evenload.diagnose.facts import Facts
+from evenload.diagnose.facts import Facts, slowness
 from evenload.diagnose.memory import Memory
 from evenload.govern.case import Case
 from evenload.govern.ruling import Ruling, episode_move, phase, rule
@@ -27,6 +27,7 @@ from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import BalancerSpec
 from evenload.plan.headroom import Cost
+from evenload.plan.law import Law
 from evenload.plan.moves import Plan
 from evenload.plan.strategy import Scene, plan
 from evenload.plan.targets import desired_shares, shares_of
@@ -44,6 +45,7 @@ class Engine:
         self._memory = Memory()
         self._judging = verification.Memory()
         self._cost = Cost()
+        self._law = Law()
 
     def step(self, snapshot: Snapshot) -> Decision:
         """What this Snapshot shows, what may be done now, what is held back and why."""
@@ -55,6 +57,8 @@ class Engine:
         work = under_way(verified.episode)
         diagnosis = diagnose(facts, self._memory)
         overloaded = _overloaded(facts, diagnosis)
+        if diagnosis.label is not Label.NoData:
+            self._follow(facts, diagnosis)
         predict = partial(self._predicted, fleet, snapshot)
         scene = Scene(
             snapshot=snapshot,
@@ -68,6 +72,7 @@ class Engine:
             predict=predict,
             calm_ticks=self._memory.calm_ticks,
             clean=diagnosis.label is not Label.NoData and facts.clean,
+            law=self._law,
             tick_seconds=_tick_seconds(snapshot, before),
             overloaded=overloaded,
         )
@@ -123,7 +128,11 @@ class Engine:
     def _facts(self, snapshot: Snapshot, fleet: Fleet, work: Work) -> Facts:
         """What the weights should ask for now: what is desired, or less where we hold a backend back ourselves."""
         ours = _ours(snapshot, work)
-        targets = fleet.commanded if work.held_back and ours else desired_shares(fleet, self._policy)
+        targets = (
+            fleet.commanded
+            if work.held_back and ours
+            else self._law.leaning(fleet, desired_shares(fleet, self._policy))
+        )
         episode = snapshot.episode
         return Facts(
             snapshot=snapshot,
@@ -137,6 +146,12 @@ class Engine:
             held_back=work.held_back,
             memory=self._memory,
         )
+
+    def _follow(self, facts: Facts, diagnosis: Diagnosis) -> None:
+        """Let the law see this tick: what traffic does with the weights, and who is slow without being to blame."""
+        self._law.observe(facts.fleet, facts.time, facts.snapshot.window, self._policy.actuator_lag_seconds)
+        if facts.clean and (diagnosis.label is Label.Slow or self._law.leans):
+            self._law.penalise(facts.time, slowness(facts, diagnosis))
 
     def _predicted(self, fleet: Fleet, snapshot: Snapshot, weights: Mapping[str, int]) -> Floats:
         return self._cost.predicted(fleet, snapshot.window, shares_of(fleet, weights))

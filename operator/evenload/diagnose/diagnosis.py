@@ -55,7 +55,7 @@ def _learn(facts: Facts, memory: Memory, label: Label) -> None:
 
 def _told(facts: Facts, memory: Memory, confirmed: Confirmed, rule: Rule, finding: Finding) -> Diagnosis:
     healthy = rule.label is Label.Healthy
-    calm = healthy and not facts.weights_wrong and not facts.failing.any()
+    calm = healthy and not facts.skew.seen and not facts.failing.any()
     return Diagnosis(
         label=rule.label,
         also=() if healthy else _others(facts, confirmed, rule),

@@ -13,6 +13,7 @@ from evenload.diagnose import outliers, quality, skew
 from evenload.diagnose.memory import Memory
 from evenload.diagnose.skew import Skew
 from evenload.diagnose.statistics import median
+from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.fleet import Bools, Fleet, Floats
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
@@ -22,6 +23,7 @@ STARVED_RATIO = 0.5  # of what a backend should have
 BAD_ERROR_RATIO = 0.05
 BAD_ERROR_FACTOR = 5.0  # over what is usual
 BUSY_UTILIZATION = 0.85
+OVER_SHARE_RATIO = 1.25
 SICK_LATENCY_RATIO = 2.5
 
 
@@ -29,9 +31,9 @@ class Facts:
     """One tick, measured. Vectors are by pod unless named `..._by_backend`.
 
     `targets_by_backend` is the share each backend should have now (sum 1); `told` is when the cluster says that the
-    weights changed; `ours`, that we wrote them last; `compensating`, that they lean against a balancer that ignores
-    them; `overloaded` names the pods an earlier skew overloaded, with their UIDs; `held_back`, the backends that we
-    keep below their share for now.
+    weights changed; `ours`, that we wrote them last; `compensating`, that they lean on purpose against a balancer that
+    ignores them; `overloaded` names the pods an earlier skew overloaded, with their UIDs; `held_back`, the backends
+    that we keep below their share for now.
     """
 
     def __init__(
@@ -125,15 +127,18 @@ class Facts:
     @cached_property
     def wrong_by_backend(self) -> Bools:
         """Backends whose weight alone commands far more than their share."""
+        if self.ours and self.compensating:
+            return np.zeros(len(self.fleet.backends), dtype=bool)
         much = self.fleet.commanded > self.policy.tolerance_ratio * self.targets_by_backend
         return much & (self.fleet.ready_by_backend > 0)
 
     @cached_property
     def starved_by_backend(self) -> Bools:
         """Backends that we ourselves left at far too little, long ago: a restart that was given up, say."""
-        if not self.ours:
+        if self.compensating or not self.ours:
             return np.zeros(len(self.fleet.backends), dtype=bool)
-        return (self.fleet.commanded < STARVED_RATIO * self.targets_by_backend) & (self.fleet.ready_by_backend > 0)
+        little: Bools = np.maximum(self.fleet.commanded, self.fleet.shares) < STARVED_RATIO * self.targets_by_backend
+        return little & (self.fleet.ready_by_backend > 0)
 
     @cached_property
     def all_zero(self) -> bool:
@@ -186,7 +191,8 @@ class Facts:
         if self.clean or not self.overloaded:
             return np.zeros(len(self.fleet.names), dtype=bool)
         held = np.array([name in self.held_back for name in self.fleet.backends], dtype=bool)
-        return self.failing & self.marked & ~held[self.fleet.where]
+        undecided: Bools = self.failing & self.marked & ~held[self.fleet.where]
+        return undecided
 
     @cached_property
     def error_limit(self) -> float:
@@ -217,11 +223,22 @@ class Facts:
         return median(known)
 
     @cached_property
+    def busy_cpu(self) -> Bools:
+        """Pods at the limit of their CPU."""
+        saturated: Bools = self.fleet.utilization > BUSY_UTILIZATION
+        return saturated
+
+    @cached_property
+    def over_share(self) -> Bools:
+        """Pods that get clearly more than their share: their latency is not their fault."""
+        over: Bools = self.skew.ratio > OVER_SHARE_RATIO
+        return over
+
+    @cached_property
     def busy(self) -> Bools:
         """Pods that show overload: CPU at its limit, too many errors, or an answer time far above the median."""
-        saturated: Bools = self.fleet.utilization > BUSY_UTILIZATION
         late: Bools = self.fleet.latency > SICK_LATENCY_RATIO * self.median_latency
-        return saturated | late | (self.error_ratios > self.error_limit)
+        return self.busy_cpu | late | (self.error_ratios > self.error_limit)
 
     def names(self, mask: Bools) -> tuple[str, ...]:
         """Names of the pods in `mask`."""
@@ -234,3 +251,19 @@ class Facts:
     def backends(self, mask_by_backend: Bools) -> tuple[str, ...]:
         """Names of the backends in the mask."""
         return tuple(self.fleet.backends[index] for index in np.flatnonzero(mask_by_backend))
+
+
+def slowness(facts: Facts, diagnosis: Diagnosis) -> Floats:
+    """By backend: the median latency of its ready pods over that of all, where that may be held against it.
+
+    NaN where it says nothing: unknown, busy, with more than its share, or slow in a minority of its pods only.
+    """
+    fleet, named = facts.fleet, set(diagnosis.pods if diagnosis.label is Label.Slow else ())
+    found = np.full(len(fleet.backends), np.nan)
+    for index in range(len(fleet.backends)):
+        pods = (fleet.where == index) & (facts.requests > 0) & ~np.isnan(fleet.latency)
+        ratio = median(fleet.latency[pods]) / facts.median_latency
+        blamed = bool(named & set(facts.names(pods))) and not bool((facts.busy_cpu | facts.over_share)[pods].any())
+        if ratio <= outliers.LATENCY_RATIO or blamed:
+            found[index] = ratio
+    return found

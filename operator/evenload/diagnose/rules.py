@@ -27,7 +27,7 @@ from evenload.diagnose.findings import (
 from evenload.diagnose.hysteresis import Confirmed
 from evenload.diagnose.statistics import median
 from evenload.model.base import Value
-from evenload.model.diagnosis import Label, SkewCause
+from evenload.model.diagnosis import Evidence, Label, SkewCause
 from evenload.model.fleet import Bools
 from evenload.model.wording import clock, listing, milliseconds, percent, rate, times
 
@@ -239,12 +239,17 @@ def slow(facts: Facts, confirmed: Confirmed) -> Finding | None:
         return None
     latency = float(np.nanmax(facts.fleet.latency[pods]))
     place = _shared_place(facts, pods)
+    suspicion = f"; all of them are on {place}: suspect that" if place else ""
+    evidence = latency_evidence(facts, pods)
+    if place:
+        shared = Evidence(metric="slow_place", subject=place, observed=float(pods.sum()), sentence=suspicion[2:])
+        evidence = (*evidence, shared)
     return Finding(
         sentence=f"{named(facts, pods)} answers in {milliseconds(latency)}, the median pod in "
-        f"{milliseconds(facts.median_latency)}{place}",
+        f"{milliseconds(facts.median_latency)}{suspicion}",
         pods=facts.names(pods),
         backends=facts.backends_of(pods),
-        evidence=latency_evidence(facts, pods),
+        evidence=evidence,
     )
 
 
@@ -256,7 +261,7 @@ def _shared_place(facts: Facts, pods: Bools) -> str:
     for kind, places in (("node", {pod.node for pod in found}), ("zone", {pod.zone for pod in found})):
         place = places.pop()
         if not places and place is not None:
-            return f"; all of them are on {kind} {place}: suspect the {kind}"
+            return f"{kind} {place}"
     return ""
 
 

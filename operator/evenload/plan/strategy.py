@@ -12,15 +12,16 @@ from evenload.model.base import Value
 from evenload.model.decision import Verdict
 from evenload.model.diagnosis import Diagnosis, Label, SkewCause
 from evenload.model.episode import EFFECTIVE_STATES, ApprovalDecision, Episode, Phase, Step, StepState
-from evenload.model.fleet import Fleet, Floats
+from evenload.model.fleet import Bools, Fleet, Floats
 from evenload.model.plan import Advise, Freeze, Purpose, RestartPod, SetWeights, Write
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Pod, Snapshot
 from evenload.model.spec import RestartWhen
 from evenload.model.wording import clock, duration, listing, weights
 from evenload.plan import restarts
+from evenload.plan.law import Law
 from evenload.plan.moves import Plan
-from evenload.plan.targets import restored, scaled_down, shares_of, weights_of
+from evenload.plan.targets import desired_shares, restored, scaled_down, shares_of, weights_of
 from evenload.plan.work import Restart, Work
 
 PROBE_FRACTION = 0.05  # of its share: what an ejected backend keeps, to be seen recovering
@@ -55,6 +56,7 @@ class Scene(Value, frozen=True, kw_only=True):
     predict: Callable[[Mapping[str, int]], Floats]
     calm_ticks: int
     clean: bool
+    law: Law
     tick_seconds: float
     overloaded: dict[str, str]
 
@@ -358,13 +360,75 @@ def _mend(scene: Scene) -> Plan | None:
         case Label.Failing:
             return _mend_failing(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.WeightsIgnored:
-            return Plan(tell=(Advise(topic="WeightsIgnored", because=scene.diagnosis.sentence),))
+            return _rebalance(scene)
         case Label.Surge:
             return Plan(tell=(Advise(topic="ScaleUp", because=scene.diagnosis.sentence),))
         case Label.Slow:
-            return Plan(tell=(Advise(topic="SlowPods", because=scene.diagnosis.sentence),))
+            return _spare_slow(scene)
         case _:
             return None
+
+
+def _rebalance(scene: Scene) -> Plan:
+    """Traffic ignores right weights: lean against it, as long as that moves anything."""
+    fleet, desired = scene.fleet, desired_shares(scene.fleet, scene.policy)
+    hot = fleet.shares > scene.policy.tolerance_ratio * desired
+    if not hot.any() or (desired > 0).sum() < 2:
+        because = f"{scene.diagnosis.sentence}; it is inside one backend, which no weight of this route can change"
+        return Plan(tell=(Advise(topic="ActuatorIneffective", because=because),))
+    step = scene.work.last if scene.work.compensating else None
+    if _found_ineffective(scene):
+        return Plan(tell=(_ineffective(scene),))
+    if scene.law.ineffective(fleet, hot, correcting=step is not None) and step is not None:
+        because = f"after {listing(_names(fleet, hot))} was cut, its traffic did not follow"
+        verdict = Verdict(step=step.name, state=StepState.Ineffective, because=because)
+        return Plan(verdicts=(verdict,), tell=(_ineffective(scene),))
+    return _lean(scene, scene.diagnosis.sentence) or Plan()
+
+
+def _names(fleet: Fleet, mask: Bools) -> list[str]:
+    return [fleet.backends[index] for index in np.flatnonzero(mask).tolist()]
+
+
+def _found_ineffective(scene: Scene) -> bool:
+    steps = scene.episode.steps if scene.episode is not None else ()
+    return any(step.purpose is Purpose.Rebalance and step.state is StepState.Ineffective for step in steps)
+
+
+def _ineffective(scene: Scene) -> Advise:
+    because = f"{scene.diagnosis.sentence}; weights do not move it: look for sticky sessions or long connections"
+    return Advise(topic="ActuatorIneffective", because=because)
+
+
+def _lean(scene: Scene, why: str) -> Plan | None:
+    """The weight law's next step, as far as the receivers' headroom allows."""
+    fleet, desired = scene.fleet, desired_shares(scene.fleet, scene.policy)
+    use = fleet.utilization[fleet.ready & ~np.isnan(fleet.utilization)]
+    hottest = float(use.max(initial=0.0))
+    shares = scene.law.wanted(fleet, desired, hottest=hottest, correcting=scene.work.compensating)
+    if shares is None:
+        return None
+    after = _affordable(scene, weights_of(fleet, shares))
+    because = f"{why}; setting {weights(after)} to lean against it"
+    return Plan(writes=(SetWeights(before=scene.before, after=after, purpose=Purpose.Rebalance, because=because),))
+
+
+def _spare_slow(scene: Scene) -> Plan:
+    """Less traffic for slow pods; the place if they share one; a restart only of a single pod that stays slow."""
+    suspect = any(evidence.metric == "slow_place" for evidence in scene.diagnosis.evidence)
+    topic = "SuspectNode" if suspect else "SlowPods"
+    tell = (Advise(topic=topic, because=scene.diagnosis.sentence),)
+    since = scene.diagnosis.since
+    lasting = since is not None and scene.snapshot.time - since >= SLOW_RESTART_SECONDS
+    if lasting and len(scene.diagnosis.pods) == 1 and scene.policy.restart_when is RestartWhen.Allowed:
+        index = scene.fleet.names.index(scene.diagnosis.pods[0])
+        if not _restarted_lately(scene, scene.fleet.pods[index]):
+            return Plan(writes=tuple(_restart(scene, index, scene.diagnosis.sentence)), tell=tell)
+    leaning = _lean(scene, scene.diagnosis.sentence) if not suspect else None
+    return Plan(writes=leaning.writes if leaning is not None else (), tell=tell)
+
+
+SLOW_RESTART_SECONDS = 300.0
 
 
 def _mend_failing(scene: Scene) -> Plan | None:

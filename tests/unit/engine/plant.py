@@ -72,6 +72,8 @@ class Cluster:
     tick: float = 5.0
     window: float = 15.0
     lag: float = 2.0
+    gains: dict[str, float] = field(default_factory=dict)  # how the balancer bends the weights
+    sticky: float = 0.0  # share of the requests that goes by the gains alone, whatever the weights say
     seed: int = 1
     weights: dict[str, int] = field(default_factory=dict)
     followed: dict[str, int] = field(default_factory=dict)
@@ -114,10 +116,10 @@ class Cluster:
         self.time += 1.0
         while self.pending and self.pending[0][0] <= self.time:
             self.followed = self.pending.pop(0)[1]
-        total = sum(self.followed.values())
+        shares = self._shares()
         failed = 0.0
         for backend in self.backends:
-            arriving = float(self.dice.poisson(self.rps * self.followed[backend] / total)) if total else 0.0
+            arriving = float(self.dice.poisson(self.rps * shares[backend]))
             serving = [server for server in self.servers if server.backend == backend and self._ready(server)]
             if not serving:
                 failed += arriving
@@ -128,6 +130,13 @@ class Cluster:
             if self._there(server) and self.time >= server.ready_at:
                 server.samples.append((self.time, server.requests, server.errors, server.cpu))
         self._replace()
+
+    def _shares(self) -> dict[str, float]:
+        gains = {name: self.gains.get(name, 1.0) for name in self.backends}
+        bent = {name: self.followed[name] * gains[name] for name in self.backends}
+        total, stuck = sum(bent.values()), sum(gains.values())
+        free = {name: weight / total if total else 0.0 for name, weight in bent.items()}
+        return {name: (1 - self.sticky) * free[name] + self.sticky * gains[name] / stuck for name in self.backends}
 
     def _ready(self, server: Server) -> bool:
         return self.time >= server.ready_at and server.gone_at is None

@@ -1,0 +1,163 @@
+"""The weight law: estimate how the balancer bends the weights, then lean against it (algorithms section 3).
+
+What traffic does with a weight is a gain, ln(share / commanded share); a balancer that ignores weights has gains far
+from 0. They are tracked by one scalar Kalman filter a backend and inverted: w ~ target x e^-gain x penalty. Laws that
+only push shares back (proportional, PI) settle three times slower, or never, or churn when nothing is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+from evenload.model.fleet import Bools, Fleet, Floats
+
+DRIFT_VARIANCE = 0.03**2  # a tick: gains move, slowly
+MODEL_VARIANCE = 0.02**2
+UNKNOWN_VARIANCE = 1.0  # of a gain nobody has measured yet
+SURPRISE_SIGMAS_SQUARED = 9.0  # beyond it, believe that the gain jumped
+LEAST_DEAD_BAND = 0.10
+DEAD_BAND_SIGMAS = 2.5
+RELEASE_RATIO = 0.5  # of the dead band: where correcting stops once it began
+STEP_LIMIT = math.log(2.0)
+EMERGENCY_STEP_LIMIT = math.log(4.0)
+EMERGENCY_RATIO, EMERGENCY_UTILIZATION = 2.0, 0.85
+SLOW_RATIO, RECOVERED_RATIO = 1.5, 1.2  # of the median latency
+MOST_CUT, LEAST_CUT, RECOVERY, LEAST_PENALTY = 0.7, 0.25, 1.05, 0.05
+PATIENCE_SECONDS = 30.0  # times 2 for the first cut, 4 for the second ...
+INEFFECTIVE_TICKS = 5
+INEFFECTIVE_MOVE = math.log(1.5)  # weights moved at least so far before traffic may be said not to follow
+INEFFECTIVE_PROGRESS = 0.5
+_LEAST_SHARE = 1e-6
+
+
+class Law:
+    """Gains and penalties of one Balancer's backends. Bounded memory; lost in a crash, it is measured again."""
+
+    def __init__(self) -> None:
+        self._backends: tuple[str, ...] = ()
+        self.gain: Floats = np.empty(0)
+        self.variance: Floats = np.empty(0)
+        self.penalty: Floats = np.empty(0)
+        self._cuts: Floats = np.empty(0)
+        self._patience: Floats = np.empty(0)
+        self._history: deque[tuple[float, Floats]] = deque(maxlen=64)  # when which commanded shares were first seen
+        self._averaged: Floats = np.empty(0)
+        self._began: tuple[Floats, Floats] | None = None  # commanded and seen shares (ln) when correcting began
+        self._ticks = 0
+
+    def observe(self, fleet: Fleet, time: float, window: float, lag: float) -> None:
+        """One tick of trustworthy traffic."""
+        if fleet.backends != self._backends:
+            self._start(fleet)
+        self._note(fleet, time, window + lag)
+        self._averaged = self._average(time - lag - window, time - lag)
+        self._update(fleet)
+
+    def _start(self, fleet: Fleet) -> None:
+        self._backends = fleet.backends
+        size = len(fleet.backends)
+        self.gain, self.variance, self.penalty = np.zeros(size), np.full(size, UNKNOWN_VARIANCE), np.ones(size)
+        self._cuts, self._patience = np.zeros(size), np.full(size, -np.inf)
+        self._history.clear()
+        self._began = None
+
+    def _note(self, fleet: Fleet, time: float, needed: float) -> None:
+        if not self._history or not np.array_equal(self._history[-1][1], fleet.commanded):
+            self._history.append((time, fleet.commanded))
+        while len(self._history) > 1 and self._history[1][0] < time - needed:
+            self._history.popleft()
+
+    def _average(self, start: float, end: float) -> Floats:
+        """Commanded shares averaged over the window that the counts are of; what was first seen held before, too."""
+        times = [start, *(min(max(time, start), end) for time, _ in list(self._history)[1:]), end]
+        spans = np.diff(np.array(times))
+        total = float(spans.sum())
+        known = np.array([shares for _, shares in self._history])
+        averaged: Floats = spans @ known / total
+        return averaged
+
+    def _update(self, fleet: Fleet) -> None:
+        judged = (self._averaged > 0) & (fleet.ready_by_backend > 0) & (fleet.commanded > 0)
+        if judged.sum() < 2 or np.isnan(fleet.shares).any():
+            return
+        counts = np.maximum(fleet.by_backend(fleet.requests)[judged], 0.5)
+        averaged = self._averaged[judged]
+        seen = np.log(counts / (counts.sum() * averaged))
+        moving = 0.5 * np.log(averaged / fleet.commanded[judged])
+        self._filter(judged, seen - np.median(seen), 1 / counts + MODEL_VARIANCE + moving**2)
+
+    def _filter(self, judged: Bools, measured: Floats, noise: Floats) -> None:
+        gain, variance = self.gain[judged], self.variance[judged] + DRIFT_VARIANCE
+        surprise = (measured - gain) ** 2
+        variance = np.where(surprise > SURPRISE_SIGMAS_SQUARED * (variance + noise), variance + surprise / 2, variance)
+        trust = variance / (variance + noise)
+        self.gain[judged] = gain + trust * (measured - gain)
+        self.variance[judged] = (1 - trust) * variance
+
+    def penalise(self, time: float, slowness: Floats) -> None:
+        """By backend, how many times the median latency it answers in; NaN: leave it as it is.
+
+        Called only with a window that lies after the last change of weights. What was given back too early is given
+        back later next time, or a pod that is slow under load alone would swing for ever.
+        """
+        slow = slowness > SLOW_RATIO
+        cut = np.clip(RECOVERED_RATIO / np.where(slow, slowness, 1.0), LEAST_CUT, MOST_CUT)
+        patient = time >= self._patience
+        back = (slowness < RECOVERED_RATIO) & patient
+        self._cuts = self._cuts + slow
+        self._patience = np.where(slow, time + PATIENCE_SECONDS * 2.0 ** np.minimum(self._cuts, 6), self._patience)
+        changed = self.penalty * np.where(slow, cut, np.where(back, RECOVERY, 1.0))
+        self.penalty = np.clip(changed, LEAST_PENALTY, 1.0)
+
+    @property
+    def leans(self) -> bool:
+        """Whether any backend is penalised."""
+        return bool((self.penalty < 1.0).any())
+
+    def leaning(self, fleet: Fleet, targets: Floats) -> Floats:
+        """Target shares as the penalties bend them, sum as before."""
+        if not self.leans or fleet.backends != self._backends:
+            return targets
+        bent: Floats = targets * self.penalty
+        leaning: Floats = bent * (targets.sum() / max(float(bent.sum()), _LEAST_SHARE))
+        return leaning
+
+    def wanted(self, fleet: Fleet, targets: Floats, *, hottest: float, correcting: bool) -> Floats | None:
+        """Commanded shares to write next, or None within the dead band. `hottest`: the highest CPU use, 0..1."""
+        if fleet.backends != self._backends:
+            return None
+        movable = (targets > 0) & (fleet.commanded > 0)
+        goal = np.where(movable, targets * np.exp(-self.gain) * self.penalty, 0.0)
+        total = float(goal.sum())
+        if movable.sum() < 2 or total <= 0:
+            return None
+        gap = np.log(goal[movable] / total / fleet.commanded[movable])
+        band = max(LEAST_DEAD_BAND, DEAD_BAND_SIGMAS * math.sqrt(float(self.variance[movable].max())))
+        if float(np.abs(gap).max()) <= band * (RELEASE_RATIO if correcting else 1.0):
+            return None
+        step = fleet.commanded.copy()
+        step[movable] *= np.exp(np.clip(gap, -self._limit(fleet, hottest), self._limit(fleet, hottest)))
+        shares: Floats = step / step.sum()
+        return shares
+
+    def _limit(self, fleet: Fleet, hottest: float) -> float:
+        known = self._averaged > 0
+        ratio = float((fleet.shares[known] / self._averaged[known]).max(initial=0.0))
+        urgent = ratio > EMERGENCY_RATIO and hottest > EMERGENCY_UTILIZATION
+        return EMERGENCY_STEP_LIMIT if urgent else STEP_LIMIT
+
+    def ineffective(self, fleet: Fleet, hot: Bools, *, correcting: bool) -> bool:
+        """Whether the weights of `hot` backends were cut for 5 ticks and their traffic did not follow."""
+        seen = np.log(np.maximum(fleet.shares, _LEAST_SHARE))
+        asked = np.log(np.maximum(self._averaged, _LEAST_SHARE))
+        if not correcting or self._began is None:
+            self._began, self._ticks = (asked, seen), 0
+            return False
+        self._ticks += 1
+        moved, followed = (self._began[0] - asked)[hot], (self._began[1] - seen)[hot]
+        far = moved > INEFFECTIVE_MOVE
+        stuck = followed < INEFFECTIVE_PROGRESS * moved
+        return self._ticks >= INEFFECTIVE_TICKS and bool((far & stuck).any())
