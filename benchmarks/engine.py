@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import gc
 import resource
+import statistics
 import time
+import tracemalloc
 
 import numpy as np
 
@@ -20,8 +22,9 @@ from evenload.model.spec import BalancerSpec, Mode, TargetRef
 
 START = 1_760_000_000.0
 TICK_SECONDS = 10.0
-WARM_TICKS = 20  # the filters' horizons are nearly full
+WARM_TICKS = 20
 MEASURED_TICKS = 5
+HORIZON_TICKS = 100  # more than the fifteen minutes an engine may remember
 BACKENDS = 5
 
 
@@ -32,44 +35,51 @@ def main() -> None:
     arguments = parser.parse_args()
     unit = yardstick.measure()
     print(f"yardstick: {unit:.3f} CPU-s (benchmarks/yardstick.py); the last column is in these")
-    print(f"{'balancers':>10}{'pods':>9}{'CPU-s a tick':>14}{'µs a pod':>10}{'state a pod':>13}{'yardsticks':>12}")
+    print(f"{'balancers':>10}{'pods':>9}{'CPU-s a tick':>14}{'µs a pod':>10}{'yardsticks':>12}")
     for part in (0.02, 0.2, 1.0):
         _line(max(1, round(part * arguments.balancers)), arguments.pods, unit)
-    _line(1, min(1000, arguments.balancers * arguments.pods), unit)
+    for pods in (500, 5000):
+        _line(1, min(pods, arguments.balancers * arguments.pods), unit)
+    print(f"an engine keeps {state_bytes(arguments.pods) / arguments.pods / 1024:.2f} KiB a pod between ticks")
     print(f"peak RSS of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 def _line(balancers: int, pods: int, unit: float) -> None:
-    seconds, state_bytes = measure(balancers, pods)
-    total = balancers * pods
-    print(
-        f"{balancers:>10}{total:>9}{seconds:>14.3f}{seconds / total * 1e6:>10.2f}"
-        f"{state_bytes / total / 1024:>10.2f} KiB{seconds / unit:>12.2f}"
-    )
+    seconds, total = cpu_seconds(balancers, pods), balancers * pods
+    print(f"{balancers:>10}{total:>9}{seconds:>14.3f}{seconds / total * 1e6:>10.2f}{seconds / unit:>12.2f}")
 
 
-def measure(balancers: int, pods: int) -> tuple[float, float]:
-    """CPU seconds of one tick of all (the median), and resident bytes their engines hold."""
+def cpu_seconds(balancers: int, pods: int) -> float:
+    """Of one tick of all Balancers: the median of several."""
     rng = np.random.default_rng(7)
-    before = _resident_bytes()
-    engines = [Engine(BalancerSpec(target_ref=TargetRef(name="shop"), mode=Mode.Auto)) for _ in range(balancers)]
-    for tick in range(WARM_TICKS):
-        for index, engine in enumerate(engines):
-            engine.step(snapshot(index, pods, tick, rng))
-    gc.collect()
-    state = _resident_bytes() - before
+    engines = [_engine() for _ in range(balancers)]
     spent = []
-    for tick in range(WARM_TICKS, WARM_TICKS + MEASURED_TICKS):
+    for tick in range(WARM_TICKS + MEASURED_TICKS):
         spent.append(0.0)
-        for first in range(0, balancers, 50):
-            some = [
-                (engine, snapshot(first + i, pods, tick, rng)) for i, engine in enumerate(engines[first : first + 50])
-            ]
+        for index, engine in enumerate(engines):
+            seen = snapshot(index, pods, tick, rng)
             start = time.process_time()
-            for engine, seen in some:
-                engine.step(seen)
+            engine.step(seen)
             spent[-1] += time.process_time() - start
-    return sorted(spent)[len(spent) // 2], float(state)
+    return statistics.median(spent[WARM_TICKS:])
+
+
+def state_bytes(pods: int) -> int:
+    """What one engine has allocated once its horizon is full."""
+    rng = np.random.default_rng(7)
+    _engine().step(snapshot(1, pods, 0, rng))  # what is made once for all engines
+    tracemalloc.start()
+    engine = _engine()
+    for tick in range(HORIZON_TICKS):
+        engine.step(snapshot(1, pods, tick, rng))
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return held
+
+
+def _engine() -> Engine:
+    return Engine(BalancerSpec(target_ref=TargetRef(name="shop"), mode=Mode.Auto))
 
 
 def snapshot(balancer: int, pods: int, tick: int, rng: np.random.Generator) -> Snapshot:
@@ -106,11 +116,6 @@ def snapshot(balancer: int, pods: int, tick: int, rng: np.random.Generator) -> S
         backends={name: Backend(weight=1000, pods=of) for name, of in backends.items()},
         signals={name: Signal(age=5.0) for name in SIGNALS},
     )
-
-
-def _resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

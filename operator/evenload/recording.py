@@ -18,6 +18,7 @@ from typing import Annotated, Protocol, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
+from evenload.engine import Engine
 from evenload.errors import InputError, RecordingError
 from evenload.model.base import Value
 from evenload.model.decision import Decision, Held
@@ -89,8 +90,6 @@ def encode(line: Header | Snapshot) -> bytes:
 
 def replay(recording: Recording) -> Iterator[Decision]:
     """What the engine decides, line by line, for this recording alone: nothing is written or remembered elsewhere."""
-    from evenload.engine import Engine
-
     engine = Engine(recording.header.spec)
     for snapshot in recording.snapshots:
         yield engine.step(with_signals(snapshot))

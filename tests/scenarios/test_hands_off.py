@@ -12,11 +12,10 @@ from evenload.simulate.loop import Operator
 from tests.scenarios.stage import calm_run, first_seen, held_reasons, operate, trial
 
 SIZES = (4, 10, 40)
-SEEDS = (1, 2)
+RUNS = ((4, 1), (4, 2), (10, 1), (10, 2), (40, 1))  # size, seed
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "seed"), RUNS)
 @pytest.mark.parametrize("name", ["healthy", "healthy-sparse", "healthy-unequal", "canary", "neutral-change"])
 def test_nothing_is_written_and_no_episode_opened_while_all_is_well(name: str, size: int, seed: int) -> None:
     run = calm_run(name, size, seed)
@@ -25,8 +24,7 @@ def test_nothing_is_written_and_no_episode_opened_while_all_is_well(name: str, s
     assert run.faults == []
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "seed"), RUNS)
 @pytest.mark.parametrize("name", ["surge-1.8", "surge-3"])
 def test_a_surge_is_called_one_and_nothing_is_written(name: str, size: int, seed: int) -> None:
     run = calm_run(name, size, seed)

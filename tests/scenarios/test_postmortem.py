@@ -16,6 +16,7 @@ from evenload.simulate.score import failed_alone
 from tests.scenarios.stage import calm_run, first_seen, mitigated, onset, operate, trial
 
 SEEDS = (1, 2, 3, 4, 5)
+ENOUGH = 390.0  # run seconds: two hundred after the fault
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -78,7 +79,7 @@ def test_an_operator_that_loses_its_memory_at_any_tick_ends_well_and_doubles_not
         if tick == ordinal:
             operator.forget()
 
-    _ended_well(operate(trial("postmortem"), forget))
+    _ended_well(operate(trial("postmortem"), forget, duration=ENOUGH))
 
 
 def test_an_operator_that_loses_its_memory_at_every_tick_breaks_no_rule() -> None:
@@ -96,7 +97,7 @@ def test_an_operator_that_dies_around_any_write_ends_well_and_doubles_nothing(po
     def arm(operator: Operator, tick: int) -> None:
         operator.crashes = {ordinal: point}
 
-    _ended_well(operate(trial("postmortem"), arm))
+    _ended_well(operate(trial("postmortem"), arm, duration=ENOUGH))
 
 
 def test_a_run_replays_to_the_same_bytes() -> None:

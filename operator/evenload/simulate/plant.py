@@ -208,14 +208,16 @@ class Plant:
             "memory": resident,
             "in_flight": in_flight,
         }
-        return {name: _absent_as_none(values, name in self.hidden) for name, values in measured.items()}
+        age = self.scraper.newest_age(self.now)
+        old = age is None or age > MAX_AGE_SECONDS
+        return {name: _absent_as_none(values, old or name in self.hidden) for name, values in measured.items()}
 
     def _pod(self, row: int, columns: Mapping[str, list[float | None]]) -> Pod:
         server = self.servers[row]
         dying = bool(server["dying_at"] < NEVER)
         return Pod(
             ready=bool(server["ready_at"] <= self.now) and not dying,
-            age=float(self.now - server["born"]),
+            age=self._age(row),
             uid=self.uid(row),
             node=f"node-{server['node']}",
             workload=f"Deployment/{self.balancer.names[server['backend']]}" if self.cluster.controlled else None,
@@ -231,6 +233,11 @@ class Plant:
             memory=columns["memory"][row],
             in_flight=columns["in_flight"][row],
         )
+
+    def _age(self, row: int) -> float:
+        """Seconds since its container runs; before that, since the pod was made: as the operator reckons it."""
+        started, born = float(self.servers["started"][row]), float(self.servers["born"][row])
+        return self.now - (started if started <= self.now else born)
 
     # What an operator, or anyone, can do
 
@@ -288,9 +295,10 @@ def _absent_as_none(values: Floats, hidden: bool) -> list[float | None]:
 
 
 def _signal(ready: list[Pod], attribute: str, age: float | None) -> Signal:
-    known = sum(getattr(pod, attribute) is not None for pod in ready)
+    expected = [pod for pod in ready if attribute != "latency" or pod.requests != 0]
+    known = sum(getattr(pod, attribute) is not None for pod in expected)
     if age is not None and age > MAX_AGE_SECONDS:
         return Signal(state=SignalState.Stale, age=age)
-    if not known:
+    if expected and not known:
         return Signal(state=SignalState.Missing, age=age)
-    return Signal(state=SignalState.Fresh if known == len(ready) else SignalState.Partial, age=age)
+    return Signal(state=SignalState.Fresh if known == len(expected) else SignalState.Partial, age=age)

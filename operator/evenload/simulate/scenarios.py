@@ -128,7 +128,7 @@ class World:
             garbage=rng.uniform(0, 30e6, size),
             warm_seconds=s.warm_seconds,
             sick_above=s.sick_above,
-            latency=rng.uniform(0.01, 0.08),
+            latency=rng.uniform(1.0, 1.5) * relative.mean() / capacity.mean() + rng.uniform(0.005, 0.05),
             **s.columns,
         )
         weights = dict.fromkeys(names, WEIGHT)
@@ -306,7 +306,7 @@ def sticky(world: World) -> Trial:
 def surging(factor: float) -> Callable[[World], Trial]:
     def build(world: World) -> Trial:
         return Trial(
-            plant=world.plant(Setting(utilization=(0.4, 0.5))),
+            plant=world.plant(Setting(utilization=(0.4, 0.5), burstiness=0.10)),
             spec=spec(),
             events=((world.onset, surge(factor)),),
             expected=(Expected(labels=(Label.Surge,), start=world.onset, within=60),),
@@ -524,21 +524,23 @@ def neutral_change(world: World) -> Trial:
     def rewrite(plant: Plant) -> None:
         plant.command({name: 2 * WEIGHT + 20 * (index % 3) for index, name in enumerate(plant.balancer.names)}, PEOPLE)
 
-    return Trial(plant=world.plant(), spec=spec(), events=((world.onset, rewrite),), forbidden=WRITE)
+    plant = world.plant(Setting(utilization=(0.3, 0.45)))
+    return Trial(plant=plant, spec=spec(), events=((world.onset, rewrite),), forbidden=WRITE)
 
 
 def healthy(world: World) -> Trial:
-    return Trial(plant=world.plant(Setting(spread=0.10)), spec=spec(), forbidden=WRITE, duration=600.0)
+    setting = Setting(spread=0.10, utilization=(0.3, 0.45))
+    return Trial(plant=world.plant(setting), spec=spec(), forbidden=WRITE, duration=600.0)
 
 
 def healthy_bursty(world: World) -> Trial:
-    setting = Setting(spread=0.08, burstiness=0.4, missed_ratio=0.10)
+    setting = Setting(spread=0.08, burstiness=0.4, missed_ratio=0.10, utilization=(0.15, 0.25))
     return Trial(plant=world.plant(setting), spec=spec(), forbidden=WRITE, duration=900.0)
 
 
 def healthy_sparse(world: World) -> Trial:
     """Five requests a second a pod: chance alone makes some look hot."""
-    setting = Setting(rate_per_pod=(4.0, 6.0), spread=0.05)
+    setting = Setting(rate_per_pod=(4.0, 6.0), spread=0.05, utilization=(0.1, 0.25))
     return Trial(plant=world.plant(setting), spec=spec(), forbidden=WRITE, duration=900.0)
 
 
@@ -551,7 +553,7 @@ def healthy_day(world: World) -> Trial:
 
 
 def unequal_healthy(world: World) -> Trial:
-    setting = Setting(capacity_spread=0.35, capacity_known=True)
+    setting = Setting(capacity_spread=0.35, capacity_known=True, utilization=(0.3, 0.45))
     return Trial(
         plant=world.plant(setting),
         spec=spec(Desired(type=DesiredType.ByCapacity)),
@@ -562,7 +564,7 @@ def unequal_healthy(world: World) -> Trial:
 
 def canary(world: World) -> Trial:
     """One backend gets a tenth of the others by intention."""
-    plant = world.plant(Setting(rate_per_pod=(30.0, 60.0)))
+    plant = world.plant(Setting(rate_per_pod=(30.0, 60.0), utilization=(0.3, 0.45)))
     names = plant.balancer.names
     weights = {name: WEIGHT // 10 if name == names[0] else WEIGHT for name in names}
     plant.balancer.weights.clear()

@@ -102,7 +102,7 @@ class Scraper:
         rise = np.where(last < before, last, last - before)
         span = self._times[:, -1] - self._times[:, -2]
         known = self._times[:, -2] > now - _IRATE_SECONDS
-        return np.divide(rise, span, out=np.full(len(rise), np.nan), where=known)
+        return np.asarray(np.divide(rise, span, out=np.full(len(rise), np.nan), where=known))
 
     def gauges(self, now: float) -> tuple[Floats, Floats]:
         """Memory and in-flight of each pod, NaN where not seen for five minutes."""
