@@ -21,6 +21,8 @@ from evenload.report.wording import count, duration, listed, percent, weights_ch
 
 OURSELVES = "evenload"
 """Our field manager: what it wrote was the cure, not the cause."""
+ROUNDING_SECONDS = 0.001
+"""The API server keeps times to the microsecond, a recording keeps them as they were."""
 
 
 class Done(Value, frozen=True, kw_only=True):
@@ -173,7 +175,7 @@ def weight_change(sources: Sources) -> WeightChange | None:
     manager = sources.incident.diagnosis.manager
     if manager is None:
         return None
-    seen = _write_seen(sources.recording, manager)
+    seen = _write_seen(sources.recording, manager, sources.incident.opened_at)
     first = next((step for step in sources.incident.steps if step.before), None)
     left_behind = first.before if first else None
     if seen is None:
@@ -183,11 +185,16 @@ def weight_change(sources: Sources) -> WeightChange | None:
     return WeightChange(manager=manager, time=write.time, before=write.before, after=after)
 
 
-def _write_seen(recording: Recording, manager: str) -> tuple[Snapshot, RouteWrite] | None:
-    for snapshot, _ in recording:
-        if snapshot.last_write is not None and snapshot.last_write.manager == manager:
-            return snapshot, snapshot.last_write
-    return None
+def _write_seen(recording: Recording, manager: str, opened_at: float) -> tuple[Snapshot, RouteWrite] | None:
+    """The manager's last one before the diagnosis: earlier ones by the same pipeline were fine."""
+    writes = [
+        (snapshot, snapshot.last_write)
+        for snapshot, _ in recording
+        if snapshot.last_write is not None
+        and snapshot.last_write.manager == manager
+        and snapshot.time <= opened_at + ROUNDING_SECONDS
+    ]
+    return max(writes, key=lambda seen: seen[1].time, default=None)
 
 
 def _impact(sources: Sources) -> Impact:

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase
+from evenload.model.snapshot import RouteWrite
 from evenload.report import build
 from evenload.report.facts import Facts
 from evenload.report.followups import followups
@@ -23,6 +24,19 @@ def test_the_recording_tells_who_changed_which_weight_and_when() -> None:
     assert change is not None
     assert (change.manager, change.time) == ("deploy-pipeline", story.BAD_UPDATE)
     assert (change.before, change.after) == (story.EVEN, story.BAD)
+
+
+def test_what_the_same_manager_wrote_before_or_after_the_incident_is_not_its_cause() -> None:
+    def told(time: float) -> RouteWrite:
+        if time < story.BAD_UPDATE:
+            return RouteWrite(manager="deploy-pipeline", time=story.START - 60)
+        again = time > story.BAD_UPDATE + 60
+        return RouteWrite(manager="deploy-pipeline", time=story.BAD_UPDATE + 60 * again, before=story.EVEN)
+
+    recording = [(replace(seen, last_write=told(seen.time)), decision) for seen, decision in story.recording()]
+    change = build(story.remediation(), recording).facts.change
+    assert change is not None
+    assert (change.time, change.before, change.after) == (story.BAD_UPDATE, story.EVEN, story.BAD)
 
 
 def test_without_a_recording_the_first_step_tells_the_weights_left_behind() -> None:
