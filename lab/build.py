@@ -9,6 +9,7 @@ from lab.parts import PARTS, Part, is_built, needed_parts
 
 # Go uses every core by itself; two compilations at once would only take turns, in twice the memory.
 COMPILING = "compiling"
+STOP_POLL_SECONDS = 0.1
 _compiling = threading.Lock()
 
 
@@ -60,7 +61,9 @@ def _build_all(missing: list[str], shown: progress.Progress) -> None:
                     for needs in waiting.values():
                         needs.discard(finished)
         except BaseException:
-            commands.stop_all()  # the pool waits for its threads, and they for these
+            # The pool waits for its threads, they for programs, and one that ends may be followed by the next.
+            while wait(running, timeout=STOP_POLL_SECONDS).not_done:
+                commands.stop_all()
             raise
 
 

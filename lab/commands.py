@@ -3,15 +3,17 @@
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lab.errors import CommandFailed
 
 LAST_LINES = 15  # of a failed program's output: enough to hold its error, short enough to be read
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 1.0
 
 _running: set[subprocess.Popen[str]] = set()
 _guard = threading.Lock()
@@ -30,7 +32,7 @@ def run(
         try:
             out, err = process.communicate(stdin, timeout=timeout_seconds)
         except subprocess.TimeoutExpired:
-            process.kill()
+            _signal(process, signal.SIGKILL)
             process.communicate()
             raise CommandFailed(f"{_shown(argv)} did not end within {timeout_seconds:.0f} s.") from None
     if process.returncode != 0:
@@ -62,11 +64,12 @@ def stop_all() -> None:
     with _guard:
         processes = list(_running)
     for process in processes:
-        process.terminate()
+        _signal(process, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.02)
     for process in processes:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
-        process.kill()
+        _signal(process, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -82,6 +85,7 @@ def _process(
         stderr=stderr,
         text=True,
         errors="replace",
+        start_new_session=True,
     )
     with _guard:
         _running.add(process)
@@ -91,11 +95,17 @@ def _process(
                 process.stdin.close()  # only `run` has something to say to the program
             yield process
     except BaseException:
-        process.kill()
+        _signal(process, signal.SIGKILL)
         raise
     finally:
         with _guard:
             _running.discard(process)
+
+
+def _signal(process: subprocess.Popen[str], number: int) -> None:
+    """To its whole group: what a program started could outlive it, and holds the pipes we read."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _failure(argv: Sequence[str | Path], code: int, said: str) -> str:

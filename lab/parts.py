@@ -48,7 +48,7 @@ def folder(name: str) -> Path:
     """The folder of a part that is built; raises CannotRun when it is not."""
     found = PARTS[name].folder()
     if not found.exists():
-        raise CannotRun(f"{name} is not built yet. Run `make lab-build` (or `python -m lab build`) first.")
+        raise CannotRun(f"{name} is not built yet. Run `python -m lab build` first.")
     return found
 
 

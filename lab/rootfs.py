@@ -38,7 +38,8 @@ def make(target: Path, counted: Callable[[int, int], None]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "root"
         packages = f"--include={','.join(PACKAGES)}"
-        commands.run(["mmdebstrap", "--quiet", "--variant=extract", packages, SUITE, root])
+        arguments = ["--quiet", "--variant=extract", packages, SUITE, str(root)]
+        commands.run(["mmdebstrap", *arguments], env={"TMPDIR": scratch})  # what it leaves when killed goes as well
         finish(root)
         archive(root, target / "rootfs.tar")
 

@@ -26,6 +26,13 @@ def test_a_program_that_hangs_is_ended_and_named() -> None:
         commands.run(["sleep", "60"], timeout_seconds=0.1)
 
 
+def test_what_a_hanging_program_started_ends_with_it() -> None:
+    before = time.monotonic()
+    with pytest.raises(CommandFailed, match="did not end"):
+        commands.run(["sh", "-c", "sleep 60 & wait"], timeout_seconds=0.1)  # the child holds the pipe we read
+    assert time.monotonic() - before < 10
+
+
 def test_standard_input_reaches_the_program() -> None:
     assert commands.run(["cat"], stdin="hello") == "hello"
 
