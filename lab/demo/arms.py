@@ -86,7 +86,7 @@ async def reset(stage: Stage, scene: Scene) -> None:
     scene.text = "weights put back, sick server replaced by hand"
     await cluster.release(stage.lab, incident.GOOD_WEIGHTS)
     await cluster.replace_pods(stage.lab, incident.FLOODED)
-    await stage.watch.until("the new server", lambda: stage.watch.all_ready, seconds=60)
+    await stage.watch.until("the new server", lambda: stage.watch.has_ready(incident.FLOODED), seconds=60)
 
 
 def outcome(watch: Watch, onset: float, records: list[Record]) -> Run:

@@ -36,10 +36,14 @@ async def in_thread(work: Callable[[], Result]) -> Result:
         raise
 
 
-async def load_images(lab: LabState) -> None:
-    """Put the operator's and the shop's image into the lab's containerd."""
-    for archive in (images.shop, images.operator):
-        await in_thread(lambda make=archive: images.load_image(lab, make()))  # type: ignore[misc]
+async def load_shop_image(lab: LabState) -> None:
+    """Put the shop's image into the lab's containerd."""
+    await in_thread(lambda: images.load_image(lab, images.shop()))
+
+
+async def load_operator_image(lab: LabState) -> None:
+    """Put the operator's image into the lab's containerd."""
+    await in_thread(lambda: images.load_image(lab, images.operator()))
 
 
 async def install_shop(lab: LabState) -> None:

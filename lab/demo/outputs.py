@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import platform
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from evenload.kube.resources import REMEDIATIONS, Manifest
 from evenload.model.decision import Decision
 from evenload.model.snapshot import Snapshot
 from evenload.report import ClientBin, ClientRecord, Report, build
-from lab import api
+from lab import api, golang
 from lab.demo import incident
 from lab.demo.summary import Figures, Run, Target
 from lab.demo.view import percent
@@ -29,6 +30,8 @@ from lab.load.record import Record
 from lab.state import LabState
 
 FLIGHT: Final = "flight.jsonl"
+SHOWN_BEFORE_SECONDS: Final = incident.HEALTHY_SECONDS + 10.0
+"""The flight recording goes back further, into the other arm, which would be taken for a part of this incident."""
 OURS: Final = (
     *("report.html", "postmortem.md", "summary.json", FLIGHT, "remediation.json", "live-view.svg"),
     *("load-alone.jsonl", "load-evenload.jsonl"),
@@ -53,7 +56,10 @@ def write_incident(folder: Path, remediation: Manifest, run: Run, alone: Run | N
     flight = _flight(remediation)
     if flight:
         (folder / FLIGHT).write_bytes(flight)
-    report = build(remediation, _replayed(flight), callers(run), alone=callers(alone) if alone else None)
+    seen = [
+        (snapshot, made) for snapshot, made in _replayed(flight) if snapshot.time >= run.onset - SHOWN_BEFORE_SECONDS
+    ]
+    report = build(remediation, seen or None, callers(run), alone=callers(alone) if alone else None)
     write_report(folder, report)
 
 
@@ -87,9 +93,9 @@ def _flight(remediation: Manifest) -> bytes:
     return gzip.decompress(base64.b64decode(packed)) if packed else b""
 
 
-def _replayed(flight: bytes) -> list[tuple[Snapshot, Decision]] | None:
+def _replayed(flight: bytes) -> list[tuple[Snapshot, Decision]]:
     if not flight:
-        return None
+        return []
     read = recording.read(flight.splitlines())
     snapshots = list(read.snapshots)
     again = recording.Recording(header=read.header, snapshots=snapshots)
@@ -106,18 +112,22 @@ def versions(lab: LabState) -> dict[str, str | None]:
         "evenload": evenload.__version__,
         "kubernetes": lab.kubernetes_version,
         "traefik": _ask(f"{lab.traefik_api_url}/api/version", "Version"),
-        "prometheus": _ask(f"{lab.prometheus_url}/api/v1/status/buildinfo", "data", "version"),
+        "prometheus": _prometheus_version(),
         "python": platform.python_version(),
         "kernel": platform.release(),
     }
 
 
-def _ask(url: str, *keys: str) -> str | None:
+def _ask(url: str, key: str) -> str | None:
     body = api.get(url)
-    found: Any = json.loads(body) if body else {}
-    for key in keys:
-        found = found.get(key) or {}
-    return found or None
+    found: str | None = json.loads(body).get(key) if body else None
+    return found
+
+
+def _prometheus_version() -> str | None:
+    """Of its Go module, v0.315.0 for 3.15.0: built from one, it does not know its own."""
+    requirement = re.search(r"prometheus/prometheus (v\S+)", (golang.MODULES / "prometheus" / "go.mod").read_text())
+    return requirement[1] if requirement else None
 
 
 def print_results(
@@ -167,13 +177,13 @@ def _column(arm: Figures) -> list[str]:
 
 def _targets(judged: Sequence[Target]) -> Table:
     table = Table(title="Targets", title_justify="left")
-    table.add_column("figure")
-    table.add_column("measured", justify="right")
+    table.add_column("figure", no_wrap=True)
+    table.add_column("measured", justify="right", no_wrap=True)
     table.add_column("target")
     table.add_column("")
     for target in judged:
         measured = "never" if target.value is None else f"{target.value:,.1f}".removesuffix(".0")
-        limit = f"{target.text} ({target.limit:,.0f})" if "fifth" in target.text and target.limit else target.text
+        limit = f"{target.text} ({target.limit:,.0f})" if "1/5" in target.text and target.limit else target.text
         table.add_row(target.name, measured, limit, _VERDICTS[target.met])
     return table
 

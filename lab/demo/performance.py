@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,7 @@ from lab.shop.manifests import NAMESPACE
 from lab.signals import STOPPING, Stopped
 from lab.state import LabState
 
+LOG_WIDTH: Final = 110
 CHOICES: Final = {"both": (ALONE, EVENLOAD), "alone": (ALONE,), "evenload": (EVENLOAD,)}
 
 
@@ -79,21 +81,26 @@ async def _perform(lab: LabState, chosen: tuple[Arm, ...], seed: int, folder: Pa
     except Exception:
         await cluster.save_logs(lab, folder / "logs")
         raise
-    Console().print(f"Took {time.monotonic() - started:.0f} s from the installation on.")
+    _console().print(f"Took {time.monotonic() - started:.0f} s from the installation on.")
     return code
 
 
 async def _install(lab: LabState) -> None:
-    steps: dict[str, tuple[str, Callable[[LabState], Awaitable[None]]]] = {
-        "images": ("the operator's and the shop's, into the lab", cluster.load_images),
-        "shop": ("four servers behind one HTTPRoute", cluster.install_shop),
-        "evenload": ("by its Helm chart, maxMode Auto", cluster.install_operator),
-    }
     with progress.showing() as shown:
-        for name, (what, step) in steps.items():
+
+        async def told(name: str, what: str, work: Awaitable[None]) -> None:
             shown.start(name, what)
-            await step(lab)
+            await work
             shown.finish(name, what)
+
+        async def operator() -> None:
+            await told("image", "the operator's, into the lab", cluster.load_operator_image(lab))
+            await told("evenload", "by its Helm chart, maxMode Auto", cluster.install_operator(lab))
+
+        # One image after the other: most of the second is the first's layers, which are then there already.
+        await told("image", "the shop's, into the lab", cluster.load_shop_image(lab))
+        shop = told("shop", "four servers behind one HTTPRoute", cluster.install_shop(lab))
+        await asyncio.gather(shop, operator())
 
 
 async def _play(lab: LabState, client: Client, chosen: tuple[Arm, ...], seed: int, folder: Path) -> Results:
@@ -142,9 +149,14 @@ async def _finish(lab: LabState, client: Client, results: Results, seed: int, fo
     if results.evenload is not None and results.evenload.remediation is not None:
         remediation = await outputs.fetch_remediation(client, NAMESPACE, results.evenload.remediation)
         outputs.write_incident(folder, remediation, results.evenload, results.alone)
-    outputs.print_results(Console(), evenload, alone, judged, folder)
+    outputs.print_results(_console(), evenload, alone, judged, folder)
     return 0 if summary.passed(judged) else 1
 
 
 def _figures(run: Run | None) -> Figures | None:
     return summary.figures(run, incident.PERIOD_SECONDS) if run else None
+
+
+def _console() -> Console:
+    """A log has no width of its own."""
+    return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)

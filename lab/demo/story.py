@@ -76,16 +76,21 @@ def doing(now: Look) -> str:
         return f"{step_text(current)} …"
     latest = now.steps[-1] if now.steps else None
     if latest is not None and latest.state is StepState.Applied:
-        return f"{step_text(latest)}: written, watching what the traffic does"
+        return f"{step_text(latest)} – {_awaited(latest)}"
     return f"phase {now.phase}"
+
+
+def _awaited(step: StepRecord) -> str:
+    """What a step that is written waits for."""
+    return "waiting for its replacement" if step.action == "RestartPod" else "watching what the traffic does"
 
 
 def step_text(step: StepRecord) -> str:
     """A step as something one does."""
     if step.action == "RestartPod":
-        return f"restart pod {step.pod} (evict it, wait for its replacement)"
+        return f"restart pod {step.pod} by eviction"
     if step.action == "Drain":
-        return f"drain {step.backend}: weight 0, wait for its requests in flight"
+        return f"drain {step.backend}: weight 0, its requests in flight may end"
     if step.purpose is Purpose.Ramp:
         return f"ramp up: {weights_text(step.after)}"
     return f"{_VERBS[step.purpose]} weights: {weights_text(step.after)}"

@@ -106,7 +106,7 @@ def _at_most(name: str, value: float | None, limit: float, unit: str) -> Target:
 
 
 def _fifth(evenload: Figures, alone: Figures | None) -> Target:
-    text = "at most a fifth of those when left alone"
+    text = "at most 1/5 of those when left alone"
     if alone is None:
         return Target(name="requests failed", value=evenload.failed, limit=0, met=None, text=f"{text} (not run)")
     limit = alone.failed / 5

@@ -183,6 +183,10 @@ class Watch:
         condition = self.condition(kind)
         return condition is not None and condition.status is ConditionStatus.TRUE
 
+    def has_ready(self, server: str) -> bool:
+        """Whether a pod of the server is ready to stay."""
+        return any(pod.ready and not pod.leaving for pod in self.pods_of(server))
+
     @property
     def all_ready(self) -> bool:
         """One ready pod a server, and nobody leaving."""

@@ -92,7 +92,11 @@ def test_the_first_look_tells_of_no_pods() -> None:
         (replace(CALM, phase=Phase.Executing, steps=(step(StepState.Planned),)), "restore weights: all 100 …"),
         (
             replace(CALM, phase=Phase.Executing, steps=(step(StepState.Applied),)),
-            "restore weights: all 100: written, watching what the traffic does",
+            "restore weights: all 100 – watching what the traffic does",
+        ),
+        (
+            replace(CALM, phase=Phase.Executing, steps=(step(StepState.Applied, action="RestartPod", pod="shop-a-1"),)),
+            "restart pod shop-a-1 by eviction – waiting for its replacement",
         ),
         (replace(CALM, phase=Phase.Observed, held="ObserveMode"), "holds back: ObserveMode"),
         (replace(CALM, phase=Phase.Verifying), "phase Verifying"),
@@ -107,8 +111,8 @@ def test_each_kind_of_step_reads_as_something_one_does() -> None:
     restart = step(planned, action="RestartPod", purpose=None, after=None, pod="shop-a-1")
     drain = step(planned, action="Drain", purpose=Purpose.Drain, backend="shop-a")
     ramp = step(planned, purpose=Purpose.Ramp, after={"shop-a": 10, "shop-b": 100, "shop-c": 100})
-    assert step_text(restart) == "restart pod shop-a-1 (evict it, wait for its replacement)"
-    assert step_text(drain) == "drain shop-a: weight 0, wait for its requests in flight"
+    assert step_text(restart) == "restart pod shop-a-1 by eviction"
+    assert step_text(drain) == "drain shop-a: weight 0, its requests in flight may end"
     assert step_text(ramp) == "ramp up: shop-a 10, all others 100"
 
 

@@ -27,7 +27,7 @@ BUSY = State(
     ),
     diagnosis="LoadBalancerSkew",
     sentence="shop-a gets 96% of the requests, 3.8 times its share of 25%; shop-release set the weights so.",
-    doing="restart pod shop-a-1 (evict it, wait for its replacement)",
+    doing="restart pod shop-a-1 by eviction – waiting for its replacement",
     failed=512,
     failed_alone=1204,
     failed_alone_in_all=5656,
