@@ -20,6 +20,7 @@ from evenload.kube.client import Client
 from evenload.kube.resources import REMEDIATIONS, Manifest
 from evenload.model.decision import Decision
 from evenload.model.snapshot import Snapshot
+from evenload.replay import replay
 from evenload.report import ClientBin, ClientRecord, Report, build
 from lab import api, golang
 from lab.demo import incident
@@ -99,7 +100,7 @@ def _replayed(flight: bytes) -> list[tuple[Snapshot, Decision]]:
     read = recording.read(flight.splitlines())
     snapshots = list(read.snapshots)
     again = recording.Recording(header=read.header, snapshots=snapshots)
-    return list(zip(snapshots, recording.replay(again), strict=True))
+    return list(zip(snapshots, replay(again), strict=True))
 
 
 def write_summary(folder: Path, document: dict[str, Any]) -> None:

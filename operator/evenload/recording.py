@@ -18,7 +18,6 @@ from typing import Annotated, Protocol, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from evenload.engine import Engine
 from evenload.errors import InputError, RecordingError
 from evenload.model.base import Value
 from evenload.model.decision import Decision, Held
@@ -86,13 +85,6 @@ def write(recording: Recording, sink: Sink) -> None:
 def encode(line: Header | Snapshot) -> bytes:
     """One line, its newline included."""
     return _ENCODER.encode(line) + b"\n"
-
-
-def replay(recording: Recording) -> Iterator[Decision]:
-    """What the engine decides, line by line, for this recording alone: nothing is written or remembered elsewhere."""
-    engine = Engine(recording.header.spec)
-    for snapshot in recording.snapshots:
-        yield engine.step(with_signals(snapshot))
 
 
 def with_signals(snapshot: Snapshot) -> Snapshot:

@@ -9,7 +9,8 @@ import pytest
 from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import Phase, StepState
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
-from evenload.recording import Header, Recording, decision_line, read, replay, write
+from evenload.recording import Header, Recording, decision_line, read, write
+from evenload.replay import replay
 from evenload.simulate.loop import CrashPoint, Operator
 from evenload.simulate.scenarios import PEOPLE, START
 from evenload.simulate.score import failed_alone

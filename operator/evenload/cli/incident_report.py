@@ -78,10 +78,11 @@ def unpack(packed: str) -> list[tuple[Snapshot, Decision]]:
     """Raises RecordingError, and what `evenload.record.flight.unpack` raises."""
     from evenload import recording
     from evenload.record import flight
+    from evenload.replay import replay
 
     lines = list(flight.unpack(packed))
     snapshots = recording.read(lines).snapshots
-    return list(zip(snapshots, recording.replay(recording.read(lines)), strict=True))
+    return list(zip(snapshots, replay(recording.read(lines)), strict=True))
 
 
 def _write(file: Path, text: str) -> None:

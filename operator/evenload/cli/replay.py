@@ -32,9 +32,10 @@ def replay(
 
 def _replay(file: str, output: ReplayOutput) -> ExitCode:
     from evenload import recording
+    from evenload import replay as again
 
     with _opened(file) as stream:
-        for decision in recording.replay(recording.read(stream)):
+        for decision in again.replay(recording.read(stream)):
             line = recording.decision_line(decision) if output is ReplayOutput.json else _text_line(decision)
             sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
