@@ -19,7 +19,7 @@ from evenload.diagnose.memory import Memory
 from evenload.govern.case import Case
 from evenload.govern.ruling import Ruling, episode_move, phase, rule
 from evenload.model.decision import Decision, EpisodeMove, HeldReason
-from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.diagnosis import Diagnosis, Label, SkewCause
 from evenload.model.episode import FIELD_MANAGER
 from evenload.model.fleet import Fleet, Floats
 from evenload.model.plan import Advise
@@ -184,7 +184,8 @@ def _tick_seconds(snapshot: Snapshot, before: float | None) -> float:
 
 def _overloaded(facts: Facts, diagnosis: Diagnosis) -> dict[str, str]:
     """Pods this skew overloads, beside those already known: if they stay sick, they may be restarted."""
-    if diagnosis.label is not Label.LoadBalancerSkew or not diagnosis.pods:
+    lingering = not facts.weights_wrong and diagnosis.cause is SkewCause.WeightsWrong
+    if diagnosis.label is not Label.LoadBalancerSkew or not diagnosis.pods or lingering:
         return facts.overloaded
     hot = np.flatnonzero(facts.skew.hot & (facts.busy | np.isnan(facts.fleet.utilization))).tolist()
     return {

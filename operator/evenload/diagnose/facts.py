@@ -168,8 +168,11 @@ class Facts:
 
     @cached_property
     def slow(self) -> Bools:
-        """Ready pods whose latency stands out."""
-        return outliers.slow(self.fleet.latency, self.requests)
+        """Ready pods whose latency stands out, though they get no more requests than their peers do."""
+        found = outliers.slow(self.fleet.latency, self.requests)
+        if found.any():  # what fails besides is Failing's to judge
+            found &= ~self.failing & (self.requests <= OVER_SHARE_RATIO * median(self.requests[self.requests > 0]))
+        return found
 
     @cached_property
     def young(self) -> Bools:
@@ -190,9 +193,14 @@ class Facts:
         """Marked pods that fail in a window which still holds requests from the overload: recovering or sick?"""
         if self.clean or not self.overloaded:
             return np.zeros(len(self.fleet.names), dtype=bool)
-        held = np.array([name in self.held_back for name in self.fleet.backends], dtype=bool)
-        undecided: Bools = self.failing & self.marked & ~held[self.fleet.where]
+        undecided: Bools = self.failing & self.marked & ~self.sheltered
         return undecided
+
+    @cached_property
+    def sheltered(self) -> Bools:
+        """Pods of backends that we hold back: judged already."""
+        held = np.array([name in self.held_back for name in self.fleet.backends], dtype=bool)
+        return held[self.fleet.where]
 
     @cached_property
     def error_limit(self) -> float:

@@ -16,6 +16,7 @@ from evenload.model.diagnosis import Label
 from evenload.model.fleet import Bools
 
 CONFIRMING_TICKS = 2
+SLOW_TICKS = 3  # a burst makes anyone slow for a window; windows overlap by two ticks
 SURGE_RATIO = 1.5
 CALM_RATIO = 1.3  # a total below this much of the usual: whatever is slow, it is not for more traffic
 STOPPED_RATIO = 0.02
@@ -44,9 +45,11 @@ class Confirmed:
 def confirm(facts: Facts, memory: Memory) -> Confirmed:
     """Count this tick in. Called once a tick."""
     settled = facts.weights_wrong or facts.compensating or facts.clean
-    lingering = not settled and bool(facts.skew.seen or facts.undecided.any())
+    # While our own ejection or ramp is in the window, shares differ from the weights: that is no skew.
+    seen = facts.skew.seen and (facts.clean or not facts.held_back)
+    lingering = not settled and bool(seen or facts.undecided.any())
     confirmed = Confirmed(
-        skew=memory.skew_hit(facts.skew.seen and not lingering, facts.weights_wrong),
+        skew=memory.skew_hit(seen and not lingering, facts.weights_wrong),
         lingering=lingering,
         failing=_failing(facts, memory),
         slow=_slow(facts, memory),
@@ -101,7 +104,8 @@ def _lasts(facts: Facts, memory: Memory, label: Label, seen: bool) -> bool:
 
 def _failing(facts: Facts, memory: Memory) -> Bools:
     confirmed = np.zeros(len(facts.fleet.names), dtype=bool)
-    candidates = np.flatnonzero(facts.failing & ~facts.undecided).tolist()
+    drowning = facts.over_share & ~facts.sheltered  # skew is asked about first, if it takes a tick longer
+    candidates = np.flatnonzero(facts.failing & ~facts.undecided & ~drowning).tolist()
     for index in candidates:
         confirmed[index] = _fails_on(facts, memory, index)
     memory.keep_only(Label.Failing, {"", *(facts.fleet.names[index] for index in candidates)})
@@ -119,9 +123,9 @@ def _fails_on(facts: Facts, memory: Memory, index: int) -> bool:
 
 def _slow(facts: Facts, memory: Memory) -> Bools:
     confirmed = np.zeros(len(facts.fleet.names), dtype=bool)
-    candidates = np.flatnonzero(facts.slow).tolist()
+    candidates = np.flatnonzero(facts.slow).tolist() if facts.clean else []
     for index in candidates:
         streak = memory.streak(Label.Slow, facts.fleet.names[index], facts.time, True)
-        confirmed[index] = streak is not None and streak.ticks >= CONFIRMING_TICKS
+        confirmed[index] = streak is not None and streak.ticks >= SLOW_TICKS
     memory.keep_only(Label.Slow, {facts.fleet.names[index] for index in candidates})
     return confirmed

@@ -234,12 +234,12 @@ def warm_up(facts: Facts, confirmed: Confirmed) -> Finding | None:
 
 
 def slow(facts: Facts, confirmed: Confirmed) -> Finding | None:
-    pods = confirmed.slow & ~facts.young
-    if not pods.any():
+    if not (confirmed.slow & ~facts.young).any():
         return None
+    pods: Bools = facts.slow & ~facts.young
     latency = float(np.nanmax(facts.fleet.latency[pods]))
     place = _shared_place(facts, pods)
-    suspicion = f"; all of them are on {place}: suspect that" if place else ""
+    suspicion = f"; {place} is where they are and most pods there are slow: suspect that" if place else ""
     evidence = latency_evidence(facts, pods)
     if place:
         shared = Evidence(metric="slow_place", subject=place, observed=float(pods.sum()), sentence=suspicion[2:])
@@ -254,13 +254,15 @@ def slow(facts: Facts, confirmed: Confirmed) -> Finding | None:
 
 
 def _shared_place(facts: Facts, pods: Bools) -> str:
-    """Two or more slow pods, all on one node or in one zone: the place is the fault, not the pods."""
-    found = [facts.fleet.pods[index] for index in np.flatnonzero(pods).tolist()]
-    if len(found) < 2:
-        return ""
-    for kind, places in (("node", {pod.node for pod in found}), ("zone", {pod.zone for pod in found})):
+    """Two or more slow pods, all in one place where most are slow: the place is the fault, not the pods."""
+    found = set(np.flatnonzero(pods).tolist())
+    for kind in ("node", "zone"):
+        places = {getattr(facts.fleet.pods[index], kind) for index in found}
         place = places.pop()
-        if not places and place is not None:
+        if len(found) < 2 or places or place is None:
+            continue
+        there = [i for i in np.flatnonzero(facts.fleet.ready).tolist() if getattr(facts.fleet.pods[i], kind) == place]
+        if 2 * len(found) > len(there):
             return f"{kind} {place}"
     return ""
 

@@ -16,11 +16,13 @@ from evenload.model.fleet import Bools, Fleet, Floats
 
 DRIFT_VARIANCE = 0.03**2  # a tick: gains move, slowly
 MODEL_VARIANCE = 0.02**2
+MOVING_VARIANCE = 0.1  # noise beyond this is of weights that just moved, or of hardly any requests
 UNKNOWN_VARIANCE = 1.0  # of a gain nobody has measured yet
 SURPRISE_SIGMAS_SQUARED = 9.0  # beyond it, believe that the gain jumped
 LEAST_DEAD_BAND = 0.10
 DEAD_BAND_SIGMAS = 2.5
 RELEASE_RATIO = 0.5  # of the dead band: where correcting stops once it began
+LEAST_GAIN = math.log(1.3)
 STEP_LIMIT = math.log(2.0)
 EMERGENCY_STEP_LIMIT = math.log(4.0)
 EMERGENCY_RATIO, EMERGENCY_UTILIZATION = 2.0, 0.85
@@ -72,6 +74,8 @@ class Law:
 
     def _average(self, start: float, end: float) -> Floats:
         """Commanded shares averaged over the window that the counts are of; what was first seen held before, too."""
+        if len(self._history) == 1:
+            return self._history[0][1]
         times = [start, *(min(max(time, start), end) for time, _ in list(self._history)[1:]), end]
         spans = np.diff(np.array(times))
         total = float(spans.sum())
@@ -87,12 +91,14 @@ class Law:
         averaged = self._averaged[judged]
         seen = np.log(counts / (counts.sum() * averaged))
         moving = 0.5 * np.log(averaged / fleet.commanded[judged])
-        self._filter(judged, seen - np.median(seen), 1 / counts + MODEL_VARIANCE + moving**2)
+        self._filter(judged, seen - _median(seen), 1 / counts + MODEL_VARIANCE + moving**2)
 
     def _filter(self, judged: Bools, measured: Floats, noise: Floats) -> None:
         gain, variance = self.gain[judged], self.variance[judged] + DRIFT_VARIANCE
         surprise = (measured - gain) ** 2
-        variance = np.where(surprise > SURPRISE_SIGMAS_SQUARED * (variance + noise), variance + surprise / 2, variance)
+        # While weights move, a surprise is more likely a lag we got wrong than a gain that jumped.
+        jumped = (surprise > SURPRISE_SIGMAS_SQUARED * (variance + noise)) & (noise < MOVING_VARIANCE)
+        variance = np.where(jumped, variance + surprise / 2, variance)
         trust = variance / (variance + noise)
         self.gain[judged] = gain + trust * (measured - gain)
         self.variance[judged] = (1 - trust) * variance
@@ -125,12 +131,16 @@ class Law:
         leaning: Floats = bent * (targets.sum() / max(float(bent.sum()), _LEAST_SHARE))
         return leaning
 
-    def wanted(self, fleet: Fleet, targets: Floats, *, hottest: float, correcting: bool) -> Floats | None:
-        """Commanded shares to write next, or None within the dead band. `hottest`: the highest CPU use, 0..1."""
+    def wanted(self, fleet: Fleet, targets: Floats, *, hottest: float, correcting: bool, bends: bool) -> Floats | None:
+        """Commanded shares to write next, or None within the dead band. `hottest`: the highest CPU use, 0..1.
+
+        `bends`: the balancer is known to bend weights; otherwise only a gain beyond doubt counts.
+        """
         if fleet.backends != self._backends:
             return None
         movable = (targets > 0) & (fleet.commanded > 0)
-        goal = np.where(movable, targets * np.exp(-self.gain) * self.penalty, 0.0)
+        known = np.where(np.abs(self.gain) > np.maximum(LEAST_GAIN, 3 * np.sqrt(self.variance)), self.gain, 0.0)
+        goal = np.where(movable, targets * np.exp(-(self.gain if bends else known)) * self.penalty, 0.0)
         total = float(goal.sum())
         if movable.sum() < 2 or total <= 0:
             return None
@@ -161,3 +171,9 @@ class Law:
         far = moved > INEFFECTIVE_MOVE
         stuck = followed < INEFFECTIVE_PROGRESS * moved
         return self._ticks >= INEFFECTIVE_TICKS and bool((far & stuck).any())
+
+
+def _median(values: Floats) -> float:
+    ordered = np.sort(values)
+    middle = values.size // 2
+    return float(ordered[middle] if values.size % 2 else (ordered[middle - 1] + ordered[middle]) / 2)

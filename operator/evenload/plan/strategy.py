@@ -338,7 +338,8 @@ def _restart_ejected(scene: Scene, held_for: float) -> Plan | None:
     fleet = scene.fleet
     for index in np.flatnonzero(fleet.ready).tolist():
         backend = fleet.backends[int(fleet.where[index])]
-        if backend in scene.work.held_back and restarts.alone(fleet, backend) and not _recovered(fleet, index):
+        stuck = backend in scene.work.held_back and restarts.alone(fleet, backend) and not _recovered(fleet, index)
+        if stuck and not _restarted_lately(scene, fleet.pods[index]):
             return Plan(writes=tuple(_restart(scene, index, f"{fleet.names[index]} kept failing after its ejection")))
     return None
 
@@ -405,7 +406,9 @@ def _lean(scene: Scene, why: str) -> Plan | None:
     fleet, desired = scene.fleet, desired_shares(scene.fleet, scene.policy)
     use = fleet.utilization[fleet.ready & ~np.isnan(fleet.utilization)]
     hottest = float(use.max(initial=0.0))
-    shares = scene.law.wanted(fleet, desired, hottest=hottest, correcting=scene.work.compensating)
+    bends = scene.diagnosis.cause is SkewCause.WeightsIgnored
+    correcting = scene.work.compensating
+    shares = scene.law.wanted(fleet, desired, hottest=hottest, correcting=correcting, bends=bends)
     if shares is None:
         return None
     after = _affordable(scene, weights_of(fleet, shares))

@@ -42,8 +42,11 @@ class Server:
     gone_at: float | None = None
     sick: bool = False
     immune: bool = False  # recovers as soon as the load is gone
+    faulty: float = 0.0  # share of its requests that fail, load or no load
+    delay: float = 1.0  # its latency as a multiple of the others'
+    waited: float = 0.0
     turned_away: float = 0.0
-    samples: deque[tuple[float, float, float, float]] = field(default_factory=lambda: deque(maxlen=64))
+    samples: deque[tuple[float, float, float, float, float]] = field(default_factory=lambda: deque(maxlen=64))
     requests: float = 0.0
     errors: float = 0.0
     cpu: float = 0.0
@@ -53,7 +56,9 @@ class Server:
         """A second's requests; returns how many failed."""
         capacity = self.capacity_rps / (SICK_COST if self.sick else 1.0)
         served = min(arriving, capacity)
-        failed = arriving - served + (SICK_FAILURES * served if self.sick else 0.0)
+        failed = arriving - served + (SICK_FAILURES if self.sick else self.faulty) * served
+        busy = min(arriving / capacity, 0.95)
+        self.waited += arriving * self._latency(busy)
         self.turned_away = 0.8 * self.turned_away + arriving - served  # a burst is forgotten in seconds
         self.sick = self.sick or (self.turned_away > FALLS_SICK_AFTER and not self.immune)
         self.requests += arriving
@@ -61,6 +66,9 @@ class Server:
         self.cpu += served / capacity * 0.25
         self.in_flight = min(17.0, 17.0 * arriving / capacity) if arriving > capacity else round(arriving / capacity)
         return failed
+
+    def _latency(self, busy: float) -> float:
+        return 0.02 * self.delay * (SICK_COST if self.sick else 1.0) / (1 - busy)
 
 
 @dataclass(slots=True)
@@ -72,6 +80,7 @@ class Cluster:
     tick: float = 5.0
     window: float = 15.0
     lag: float = 2.0
+    nodes: dict[str, str] = field(default_factory=dict)
     gains: dict[str, float] = field(default_factory=dict)  # how the balancer bends the weights
     sticky: float = 0.0  # share of the requests that goes by the gains alone, whatever the weights say
     seed: int = 1
@@ -128,7 +137,7 @@ class Cluster:
         self.failed[self.time] = failed
         for server in self.servers:
             if self._there(server) and self.time >= server.ready_at:
-                server.samples.append((self.time, server.requests, server.errors, server.cpu))
+                server.samples.append((self.time, server.requests, server.errors, server.cpu, server.waited))
         self._replace()
 
     def _shares(self) -> dict[str, float]:
@@ -200,16 +209,20 @@ class Cluster:
                 "cpu": (last[3] - first[3]) / (last[0] - first[0]),
                 "in_flight": server.in_flight,
             }
+            if last[1] > first[1]:
+                counts["latency"] = (last[4] - first[4]) / (last[1] - first[1])
         return Pod(
             ready=self._ready(server),
             terminating=server.gone_at is not None,
             age=self.time - server.born,
             uid=server.uid,
+            node=self.nodes.get(server.backend),
             workload=f"Deployment/{server.backend}",
             cpu_limit=0.25,
             requests=counts.get("requests"),
             errors=counts.get("errors"),
             cpu=counts.get("cpu"),
+            latency=counts.get("latency"),
             in_flight=counts.get("in_flight"),
         )
 
