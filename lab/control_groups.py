@@ -38,7 +38,7 @@ def create(name: str) -> None:
         group = hierarchy / name
         if is_version_2(hierarchy):
             _delegate(hierarchy)
-        (group / DAEMONS).parent.mkdir(exist_ok=True)
+        group.mkdir(exist_ok=True)
         if is_version_2(hierarchy):
             _delegate(group)
         _copy_cpuset(hierarchy, group)
