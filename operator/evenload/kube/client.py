@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Final, TypeVar
 
@@ -39,7 +40,7 @@ class _AnswerLost(Exception):
     """The connection broke while a write was under way. No kin of aiohttp's errors, or aiohttp would send it again."""
 
 
-_LOST = (_AnswerLost, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError, TimeoutError)
+_LOST = (_AnswerLost, aiohttp.ClientError, OSError)
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 _WRITES = frozenset({"create", "replace", "patch", "apply", "delete", "evict"})
 _ANOTHER_POD = re.compile(r"\bUID in (the )?precondition")
@@ -171,8 +172,9 @@ class Client:
         server_seconds: float = 290.0,
         silence_seconds: float = 70.0,
         opened: Callable[[], None] = lambda: None,
-    ) -> AsyncIterator[bytes]:
-        """The watch's events as lines of JSON, until the server ends it (after `server_seconds`).
+    ) -> AsyncGenerator[bytes, None]:
+        """The watch's events as lines of JSON, until the server ends it (after `server_seconds`). Close it (`aclosing`)
+        when leaving early, or its connection stays until the garbage collector comes by.
 
         `opened` is called once the server has agreed. Raises Gone (list again), or Unavailable: also when nothing,
         not even a bookmark, came for `silence_seconds`.
@@ -189,8 +191,9 @@ class Client:
                 if response.status != 200:
                     raise failure(request, response.status, await response.read(), response.headers)
                 opened()
-                async for line in _lines(response.content):
-                    yield line
+                async with aclosing(_lines(response.content)) as lines:
+                    async for line in lines:
+                        yield line
         except (*_NEVER_SENT, *_LOST) as error:
             raise Unavailable(f"{request}: the watch broke ({_reason(error)})") from error
 
@@ -358,7 +361,7 @@ def _session(connections: int) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
 
 
-async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def _lines(stream: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
     # Not `async for line in stream`: that gives up on lines beyond 128 KiB, and objects may have 1.5 MB.
     rest = b""
     async for chunk in stream.iter_any():

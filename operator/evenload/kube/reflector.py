@@ -12,6 +12,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -224,8 +225,9 @@ class _Stream:
             silence_seconds=self._owner.silence_seconds,
             opened=self._proof,
         )
-        async for line in lines:
-            self._handle(line)
+        async with aclosing(lines):
+            async for line in lines:
+                self._handle(line)
 
     def _handle(self, line: bytes) -> None:
         event = _decode_event(line)
