@@ -16,10 +16,12 @@ CALM_LABELS = frozenset({Label.Healthy, Label.WarmUp})  # ticks that may teach w
 
 def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
     """The first rule that matches, with the others that hold beside it. Moves `memory` on by this tick."""
-    unusable = facts.problem or memory.refuses(facts.time)
-    if unusable:
-        return _no_data(facts, memory, unusable)
+    if facts.problem:
+        return _no_data(facts, memory, facts.problem)
+    broken_off = memory.refuses(facts.time)
     memory.watch(facts.time, facts.fleet)
+    if broken_off:
+        return _no_data(facts, memory, broken_off)
     confirmed = confirm(facts, memory)
     rule, finding = _first(facts, confirmed)
     few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)
