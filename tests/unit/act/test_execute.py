@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 
 from evenload.act.apply import execute
@@ -21,9 +22,10 @@ from evenload.model.decision import Decision, Verdict
 from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.episode import Phase, StepState
 from evenload.model.plan import Purpose, RestartPod, SetWeights
-from tests.support.faults import Fault, Faulty
+from tests.support.faults import Fault, Faulty, Killed
 from tests.support.memory import MemoryCluster
 from tests.support.scripted import BAD, EQUAL, SHOP, SICK
+from tests.unit.act.world import pod as new_pod
 from tests.unit.act.world import shop
 
 RESTORE = SetWeights(before=BAD, after=EQUAL, purpose=Purpose.Restore, because="a bad update")
@@ -40,6 +42,7 @@ class Scene:
 
     cluster: MemoryCluster
     remediation: Manifest
+    time: float = 1000.5
 
     def bench(self, through: Cluster | None = None, veto: Callable[[], str | None] = lambda: None) -> Bench:
         return Bench(
@@ -48,7 +51,7 @@ class Scene:
             target=SHOP,
             namespace="shop",
             veto=veto,
-            now=lambda: 1000.5,
+            now=lambda: self.time,
         )
 
     async def execute(
@@ -251,6 +254,19 @@ async def test_a_plan_whose_answer_was_lost_after_it_was_stored_is_acted_on_at_o
     assert (scene.step.state, await scene.weights()) == (StepState.Applied, EQUAL)
 
 
+async def test_a_step_of_the_same_name_that_another_operator_stored_is_not_taken_for_ours(scene: Scene) -> None:
+    other = Scene(scene.cluster, scene.remediation, time=999.5)
+
+    async def other_plans() -> None:
+        if not decode(await scene.fresh()).status.steps:
+            await other.execute(RESTORE, Faulty(scene.cluster, at=2, fault=Fault.Throttled))
+
+    lost = Watching(Faulty(scene.cluster, at=1, fault=Fault.LostBefore), "patch_merge", other_plans)
+    assert (await scene.execute(RESTORE, lost)).result is Result.Unclear
+    assert epoch_seconds(scene.step.planned_at) == 999.5
+    assert await scene.weights() == BAD
+
+
 @pytest.mark.parametrize("fault", [Fault.LostBefore, Fault.LostAfter, Fault.Conflicting, Fault.Broken])
 async def test_a_lost_or_refused_write_is_settled_by_looking(scene: Scene, fault: Fault) -> None:
     execution = await scene.execute(RESTORE, Faulty(scene.cluster, at=3, fault=fault))
@@ -299,6 +315,7 @@ async def test_a_refused_eviction_is_kept_planned_with_the_time_of_the_first_ref
     assert (first.state, epoch_seconds(first.refused_since)) == (StepState.Planned, 1000.5)
     assert "needs 4 healthy pods and has 4 currently" in first.message
     version = scene.remediation["metadata"]["resourceVersion"]
+    scene.time = 1060.5
     await scene.execute(await scene.restart(step=first.name))
     assert scene.step == first
     assert scene.remediation["metadata"]["resourceVersion"] == version  # the same refusal is no news
@@ -359,17 +376,28 @@ async def test_a_pod_that_must_not_be_evicted_is_not(scene: Scene, metadata: dic
 
 @pytest.mark.parametrize("fault", [Fault.LostAfter, Fault.KilledAfter])
 async def test_an_eviction_whose_answer_was_lost_is_not_repeated(scene: Scene, fault: Fault) -> None:
-    from tests.support.faults import Killed
-
     action = await scene.restart()
     try:
         await scene.execute(action, Faulty(scene.cluster, at=3, fault=fault))
     except Killed:
         scene.remediation = await scene.fresh()
-        await scene.execute(
-            RestartPod(**{**{f: getattr(action, f) for f in action.__struct_fields__}, "step": scene.step.name})
-        )
+        await scene.execute(msgspec.structs.replace(action, step=scene.step.name))
     assert scene.step.state is StepState.Applied
+    assert len(scene.cluster.evictions) == 1
+
+
+async def test_after_a_lost_eviction_a_new_pod_of_the_same_name_shows_that_it_happened(scene: Scene) -> None:
+    """As of a StatefulSet, whose pods keep their names."""
+    action = await scene.restart()
+
+    class Reborn(Faulty):
+        async def evict(self, namespace: str, pod: str, uid: str) -> None:
+            try:
+                await super().evict(namespace, pod, uid)
+            finally:
+                await scene.cluster.create(PODS, namespace, new_pod(pod))
+
+    assert (await scene.execute(action, Reborn(scene.cluster, at=3, fault=Fault.LostAfter))).result is Result.Applied
     assert len(scene.cluster.evictions) == 1
 
 

@@ -16,6 +16,7 @@ from evenload.model.episode import Episode, Phase, Step, StepState
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
 from evenload.model.snapshot import Backend, RouteWrite, Snapshot
 from evenload.record.events import REASONS, Bulletin, Chronicle, Happening, Reason, applied, refused, said, timeline
+from tests.support.faults import Faulty
 from tests.support.memory import MemoryCluster
 from tests.unit.record.scenes import healthy, held, pod, skewed, snapshot
 
@@ -239,12 +240,20 @@ async def test_neither_the_same_bulletin_nor_another_operators_repeats_an_event(
 
 
 async def test_a_bulletin_asks_the_api_server_only_once_for_what_it_has_told() -> None:
+    counting = Faulty(await with_workload())
+    bulletin = Bulletin(counting, "evenload-0")
+    for _ in range(3):
+        await bulletin.post(BALANCER, HAPPENING)
+    assert counting.calls == ["create", "get", "create"]
+
+
+async def test_a_new_balancer_of_the_same_name_is_told_for_itself() -> None:
     cluster = await with_workload()
     bulletin = Bulletin(cluster, "evenload-0")
     await bulletin.post(BALANCER, HAPPENING)
-    version = cluster.version
-    await bulletin.post(BALANCER, HAPPENING)
-    assert cluster.version == version
+    await bulletin.post(ObjectMeta(name="shop", namespace="shop", uid="u-2"), HAPPENING)
+    uids = {event["regarding"]["uid"] for event in await events(cluster) if event["regarding"]["kind"] == "Balancer"}
+    assert uids == {"u-1", "u-2"}
 
 
 async def test_a_workload_that_is_gone_or_of_an_unknown_kind_still_leaves_the_balancers_event() -> None:
