@@ -44,13 +44,19 @@ def in_foreground(argv: Sequence[str], environment: Mapping[str, str]) -> int:
 
     Ctrl-C reaches it without us (same process group), so it decides; other stop signals are passed on.
     """
-    process = subprocess.Popen(argv, env=environment)
+    process: subprocess.Popen[bytes] | None = None
+    early: list[int] = []  # signals that came before there was anybody to pass them on to
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGINT:
+        if process is None:
+            early.append(number)
+        elif number != signal.SIGINT:
             process.send_signal(number)
 
     with _handling(pass_on):
+        process = subprocess.Popen(argv, env=environment)
+        for number in early:
+            process.send_signal(number)
         code = process.wait()
     return code if code >= 0 else 128 - code
 
@@ -68,4 +74,5 @@ def _handling(handler: Handler) -> Iterator[None]:
 
 
 def _remark(number: int, frame: FrameType | None) -> None:
-    print("Still cleaning up; this takes a few seconds.", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # after a hang-up there is no terminal to tell
+        print("Still cleaning up; this takes a few seconds.", file=sys.stderr, flush=True)
