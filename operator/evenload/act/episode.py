@@ -27,7 +27,16 @@ from evenload.api.values import epoch_seconds, from_number, moment, number
 from evenload.errors import InputError
 from evenload.model.decision import Decision, Held, Verdict
 from evenload.model.diagnosis import Label
-from evenload.model.episode import FINAL_PHASES, ApprovalDecision, Disruption, Episode, Phase, Step, StepState
+from evenload.model.episode import (
+    FIELD_MANAGER,
+    FINAL_PHASES,
+    ApprovalDecision,
+    Disruption,
+    Episode,
+    Phase,
+    Step,
+    StepState,
+)
 from evenload.model.plan import Purpose, RestartPod, Write
 
 LEDGER_SECONDS = 24 * 3600.0  # how far back budgets and freezes look
@@ -97,9 +106,9 @@ def _disruptions(remediation: Remediation) -> Iterator[Disruption]:
     label = remediation.spec.diagnosis.label
     steps = [step_of(record) for record in remediation.status.steps if record.state in _HAPPENED]
     yield from (entry for step in steps if (entry := _disruption(step, label)))
-    overwritten = [step for step in steps if step.state is StepState.Overwritten]
-    if len(overwritten) > 1:
-        yield Disruption(time=_when(overwritten[-1]), kind="Contested", label=label)
+    taken = [step for step in steps if step.state is StepState.Overwritten and step.manager != FIELD_MANAGER]
+    if len(taken) > 1:
+        yield Disruption(time=_when(taken[-1]), kind="Contested", label=label)
     if remediation.spec.approval.decision is ApprovalDecision.Denied:
         closed = remediation.status.closed_at
         yield Disruption(time=epoch_seconds(closed) if closed else _opened_at(remediation), kind="Denied", label=label)
@@ -114,6 +123,8 @@ def _disruption(step: Step, label: Label) -> Disruption | None:
 
 
 def _when(step: Step) -> float:
+    if step.state is StepState.Overwritten and step.judged_at is not None:
+        return step.judged_at
     return step.planned_at if step.applied_at is None else step.applied_at
 
 

@@ -221,5 +221,13 @@ def test_a_denial_is_in_the_ledger() -> None:
     assert [(entry.kind, entry.time) for entry in ledger_of([one], 6000.0)] == [("Denied", 5000.0)]
 
 
-def test_one_overwritten_step_is_no_contest() -> None:
-    assert ledger_of([remediation(status(step(state=StepState.Overwritten)))], 100.0) == ()
+@pytest.mark.parametrize(("managers", "contested"), [(["helm"], 0), (["helm", "evenload"], 0), (["helm", None], 1)])
+def test_it_takes_two_overwritten_steps_by_somebody_else_to_make_a_contest(
+    managers: list[str | None], contested: int
+) -> None:
+    overwritten = [
+        step(f"{at}-restore", StepState.Overwritten, manager=manager, judged_at=moment(95.0 + at))
+        for at, manager in enumerate(managers)
+    ]
+    ledger = ledger_of([remediation(status(*overwritten))], 100.0)
+    assert [(entry.kind, entry.time) for entry in ledger] == [("Contested", 96.0)] * contested
