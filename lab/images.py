@@ -112,7 +112,7 @@ def pause() -> Path:
 
     layer = _entry(cache.root() / "code" / "pause" / parts.folder("pause").name, make) / "pause.tar"
     name, _, tag = PAUSE_IMAGE.rpartition(":")
-    return build(name.rpartition("/")[2], tag, [layer], ("/pause",), user="65535", env={})
+    return build(name, tag, [layer], ("/pause",), user="65535", env={})
 
 
 def build(

@@ -6,7 +6,7 @@ from pathlib import Path
 from lab.components import PRIVATE, Program
 from lab.layout import POD_RANGE, Layout
 
-PAUSE_IMAGE = "docker.io/library/evenload-pause:lab"
+PAUSE_IMAGE = "localhost/evenload-pause:lab"
 # Where the packages of the distributions put the network plugins: Debian and Ubuntu, then most others.
 PLUGIN_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 # Not needed, and each looks for something that is missing on many machines.
