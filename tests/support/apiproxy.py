@@ -229,11 +229,11 @@ class ApiProxy:
     def remove(self, injection: Injection) -> None:
         self._injections.remove(injection)
 
-    def kill_at(self, *, write: int, side: Side, kill: Callable[[], object]) -> Injection:
+    def kill_at(self, *, write: int, side: Side, kill: Callable[[], object], path: str = "") -> Injection:
         """Call `kill` right before or right after write number `write`, and cut the connection.
 
         That is what a SIGKILL of the operator at that point looks like from here. Writes are numbered from 1, now
-        on; those of leader election and Events do not count.
+        on; those of leader election and Events do not count, nor those whose path has no match of `path`.
         """
 
         async def end(seen: Seen) -> None:
@@ -241,7 +241,7 @@ class ApiProxy:
             raise _Cut
 
         call = Call(before=end) if side is Side.Before else Call(after=end)
-        injection = _WriteInjection(call, None, re.compile(""), 1, write - 1, watches=None)
+        injection = _WriteInjection(call, None, re.compile(path), 1, write - 1, watches=None)
         self._injections.append(injection)
         return injection
 
@@ -372,7 +372,7 @@ class ApiProxy:
 
 class _WriteInjection(Injection):
     def _matches(self, seen: Seen) -> bool:
-        return seen.is_write and not _is_chatter(seen)
+        return seen.is_write and not _is_chatter(seen) and bool(self.path.search(seen.path))
 
 
 def _is_chatter(seen: Seen) -> bool:

@@ -1,0 +1,65 @@
+"""The whole operator as a process, before a real API server that is reached through a proxy which can misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from evenload.kube.client import Client
+from tests.support.apiproxy import ApiProxy
+from tests.support.kinds import install
+from tests.support.processes import OperatorProcess, Operators
+from tests.support.town import SCRAPE_SECONDS, Shop, Town
+
+TICK_SECONDS = 1.0
+
+Start = Callable[..., OperatorProcess]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/integration/operator" in item.path.as_posix() and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(180))
+
+
+@pytest.fixture(scope="session")
+def operators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operators]:
+    """Shared by all tests, so that imports are paid for once."""
+    operators = Operators(tmp_path_factory.mktemp("operators"))
+    yield operators
+    operators.close()
+
+
+@pytest.fixture
+async def town(client: Client) -> AsyncIterator[Town]:
+    await install(client)
+    async with Town(client) as town:
+        yield town
+
+
+@pytest.fixture
+def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path) -> Iterator[Start]:
+    """Start an operator for these shops, its Lease in the first one's namespace; what it said is shown on failure."""
+    kubeconfig = proxy.write_kubeconfig(tmp_path / "kubeconfig")
+    mine: list[OperatorProcess] = []
+
+    def begin(*shops: Shop, whole: bool = False, **settings: object) -> OperatorProcess:
+        chosen: dict[str, object] = {
+            "max_mode": "Auto",
+            "tick_seconds": TICK_SECONDS,
+            "scrape_seconds": SCRAPE_SECONDS,
+            "prometheus_url": town.prometheus.url,
+            "query_timeout_seconds": 1.0,
+            "watch_namespaces": ",".join(shop.namespace for shop in shops),
+            "pod_namespace": shops[0].namespace,
+        }
+        process = operators.start(kubeconfig, whole=whole, **(chosen | settings))
+        mine.append(process)
+        return process
+
+    yield begin
+    for process in mine:
+        process.kill()
+        print(f"--- operator {process.pid}\n{process.tail()}")  # noqa: T201

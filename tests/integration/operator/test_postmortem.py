@@ -1,0 +1,60 @@
+"""The postmortem from end to end: a bad update, and the operator mends it as it was designed to, once."""
+
+from __future__ import annotations
+
+from tests.integration.operator.conftest import Start
+from tests.integration.operator.outcome import WHOLE, evictions, purposes, weights_written
+from tests.support.apiproxy import ApiProxy
+from tests.support.town import BAD, EQUAL, SICK, Town, shares
+
+
+async def test_a_healthy_balancer_costs_the_api_server_nothing_but_the_lease(
+    town: Town, start: Start, proxy: ApiProxy
+) -> None:
+    shop = await town.open_shop()
+    operator = start(shop)
+    await shop.until(shop.healthy)
+    await shop.until(shop.remembers_good_weights)
+    before = len(proxy.writes(leases=True))
+    await operator.ticked(15)
+    kinds = {seen.path.split("/")[-2] for seen in proxy.writes(leases=True)[before:]}
+    assert kinds == {"leases"}
+
+
+async def test_the_postmortem_is_mended_in_one_go(town: Town, start: Start, proxy: ApiProxy) -> None:
+    # given a shop that Evenload looks after, as the chart runs it
+    shop = await town.open_shop()
+    operator = start(shop, whole=True)
+    await shop.until(shop.remembers_good_weights)
+    before = dict(shop.pods)
+    # when an update gives one server nearly everything, and that server falls sick of it
+    await shop.set_weights(BAD, manager="ci-deploy")
+    await shop.until(lambda: shop.sick_pods, what="a sick pod")
+    (sick,) = shop.sick_pods
+    await shop.until(shop.closed, seconds=90)
+    # then the weights came back in one step, the sick pod was drained, evicted once, replaced and ramped up
+    remediation = await shop.remediation()
+    assert remediation["status"]["phase"] == "Succeeded"
+    assert purposes(remediation) == WHOLE
+    written = weights_written(proxy.writes(), shop, BAD)
+    assert written[:2] == [EQUAL, {**EQUAL, SICK: 0}]
+    assert evictions(proxy.writes(), shop) == [before[sick]["metadata"]["name"]]
+    assert before.keys() - shop.pods.keys() == {sick}
+    assert shares(await shop.weights()) == shares(EQUAL)
+    assert shop.sick_pods == []
+    # and people are told who broke it and what was done
+    diagnosis = remediation["spec"]["diagnosis"]
+    assert (diagnosis["label"], diagnosis["cause"], diagnosis["manager"]) == (
+        "LoadBalancerSkew",
+        "WeightsWrong",
+        "ci-deploy",
+    )
+    assert remediation["status"]["outcome"]["restarts"] == 1
+    assert remediation["status"]["recording"]
+    reasons = await shop.event_reasons()
+    assert len(set(reasons)) >= 4, reasons
+    await shop.until(shop.healthy)
+    assert await shop.condition("Remediating") == ("False", "NoRemediation")
+    # and it ends at once when it is told to, handing the lease back
+    operator.terminate()
+    await operator.gone()

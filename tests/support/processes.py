@@ -1,0 +1,172 @@
+"""Operators as processes of their own: started against a proxy of the API server, killed without warning."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from evenload.errors import InvariantBroken
+from tests.support.wait import until
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class OperatorProcess:
+    """One replica. `port` serves its pages; `log` is all it said."""
+
+    pid: int
+    port: int
+    log: Path
+
+    def kill(self) -> None:
+        """SIGKILL: no word of farewell, the lease is not handed back."""
+        self._signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    @property
+    def alive(self) -> bool:
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return False
+        return state != "Z"
+
+    async def gone(self) -> None:
+        await until(lambda: not self.alive, seconds=15, what=f"the end of process {self.pid}")
+
+    async def ready(self, seconds: float = 30.0) -> None:
+        """It has listed the cluster."""
+        await until(lambda: self._says_ready(), seconds=seconds, what="readiness of the operator", pause=0.1)
+
+    async def _says_ready(self) -> bool:
+        if not self.alive:
+            raise InvariantBroken(f"the operator ended: {self.tail()}")
+        try:
+            return (await self.page("readyz"))[0] == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def page(self, name: str) -> tuple[int, str]:
+        """(status, text) of /healthz, /readyz or /metrics."""
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"http://127.0.0.1:{self.port}/{name}") as answer,
+        ):
+            return answer.status, await answer.text()
+
+    async def metric(self, name: str) -> float:
+        """The value of a series without labels (or with these very labels)."""
+        _, text = await self.page("metrics")
+        found = next((line for line in text.splitlines() if line.startswith(f"{name} ")), "")
+        return float(found.rpartition(" ")[2]) if found else float("nan")
+
+    async def ticked(self, times: int, *, seconds: float = 60.0) -> None:
+        """That many more ticks have ended."""
+        due = await self._ticks() + times
+
+        async def done() -> bool:
+            return await self._ticks() >= due
+
+        await until(done, seconds=seconds, what=f"{times} more ticks", pause=0.1)
+
+    async def _ticks(self) -> float:
+        return await self.metric("evenload_tick_duration_seconds_count")
+
+    def lines(self, event: str) -> list[dict[str, object]]:
+        """What it logged under this event name."""
+        told = []
+        for line in self.log.read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                if isinstance(entry, dict) and entry.get("event") == event:
+                    told.append(entry)
+        return told
+
+    def tail(self, lines: int = 40) -> str:
+        return "\n".join(self.log.read_text().splitlines()[-lines:]) if self.log.exists() else ""
+
+
+@dataclass
+class Operators:
+    """Starts them; `close` ends what still runs."""
+
+    folder: Path
+    started: list[OperatorProcess] = field(default_factory=list)
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _zygote: subprocess.Popen[str] | None = None
+    _whole: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, kubeconfig: Path, *, whole: bool = False, **settings: object) -> OperatorProcess:
+        """`settings` become EVENLOAD_*. `whole`: by `python -m evenload run`; else forked from warm imports."""
+        number, port = next(self._numbers), free_port()
+        log = self.folder / f"operator-{number}.log"
+        log.touch()
+        environment = {"KUBECONFIG": str(kubeconfig), "EVENLOAD_LISTEN_PORT": str(port)}
+        environment |= {f"EVENLOAD_{name.upper()}": str(value) for name, value in settings.items()}
+        pid = self._run(environment, log) if whole else self._fork(environment, log)
+        process = OperatorProcess(pid, port, log)
+        self.started.append(process)
+        return process
+
+    def _run(self, environment: Mapping[str, str], log: Path) -> int:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "evenload", "run"],
+                env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._whole.append(process)
+        return process.pid
+
+    def _fork(self, environment: Mapping[str, str], log: Path) -> int:
+        if self._zygote is None:
+            self._zygote = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.zygote"],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._zygote.stdin is not None
+        assert self._zygote.stdout is not None
+        print(json.dumps({"environment": environment, "log": str(log)}), file=self._zygote.stdin, flush=True)
+        return int(self._zygote.stdout.readline())
+
+    def close(self) -> None:
+        for process in self.started:
+            process.kill()
+        for each in self._whole:
+            each.wait(10)
+        if self._zygote is not None:
+            assert self._zygote.stdin is not None
+            assert self._zygote.stdout is not None
+            self._zygote.stdin.close()
+            self._zygote.wait(10)
+            self._zygote.stdout.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return int(held.getsockname()[1])

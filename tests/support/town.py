@@ -1,0 +1,429 @@
+"""Shops on a real API server that has no nodes: a town plays their kubelet, their traffic and their metrics.
+
+    async with Town(client) as town:
+        shop = await town.open_shop(mode="Auto")     # Deployments, Services, an HTTPRoute, a Balancer, all ready
+        await shop.set_weights(BAD, manager="kubectl-edit")
+        await shop.until(shop.closed, seconds=60)
+
+Requests follow the route's weights as the API server holds them. A pod that gets far more than it can serve fails
+requests, and if the shop is fragile it stays sick until its process ends: that is what evictions are for. What the pods
+would export stands in a FakePrometheus, over the same window that the Balancer asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from evenload.clock import now as wall_clock
+from evenload.clock import rfc3339
+from evenload.drivers.httproute import HTTPRouteDriver
+from evenload.errors import KubeError, NotFound
+from evenload.kube.client import Client
+from evenload.kube.resources import (
+    BALANCERS,
+    DEPLOYMENTS,
+    EVENTS,
+    HTTPROUTES,
+    NAMESPACES,
+    PODS,
+    REMEDIATIONS,
+    SERVICES,
+    Manifest,
+    Resource,
+)
+from evenload.model.spec import TargetRef
+from tests.support.fakeprometheus import FakePrometheus
+from tests.support.wait import until
+
+NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+
+BACKENDS = ("shop-a", "shop-b", "shop-c", "shop-d")
+SICK = "shop-d"
+EQUAL = dict.fromkeys(BACKENDS, 250)
+BAD = {"shop-a": 10, "shop-b": 10, "shop-c": 10, SICK: 970}
+TARGET = TargetRef(name="shop")
+
+STEP_SECONDS = 0.3
+WINDOW_SECONDS, SCRAPE_SECONDS = 5.0, 2.0  # what Balancers here ask for: `SIGNALS`, and the operator's environment
+HEARTBEAT_SECONDS = 10.0  # without one the controllers would take the node, and its pods, for dead
+
+REQUESTS_PER_SECOND = 200.0
+CAPACITY = 100.0  # requests a second a pod can serve
+SICKENING_SECONDS = 0.5  # of overload
+SICK_ERROR_RATIO = 0.6
+LIMIT_CORES = 0.25
+
+SIGNALS = {"window": f"{WINDOW_SECONDS:g}s"}
+HASTE: Manifest = {
+    "signals": SIGNALS,
+    "guardrails": {"minWriteInterval": "1s"},
+    "restart": {"drainTimeout": "3s", "rampWindow": "1s"},
+}
+"""A spec under which a whole remediation takes about half a minute."""
+
+
+class Served(NamedTuple):
+    """What one pod did between two looks."""
+
+    time: float
+    requests: float
+    errors: float
+
+
+@dataclass
+class Server:
+    """The process in one pod."""
+
+    history: deque[Served] = field(default_factory=deque)
+    overloaded_seconds: float = 0.0
+    sick: bool = False
+
+    def serve(self, rate: float, now: float, seconds: float, *, fragile: bool) -> dict[str, float]:
+        """Its metrics after `seconds` of `rate` requests a second."""
+        self.overloaded_seconds = self.overloaded_seconds + seconds if rate > 1.5 * CAPACITY else 0.0
+        self.sick |= fragile and self.overloaded_seconds > SICKENING_SECONDS
+        failing = max(SICK_ERROR_RATIO if self.sick else 0.0, 1 - CAPACITY / rate if rate > CAPACITY else 0.0)
+        self.history.append(Served(now, rate * seconds, rate * seconds * failing))
+        while self.history[0].time <= now - (WINDOW_SECONDS - SCRAPE_SECONDS):
+            self.history.popleft()
+        busy = min(1.0, rate / CAPACITY)
+        latency = 0.3 if self.sick or busy == 1.0 else 0.02
+        return {
+            "requests": sum(served.requests for served in self.history),
+            "errors": sum(served.errors for served in self.history),
+            "cpu": LIMIT_CORES * (0.9 if self.sick and rate else busy),
+            "memory": 50e6,
+            "inFlight": float(round(rate * latency)),
+        } | ({"latency": latency} if rate else {})
+
+
+class Town:
+    """See the module. Use as an async context manager; only what it opened itself is played to."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.prometheus = fake_prometheus()
+        self.shops: dict[str, Shop] = {}
+        self.node = f"node-{uuid.uuid4().hex[:8]}"
+        self._next_address = 0
+
+    async def __aenter__(self) -> Self:
+        await self.prometheus.__aenter__()
+        await self.client.create(NODES, None, {"metadata": {"name": self.node}})
+        await self._beat()
+        self._tasks = [asyncio.create_task(self._live()), asyncio.create_task(self._keep_beating())]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.prometheus.__aexit__(kind, error, trace)
+        for name in self.shops:
+            with contextlib.suppress(KubeError):
+                await self.client.delete(NAMESPACES, None, name)
+        with contextlib.suppress(KubeError):
+            await self.client.delete(NODES, None, self.node)
+
+    async def open_shop(
+        self,
+        *,
+        mode: str = "Auto",
+        backends: Sequence[str] = BACKENDS,
+        prometheus: FakePrometheus | None = None,
+        balancer: bool = True,
+        spec: Mapping[str, Any] | None = None,
+    ) -> Shop:
+        """A shop whose pods all run, with equal weights, and a Balancer unless told otherwise."""
+        namespace = f"shop-{uuid.uuid4().hex[:8]}"
+        await self.client.create(NAMESPACES, None, {"metadata": {"name": namespace}})
+        shop = self.shops[namespace] = Shop(self, namespace, tuple(backends), prometheus or self.prometheus)
+        await until(shop.has_account, seconds=20, what="the default service account", pause=0.05)
+        for name in backends:
+            await self.client.create(SERVICES, namespace, service(name))
+            await self.client.create(DEPLOYMENTS, namespace, deployment(name))
+        await shop.create_route()
+        await shop.until(shop.all_served, seconds=60, what="pods of all Deployments")
+        if balancer:
+            own = {"signals": SIGNALS | {"prometheusUrl": prometheus.url}} if prometheus else {}
+            await shop.create_balancer({**HASTE, "mode": mode, **own, **(spec or {})})
+        return shop
+
+    # Kubelet and traffic.
+
+    async def _live(self) -> None:
+        before = time.monotonic()
+        while True:
+            await asyncio.sleep(STEP_SECONDS)
+            try:
+                pods, _ = await self.client.list(PODS)
+                routes, _ = await self.client.list(HTTPROUTES)
+            except KubeError:
+                continue
+            now = time.monotonic()
+            for shop in tuple(self.shops.values()):
+                mine = [pod for pod in pods if pod["metadata"]["namespace"] == shop.namespace]
+                await self._run(shop, mine)
+                shop.serve(
+                    [each for each in routes if each["metadata"]["namespace"] == shop.namespace], now, now - before
+                )
+            before = now
+
+    async def _run(self, shop: Shop, pods: list[Manifest]) -> None:
+        shop.pods = {pod["metadata"]["uid"]: pod for pod in pods}
+        for pod in pods:
+            with contextlib.suppress(KubeError):  # it is gone, or the next look helps
+                if "deletionTimestamp" in pod["metadata"]:
+                    await self.client.delete(PODS, shop.namespace, pod["metadata"]["name"], grace_seconds=0)
+                elif "podIP" not in pod["status"] and shop.starts_pods:
+                    await self._start(shop.namespace, pod)
+
+    async def _start(self, namespace: str, pod: Manifest) -> None:
+        """Be scheduler and kubelet: slices leave pods out that are on no node."""
+        name = pod["metadata"]["name"]
+        if not pod["spec"].get("nodeName"):
+            binding = {"metadata": {"name": name}, "target": {"kind": "Node", "name": self.node}}
+            await self.client.create(Resource("", "v1", f"pods/{name}/binding", "Binding"), namespace, binding)
+        self._next_address += 1
+        address = f"10.{1 + self._next_address // 65536}.{self._next_address // 256 % 256}.{self._next_address % 256}"
+        status = {
+            "phase": "Running",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }
+        await self.client.patch_merge(PODS, namespace, name, {"status": status}, subresource="status")
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            with contextlib.suppress(KubeError):
+                await self._beat()
+
+    async def _beat(self) -> None:
+        moment = rfc3339(wall_clock())[:19] + "Z"
+        ready = {"type": "Ready", "status": "True", "reason": "Played", "lastHeartbeatTime": moment}
+        await self.client.patch_merge(NODES, None, self.node, {"status": {"conditions": [ready]}}, subresource="status")
+
+
+@dataclass
+class Shop:
+    """One namespace: Deployments behind Services behind the HTTPRoute `shop`, looked after by the Balancer `shop`."""
+
+    town: Town
+    namespace: str
+    backends: tuple[str, ...]
+    prometheus: FakePrometheus
+    fragile: bool = True
+    starts_pods: bool = True
+    pods: dict[str, Manifest] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
+    lost: float = 0.0  # requests that no pod was there for
+
+    @property
+    def client(self) -> Client:
+        return self.town.client
+
+    def serve(self, routes: list[Manifest], now: float, seconds: float) -> None:
+        """Spread the traffic over the pods as the route says."""
+        weights = driver_weights(routes[0]) if routes else {}
+        total = sum(weights.values())
+        ready: dict[str, list[Manifest]] = {name: [] for name in self.backends}
+        for pod in self.pods.values():
+            if "podIP" in pod["status"] and "deletionTimestamp" not in pod["metadata"]:
+                ready[pod["metadata"]["labels"]["app"]].append(pod)
+        told = {}
+        for backend, pods in ready.items():
+            rate = REQUESTS_PER_SECOND * weights.get(backend, 0) / total if total else 0.0
+            if not pods:
+                self.lost += rate * seconds
+            for pod in pods:
+                server = self.servers.setdefault(pod["metadata"]["uid"], Server())
+                told[self.namespace, pod["metadata"]["name"]] = server.serve(
+                    rate / len(pods), now, seconds, fragile=self.fragile
+                )
+        for key in [key for key in self.prometheus.pods if key[0] == self.namespace]:
+            if key not in told:
+                del self.prometheus.pods[key]
+        self.prometheus.pods.update(told)
+
+    @property
+    def sick_pods(self) -> list[str]:
+        """UIDs of the living whose process is sick."""
+        return [uid for uid in self.pods if uid in self.servers and self.servers[uid].sick]
+
+    # What there is.
+
+    async def has_account(self) -> bool:
+        try:
+            await self.client.get(SERVICE_ACCOUNTS, self.namespace, "default")
+        except NotFound:
+            return False
+        return True
+
+    def all_served(self) -> bool:
+        """Whether every backend has a pod whose numbers fill a window."""
+        full = [
+            server for uid in self.pods if (server := self.servers.get(uid)) and self._spans(server) and not server.sick
+        ]
+        return len(full) == len(self.backends)
+
+    @staticmethod
+    def _spans(server: Server) -> bool:
+        history = server.history
+        return len(history) > 1 and history[-1].time - history[0].time > 0.7 * (WINDOW_SECONDS - SCRAPE_SECONDS)
+
+    async def route(self) -> Manifest:
+        return await self.client.get(HTTPROUTES, self.namespace, "shop")
+
+    async def weights(self) -> dict[str, int]:
+        return driver_weights(await self.route())
+
+    async def balancer(self) -> Manifest:
+        return await self.client.get(BALANCERS, self.namespace, "shop")
+
+    async def condition(self, kind: str) -> tuple[str, str]:
+        """Status and reason; empty while it was not told."""
+        conditions = (await self.balancer()).get("status", {}).get("conditions", ())
+        return next(((each["status"], each["reason"]) for each in conditions if each["type"] == kind), ("", ""))
+
+    async def message(self, kind: str) -> str:
+        conditions = (await self.balancer()).get("status", {}).get("conditions", ())
+        return next((str(each.get("message", "")) for each in conditions if each["type"] == kind), "")
+
+    async def healthy(self) -> bool:
+        return await self.condition("Balanced") == ("True", "Healthy")
+
+    async def remembers_good_weights(self) -> bool:
+        """All has been well for some ticks, and that is the last that the operator has to tell."""
+        return "knownGood" in (await self.balancer()).get("status", {})
+
+    async def remediations(self) -> list[Manifest]:
+        """Oldest first."""
+        found, _ = await self.client.list(REMEDIATIONS, self.namespace)
+        return sorted(found, key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["name"]))
+
+    async def remediation(self) -> Manifest:
+        (only,) = await self.remediations()
+        return only
+
+    async def phase(self) -> str:
+        """Of the newest Remediation; empty where there is none."""
+        found = await self.remediations()
+        return str(found[-1].get("status", {}).get("phase", "")) if found else ""
+
+    async def closed(self) -> bool:
+        found = await self.remediations()
+        return bool(found) and all("closedAt" in each.get("status", {}) for each in found)
+
+    async def steps(self) -> list[tuple[str, str, str]]:
+        """(action, purpose, state) of every step of the newest Remediation."""
+        found = await self.remediations()
+        steps = found[-1].get("status", {}).get("steps", ()) if found else ()
+        return [(step["action"], step.get("purpose") or "", step["state"]) for step in steps]
+
+    async def event_reasons(self) -> list[str]:
+        events, _ = await self.client.list(EVENTS, self.namespace)
+        return [str(each["reason"]) for each in events if each["regarding"]["kind"] in ("Balancer", "Remediation")]
+
+    # What people and others do.
+
+    async def create_route(self, weights: Mapping[str, int] | None = None) -> None:
+        shown = weights or {name: EQUAL.get(name, 250) for name in self.backends}
+        await self.client.create(HTTPROUTES, self.namespace, route(shown))
+
+    async def create_balancer(self, spec: Mapping[str, Any], name: str = "shop") -> None:
+        target = {"targetRef": {"kind": "HTTPRoute", "name": "shop"}}
+        manifest = {
+            "apiVersion": BALANCERS.api_version,
+            "kind": BALANCERS.kind,
+            "metadata": {"name": name},
+            "spec": target | dict(spec),
+        }
+        await self.client.create(BALANCERS, self.namespace, manifest)
+
+    async def forget_remediations(self) -> None:
+        """Begin anew in the same shop: no Balancer, no record of what was."""
+        with contextlib.suppress(NotFound):
+            await self.delete_balancer()
+        for each in await self.remediations():
+            await self.client.delete(REMEDIATIONS, self.namespace, each["metadata"]["name"])
+
+    async def delete_balancer(self) -> None:
+        await self.client.delete(BALANCERS, self.namespace, "shop")
+
+    async def patch_balancer(self, patch: Mapping[str, Any]) -> None:
+        await self.client.patch_merge(BALANCERS, self.namespace, "shop", patch)
+
+    async def decide(self, decision: str) -> None:
+        """A person's answer to the newest Remediation."""
+        name = (await self.remediations())[-1]["metadata"]["name"]
+        approval = {"spec": {"approval": {"decision": decision, "by": "ann"}}}
+        await self.client.patch_merge(REMEDIATIONS, self.namespace, name, approval)
+
+    async def set_weights(self, weights: Mapping[str, int], manager: str = "kubectl-edit") -> None:
+        """As that field manager: what a bad update, or a rival, does."""
+        async with Client(self.client.connection, field_manager=manager) as other:
+            current = await other.get(HTTPROUTES, self.namespace, "shop")
+            references = current["spec"]["rules"][0]["backendRefs"]
+            operations = [
+                {"op": "replace", "path": f"/spec/rules/0/backendRefs/{at}/weight", "value": weights[each["name"]]}
+                for at, each in enumerate(references)
+            ]
+            await other.patch_json(HTTPROUTES, self.namespace, "shop", operations)
+
+    async def until(self, condition: Any, *, seconds: float = 30.0, what: str = "") -> None:
+        await until(condition, seconds=seconds, what=what or getattr(condition, "__name__", "it"), pause=0.1)
+
+
+def shares(weights: Mapping[str, int]) -> dict[str, float]:
+    """What a balancer makes of weights: 250/250 and 1000/1000 are the same."""
+    total = sum(weights.values())
+    return {name: round(weight / total, 3) for name, weight in weights.items()}
+
+
+def fake_prometheus() -> FakePrometheus:
+    prometheus = FakePrometheus(window_seconds=WINDOW_SECONDS, scrape_seconds=SCRAPE_SECONDS)
+    prometheus.age_seconds = 0.2
+    return prometheus
+
+
+def driver_weights(manifest: Manifest) -> dict[str, int]:
+    return HTTPRouteDriver().backends(manifest, TARGET).weights
+
+
+def service(name: str) -> Manifest:
+    return {"metadata": {"name": name}, "spec": {"selector": {"app": name}, "ports": [{"port": 80}]}}
+
+
+def deployment(name: str, replicas: int = 1) -> Manifest:
+    container = {
+        "name": "app",
+        "image": "shop.example/server:1",
+        "resources": {"limits": {"cpu": f"{LIMIT_CORES * 1000:.0f}m", "memory": "128Mi"}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": 4}}},
+    }
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def route(weights: Mapping[str, int]) -> Manifest:
+    references = [{"name": name, "port": 80, "weight": weight} for name, weight in weights.items()]
+    return {
+        "apiVersion": HTTPROUTES.api_version,
+        "kind": HTTPROUTES.kind,
+        "metadata": {"name": "shop"},
+        "spec": {"rules": [{"backendRefs": references}]},
+    }
