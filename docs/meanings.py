@@ -28,7 +28,10 @@ LABELS: Mapping[Label, tuple[str, str]] = {
         "takes traffic off it; restarts it if that does not cure it",
     ),
     Label.WarmUp: ("Only young pods stand out", "waits"),
-    Label.Slow: ("A pod answers far later than its siblings", "tells; two or more on one node point at the node"),
+    Label.Slow: (
+        "A pod answers far later than its siblings",
+        "gives it less traffic; names the node where several slow pods share one; restarts a single one that stays slow",
+    ),
     Label.MemoryLeak: ("Memory grows towards its limit. *Not built yet: never given*", "nothing yet"),
     Label.Healthy: ("Everyone gets its share, and answers", "nothing, and writes nothing"),
 }
@@ -36,24 +39,24 @@ LABELS: Mapping[Label, tuple[str, str]] = {
 HELD: Mapping[HeldReason, str] = {
     HeldReason.ObserveMode: "The mode in force is Observe.",
     HeldReason.AwaitingApproval: "A person must approve the Remediation.",
-    HeldReason.Denied: "A person denied it.",
+    HeldReason.Denied: "A person denied it; for an hour.",
     HeldReason.Paused: "`evenload.dev/paused`, `spec.suspend`, or the installation's `paused`.",
     HeldReason.Rollout: "A rollout of a workload behind the route is under way.",
     HeldReason.Autoscaling: "An autoscaler is changing the number of pods.",
-    HeldReason.Contested: "Another writer put its weights back twice.",
+    HeldReason.Contested: "Another writer put its weights back twice; for an hour after the last time.",
     HeldReason.CoolDown: "The pod or workload was restarted a short while ago.",
     HeldReason.Budget: "The restarts of this hour are used up.",
-    HeldReason.OneAtATime: "Another step is under way, or not yet judged.",
-    HeldReason.LastReadyPod: "It would take the last ready pods, or more than `minReadyPercent` allows.",
+    HeldReason.OneAtATime: "Another pod is leaving just now.",
+    HeldReason.LastReadyPod: "It would take the last ready pod, more than `minReadyPercent` allows, or the last weight.",
     HeldReason.Headroom: "The others could not bear the load.",
     HeldReason.Panic: "So much looks bad that taking anything away would make it worse.",
-    HeldReason.Frozen: "A step was undone a short while ago; writes rest.",
+    HeldReason.Frozen: "The data cannot be trusted; or a step was undone a short while ago (10 min, doubling).",
     HeldReason.WriteInterval: "The last write of weights is too recent.",
     HeldReason.NoController: "Nothing would replace the pod.",
     HeldReason.Protected: "The pod says `evenload.dev/do-not-disrupt` (or `karpenter.sh/do-not-disrupt`).",
     HeldReason.RestartNever: "`spec.restart.when` does not allow it.",
     HeldReason.NotAccepted: "The gateway has not accepted the route as it is.",
-    HeldReason.EmptyBackend: "A backend that would get weight has no ready pod.",
+    HeldReason.EmptyBackend: "A backend would have weight and no ready pod.",
 }
 
 PHASES: Mapping[Phase, str] = {
@@ -65,7 +68,8 @@ PHASES: Mapping[Phase, str] = {
     Phase.RolledBack: "A step made things worse, or someone asked, and it was undone. Final.",
     Phase.Failed: "It did not help, or could not be done. Final.",
     Phase.Denied: "A person said no. Final.",
-    Phase.Expired: "A deadline passed first. Final.",
+    Phase.Expired: "Ended without a write: the fault passed by itself, nobody approved within a day, or the Balancer was deleted. "
+    "Final.",
 }
 
 STEPS: Mapping[StepState, str] = {
