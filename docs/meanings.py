@@ -30,7 +30,7 @@ LABELS: Mapping[Label, tuple[str, str]] = {
     Label.WarmUp: ("Only young pods stand out", "waits"),
     Label.Slow: (
         "A pod answers far later than its siblings",
-        "gives it less traffic; names the node where several slow pods share one; restarts a single one that stays slow",
+        "gives it less traffic; names the node where several slow pods share one; restarts a lone one that stays slow",
     ),
     Label.MemoryLeak: ("Memory grows towards its limit. *Not built yet: never given*", "nothing yet"),
     Label.Healthy: ("Everyone gets its share, and answers", "nothing, and writes nothing"),
@@ -47,7 +47,7 @@ HELD: Mapping[HeldReason, str] = {
     HeldReason.CoolDown: "The pod or workload was restarted a short while ago.",
     HeldReason.Budget: "The restarts of this hour are used up.",
     HeldReason.OneAtATime: "Another pod is leaving just now.",
-    HeldReason.LastReadyPod: "It would take the last ready pod, more than `minReadyPercent` allows, or the last weight.",
+    HeldReason.LastReadyPod: "It would take the last ready pod or weight, or more than `minReadyPercent` allows.",
     HeldReason.Headroom: "The others could not bear the load.",
     HeldReason.Panic: "So much looks bad that taking anything away would make it worse.",
     HeldReason.Frozen: "The data cannot be trusted; or a step was undone a short while ago (10 min, doubling).",
@@ -68,8 +68,8 @@ PHASES: Mapping[Phase, str] = {
     Phase.RolledBack: "A step made things worse, or someone asked, and it was undone. Final.",
     Phase.Failed: "It did not help, or could not be done. Final.",
     Phase.Denied: "A person said no. Final.",
-    Phase.Expired: "Ended without a write: the fault passed by itself, nobody approved within a day, or the Balancer was deleted. "
-    "Final.",
+    Phase.Expired: "Ended without a write: the fault passed by itself, nobody approved within a day, or the Balancer was "
+    "deleted. Final.",
 }
 
 STEPS: Mapping[StepState, str] = {
