@@ -13,7 +13,7 @@ from evenload.diagnose import outliers, quality, skew
 from evenload.diagnose.memory import Memory
 from evenload.diagnose.skew import Skew
 from evenload.diagnose.statistics import median
-from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.diagnosis import Diagnosis, Label, SkewCause
 from evenload.model.fleet import Bools, Fleet, Floats
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
@@ -275,3 +275,15 @@ def slowness(facts: Facts, diagnosis: Diagnosis) -> Floats:
         if ratio <= outliers.LATENCY_RATIO or blamed:
             found[index] = ratio
     return found
+
+
+def overloaded_pods(facts: Facts, diagnosis: Diagnosis) -> dict[str, str]:
+    """Pods this skew overloads, beside those already known: if they stay sick, they may be restarted."""
+    lingering = not facts.weights_wrong and diagnosis.cause is SkewCause.WeightsWrong
+    if diagnosis.label is not Label.LoadBalancerSkew or not diagnosis.pods or lingering:
+        return facts.overloaded
+    hot = np.flatnonzero(facts.skew.hot & (facts.busy | np.isnan(facts.fleet.utilization))).tolist()
+    return {
+        **facts.overloaded,
+        **{facts.fleet.names[i]: facts.fleet.pods[i].uid for i in hot if facts.fleet.pods[i].uid},
+    }

@@ -34,6 +34,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.time: float | None = None
+        self._tick = 0.0
         self.baseline = Baseline()
         self.phi = 1.0
         self.skew_hits: deque[bool] = deque(maxlen=RAISING_TICKS)
@@ -61,11 +62,16 @@ class Memory:
             return f"the clock went back by {last - time:.0f} s"
         return f"nothing was seen for {time - last:.0f} s"
 
+    def tick_seconds(self, window: float) -> float:
+        """Between the last two ticks; before that, a third of the window, as windows are three scrapes."""
+        return min(self._tick, window) if self._tick else window / 3
+
     def watch(self, time: float, fleet: Fleet) -> None:
         """Note when weights and ready pods change."""
         self._watch_weights(time, fleet)
         self._watch_ready(time, fleet)
         self._backends = fleet.backends
+        self._tick = time - self.time if self.time is not None else 0.0
         self.time = time
 
     def _watch_weights(self, time: float, fleet: Fleet) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from evenload.govern.case import Case
 from evenload.govern.guards import govern
@@ -10,7 +10,7 @@ from evenload.model.base import Value
 from evenload.model.decision import EpisodeMove, Held, HeldReason
 from evenload.model.diagnosis import Label
 from evenload.model.episode import EFFECTIVE_STATES, Phase
-from evenload.model.plan import Write
+from evenload.model.plan import Advise, Write
 
 FAULTS = frozenset(Label) - {Label.Healthy, Label.NoData, Label.RolloutInProgress, Label.WarmUp}
 
@@ -55,3 +55,10 @@ def phase(case: Case, ruling: Ruling, *, idle: bool) -> Phase:
         return Phase.AwaitingApproval
     written = any(step.state in EFFECTIVE_STATES for step in case.steps)
     return Phase.Verifying if written else Phase.Observed
+
+
+def advice(ruling: Ruling) -> Iterator[Advise]:
+    """Where only capacity is missing, only people can help."""
+    for held in ruling.held:
+        if held.reason is HeldReason.Headroom and ruling.write is None:
+            yield Advise(topic="ScaleUp", because=f"{held.detail}: add capacity first")

@@ -7,8 +7,9 @@ the weights it comes back to.
 from __future__ import annotations
 
 from evenload.model.base import Value
-from evenload.model.episode import EFFECTIVE_STATES, Episode, Step, StepState
+from evenload.model.episode import EFFECTIVE_STATES, FIELD_MANAGER, Episode, Step, StepState
 from evenload.model.plan import Purpose
+from evenload.model.snapshot import Snapshot
 
 ENDED_STATES = frozenset({StepState.Verified, StepState.Ineffective, StepState.Abandoned})
 
@@ -104,3 +105,18 @@ def lowered(step: Step) -> tuple[str, ...]:
 def _with(work: Work, **changes: object) -> Work:
     fields = {name: getattr(work, name) for name in work.__struct_fields__}
     return Work(**{**fields, **changes})
+
+
+def is_ours(snapshot: Snapshot, work: Work) -> bool:
+    """Whether the weights commanded now are the ones we wrote last."""
+    if work.last is not None:
+        return work.last.after == {name: backend.weight for name, backend in snapshot.backends.items()}
+    return snapshot.last_write is not None and snapshot.last_write.manager == FIELD_MANAGER
+
+
+def told_change(snapshot: Snapshot, work: Work) -> float | None:
+    """When the cluster says that the weights changed: whoever wrote them, or our own last step."""
+    times = [snapshot.last_write.time] if snapshot.last_write is not None else []
+    if work.last is not None and work.last.applied_at is not None:
+        times.append(work.last.applied_at)
+    return max((time for time in times if time <= snapshot.time), default=None)

@@ -1,0 +1,156 @@
+"""What was begun goes on: drain, evict, replacement, ramp; ejected, and given another chance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evenload.model.decision import Verdict
+from evenload.model.diagnosis import Label
+from evenload.model.episode import EFFECTIVE_STATES, Phase, Step, StepState
+from evenload.model.fleet import Fleet
+from evenload.model.plan import Advise, Purpose
+from evenload.model.spec import RestartWhen
+from evenload.model.wording import clock, listing
+from evenload.plan import restarts
+from evenload.plan.moves import Plan
+from evenload.plan.scene import Scene
+from evenload.plan.sick import RESTART_AFTER_TICKS, begin_restart, mend_failing, restarted_lately
+from evenload.plan.work import Restart
+
+EJECTED_SECONDS, MOST_EJECTED_SECONDS = 30.0, 300.0  # times the count of ejections (Envoy)
+PROBES_NEEDED = 5.0
+RECOVERED_ERROR_RATIO = 0.05
+_TROUBLE = frozenset({Label.WarmUp, Label.Failing})
+
+
+def give_up(scene: Scene) -> Plan | None:
+    """A restart that cannot go on: give the weight back where somebody answers, then it has failed."""
+    restart = scene.work.restart
+    verdict = restarts.given_up(scene.snapshot, scene.policy, restart) if restart is not None else None
+    overdue = restart is not None and restarts.drain_overdue(scene.snapshot, scene.policy, restart)
+    because = verdict.because if verdict is not None else _refused(scene)
+    if because is None and not overdue:
+        return None
+    verdicts = (verdict,) if verdict is not None else ()
+    tell = (Advise(topic="RestartFailed", because=because or "the eviction was held back for too long"),)
+    drain = _last_drain(scene)
+    write = restarts.undrain(scene.snapshot, scene.work, drain) if drain is not None else None
+    if write is None:
+        return Plan(close=Phase.Failed, verdicts=verdicts, tell=tell)
+    return Plan(writes=(write,), verdicts=verdicts, tell=tell, busy=write.because)
+
+
+def _refused(scene: Scene) -> str | None:
+    """Why the last eviction was given up earlier, if it was."""
+    steps = scene.steps
+    last = next((step for step in reversed(steps) if step.action == "RestartPod"), None)
+    given_up = last is not None and last.state is StepState.Abandoned and last.refused_since is not None
+    return last.message if last is not None and given_up else None
+
+
+def _last_drain(scene: Scene) -> Step | None:
+    steps = scene.steps
+    return next((step for step in reversed(steps) if step.action == "Drain" and step.state in EFFECTIVE_STATES), None)
+
+
+def continue_restart(scene: Scene) -> Plan | None:
+    restart = scene.work.restart
+    if restart is None:
+        return None
+    if restart.eviction is None:
+        return _after_drain(scene, restart)
+    if not restarts.replaced(scene.snapshot, restart):
+        return Plan(busy=f"waiting for the replacement of {restart.pod}")
+    return _ramp(scene) or _over(scene, restart)
+
+
+def _after_drain(scene: Scene, restart: Restart) -> Plan | None:
+    pod = restarts.find(scene.snapshot, restart.uid)
+    if pod is None:
+        return _ramp(scene)  # somebody else removed it: what stands there now may come back
+    why = restarts.drained(scene.snapshot, scene.policy, restart)
+    if why is None:
+        return Plan(busy=f"waiting until nothing is in flight at {restart.pod}")
+    write = restarts.evict(scene.snapshot, restart, f"{restart.pod} stays sick at its fair share; {why}")
+    return Plan(writes=(write,) if write is not None else (), busy=f"restarting {restart.pod}")
+
+
+def _over(scene: Scene, restart: Restart) -> Plan | None:
+    """The replacement has its share: three clean ticks and the restart is verified."""
+    if scene.work.held_back:
+        return Plan(busy=f"{restart.backend} ramps up")
+    step = restart.eviction
+    if step is None or not scene.calm:
+        return None
+    because = f"the replacement of {restart.pod} serves its share without a fault"
+    return Plan(close=Phase.Succeeded, verdicts=(Verdict(step=step.name, state=StepState.Verified, because=because),))
+
+
+def _ramp(scene: Scene) -> Plan | None:
+    work = scene.work
+    if not work.held_back:
+        return None
+    returning = frozenset(name for name in work.held_back if _may_return(scene, name))
+    troubled = returning & set(scene.diagnosis.backends) if scene.diagnosis.label in _TROUBLE else frozenset()
+    if troubled:
+        return Plan(busy=f"the ramp of {listing(sorted(troubled))} waits: {scene.diagnosis.sentence}")
+    write = restarts.ramp(scene.snapshot, scene.fleet, scene.policy, work, returning)
+    return Plan(writes=(write,) if write is not None else (), busy=f"{listing(work.held_back)} ramps up")
+
+
+def _may_return(scene: Scene, backend: str) -> bool:
+    index = scene.fleet.backends.index(backend) if backend in scene.fleet.backends else -1
+    return index >= 0 and bool(scene.fleet.ready_by_backend[index] > 0)
+
+
+def continue_ejection(scene: Scene) -> Plan | None:
+    """Ejected: restart what keeps failing, give another chance to the rest."""
+    work = scene.work
+    if not work.held_back or work.last is None:
+        return None
+    if work.ramps or work.last.purpose is not Purpose.Eject:
+        return mend_failing(scene) or _ramp(scene)
+    held_for = scene.snapshot.time - work.held_since
+    restart = _restart_ejected(scene, held_for)
+    if restart is not None:
+        return restart
+    if any(not _may_return(scene, name) for name in work.held_back):
+        return Plan(busy=f"{listing(work.held_back)} has no ready pod")
+    if held_for < _ejection_seconds(scene):
+        return Plan(
+            busy=f"{listing(work.held_back)} stays ejected until {clock(work.held_since + _ejection_seconds(scene))}"
+        )
+    return _ramp(scene)
+
+
+def _ejection_seconds(scene: Scene) -> float:
+    steps = scene.steps
+    if _was_empty(scene):
+        return 0.0
+    count = sum(step.purpose is Purpose.Eject and step.state in EFFECTIVE_STATES for step in steps)
+    return min(EJECTED_SECONDS * count, MOST_EJECTED_SECONDS)
+
+
+def _was_empty(scene: Scene) -> bool:
+    """It was ejected for want of pods: the moment one is ready it may come back."""
+    last = scene.work.last
+    return last is not None and all((last.after or {}).get(name) == 0 for name in scene.work.held_back)
+
+
+def _restart_ejected(scene: Scene, held_for: float) -> Plan | None:
+    if scene.policy.restart_when is not RestartWhen.Allowed or held_for < RESTART_AFTER_TICKS * scene.tick_seconds:
+        return None
+    fleet = scene.fleet
+    for index in np.flatnonzero(fleet.ready).tolist():
+        backend = fleet.backends[int(fleet.where[index])]
+        stuck = backend in scene.work.held_back and restarts.alone(fleet, backend) and not _recovered(fleet, index)
+        if stuck and not restarted_lately(scene, fleet.pods[index]):
+            return Plan(
+                writes=tuple(begin_restart(scene, index, f"{fleet.names[index]} kept failing after its ejection"))
+            )
+    return None
+
+
+def _recovered(fleet: Fleet, index: int) -> bool:
+    requests, errors = float(fleet.requests[index]), float(fleet.errors[index])
+    return requests >= PROBES_NEEDED and errors <= RECOVERED_ERROR_RATIO * requests

@@ -1,0 +1,51 @@
+"""All that a plan is made from, in one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from evenload.model.base import Value
+from evenload.model.diagnosis import Diagnosis
+from evenload.model.episode import Episode, Step
+from evenload.model.fleet import Fleet, Floats
+from evenload.model.plan import Write
+from evenload.model.policy import Policy
+from evenload.model.snapshot import Snapshot
+from evenload.plan.law import Law
+from evenload.plan.work import Work
+
+CALM_TICKS = 3  # in a row, until an incident is over and the weights are worth remembering
+
+
+class Scene(Value, frozen=True, kw_only=True):
+    """All a plan is made from. `episode` is as the verdicts of this tick leave it."""
+
+    snapshot: Snapshot
+    fleet: Fleet
+    policy: Policy
+    diagnosis: Diagnosis
+    episode: Episode | None
+    work: Work
+    resume: Write | None
+    harmful: Step | None
+    predict: Callable[[Mapping[str, int]], Floats]
+    calm_ticks: int
+    clean: bool
+    law: Law
+    tick_seconds: float
+    overloaded: dict[str, str]
+
+    @property
+    def before(self) -> dict[str, int]:
+        """What is commanded now."""
+        return {name: backend.weight for name, backend in self.snapshot.backends.items()}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Of the open episode, oldest first."""
+        return self.episode.steps if self.episode is not None else ()
+
+    @property
+    def calm(self) -> bool:
+        """Healthy for three ticks, the last of them free of requests from before the last change."""
+        return self.calm_ticks >= CALM_TICKS and self.clean

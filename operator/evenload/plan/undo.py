@@ -1,0 +1,77 @@
+"""What a person wishes, and taking back: one write says every inverse."""
+
+from __future__ import annotations
+
+from evenload.model.decision import Verdict
+from evenload.model.episode import EFFECTIVE_STATES, ApprovalDecision, Episode, Phase, Step, StepState
+from evenload.model.plan import Purpose, SetWeights
+from evenload.model.wording import weights
+from evenload.plan.moves import Plan
+from evenload.plan.scene import Scene
+
+IN_FLIGHT_SECONDS = 30.0  # a planned write may still be on its way for so long
+_ABORTED = frozenset({StepState.Abandoned, StepState.Ineffective})
+
+
+def wished(scene: Scene) -> Plan | None:
+    episode = scene.episode
+    if episode is None:
+        return None
+    if episode.approval is ApprovalDecision.Denied:
+        return Plan(close=Phase.Denied)
+    return _undo(scene, episode) if episode.undo_requested else None
+
+
+def _undo(scene: Scene, episode: Episode) -> Plan:
+    """Every inverse, last first, comes to the weights before the first step: one write says it all."""
+    planned = next((step for step in episode.steps if step.state is StepState.Planned), None)
+    if planned is not None and scene.snapshot.time - planned.planned_at < IN_FLIGHT_SECONDS:
+        return Plan(busy=f"undo was asked for; {planned.name} is still being written")
+    effective = [step for step in episode.steps if step.state in EFFECTIVE_STATES and step.before is not None]
+    undoable = [step for step in effective if step.purpose is not Purpose.Revert]
+    first = undoable[0] if undoable else None
+    if first is None or first.before == scene.before:
+        return Plan(close=Phase.RolledBack, verdicts=_reverted(undoable, "undone, as a person asked"))
+    write = _revert(scene, first, "a person asked for undo")
+    return Plan(writes=(write,), busy="undoing every weight change, as asked")
+
+
+def resume(scene: Scene) -> Plan | None:
+    """A write that was planned and did not land: the same again."""
+    return Plan(writes=(scene.resume,)) if scene.resume is not None else None
+
+
+def undo_harm(scene: Scene) -> Plan | None:
+    step = scene.harmful
+    if step is None:
+        return None
+    write = _revert(scene, step, f"errors more than doubled after {step.name}")
+    return Plan(writes=(write,), busy=f"{step.name} made things worse")
+
+
+def after_undo(scene: Scene) -> Plan | None:
+    """A revert stands: what it undid is Reverted, and the episode is over."""
+    steps = scene.steps
+    last = next((step for step in reversed(steps) if step.state in EFFECTIVE_STATES and step.before is not None), None)
+    if last is None or last.purpose is not Purpose.Revert:
+        return None
+    undone = [step for step in steps if step.name == last.reverts and step.state in EFFECTIVE_STATES]
+    ended = any(step.action == "RestartPod" and step.state in _ABORTED for step in steps)
+    overdue = any(step.action == "Drain" for step in undone)
+    phase = Phase.Failed if ended or (overdue and scene.harmful is None) else Phase.RolledBack
+    return Plan(close=phase, verdicts=_reverted(undone, "undone"))
+
+
+def _revert(scene: Scene, step: Step, because: str) -> SetWeights:
+    after = {name: weight for name, weight in (step.before or {}).items() if name in scene.before}
+    return SetWeights(
+        before=scene.before,
+        after={**dict.fromkeys(scene.before, 0), **after},
+        purpose=Purpose.Revert,
+        because=f"{because}: putting back {weights(step.before or {})}",
+        reverts=step.name,
+    )
+
+
+def _reverted(steps: list[Step], because: str) -> tuple[Verdict, ...]:
+    return tuple(Verdict(step=step.name, state=StepState.Reverted, because=because) for step in steps)
