@@ -68,8 +68,8 @@ PHASES: Mapping[Phase, str] = {
     Phase.RolledBack: "A step made things worse, or someone asked, and it was undone. Final.",
     Phase.Failed: "It did not help, or could not be done. Final.",
     Phase.Denied: "A person said no. Final.",
-    Phase.Expired: "Ended without a write: the fault passed by itself, nobody approved within a day, or the Balancer was "
-    "deleted. Final.",
+    Phase.Expired: "Ended without a write: the fault passed by itself, nobody approved within a day, or the Balancer "
+    "was deleted. Final.",
 }
 
 STEPS: Mapping[StepState, str] = {
