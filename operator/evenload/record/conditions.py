@@ -39,7 +39,7 @@ from evenload.model.snapshot import SignalState, Snapshot
 from evenload.model.spec import Mode
 
 MATERIAL_RATIO = 1.5  # a told figure is told anew when it moved by this factor
-RATE_RATIO = 2.0  # requests a second follow the day; only a doubling is worth a write
+RATE_RATIO = 3.0  # requests a second follow the day, and come in bursts: their order of magnitude is told
 LEAST_ERROR_PERCENT = 1.0  # below it errors are told as none
 LEAST_RATE = 1.0
 LEAST_SHARE = 0.1  # of the share it should have
@@ -275,18 +275,23 @@ def _outliers(known: tuple[Outlier, ...], facts: Facts) -> tuple[Outlier, ...]:
         return ()
     tolerance = facts.policy.tolerance_ratio if facts.policy else MATERIAL_RATIO
     told = {outlier.name: outlier for outlier in known}
-    found = {outlier.name: outlier for outlier in (*_skewed(decision, told, tolerance), *_sick(decision))}
+    requests = (decision.requests_per_second or 0.0) * (facts.snapshot.window if facts.snapshot else 0.0)
+    found = {outlier.name: outlier for outlier in (*_skewed(decision, requests, told, tolerance), *_sick(decision))}
     worst_first = sorted(found.values(), key=_distance, reverse=True)[:OUTLIERS]
     return tuple(sorted(worst_first, key=lambda outlier: outlier.name))
 
 
-def _skewed(decision: Decision, told: Mapping[str, Outlier], tolerance: float) -> Iterator[Outlier]:
-    if decision.balanced is not False:
-        return
+def _skewed(decision: Decision, requests: float, told: Mapping[str, Outlier], tolerance: float) -> Iterator[Outlier]:
+    """`requests`: of the whole window."""
+    if Label.LoadBalancerSkew not in (decision.diagnosis.label, *decision.diagnosis.also):
+        return  # uneven by chance is not worth a name
     for name, target in decision.targets.items():
+        known = told.get(name)
         ratio = decision.shares.get(name, 0.0) / target if target > 0 else 1.0
-        if ratio > tolerance or ratio < 1 / tolerance:
-            before = told[name].share_ratio if name in told else None
+        # Half-way back (of the logarithm) it is still told, or one at the limit would come and go.
+        limit = tolerance if known is None else math.sqrt(tolerance)
+        if ratio > limit or ratio < 1 / limit:
+            before = known.share_ratio if known is not None else None
             verdict = OutlierVerdict.Hot if ratio > 1 else OutlierVerdict.Cold
             yield Outlier(name=name, verdict=verdict, share_ratio=_sticky(before, ratio, MATERIAL_RATIO, LEAST_SHARE))
 

@@ -33,6 +33,7 @@ PROXY_DELAY_SECONDS = (
 )
 _NOTE_BYTES = 1024  # of events.k8s.io/v1
 _REMEMBERED = 4096
+_LOST_AGAIN_SECONDS = 1800.0  # signals that come and go (too few requests at night, say) are told once in so long
 
 
 class Reason(StrEnum):
@@ -161,7 +162,10 @@ class Chronicle:
         if label is Label.NoData and self._label not in (None, Label.NoData):
             note = decision.diagnosis.sentence or REASONS[Reason.SignalsLost]
             yield Happening(
-                time=decision.time, reason=Reason.SignalsLost, note=note, key=f"signals/{round(decision.time)}"
+                time=decision.time,
+                reason=Reason.SignalsLost,
+                note=note,
+                key=f"signals/{decision.time // _LOST_AGAIN_SECONDS}",
             )
 
     def _newly_held(self, snapshot: Snapshot, decision: Decision) -> Iterator[Happening]:

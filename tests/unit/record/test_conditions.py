@@ -177,6 +177,18 @@ def test_backends_beyond_their_tolerance_are_outliers_hot_or_cold() -> None:
     ]
 
 
+def test_an_outlier_at_the_limit_does_not_come_and_go() -> None:
+    told = status_of(NONE, facts(skewed(1000.0, shares={"shop-a": 0.33})))
+    assert "shop-a" in [one.name for one in told.outliers]
+    assert status_of(told, facts(skewed(1010.0, shares={"shop-a": 0.32}))) == told
+    assert "shop-a" not in [
+        one.name for one in status_of(told, facts(skewed(1020.0, shares={"shop-a": 0.28}))).outliers
+    ]
+    assert "shop-a" not in [
+        one.name for one in status_of(NONE, facts(skewed(1010.0, shares={"shop-a": 0.32}))).outliers
+    ]
+
+
 def test_failing_pods_are_outliers_and_no_more_than_twenty_are_told() -> None:
     pods = tuple(f"shop-{at:02}" for at in range(30))
     decision = healthy(diagnosis=Diagnosis(label=Label.Failing, pods=pods))

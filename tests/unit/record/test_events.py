@@ -159,6 +159,15 @@ def test_lost_signals_are_told_when_they_go_not_when_they_never_were() -> None:
     assert chronicle.happenings(snapshot(), blind) == ()
 
 
+def test_signals_that_come_and_go_are_told_once_in_half_an_hour() -> None:
+    def lost(time: float) -> str:
+        chronicle = Chronicle()
+        chronicle.happenings(snapshot(), healthy())
+        return only(chronicle.happenings(snapshot(), healthy(time, diagnosis=Diagnosis(label=Label.NoData)))).key
+
+    assert lost(3600.0) == lost(4500.0) != lost(5400.0)
+
+
 @pytest.mark.parametrize(("sleep", "warned"), [(None, True), (2.0, True), (5.0, False)])
 def test_a_workload_without_a_long_enough_prestop_sleep_is_warned_of_before_its_restart(
     sleep: float | None, warned: bool
