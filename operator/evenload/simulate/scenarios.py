@@ -271,12 +271,14 @@ def mild_skew(world: World) -> Trial:
 
 def skew_unequal(world: World) -> Trial:
     """Twice its share over servers of unequal, declared capacity."""
-    setting = Setting(capacity_spread=0.35, capacity_known=True, utilization=(0.3, 0.45))
-    plant, hot = world.plant(setting), world.victim()
+    plant = world.plant(Setting(capacity_spread=0.35, capacity_known=True, utilization=(0.3, 0.45)))
+    fair = plant.fair_shares()
+    hot = int(world.rng.choice(np.flatnonzero(fair < 0.4)))
+    share = 2 * fair[hot]
     return Trial(
         plant=plant,
         spec=spec(Desired(type=DesiredType.ByCapacity)),
-        events=((world.onset, favour(hot, 2 * (world.size - 1) / max(world.size - 2, 1))),),
+        events=((world.onset, favour(hot, share / (1 - share) * (1 - fair[hot]) / fair[hot])),),
         expected=(Expected(labels=SKEW, start=world.onset, within=90),),
         forbidden=RESTART,
     )
