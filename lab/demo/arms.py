@@ -14,7 +14,7 @@ from evenload.api.v1alpha1 import ConditionType, Remediation
 from evenload.model.episode import FINAL_PHASES
 from lab.demo import cluster, incident
 from lab.demo.incident import Arm
-from lab.demo.summary import Run
+from lab.demo.summary import Restart, Run
 from lab.demo.tally import Tally
 from lab.demo.watch import Facts, Watch
 from lab.errors import CommandFailed, NotUp
@@ -74,11 +74,18 @@ async def run(stage: Stage, scene: Scene) -> Run:
             scene.text = "all is well"
             await asyncio.sleep(incident.HEALTHY_SECONDS)
             scene.text = "a bad balancer update"
-            stage.watch.facts = Facts()
-            scene.onset = time.time()  # before kubectl starts: its half second counts against us
-            await cluster.release(stage.lab, incident.BAD_WEIGHTS)
+            scene.onset = await _bad_update(stage)
             await _play(stage, scene, scene.onset)
     return outcome(stage.watch, scene.onset, scene.tally.records)
+
+
+async def _bad_update(stage: Stage) -> float:
+    """Make it; the Unix time that everything counts from: not after it took effect, so no figure is flattered."""
+    stage.watch.facts = facts = Facts()
+    begun = time.time()
+    await cluster.release(stage.lab, incident.BAD_WEIGHTS)
+    await stage.watch.until("the bad update to be seen", lambda: bool(facts.weight_writes), seconds=10)
+    return max(begun, facts.weight_writes[0].told or begun)
 
 
 async def reset(stage: Stage, scene: Scene) -> None:
@@ -100,7 +107,10 @@ def outcome(watch: Watch, onset: float, records: list[Record]) -> Run:
         resolved=status.closed_at.timestamp() if status and status.closed_at else None,
         remediation=remediation.metadata.name if remediation else None,
         phase=str(status.phase) if status and status.phase else None,
-        restarted=[each.time for each in (*watch.facts.departures, *watch.facts.container_restarts)],
+        restarted=[
+            Restart(time=each.time, server=each.subject)
+            for each in (*watch.facts.departures, *watch.facts.container_restarts)
+        ],
         weight_writes=max(0, len(watch.facts.weight_writes) - 1),
     )
 

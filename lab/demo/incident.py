@@ -20,7 +20,7 @@ REQUESTS_PER_SECOND: Final = 64.0
 SEED: Final = 7
 HEALTHY_SECONDS: Final = 15.0
 """Long enough that the window before the update is clean in every plot."""
-PERIOD_SECONDS: Final = 100.0
+PERIOD_SECONDS: Final = 90.0
 """After the update, in both arms: over this period the failures are compared."""
 TIMEOUT_SECONDS: Final = 180.0
 """The arm with Evenload ends here even if the Remediation is still open."""

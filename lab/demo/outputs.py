@@ -139,6 +139,11 @@ def print_results(
     if judged:
         console.print(_targets(judged))
     missed = [target.name for target in judged if target.met is False]
+    if evenload is not None and evenload.failed_elsewhere_after_restart:
+        console.print(
+            f"{evenload.failed_elsewhere_after_restart} requests failed on other servers once the restart had begun: "
+            "their queues overflowed, as they do when this machine is too busy."
+        )
     if missed:
         console.print(f"[bold red]Missed:[/] {', '.join(missed)}. The operator's log is in {folder / 'logs'}.")
     elif judged:

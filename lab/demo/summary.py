@@ -15,6 +15,14 @@ from lab.load.record import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A pod that did not live to the end: when it was told to leave (or its container died), and of which server."""
+
+    time: float
+    server: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What is known of one arm afterwards. Times in Unix seconds, None where it did not happen."""
 
@@ -25,8 +33,7 @@ class Run:
     remediation: str | None = None
     phase: str | None = None
     """Name and, at the end, phase of the Remediation."""
-    restarted: Sequence[float] = ()
-    """When each pod that did not live to the end was told to leave, or its container died."""
+    restarted: Sequence[Restart] = ()
     weight_writes: int = 0
     """Changes of the route after the bad update."""
 
@@ -46,7 +53,9 @@ class Figures:
     failed_after_mitigation: int | None
     """Stray failures, below 1% of any five seconds; None without mitigation."""
     failed_by_restart: int
-    """Due after the first pod was told to leave; 0 also when none was."""
+    """Due after a server's pod was told to leave, and answered by that server or by nobody (a proxy's own 502, say)."""
+    failed_elsewhere_after_restart: int
+    """Due after that too, but answered by another server: its queue was full, as on a machine that is too busy."""
     latency_p95_seconds: float | None
     phase: str | None
 
@@ -67,6 +76,10 @@ def figures(run: Run, period_seconds: float) -> Figures:
     period = totals(run.records, run.onset, run.onset + period_seconds)
     after_onset = within(run.records, run.onset)
     mitigated = time_to_mitigate(after_onset, run.onset)
+    after_restart = _failed_after_restart(run)
+    by_restart = [
+        record for record in after_restart if record.server in {None, *(each.server for each in run.restarted)}
+    ]
     return Figures(
         time_to_detect_seconds=_since(run.onset, run.detected),
         time_to_mitigate_seconds=mitigated,
@@ -77,7 +90,8 @@ def figures(run: Run, period_seconds: float) -> Figures:
         restarts=len(run.restarted),
         weight_writes=run.weight_writes,
         failed_after_mitigation=None if mitigated is None else _failed(run.records, run.onset + mitigated),
-        failed_by_restart=_failed(run.records, min(run.restarted)) if run.restarted else 0,
+        failed_by_restart=len(by_restart),
+        failed_elsewhere_after_restart=len(after_restart) - len(by_restart),
         latency_p95_seconds=period.latency_p95,
         phase=run.phase,
     )
@@ -143,6 +157,12 @@ def _camel(name: str) -> str:
 
 def _since(onset: float, moment: float | None) -> float | None:
     return None if moment is None else moment - onset
+
+
+def _failed_after_restart(run: Run) -> list[Record]:
+    if not run.restarted:
+        return []
+    return [record for record in within(run.records, min(each.time for each in run.restarted)) if record.failed]
 
 
 def _failed(records: Sequence[Record], start: float) -> int:

@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -24,12 +25,17 @@ from lab.errors import CommandFailed
 from lab.shop import manifests as shop
 
 
+class _Writer(msgspec.Struct):
+    time: datetime | None = None
+
+
 class _Meta(msgspec.Struct, rename="camel"):
     name: str
     uid: str = ""
     generation: int = 0
     labels: dict[str, str] = {}
     deletion_timestamp: str | None = None
+    managed_fields: list[_Writer] = []
 
 
 class _Condition(msgspec.Struct):
@@ -92,13 +98,23 @@ class Route(msgspec.Struct):
     def weights(self) -> dict[str, int]:
         return {backend.name: backend.weight for rule in self.spec.rules for backend in rule.backend_refs}
 
+    @property
+    def written_at(self) -> float | None:
+        """When the API server says that it was last written, rounded down to a second."""
+        times = [writer.time.timestamp() for writer in self.metadata.managed_fields if writer.time is not None]
+        return max(times, default=None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Something that changed, when we saw it (Unix seconds), and to whom."""
+    """Something that changed, when we saw it (Unix seconds), and to whom.
+
+    `told` is when the API server says that it was, in whole seconds, where it says so.
+    """
 
     time: float
     subject: str
+    told: float | None = None
 
 
 @dataclass
@@ -206,15 +222,15 @@ class Watch:
     def _on_route(self, key: Key, before: Route | None, after: Route | None) -> None:
         if before and after and before.weights != after.weights:
             told = ", ".join(f"{name} {weight}" for name, weight in sorted(after.weights.items()))
-            self.facts.weight_writes.append(Seen(time=time.time(), subject=told))
+            self.facts.weight_writes.append(Seen(time=time.time(), subject=told, told=after.written_at))
         self._on_any(key, before, after)
 
     def _on_pod(self, key: Key, before: Pod | None, after: Pod | None) -> None:
         was_leaving = before is not None and before.leaving
         if before and not was_leaving and (after is None or after.leaving):
-            self.facts.departures.append(Seen(time=time.time(), subject=before.metadata.name))
+            self.facts.departures.append(Seen(time=time.time(), subject=before.server))
         if before and after and after.container_restarts > before.container_restarts:
-            self.facts.container_restarts.append(Seen(time=time.time(), subject=after.metadata.name))
+            self.facts.container_restarts.append(Seen(time=time.time(), subject=after.server))
         self._on_any(key, before, after)
 
 

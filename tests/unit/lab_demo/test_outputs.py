@@ -24,7 +24,7 @@ def test_the_report_gets_the_customers_of_the_period_by_the_second() -> None:
     record = outputs.callers(Run(records=records(), onset=ONSET))
     assert len(record.bins) == incident.PERIOD_SECONDS
     assert record.bins[0].start == ONSET
-    assert (record.requests, record.failed) == (2 * 100, 20)
+    assert (record.requests, record.failed) == (2 * 90, 20)
     assert record.time_to_mitigate_seconds == 10.0
     assert record.bins[0].latency_p95 is None, "no request of that second was served"
     assert record.bins[20].latency_p95 == 0.1

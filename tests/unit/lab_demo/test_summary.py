@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from lab.demo.summary import Run, camel, document, figures, passed, targets
+from lab.demo.summary import Restart, Run, camel, document, figures, passed, targets
 from lab.load.record import Record
 
 ONSET = 1_000.0
 PERIOD = 100.0
 
 
-def customers(fails: Callable[[int, float], bool], *, until: float = ONSET + 110.0) -> list[Record]:
+def customers(fails: Callable[[int, float], bool], *, server: str | None = "shop-a") -> list[Record]:
     """Ten a second from ten seconds before the onset; `fails(number, seconds since the onset)` says which fail."""
-    count = round((until - ONSET + 10) * 10)
+    count = 120 * 10
     return [
-        Record(number=n, scheduled=at, latency_seconds=0.02, status=503 if fails(n, at - ONSET) else 200)
+        Record(number=n, scheduled=at, latency_seconds=0.02, status=503 if fails(n, at - ONSET) else 200, server=server)
         for n, at in ((n, ONSET - 10 + n / 10) for n in range(count))
     ]
 
@@ -30,6 +30,10 @@ def half_until(seconds: float) -> Callable[[int, float], bool]:
 HALF_AT_FIRST = half_until(20.0)
 
 
+def restart(seconds: float) -> Restart:
+    return Restart(time=ONSET + seconds, server="shop-a")
+
+
 def mended(fails: Callable[[int, float], bool] = HALF_AT_FIRST) -> Run:
     return Run(
         records=customers(fails),
@@ -37,7 +41,7 @@ def mended(fails: Callable[[int, float], bool] = HALF_AT_FIRST) -> Run:
         detected=ONSET + 12.5,
         resolved=ONSET + 80.0,
         phase="Succeeded",
-        restarted=(ONSET + 40.0,),
+        restarted=(restart(40.0),),
         weight_writes=7,
     )
 
@@ -72,10 +76,26 @@ def test_a_failure_before_the_update_is_no_figure_of_the_incident() -> None:
     assert (found.failed, found.time_to_mitigate_seconds) == (0, 0.0)
 
 
-def test_requests_that_fail_once_a_pod_was_told_to_leave_are_the_restarts() -> None:
-    found = figures(mended(lambda n, at: 0 <= at < 20 or 41 <= at < 41.15), PERIOD)
-    assert found.failed_by_restart == 2
-    assert figures(mended(), PERIOD).failed_by_restart == 0
+def at_first_and_during_the_restart(n: int, at: float) -> bool:
+    return 0 <= at < 20 or 41 <= at < 41.15
+
+
+@pytest.mark.parametrize("server", ["shop-a", None])
+def test_failures_of_the_restarted_server_or_of_nobody_are_the_restarts(server: str | None) -> None:
+    run = replace(mended(), records=customers(at_first_and_during_the_restart, server=server))
+    found = figures(run, PERIOD)
+    assert (found.failed_by_restart, found.failed_elsewhere_after_restart) == (2, 0)
+
+
+def test_failures_of_other_servers_meanwhile_are_told_apart() -> None:
+    run = replace(mended(), records=customers(at_first_and_during_the_restart, server="shop-b"))
+    found = figures(run, PERIOD)
+    assert (found.failed_by_restart, found.failed_elsewhere_after_restart) == (0, 2)
+
+
+def test_a_clean_restart_fails_nothing() -> None:
+    found = figures(mended(), PERIOD)
+    assert (found.failed_by_restart, found.failed_elsewhere_after_restart) == (0, 0)
 
 
 def test_without_a_restart_none_failed_by_it() -> None:
@@ -98,8 +118,8 @@ def test_a_good_run_meets_every_target() -> None:
         ({"resolved": None}, "time to resolve"),
         ({"phase": "Failed"}, "time to resolve"),
         ({"restarted": ()}, "restarts"),
-        ({"restarted": (ONSET + 40.0, ONSET + 60.0)}, "restarts"),
-        ({"restarted": (ONSET + 10.0,)}, "requests failed by the restart itself"),
+        ({"restarted": (restart(40.0), restart(60.0))}, "restarts"),
+        ({"restarted": (restart(10.0),)}, "requests failed by the restart itself"),
     ],
 )
 def test_a_target_that_was_missed_is_named(change: dict[str, object], missed: str) -> None:
