@@ -19,6 +19,7 @@ from evenload.cli.get import get, history
 from evenload.cli.incident_report import report
 from evenload.cli.options import with_cluster
 from evenload.cli.replay import replay
+from evenload.cli.simulate import simulate
 from evenload.cli.status import status
 from evenload.cli.why import why
 
@@ -69,6 +70,7 @@ for _command, _panel in (
     (with_cluster(resume), DECIDE),
     (with_cluster(undo), DECIDE),
     (replay, LOOK),
+    (simulate, LOOK),
     (with_cluster(check), SETUP),
     (version, SETUP),
     (run, SETUP),
