@@ -196,7 +196,14 @@ class Reconciler:
 
     def _route(self, key: Key, case: Case) -> RouteView | Trouble:
         """Raises RouteProblem's reasons as a Trouble."""
-        route = self._cluster.route(case.target.namespace or key.namespace, case.target.name)
+        if case.target.namespace not in (None, key.namespace):
+            # Whoever may write Balancers here need not be allowed to change routes there.
+            return Trouble(
+                reason="OtherNamespace",
+                message=f"spec.targetRef.namespace: {case.target.namespace} is not the Balancer's own namespace; "
+                f"create the Balancer in {case.target.namespace}",
+            )
+        route = self._cluster.route(key.namespace, case.target.name)
         if isinstance(route, cluster.Problem):
             return Trouble(reason=route.reason.value, message=route.sentence)
         if self._cluster.fresh_age_seconds > STALEST_VIEW_SECONDS:

@@ -290,12 +290,12 @@ class Shop:
     async def weights(self) -> dict[str, int]:
         return driver_weights(await self.route())
 
-    async def balancer(self) -> Manifest:
-        return await self.client.get(BALANCERS, self.namespace, "shop")
+    async def balancer(self, name: str = "shop") -> Manifest:
+        return await self.client.get(BALANCERS, self.namespace, name)
 
-    async def condition(self, kind: str) -> tuple[str, str]:
+    async def condition(self, kind: str, balancer: str = "shop") -> tuple[str, str]:
         """Status and reason; empty while it was not told."""
-        conditions = (await self.balancer()).get("status", {}).get("conditions", ())
+        conditions = (await self.balancer(balancer)).get("status", {}).get("conditions", ())
         return next(((each["status"], each["reason"]) for each in conditions if each["type"] == kind), ("", ""))
 
     async def message(self, kind: str) -> str:

@@ -42,3 +42,12 @@ def purposes(remediation: Manifest) -> list[str]:
 def weight_of_sick(written: Iterable[Mapping[str, int]]) -> list[float]:
     """SICK's weight after each write, as a fraction of a healthy backend's."""
     return [round(weights[SICK] / weights[BACKENDS[0]], 2) for weights in written]
+
+
+def touched(writes: Iterable[Seen], shop: Shop) -> list[Seen]:
+    """What was asked of the world outside our own kinds: weights and evictions."""
+    return [
+        seen
+        for seen in writes
+        if shop.namespace in seen.path and ("/httproutes/" in seen.path or seen.path.endswith("/eviction"))
+    ]
