@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ from evenload.model.snapshot import SIGNALS, SignalName
 from evenload.observe.presets import PodLabels, Source, render, shared
 
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 DEADLINE_SECONDS: Final = 4.0
 CONNECT_SECONDS: Final = 2.0
@@ -179,18 +181,8 @@ class _Endpoint:
     """One Prometheus: its connections and its threads, so that a slow one keeps nobody else waiting."""
 
     def __init__(self, url: str, token: Callable[[], str] | None, deadline_seconds: float, observer: Observer) -> None:
-        from prometheus_api_client.prometheus_connect import PrometheusConnect  # 20 MB, for those who ask
-
-        self._url = url
+        self._prometheus = Prometheus(url, token=token, deadline_seconds=deadline_seconds)
         self._observe = observer
-        self._session = _Session(deadline_seconds, token)
-        self._prometheus = PrometheusConnect(
-            url=url,
-            session=self._session,
-            retry=Retry(0),
-            timeout=(CONNECT_SECONDS, deadline_seconds),  # type: ignore[arg-type]  # it hands this to requests
-            method="POST",
-        )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="prometheus")
 
     def submit(self, query: str, labels: PodLabels) -> Future[Reading]:
@@ -198,23 +190,57 @@ class _Endpoint:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._session.close()
+        self._prometheus.close()
 
     def ask(self, query: str, labels: PodLabels) -> Reading:
         """Runs in a thread. Never raises."""
         started = time.monotonic()
         try:
-            reading = self._parsed(query, labels)
+            reading = self._prometheus.now(query, lambda body: parse(body, labels))
         except SignalsUnavailable as error:
             reading = Reading(problem=str(error))
         self._observe("failed" if reading.problem else "ok", time.monotonic() - started)
         return reading
 
-    def _parsed(self, query: str, labels: PodLabels) -> Reading:
+
+class Prometheus:
+    """Asks one Prometheus, by the rules of this module. Blocks: for threads and for commands.
+
+    Both questions raise SignalsUnavailable with a sentence that names the address; `parse` may raise it too.
+    """
+
+    def __init__(self, url: str, *, token: Callable[[], str] | None = None, deadline_seconds: float) -> None:
+        from prometheus_api_client.prometheus_connect import PrometheusConnect  # 20 MB, for those who ask
+
+        self._url = url
+        self._session = _Session(deadline_seconds, token)
+        self._connect = PrometheusConnect(
+            url=url,
+            session=self._session,
+            retry=Retry(0),
+            timeout=(CONNECT_SECONDS, deadline_seconds),  # type: ignore[arg-type]  # it hands this to requests
+            method="POST",
+        )
+
+    def now(self, query: str, parse: Callable[[bytes], T]) -> T:
+        """The answer as of now."""
+        return self._asked(lambda: self._connect.custom_query(query, params=dict(_WHOLE)), parse)
+
+    def over(self, query: str, start: float, end: float, step: float, parse: Callable[[bytes], T]) -> T:
+        """The answer for each `step` seconds from `start` to `end`, both whole seconds since the epoch."""
+        first, last = (datetime.fromtimestamp(when, UTC) for when in (start, end))
+        return self._asked(
+            lambda: self._connect.custom_query_range(query, first, last, f"{step:g}", params=dict(_WHOLE)), parse
+        )
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _asked(self, ask: Callable[[], Any], parse: Callable[[bytes], T]) -> T:
         where = f"Prometheus at {redacted(self._url)}"
         try:
-            (body,) = self._prometheus.custom_query(query, params={"partial_response": "false"})
-            return parse(body, labels)
+            (body,) = ask()
+            return parse(body)
         except SignalsUnavailable as error:
             raise SignalsUnavailable(f"{where} {error}") from error
         except requests.Timeout as error:
@@ -223,6 +249,9 @@ class _Endpoint:
             raise SignalsUnavailable(f"{where} cannot be reached: {_cause(error)}") from error
         except InputError as error:
             raise SignalsUnavailable(f"{where} was not asked: {error}") from error
+
+
+_WHOLE: Final = {"partial_response": "false"}  # of Thanos: rather no answer than half of one
 
 
 class _Session(requests.Session):
@@ -288,20 +317,20 @@ def _decoder(labels: PodLabels) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(answer)
 
 
-_one_at_a_time = threading.Lock()
+one_at_a_time = threading.Lock()
 """Parsing in several threads at once would not be faster, and would need the memory several times."""
 
 
 def parse(body: bytes, labels: PodLabels) -> Reading:
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
     try:
-        with _one_at_a_time:
+        with one_at_a_time:
             answer = _decoder(labels).decode(body)
             reading = Reading(warnings=answer.warnings)
             for row in answer.data.result:
                 _take(reading, row)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise SignalsUnavailable(f"answered with {_what(body)}: {error}") from error
+        raise SignalsUnavailable(f"answered with {described(body)}: {error}") from error
     return reading
 
 
@@ -319,7 +348,8 @@ def _take(reading: Reading, row: Any) -> None:
             pods[metric.pod] = value
 
 
-def _what(body: bytes) -> str:
+def described(body: bytes) -> str:
+    """What an answer is that is no list of series."""
     start = body[:64].lstrip()
     if start.startswith(b"<"):
         return "a web page instead of numbers (a sign-in page, or another server's address?)"
@@ -332,7 +362,7 @@ def _complaint(body: bytes) -> str:
         failure = msgspec.json.decode(body, type=_Failure)
         return (failure.error or failure.error_type)[:200]
     except msgspec.DecodeError:
-        return _what(body) if body.lstrip().startswith(b"<") else body[:200].decode(errors="replace").strip()
+        return described(body) if body.lstrip().startswith(b"<") else body[:200].decode(errors="replace").strip()
 
 
 def _cause(error: BaseException) -> str:
