@@ -186,7 +186,7 @@ async def ended(process: subprocess.Popen[str]) -> int:
 
 
 async def test_sigterm_finishes_every_request_in_the_queue_and_then_ends_well() -> None:
-    with program("--cost-cpu-ms", "300") as (process, url):
+    with program("--cost-cpu-ms", "60") as (process, url):
         async with aiohttp.ClientSession() as session:
             client = Client(session, url)
             waiting = await in_background(*(client.status() for _ in range(4)))
