@@ -36,7 +36,7 @@ lint: setup
 
 .PHONY: unit
 unit: setup  ## Unit and scenario tests
-	@echo "== unit tests"; pytest -q tests/unit tests/scenarios
+	@echo "== unit tests"; pytest -q -n auto tests/unit tests/scenarios
 
 .PHONY: integration
 integration: setup  ## Tests against a real API server (EVENLOAD_TEST_KUBECONFIG names a cluster of your own instead)
