@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evenload.diagnose import quality, skew
+from evenload.diagnose import hysteresis, quality, skew
 from evenload.diagnose.facts import Facts
 from evenload.diagnose.findings import Finding
 from evenload.diagnose.hysteresis import Confirmed, confirm
@@ -10,8 +10,6 @@ from evenload.diagnose.memory import Memory
 from evenload.diagnose.refuted import refuted
 from evenload.diagnose.rules import RULES, Rule
 from evenload.model.diagnosis import Diagnosis, Label
-
-CALM_LABELS = frozenset({Label.Healthy, Label.WarmUp})  # ticks that may teach what is usual
 
 
 def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
@@ -27,8 +25,9 @@ def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
     few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)
     if few and rule.counted:
         return _no_data(facts, memory, few)
-    _learn(facts, memory, rule.label)
-    return _told(facts, memory, confirmed, rule, finding)
+    calm = _calm(facts, rule.label)
+    _learn(facts, memory, calm=calm)
+    return _told(facts, memory, confirmed, rule, finding, calm=calm)
 
 
 def _first(facts: Facts, confirmed: Confirmed) -> tuple[Rule, Finding]:
@@ -48,16 +47,21 @@ def _no_data(facts: Facts, memory: Memory, because: str) -> Diagnosis:
     return Diagnosis(label=Label.NoData, since=since, sentence=f"cannot tell: {because}; nothing is written meanwhile")
 
 
-def _learn(facts: Facts, memory: Memory, label: Label) -> None:
+def _calm(facts: Facts, label: Label) -> bool:
+    """Healthy, and nothing is even suspected: only such ticks teach what is usual, and end an incident."""
+    suspected = facts.skew.seen or facts.failing.any() or facts.slow.any() or hysteresis.depends(facts)
+    return label is Label.Healthy and not suspected
+
+
+def _learn(facts: Facts, memory: Memory, *, calm: bool) -> None:
     memory.baseline.learn_traffic(facts.time, facts.rps)
-    if label in CALM_LABELS and facts.clean:
+    if calm and facts.clean:
         memory.baseline.learn_health(facts.error_ratio, facts.median_latency)
         memory.phi = skew.learned(memory.phi, facts.skew.dispersion)
 
 
-def _told(facts: Facts, memory: Memory, confirmed: Confirmed, rule: Rule, finding: Finding) -> Diagnosis:
+def _told(facts: Facts, memory: Memory, confirmed: Confirmed, rule: Rule, finding: Finding, *, calm: bool) -> Diagnosis:
     healthy = rule.label is Label.Healthy
-    calm = healthy and not facts.skew.seen and not facts.failing.any()
     return Diagnosis(
         label=rule.label,
         also=() if healthy else _others(facts, confirmed, rule),

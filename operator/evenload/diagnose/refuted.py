@@ -28,7 +28,7 @@ def _surge(facts: Facts, label: Label) -> str | None:
 def _failing(facts: Facts, label: Label) -> str | None:
     if label is not Label.LoadBalancerSkew:
         return None if facts.failing.any() else "no pod's error ratio stands out from its peers'"
-    explained = facts.failing & facts.skew.hot
+    explained = (facts.failing | facts.bad) & facts.skew.hot
     if not explained.any():
         return None
     share = float(np.nansum(facts.requests[explained])) / facts.fleet.total_requests

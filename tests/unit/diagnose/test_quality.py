@@ -1,0 +1,112 @@
+"""Bad data is told apart, and is never acted on."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+
+from evenload.engine import Engine
+from evenload.model.diagnosis import Label
+from evenload.model.plan import Freeze
+from evenload.model.snapshot import Signal, SignalState, Snapshot
+from tests.unit.engine.build import later, snapshot, steps, write_of
+from tests.unit.engine.plant import spec
+
+
+def told(sight: Snapshot) -> str:
+    decision = Engine(spec()).step(sight)
+    assert decision.diagnosis.label is Label.NoData
+    assert write_of(decision) is None
+    assert any(isinstance(action, Freeze) for action in decision.actions)
+    assert decision.balanced is None
+    return decision.diagnosis.sentence
+
+
+@pytest.mark.parametrize("state", [SignalState.Missing, SignalState.Stale, SignalState.NaN])
+def test_a_request_signal_that_is_not_fresh(state: SignalState) -> None:
+    sight = snapshot(signals={"requests": Signal(state=state, detail="HTTP 500")})
+    assert f"the request signal is {state}: HTTP 500" in told(sight)
+
+
+@pytest.mark.parametrize("state", [SignalState.Stale, SignalState.NaN])
+def test_a_broken_error_signal_makes_all_doubtful(state: SignalState) -> None:
+    assert f"the error signal is {state}" in told(snapshot(signals={"errors": Signal(state=state)}))
+
+
+def test_no_error_series_at_all_only_disables_what_needs_them() -> None:
+    sight = snapshot(
+        {f"{n}-0": {"errors": None} for n in "abcd"}, signals={"errors": Signal(state=SignalState.Missing)}
+    )
+    assert Engine(spec()).step(sight).diagnosis.label is Label.Healthy
+
+
+@pytest.mark.parametrize("age", [61.0, math.inf, math.nan])
+def test_an_old_sample_is_stale_whatever_its_state_says(age: float) -> None:
+    assert "sample is" in told(snapshot(signals={"requests": Signal(age=age)}))
+
+
+@pytest.mark.parametrize("requests", [None, math.nan, -5.0, math.inf])
+def test_a_ready_pod_without_a_believable_count(requests: float | None) -> None:
+    assert "1 of 4 ready pods have no request count (c-0)" in told(snapshot({"c-0": {"requests": requests}}))
+
+
+def test_a_new_pod_may_lack_its_count_for_two_windows() -> None:
+    sight = snapshot({"c-0": {"requests": None, "age": 20.0}})
+    assert Engine(spec()).step(sight).diagnosis.label is Label.Healthy
+
+
+@pytest.mark.parametrize("window", [0.0, -1.0, math.nan, math.inf])
+def test_a_window_that_holds_nothing(window: float) -> None:
+    assert "window" in told(snapshot(window=window))
+
+
+@pytest.mark.parametrize("time", [-1.0, math.nan, 1e300])
+def test_a_time_that_cannot_be(time: float) -> None:
+    assert "time of this snapshot" in told(snapshot(time=time))
+
+
+def test_no_backends() -> None:
+    assert "no backends" in told(snapshot(backends=""))
+
+
+def test_no_ready_pod_anywhere() -> None:
+    assert "no backend has a ready pod" in told(snapshot({f"{n}-0": {"ready": False} for n in "abcd"}))
+
+
+def test_too_few_requests_to_tell_chance_from_fault() -> None:
+    sight = snapshot({f"{n}-0": {"requests": 7.0} for n in "abcd"}, weights={"a": 9000})
+    assert "only 28 requests in 15 s; 80 are needed" in told(sight)
+
+
+def test_a_gap_of_three_minutes_forgets_what_was_learnt_and_waits_a_tick() -> None:
+    engine = Engine(spec())
+    steps(engine, snapshot(), 5)
+    decision = engine.step(later(snapshot(), 20 + 181))
+    assert "nothing was seen for 181 s" in decision.diagnosis.sentence
+    assert engine.step(later(snapshot(), 20 + 186)).diagnosis.label is Label.Healthy
+
+
+def test_a_clock_that_went_back_is_said_so() -> None:
+    engine = Engine(spec())
+    engine.step(snapshot())
+    assert "the clock went back by 60 s" in engine.step(later(snapshot(), -60)).diagnosis.sentence
+
+
+def test_errors_above_requests_are_extrapolation_not_a_fault() -> None:
+    sight = snapshot({"a-0": {"requests": 240.0, "errors": 241.0}})
+    assert Engine(spec()).step(sight).error_ratio == pytest.approx(0.25)
+
+
+def test_missing_latency_and_cpu_disable_only_the_rules_that_need_them() -> None:
+    blind = {f"{n}-0": {"latency": None, "cpu": None, "cpu_limit": None} for n in "abcd"}
+    sight = snapshot({**blind, "a-0": {**blind["a-0"], "requests": 9000.0}}, weights={"a": 9000})
+    decision = steps(Engine(spec()), sight, 2)
+    assert decision.diagnosis.label is Label.LoadBalancerSkew
+    assert "no CPU signal" in decision.sentence
+
+
+def test_signals_without_a_word_are_taken_as_fresh() -> None:
+    sight = msgspec.structs.replace(snapshot(), signals={})
+    assert Engine(spec()).step(sight).diagnosis.label is Label.Healthy

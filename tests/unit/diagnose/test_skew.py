@@ -1,0 +1,93 @@
+"""The skew test: three conditions at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evenload.diagnose.skew import Skew, learned, measure
+
+
+def judged(counts: list[float], targets: list[float] | None = None, **changes: object) -> Skew:
+    shares = np.array(targets) if targets is not None else np.full(len(counts), 1 / len(counts))
+    options: dict[str, object] = {"tolerance_ratio": 1.3, "phi": 1.0, "explained": False, **changes}
+    return measure(np.array(counts), shares, **options)  # type: ignore[arg-type]
+
+
+def test_one_pod_with_nearly_everything_is_seen() -> None:
+    skew = judged([970, 10, 10, 10])
+    assert skew.seen
+    assert skew.hot.tolist() == [True, False, False, False]
+    assert skew.ratio[0] == pytest.approx(3.88)
+
+
+def test_even_traffic_is_not_skewed() -> None:
+    assert not judged([250, 248, 251, 251]).seen
+
+
+def test_much_traffic_makes_a_small_spread_significant_but_not_a_skew() -> None:
+    skew = judged([110_000, 100_000, 95_000, 95_000])
+    assert skew.g > skew.g_limit
+    assert not skew.seen
+
+
+def test_little_traffic_makes_a_large_ratio_chance() -> None:
+    assert not judged([8, 4, 4, 4]).seen
+
+
+def test_capacity_shares_are_what_traffic_is_measured_against() -> None:
+    assert not judged([600, 200, 200], [0.6, 0.2, 0.2]).seen
+    assert judged([600, 200, 200], [0.2, 0.4, 0.4]).seen
+
+
+def test_half_the_pods_hot_is_skew_though_the_spread_is_as_wide() -> None:
+    assert judged([490, 490, 10, 10], explained=True).hot.tolist() == [True, True, False, False]
+
+
+def test_weights_that_explain_the_skew_excuse_no_spread() -> None:
+    counts = [330.0, 330.0, 330.0, 10.0]
+    assert not judged(counts).seen
+    assert judged(counts, explained=True).seen
+
+
+def test_pods_without_count_or_target_are_not_judged() -> None:
+    skew = judged([250, float("nan"), 250, 250], [0.25, 0.25, 0.25, 0.0])
+    assert np.isnan(skew.ratio[[1, 3]]).all()
+    assert skew.ratio[0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("counts", [[100.0], [0.0, 0.0], [float("nan"), 5.0]])
+def test_fewer_than_two_pods_or_no_requests_show_nothing(counts: list[float]) -> None:
+    assert not judged(counts).seen
+
+
+def test_dispersion_learnt_from_healthy_ticks_raises_the_bar_for_significance() -> None:
+    counts = [300.0, *[200.0] * 9]
+    assert judged(counts).seen
+    assert not judged(counts, phi=30.0).seen
+
+
+def test_dispersion_is_learnt_slowly_and_never_below_chance() -> None:
+    assert learned(1.0, 11.0) == pytest.approx(2.0)
+    assert learned(1.0, 0.1) == 1.0
+
+
+@pytest.mark.parametrize("pods", [4, 10, 100])
+def test_a_benign_spread_of_five_percent_is_almost_never_called_skew(pods: int) -> None:
+    dice = np.random.default_rng(pods)
+    false, phi = 0, 1.0
+    for number in range(450):
+        rates = 300 * np.exp(dice.normal(0, 0.05, size=pods))
+        skew = judged(dice.poisson(rates).astype(float).tolist(), phi=phi)
+        phi = learned(phi, skew.dispersion)
+        false += skew.seen and number >= 50
+    assert false <= 2
+
+
+@pytest.mark.parametrize("pods", [10, 40])
+def test_twice_its_share_is_found_at_a_hundred_requests_a_pod(pods: int) -> None:
+    dice = np.random.default_rng(pods)
+    rates = np.full(pods, 100.0)
+    rates[0] = 200
+    found = sum(judged(dice.poisson(rates).astype(float).tolist()).hot[0] for _ in range(200))
+    assert found >= 190
