@@ -88,7 +88,7 @@ class Operator:
                 cluster=self._cluster,
                 reader=reader,
                 client=client,
-                bulletin=Bulletin(client, identity),
+                bulletin=Bulletin(client, identity, on_failure=metrics.events_failed.inc),
                 journal=Journal(_log),
                 metrics=self._metrics,
                 settings=settings,

@@ -10,7 +10,7 @@ The same happenings make a Remediation's timeline.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -314,11 +314,12 @@ def _weights(weights: Mapping[str, int]) -> str:
 class Bulletin:
     """Posts Events, each once, and never raises for it: an Event is a courtesy."""
 
-    def __init__(self, sink: Sink, instance: str) -> None:
+    def __init__(self, sink: Sink, instance: str, on_failure: Callable[[], None] = lambda: None) -> None:
+        """`on_failure` is called for each Event that could not be posted."""
         self._sink = sink
         self._instance = instance
         self._told: dict[str, None] = {}
-        self.failures = 0
+        self._on_failure = on_failure
 
     async def post(self, balancer: ObjectMeta, happening: Happening, pods_namespace: str | None = None) -> None:
         """On the Balancer, and on the workload where there is one (in `pods_namespace`, or the Balancer's)."""
@@ -333,7 +334,7 @@ class Bulletin:
                 if reference:
                     await self._create(f"{name}-w", happening, reference)
         except KubeError:
-            self.failures += 1
+            self._on_failure()
 
     def _remember(self, name: str) -> None:
         self._told[name] = None
