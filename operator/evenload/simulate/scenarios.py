@@ -759,6 +759,76 @@ def error_pod_bursty(world: World) -> Trial:
     )
 
 
+def chaos(world: World) -> Trial:
+    """Twenty minutes of one mishap after another, without a right answer: only the rules that always hold are kept."""
+    setting = Setting(sick_above=40.0, missed_ratio=0.05, burstiness=0.2, pods_per_backend=1 + world.victim() % 2)
+    plant = world.plant(setting)
+    moments = np.sort(world.rng.uniform(60, 1100, 12))
+    return Trial(plant=plant, spec=spec(), events=tuple((float(at), _mishap(world)) for at in moments), duration=1200.0)
+
+
+def _mishap(world: World) -> Event:
+    """Any of the events, or an end of some."""
+    victim, backend = world.victim(), 0
+    kinds: tuple[Event, ...] = (
+        weigh(backend, world.uniform(0.4, 0.9)),
+        _equal_weights,
+        favour(backend, world.uniform(0.3, 4.0)),
+        surge(world.uniform(0.2, 3.0)),
+        surge(1.0),
+        _fault("drag", victim, world.uniform(2.0, 6.0)),
+        _fault("error_ratio", victim, world.uniform(0.1, 0.8)),
+        _fault("throttle", victim, world.uniform(0.3, 0.7)),
+        _toggle_scrapes,
+        _toggle_budget,
+        _toggle_replacements,
+        _toggle_pause,
+        _any_pod_replaced,
+        _oom,
+    )
+    return kinds[int(world.rng.integers(len(kinds)))]
+
+
+def _fault(column: str, place: int, value: float) -> Event:
+    """In whichever pod is at this place by then."""
+
+    def happen(plant: Plant) -> None:
+        plant.servers[column][place % len(plant.servers)] = value
+
+    return happen
+
+
+def _equal_weights(plant: Plant) -> None:
+    plant.command(dict.fromkeys(plant.balancer.names, WEIGHT), "argocd-controller")
+
+
+def _toggle_scrapes(plant: Plant) -> None:
+    plant.scraper.down = not plant.scraper.down
+
+
+def _toggle_budget(plant: Plant) -> None:
+    plant.cluster.budget_refuses = not plant.cluster.budget_refuses
+
+
+def _toggle_replacements(plant: Plant) -> None:
+    plant.cluster.replacements_get_ready = not plant.cluster.replacements_get_ready
+
+
+def _toggle_pause(plant: Plant) -> None:
+    holds = plant.cluster.holds
+    holds[:] = [] if holds else [Hold(reason="Paused", detail="a person paused it")]
+
+
+def _any_pod_replaced(plant: Plant) -> None:
+    alive = np.flatnonzero(plant.ready())
+    if len(alive) > 1:
+        plant.replace(int(alive[-1]))
+
+
+def _oom(plant: Plant) -> None:
+    plant.servers["leaked"][0] = plant.servers["memory_limit"][0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """A row of the table."""
@@ -813,6 +883,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(name="rollout", summary="a rollout replaces the pods in turn", build=rollout),
     Scenario(name="no-cpu", summary="bad update, CPU not measured", build=blind_to("cpu")),
     Scenario(name="no-latency", summary="bad update, latency not measured", build=blind_to("latency")),
+    Scenario(name="chaos", summary="one mishap after another; only the rules are kept", build=chaos, long=True),
     Scenario(name="two-hot", summary="two backends share 70%", build=two_hot, held_out=True),
     Scenario(
         name="slow-scrapes", summary="70% to one, scrapes of 15 s, a tenth missed", build=slow_scrapes, held_out=True
