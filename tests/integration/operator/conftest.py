@@ -14,6 +14,7 @@ from tests.support.processes import OperatorProcess, Operators
 from tests.support.town import SCRAPE_SECONDS, Shop, Town
 
 TICK_SECONDS = 1.0
+SHOWN = 3  # operators of a failed test, the last ones
 
 Start = Callable[..., OperatorProcess]
 
@@ -60,6 +61,7 @@ def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path) -> 
         return process
 
     yield begin
+    for process in mine[-SHOWN:]:
+        print(f"--- operator {process.pid}\n{process.tail()}")  # noqa: T201
     for process in mine:
         process.kill()
-        print(f"--- operator {process.pid}\n{process.tail()}")  # noqa: T201

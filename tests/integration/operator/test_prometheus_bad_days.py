@@ -1,0 +1,100 @@
+"""Prometheus on its bad days: nothing is written, the reason is told, no tick waits, and work goes on after."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from tests.integration.operator.conftest import TICK_SECONDS, Start
+from tests.integration.operator.outcome import WHOLE, evictions, purposes, touched
+from tests.integration.operator.sidebyside import side_by_side
+from tests.support.apiproxy import ApiProxy
+from tests.support.fakeprometheus import FakePrometheus, Mode
+from tests.support.processes import OperatorProcess
+from tests.support.town import BAD, EQUAL, Shop, Town, fake_prometheus, shares
+
+REASONS = {
+    Mode.Slow: "Missing",
+    Mode.Drip: "Missing",
+    Mode.NaN: "NaN",
+    Mode.Stale: "Stale",
+    Mode.Empty: "Missing",
+    Mode.Half: "Partial",
+    Mode.Http500: "Missing",
+    Mode.Html: "Missing",
+    Mode.Garbage: "Missing",
+    Mode.Cut: "Missing",
+}
+MENDED_AFTERWARDS = (Mode.Slow, Mode.NaN, Mode.Cut)  # the others come back no other way
+QUERY_SECONDS = 1.0  # the deadline given to the operator
+LONGEST_TICK = 2.5  # a bucket of the metric; the rest is for a machine that others work on too
+
+
+async def bad_day(mode: Mode, shop: Shop, operator: OperatorProcess, proxy: ApiProxy) -> None:
+    # given that Prometheus fails in this way
+    shop.prometheus.mode = mode
+    await shop.until(lambda: _signals_are(shop, REASONS[mode]), what=f"SignalsFresh False {REASONS[mode]}")
+    # when the bad update comes
+    await shop.set_weights(BAD)
+    await operator.ticked(4)
+    # then nothing is touched
+    assert not touched(proxy.writes(), shop)
+    assert await shop.condition("Balanced") == ("Unknown", "NoData")
+    assert await shop.condition("Ready") == ("True", "Watching")
+    assert await shop.remediations() == []
+    # and with the numbers back it is mended
+    shop.prometheus.mode = Mode.Ok
+    if mode in MENDED_AFTERWARDS:
+        await _mended(shop, proxy)
+
+
+async def gone_in_the_middle(shop: Shop, operator: OperatorProcess, proxy: ApiProxy) -> None:
+    # given a remediation that restored the weights
+    await shop.set_weights(BAD)
+    await shop.until(lambda: touched(proxy.writes(), shop), what="the restored weights")
+    # when the numbers stop
+    shop.prometheus.mode = Mode.Http500
+    await shop.until(lambda: _signals_are(shop, "Missing"), what="SignalsFresh False")
+    before = len(touched(proxy.writes(), shop))
+    await operator.ticked(8)
+    # then it stands still, and goes on when they come back, doing nothing twice
+    assert len(touched(proxy.writes(), shop)) == before
+    shop.prometheus.mode = Mode.Ok
+    await _mended(shop, proxy)
+
+
+async def test_bad_days_of_prometheus(town: Town, start: Start, proxy: ApiProxy) -> None:
+    async with AsyncExitStack() as stack:
+        sources = [await stack.enter_async_context(_prometheus()) for _ in range(len(REASONS) + 1)]
+        shops = await asyncio.gather(*(town.open_shop(prometheus=source) for source in sources))
+        operator = start(*shops, query_timeout_seconds=QUERY_SECONDS)
+        await asyncio.gather(*(shop.until(shop.healthy, seconds=60) for shop in shops))
+        scenarios = {
+            mode.name: bad_day(mode, shop, operator, proxy) for mode, shop in zip(REASONS, shops, strict=False)
+        }
+        await side_by_side(**scenarios, gone_in_the_middle=gone_in_the_middle(shops[-1], operator, proxy))
+        # and all the while no tick waited for it
+        ticks = await operator.metric("evenload_tick_duration_seconds_count")
+        quick = await operator.metric(f'evenload_tick_duration_seconds_bucket{{le="{LONGEST_TICK}"}}')
+        total = await operator.metric("evenload_tick_duration_seconds_sum")
+        print(f"ticks {ticks:.0f}, {total / ticks:.3f} s each, {quick:.0f} within {LONGEST_TICK} s")  # noqa: T201
+        assert quick == ticks
+        assert total / ticks < QUERY_SECONDS + TICK_SECONDS / 2
+
+
+def _prometheus() -> FakePrometheus:
+    prometheus = fake_prometheus()
+    prometheus.delay_seconds = 4.0
+    return prometheus
+
+
+async def _mended(shop: Shop, proxy: ApiProxy) -> None:
+    await shop.until(shop.closed, seconds=100)
+    assert await shop.phase() == "Succeeded"
+    assert purposes(await shop.remediation()) == WHOLE
+    assert shares(await shop.weights()) == shares(EQUAL)
+    assert len(evictions(proxy.writes(), shop)) == 1
+
+
+async def _signals_are(shop: Shop, reason: str) -> bool:
+    return await shop.condition("SignalsFresh") == ("False", reason)
