@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from lab import clients, images, state
+from lab import clients, state
+from tests.e2e.conftest import MANIFESTS, NAMESPACE, REPOSITORY
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts" / "evenload"
-MANIFESTS = REPOSITORY / "manifests"
-NAMESPACE = "evenload"
-
-
-@pytest.fixture(scope="module")
-def lab() -> state.LabState:
-    """The lab these tests run in, with the operator's image."""
-    current = state.load()
-    images.load_image(current, images.operator())
-    return current
-
-
-@pytest.fixture
-def clean(lab: state.LabState) -> Iterator[state.LabState]:
-    """The lab, without any Evenload afterwards."""
-    yield lab
-    clients.helm(lab, "uninstall", "evenload", f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait")
-    clients.kubectl(lab, "delete", f"--filename={MANIFESTS}", "--ignore-not-found", "--wait=true")
 
 
 def deployed(lab: state.LabState) -> bool:

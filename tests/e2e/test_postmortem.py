@@ -1,0 +1,46 @@
+"""The whole loop on the lab, judged by the customers' own record: the figures that the README promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.state import LabState
+from tests.e2e.conftest import REPOSITORY
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+
+
+@pytest.fixture
+def played(clean: LabState, tmp_path: Path) -> Path:
+    """The arm of the demo in which Evenload acts, played in this lab; the folder with what came of it."""
+    command = [sys.executable, "-m", "lab.demo", "--inside", "--arm", "evenload", "--out", str(tmp_path)]
+    subprocess.run(command, cwd=REPOSITORY, timeout=400, check=False)  # pytest shows what it says if the test fails
+    return tmp_path
+
+
+def test_a_bad_update_is_found_and_mended_and_the_sick_server_restarted_once(played: Path) -> None:
+    summary: dict[str, Any] = json.loads((played / "summary.json").read_text())
+    assert summary["phase"] == "Succeeded"
+    assert summary["restarts"] == 1
+    assert summary["failedByRestart"] == 0
+    assert summary["timeToDetectSeconds"] <= 20
+    assert summary["timeToMitigateSeconds"] <= 45
+    assert summary["timeToResolveSeconds"] <= 150
+    assert "shop-release" in (played / "postmortem.md").read_text(), "the postmortem names who wrote the weights"
+    assert "<svg" in (played / "report.html").read_text()
+    replayed(played / "flight.jsonl")
+
+
+def replayed(recording: Path) -> None:
+    """The flight recording replays, the same bytes twice."""
+    command = [sys.executable, "-m", "evenload", "replay", str(recording), "-o", "json"]
+    first, second = (subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2))
+    assert first == second
+    labels = [json.loads(line)["diagnosis"] for line in first.splitlines()]
+    assert "LoadBalancerSkew" in labels
