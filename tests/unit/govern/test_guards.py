@@ -1,0 +1,372 @@
+"""Every guard rail, alone: what it refuses, with which word, until when; and what it lets pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evenload.govern.case import Case
+from evenload.govern.guards import GUARDS, govern
+from evenload.govern.ruling import Ruling, episode_move, phase, rule
+from evenload.model.decision import EpisodeMove, Held, HeldReason
+from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.episode import ApprovalDecision, Disruption, Episode, Phase, Step, StepState
+from evenload.model.fleet import Fleet
+from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, Write
+from evenload.model.policy import Policy
+from evenload.model.snapshot import Backend, Hold, Snapshot
+from evenload.model.spec import Actions, BalancerSpec, Guardrails, Mode, Restart, RestartWhen
+from tests.unit.engine.build import NOW, pod, snapshot
+from tests.unit.engine.plant import spec
+
+EVEN = dict.fromkeys("abcd", 100)
+
+
+def case(sight: Snapshot | None = None, balancer: BalancerSpec | None = None, **changes: object) -> Case:
+    seen = sight or snapshot()
+    fleet = Fleet(seen)
+    fields: dict[str, object] = {
+        "snapshot": seen,
+        "fleet": fleet,
+        "policy": Policy.of(balancer or spec()),
+        "diagnosis": Diagnosis(label=Label.Failing, sentence="b-0 fails"),
+        "episode": seen.episode,
+        "predict": lambda weights: np.full(len(fleet.backends), 0.4),
+        "bad_ratio": 0.25,
+        "contested_by": None,
+        "waiting": False,
+        **changes,
+    }
+    return Case(**fields)  # type: ignore[arg-type]
+
+
+def weights(purpose: Purpose = Purpose.Restore, **after: int) -> SetWeights:
+    return SetWeights(before=EVEN, after={**EVEN, **after}, purpose=purpose, because="a test")
+
+
+def drain(backend: str = "b") -> Drain:
+    name = f"{backend}-0"
+    return Drain(
+        before=EVEN, after={**EVEN, backend: 0}, backend=backend, pod=name, uid=f"uid-{name}", because="a test"
+    )
+
+
+def restart(backend: str = "b") -> RestartPod:
+    name = f"{backend}-0"
+    return RestartPod(backend=backend, pod=name, uid=f"uid-{name}", workload=f"Deployment/{backend}", because="a test")
+
+
+def refused(known: Case, write: Write) -> HeldReason | None:
+    held = govern(known, write)
+    return held.reason if held is not None else None
+
+
+def drained() -> Snapshot:
+    return snapshot(weights={"b": 0})
+
+
+def restarted(seconds_ago: float, **changes: object) -> Disruption:
+    fields: dict[str, object] = {"time": NOW - seconds_ago, "kind": "Restart", "pod": "x-0", "workload": "Deployment/x"}
+    return Disruption(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("write", [weights(), drain()])
+def test_in_good_circumstances_nothing_is_refused(write: Write) -> None:
+    assert govern(case(), write) is None
+    assert govern(case(drained()), restart()) is None
+
+
+# --- what a person said
+
+
+def test_observe_mode_refuses_every_write() -> None:
+    assert refused(case(balancer=spec(mode=Mode.Observe)), weights()) is HeldReason.ObserveMode
+
+
+def test_the_installations_ceiling_is_named() -> None:
+    held = govern(case(snapshot(max_mode=Mode.Observe)), weights())
+    assert held is not None
+    assert "maxMode" in held.detail
+
+
+def test_restarts_may_need_approval_where_weights_do_not() -> None:
+    balancer = spec(actions=Actions(restart=Mode.Approve))
+    assert refused(case(balancer=balancer), weights()) is None
+    assert refused(case(balancer=balancer), drain()) is HeldReason.AwaitingApproval
+
+
+@pytest.mark.parametrize(
+    ("approval", "undo", "allowed"),
+    [(ApprovalDecision.Approved, False, True), (None, True, True), (None, False, False)],
+)
+def test_an_approval_or_a_wish_to_undo_opens_the_gate(
+    approval: ApprovalDecision | None, undo: bool, allowed: bool
+) -> None:
+    episode = Episode(
+        name="r", opened_at=NOW, label=Label.Failing, phase=Phase.Observed, approval=approval, undo_requested=undo
+    )
+    known = case(snapshot(episode=episode), spec(mode=Mode.Approve))
+    assert (govern(known, weights()) is None) is allowed
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("Rollout", HeldReason.Rollout), ("Strange", HeldReason.Paused)])
+def test_a_hold_from_outside_is_passed_on(reason: str, expected: HeldReason) -> None:
+    held = govern(case(snapshot(holds=(Hold(reason=reason),))), weights())
+    assert held is not None
+    assert held.reason is expected
+    assert held.detail == ("" if reason == "Rollout" else "Strange")
+
+
+def test_what_was_denied_is_not_asked_again_for_an_hour() -> None:
+    ledger = (Disruption(time=NOW - 600, kind="Denied", label=Label.Failing),)
+    held = govern(case(snapshot(ledger=ledger)), weights())
+    assert held is not None
+    assert (held.reason, held.until) == (HeldReason.Denied, NOW + 3000)
+    other = case(snapshot(ledger=ledger), diagnosis=Diagnosis(label=Label.LoadBalancerSkew))
+    assert govern(other, weights()) is None
+    old = (Disruption(time=NOW - 3601, kind="Denied", label=Label.Failing),)
+    assert govern(case(snapshot(ledger=old)), weights()) is None
+
+
+# --- data, rivals, undo
+
+
+@pytest.mark.parametrize("label", [Label.NoData, Label.TrafficStopped])
+def test_on_bad_data_nothing_is_written(label: Label) -> None:
+    assert refused(case(diagnosis=Diagnosis(label=label)), weights()) is HeldReason.Frozen
+
+
+@pytest.mark.parametrize("label", [Label.Surge, Label.Dependency, Label.WarmUp, Label.RolloutInProgress])
+def test_some_diagnoses_forbid_restarts_and_no_weights(label: Label) -> None:
+    known = case(diagnosis=Diagnosis(label=label))
+    assert refused(known, drain()) is HeldReason.Frozen
+    assert refused(case(drained(), diagnosis=Diagnosis(label=label)), restart()) is HeldReason.Frozen
+    assert refused(known, weights()) is None
+
+
+def test_a_rival_is_named() -> None:
+    held = govern(case(contested_by="argocd"), weights())
+    assert held is not None
+    assert held.reason is HeldReason.Contested
+    assert held.detail.startswith("argocd keeps setting the weights")
+
+
+def test_a_contest_is_remembered_for_an_hour_after_its_episode() -> None:
+    ledger = (Disruption(time=NOW - 60, kind="Contested"),)
+    held = govern(case(snapshot(ledger=ledger)), weights())
+    assert held is not None
+    assert held.until == NOW + 3540
+    ended = (Disruption(time=NOW - 3600, kind="Contested"),)
+    assert govern(case(snapshot(ledger=ended)), weights()) is None
+
+
+@pytest.mark.parametrize(("reverts", "seconds"), [(1, 600), (2, 1200), (3, 2400)])
+def test_after_a_revert_all_keep_still_twice_as_long_each_time(reverts: int, seconds: float) -> None:
+    ledger = tuple(Disruption(time=NOW - 100 * (i + 1), kind="Revert") for i in range(reverts))
+    held = govern(case(snapshot(ledger=ledger)), weights())
+    assert held is not None
+    assert (held.reason, held.until) == (HeldReason.Frozen, NOW - 100 + seconds)
+    assert govern(case(snapshot(ledger=ledger)), weights(Purpose.Ramp)) is None
+
+
+def test_a_freeze_that_a_disruption_carries_counts() -> None:
+    ledger = (Disruption(time=NOW - 5000, kind="Revert", until=NOW + 10),)
+    assert refused(case(snapshot(ledger=ledger)), weights()) is HeldReason.Frozen
+    ended = (Disruption(time=NOW - 5000, kind="Revert"),)
+    assert refused(case(snapshot(ledger=ended)), weights()) is None
+
+
+def test_two_writes_are_two_seconds_apart_and_one_at_a_time() -> None:
+    step = Step(
+        name="1-x", action="SetWeights", state=StepState.Applied, planned_at=NOW - 2, applied_at=NOW - 1, before=EVEN
+    )
+    episode = Episode(name="r", opened_at=NOW, label=Label.Failing, phase=Phase.Executing, steps=(step,))
+    held = govern(case(snapshot(episode=episode)), weights())
+    assert held is not None
+    assert (held.reason, held.until) == (HeldReason.WriteInterval, NOW + 1)
+    assert refused(case(waiting=True), weights()) is HeldReason.WriteInterval
+    again = SetWeights(before=EVEN, after=EVEN, purpose=Purpose.Restore, because="", step="1-x")
+    assert refused(case(waiting=True), again) is None
+
+
+# --- weights that make sense
+
+
+def test_all_zero_is_refused() -> None:
+    assert refused(case(), weights(a=0, b=0, c=0, d=0)) is HeldReason.LastReadyPod
+
+
+def test_weight_for_a_backend_that_nobody_answers_behind_is_refused() -> None:
+    held = govern(case(snapshot({"b-0": {"ready": False}})), weights())
+    assert held is not None
+    assert held.reason is HeldReason.EmptyBackend
+    assert held.detail.startswith("b has no ready pod")
+
+
+# --- whom a restart would hit
+
+
+def test_restart_never() -> None:
+    assert refused(case(balancer=spec(restart=Restart(when=RestartWhen.Never))), drain()) is HeldReason.RestartNever
+
+
+def test_a_pod_without_a_controller_is_never_evicted() -> None:
+    assert refused(case(snapshot({"b-0": {"workload": None}})), drain()) is HeldReason.NoController
+
+
+def test_a_protected_pod_is_left_alone() -> None:
+    assert refused(case(snapshot({"b-0": {"protected": True}})), drain()) is HeldReason.Protected
+
+
+def test_the_last_ready_pod_stays() -> None:
+    others = {f"{n}-0": {"ready": False} for n in "acd"}
+    sight = snapshot(others, weights=dict.fromkeys("acd", 0))
+    known = case(sight)
+    write = Drain(before={}, after={"b": 0, "a": 0}, backend="b", pod="b-0", uid="uid-b-0", because="")
+    assert refused(known, write) is HeldReason.LastReadyPod
+    assert refused(known, restart()) is HeldReason.LastReadyPod
+
+
+def test_a_majority_must_go_on_serving() -> None:
+    two = snapshot(backends="ab")
+    write = Drain(before={}, after={"a": 100, "b": 0}, backend="b", pod="b-0", uid="uid-b-0", because="")
+    held = govern(case(two, predict=lambda _: np.full(2, 0.4)), write)
+    assert held is not None
+    assert held.reason is HeldReason.LastReadyPod
+    assert held.detail == "1 of 2 pods would serve; 51% must"
+
+
+def test_a_pod_that_is_not_ready_takes_nothing_with_it() -> None:
+    sight = snapshot({"b-0": {"ready": False}}, weights={"b": 0})
+    assert govern(case(sight), restart()) is None
+
+
+def test_the_only_pod_of_a_backend_with_weight_is_not_evicted_undrained() -> None:
+    assert refused(case(), restart()) is HeldReason.EmptyBackend
+
+
+def test_one_pod_leaves_at_a_time() -> None:
+    held = govern(case(snapshot({"d-0": {"terminating": True}})), drain("b"))
+    assert held is not None
+    assert held.reason in (HeldReason.OneAtATime, HeldReason.EmptyBackend)
+    sight = snapshot({"d-0": {"terminating": True}}, weights={"d": 0, "b": 0})
+    assert refused(case(sight), restart()) in (HeldReason.OneAtATime, HeldReason.LastReadyPod)
+    five = snapshot({"e-0": {"terminating": True}}, backends="abcde", weights={"e": 0, "b": 0})
+    assert refused(case(five), restart()) is HeldReason.OneAtATime
+
+
+def test_with_most_pods_bad_nobody_is_taken_away() -> None:
+    assert refused(case(bad_ratio=0.6), weights(Purpose.Eject, b=5)) is HeldReason.Panic
+    assert refused(case(bad_ratio=0.6), weights()) is None
+
+
+def test_receivers_need_headroom_and_a_drain_needs_a_reserve() -> None:
+    def busy(use: float) -> Case:
+        return case(predict=lambda _: np.array([use, 0.1, use - 0.01, use]))
+
+    assert refused(busy(0.82), weights(Purpose.Eject, b=5)) is None
+    held = govern(busy(0.82), drain())
+    assert held is not None
+    assert held.reason is HeldReason.Headroom
+    assert held.detail == "a would run at 82% of its CPU, over 80%"
+    assert refused(busy(0.9), weights(Purpose.Eject, b=5)) is HeldReason.Headroom
+    assert refused(busy(0.9), weights()) is None
+
+
+def test_without_a_cpu_signal_headroom_refuses_nothing() -> None:
+    assert refused(case(predict=lambda _: np.full(4, np.nan)), drain()) is None
+
+
+def large(cpu: float | None) -> Snapshot:
+    pods = {f"b-{i}": pod(f"b-{i}", cpu=cpu) for i in range(4)}
+    return Snapshot(time=NOW, window=15.0, backends={"b": Backend(weight=1, pods=pods)})
+
+
+@pytest.mark.parametrize(("cpu", "reason"), [(0.1, None), (0.16, HeldReason.Headroom), (None, None)])
+def test_the_siblings_of_a_restarted_pod_need_headroom(cpu: float | None, reason: HeldReason | None) -> None:
+    assert refused(case(large(cpu)), restart()) is reason
+
+
+def test_a_restart_in_a_backend_that_is_gone_has_no_siblings_to_ask() -> None:
+    write = RestartPod(backend="gone", pod="x", uid="uid-x", workload="Deployment/x", because="")
+    assert refused(case(), write) is None
+
+
+# --- budgets
+
+
+def test_three_restarts_an_hour() -> None:
+    ledger = tuple(restarted(seconds) for seconds in (3500, 1000, 500))
+    held = govern(case(snapshot(ledger=ledger)), drain())
+    assert held is not None
+    assert (held.reason, held.until) == (HeldReason.Budget, NOW + 100)
+    assert govern(case(snapshot(ledger=ledger[1:])), drain()) is None
+
+
+def test_a_budget_of_none_has_no_end() -> None:
+    held = govern(case(balancer=spec(guardrails=Guardrails(restarts_per_hour=0))), drain())
+    assert held is not None
+    assert (held.reason, held.until) == (HeldReason.Budget, None)
+
+
+def test_a_pod_and_its_workload_cool_down() -> None:
+    same_pod = (restarted(300, pod="b-0", workload="Deployment/b"),)
+    held = govern(case(snapshot(ledger=same_pod)), drain())
+    assert held is not None
+    assert (held.reason, held.until) == (HeldReason.CoolDown, NOW + 300)
+    assert held.detail == "restarted 5 min ago"
+    sibling = (restarted(299, pod="b-7", workload="Deployment/b"),)
+    held = govern(case(snapshot(ledger=sibling)), drain())
+    assert held is not None
+    assert held.until == NOW + 1
+    assert govern(case(snapshot(ledger=(restarted(301, pod="b-7", workload="Deployment/b"),))), drain()) is None
+
+
+def test_a_pods_cool_down_doubles() -> None:
+    twice = (restarted(700, pod="b-0", workload="Deployment/b"), restarted(9000, pod="b-0", workload="Deployment/b"))
+    held = govern(case(snapshot(ledger=twice)), drain())
+    assert held is not None
+    assert held.until == NOW - 700 + 1200
+
+
+# --- ruling
+
+
+def test_the_first_allowed_write_wins_and_each_refusal_is_told_once() -> None:
+    known = case(balancer=spec(restart=Restart(when=RestartWhen.Never)))
+    ruling = rule(known, [drain(), drain("c"), weights(Purpose.Eject, b=5), weights()])
+    assert ruling.write == weights(Purpose.Eject, b=5)
+    assert [held.reason for held in ruling.held] == [HeldReason.RestartNever]
+
+
+def ruling_of(reason: HeldReason | None = None, write: Write | None = None) -> Ruling:
+    return Ruling(write=write, held=(Held(action=weights(), reason=reason),) if reason else ())
+
+
+def test_an_episode_opens_on_a_fault_that_wants_something_and_not_on_one_denied() -> None:
+    assert episode_move(case(), ruling_of(), wanted=True, close=None) is EpisodeMove.Open
+    assert episode_move(case(), ruling_of(), wanted=False, close=None) is EpisodeMove.Stay
+    assert episode_move(case(), ruling_of(HeldReason.Denied), wanted=True, close=None) is EpisodeMove.Stay
+    calm = case(diagnosis=Diagnosis(label=Label.NoData))
+    assert episode_move(calm, ruling_of(), wanted=True, close=None) is EpisodeMove.Stay
+
+
+def test_an_open_episode_closes_only_when_told() -> None:
+    episode = Episode(name="r", opened_at=NOW, label=Label.Failing, phase=Phase.Executing)
+    known = case(snapshot(episode=episode))
+    assert episode_move(known, ruling_of(), wanted=True, close=None) is EpisodeMove.Stay
+    assert episode_move(known, ruling_of(), wanted=False, close=Phase.Failed) is EpisodeMove.Close
+
+
+def test_the_phase_tells_how_far_it_is() -> None:
+    step = Step(name="1-x", action="SetWeights", state=StepState.Verified, planned_at=NOW)
+    written = Episode(name="r", opened_at=NOW, label=Label.Failing, phase=Phase.Executing, steps=(step,))
+    assert phase(case(), ruling_of(write=weights()), idle=True) is Phase.Executing
+    assert phase(case(), ruling_of(), idle=False) is Phase.Executing
+    assert phase(case(), ruling_of(HeldReason.AwaitingApproval), idle=True) is Phase.AwaitingApproval
+    assert phase(case(), ruling_of(), idle=True) is Phase.Observed
+    assert phase(case(snapshot(episode=written)), ruling_of(), idle=True) is Phase.Verifying
+
+
+def test_every_guard_is_asked() -> None:
+    assert len(GUARDS) == len(set(GUARDS))
