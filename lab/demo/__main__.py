@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from lab import build, cluster, images, machine
+from lab import build, cluster, images, machine, progress
 from lab.__main__ import enter
 from lab.demo import incident
 from lab.demo.performance import perform
@@ -72,8 +72,11 @@ def prepare() -> None:
     machine.require()
     clear_killed()
     build.ensure()
-    for make in (images.shop, images.operator):
-        make()
+    with progress.showing() as shown:
+        for name, make in (("shop", images.shop), ("operator", images.operator)):
+            shown.start(name, f"the {name}'s image")
+            make()
+            shown.finish(name, f"the {name}'s image")
 
 
 def clear_killed() -> None:

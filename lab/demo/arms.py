@@ -32,7 +32,7 @@ class Scene:
     """What the screen shows of the arm that runs; changed as it goes on."""
 
     arm: Arm
-    text: str = ""
+    text: str = "about to begin"
     onset: float | None = None
     tally: Tally = field(default_factory=Tally)
 
@@ -74,7 +74,8 @@ async def run(stage: Stage, scene: Scene) -> Run:
             scene.text = "all is well"
             await asyncio.sleep(incident.HEALTHY_SECONDS)
             scene.text = "a bad balancer update"
-            scene.onset = await _bad_update(stage)
+            scene.onset = time.time()
+            scene.onset = await _bad_update(stage)  # the same to a second: what is shown need not wait for it
             await _play(stage, scene, scene.onset)
     return outcome(stage.watch, scene.onset, scene.tally.records)
 

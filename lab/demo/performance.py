@@ -80,6 +80,7 @@ async def _perform(lab: LabState, chosen: tuple[Arm, ...], seed: int, folder: Pa
             code = await _finish(lab, client, results, seed, folder)
     except Exception:
         await cluster.save_logs(lab, folder / "logs")
+        print(f"What the operator and the cluster said is in {folder / 'logs'}.", file=sys.stderr)
         raise
     _console().print(f"Took {time.monotonic() - started:.0f} s from the installation on.")
     return code
