@@ -42,7 +42,7 @@ from evenload.record.journal import Journal
 from evenload.record.metrics import Metrics
 from evenload.record.publish import known_status, publish
 from evenload.settings import Settings
-from evenload.store import Key, Store
+from evenload.store import Key, Store, balancer_of
 from evenload.workqueue import WorkQueue
 
 # The API server shows at least once a minute that a watch is alive. An older view is not acted on.
@@ -104,8 +104,16 @@ class Reconciler:
         interests = {key: interest for key in keys if (interest := self._interest(key)) is not None}
         self._samples = await self._reader.read(interests)
         self._turn += 1
-        for key in {*keys, *self._cases}:
+        for key in {*keys, *self._cases, *self._orphaned()}:
             self.queue.add(key)
+
+    def _orphaned(self) -> set[Key]:
+        """Balancers that are gone and left an open Remediation, perhaps while nobody looked."""
+        return {
+            balancer_of(manifest)
+            for manifest in self._store.remediations
+            if is_open(manifest) and self._store.balancers.get(balancer_of(manifest)) is None
+        }
 
     def _interest(self, key: Key) -> Interest | None:
         """What to ask Prometheus for this Balancer; None where its own run will find what is wrong."""
@@ -131,6 +139,7 @@ class Reconciler:
             await self._forget(key)
             return
         balancer = read(manifest)
+        await self._end_orphans(key, balancer.metadata.uid)
         scene = self._observe(key, balancer)
         if isinstance(scene, Trouble):
             await self._publish(key, balancer, Facts(**self._common(balancer), trouble=scene))
@@ -406,11 +415,15 @@ class Reconciler:
         self._samples.pop(key, None)
         self._journal.forget(key.namespace, key.name)
         self._metrics.forget(key.namespace, key.name)
-        for manifest in self._store.remediations_of(key):
-            if is_open(manifest):
-                self._store.remediations.put(await amend(self._client, dict(manifest), self._orphaned))
+        await self._end_orphans(key, None)
 
-    def _orphaned(self, known: Remediation) -> RemediationStatus:
+    async def _end_orphans(self, key: Key, uid: str | None) -> None:
+        """Open Remediations of Balancers that had this name before the one of this `uid`."""
+        for manifest in self._store.remediations_of(key):
+            if is_open(manifest) and (uid is None or manifest["spec"]["balancerRef"].get("uid", uid) != uid):
+                self._store.remediations.put(await amend(self._client, dict(manifest), self._ended_without))
+
+    def _ended_without(self, known: Remediation) -> RemediationStatus:
         return msgspec.structs.replace(
             known.status, phase=Phase.Expired, closed_at=moment(self._now()), held="the Balancer was deleted"
         )

@@ -99,7 +99,7 @@ class Store:
 
     def __init__(self) -> None:
         self.balancers = Objects()
-        self.remediations = Objects(group_of=_balancer_of)
+        self.remediations = Objects(group_of=balancer_of)
 
     def remediations_of(self, balancer: Key) -> tuple[Manifest, ...]:
         """Remediations of the Balancer of that name, oldest first (by name within a second)."""
@@ -111,5 +111,6 @@ class Store:
         )
 
 
-def _balancer_of(remediation: Manifest) -> Key:
+def balancer_of(remediation: Manifest) -> Key:
+    """The Balancer it is about, which may be gone."""
     return Key(remediation["metadata"]["namespace"], remediation["spec"]["balancerRef"]["name"])
