@@ -8,6 +8,10 @@ query's text which signal is meant, and answers in Prometheus' format, well or b
         ... SignalReader / the operator with prometheus.url ...
         assert prometheus.asked["requests"] == 3
 
+Range queries are answered from `history`, a function of the time (None: a gap, nothing was scraped):
+
+        prometheus.history = lambda time: {("shop", "shop-a-1"): {"requests": 100}} if time > 1760089500 else None
+
 Numbers are what Evenload should see: counts are answered stretched the way increase() does (`window` / `span`).
 """
 
@@ -18,10 +22,10 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -35,6 +39,11 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     ("inFlight", r"http_requests_in_flight"),
     ("cpu", r"container_cpu_usage_seconds_total"),
     ("memory", r"container_memory_working_set_bytes"),
+    ("weights", r"evenload_backend_weight"),
+    ("ready", r"kube_pod_status_ready"),
+    ("started", r"kube_pod_start_time"),
+    ("cpuLimit", r'kube_pod_container_resource_limits\{[^}]*"cpu"'),
+    ("memoryLimit", r'kube_pod_container_resource_limits\{[^}]*"memory"'),
 )
 _COUNTS = frozenset({"requests", "errors"})
 
@@ -55,12 +64,20 @@ class Mode(Enum):
     Cut = "cut"  # the connection is cut before an answer
 
 
+Numbers = dict[tuple[str, str], Mapping[str, float]]
+"""By namespace and pod: signal -> number."""
+
+
 class FakePrometheus:
     """See the module. Use as an async context manager."""
 
     def __init__(self, *, window_seconds: float = 15.0, scrape_seconds: float = 5.0) -> None:
-        self.pods: dict[tuple[str, str], Mapping[str, float]] = {}
+        self.pods: Numbers = {}
         self.idle: dict[tuple[str, str], float] = {}  # scraped that many seconds ago, without a request counter
+        self.history: Callable[[float], Numbers | None] = lambda time: {}
+        self.weights: Callable[[float], Mapping[str, float]] = lambda time: {}  # what our own metric remembers
+        self.ranges: list[tuple[float, float, float]] = []  # of the requests' range queries: start, end, step
+        self.most_moments = 11_000
         self.mode = Mode.Ok
         self.modes: dict[str, Mode] = {}
         self.age_seconds = 2.0
@@ -78,6 +95,7 @@ class FakePrometheus:
     async def __aenter__(self) -> Self:
         application = web.Application(client_max_size=16 * 1024 * 1024)
         application.router.add_route("*", "/api/v1/query", self._handle)
+        application.router.add_route("*", "/api/v1/query_range", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -102,7 +120,8 @@ class FakePrometheus:
             self._outstanding -= 1
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        query = str((await request.post()).get("query") or request.query.get("query", ""))
+        form = {**request.query, **{key: str(value) for key, value in (await request.post()).items()}}
+        query = form.get("query", "")
         signal = _signal_of(query)
         self.queries.append(query)
         self.asked[signal] += 1
@@ -125,7 +144,38 @@ class FakePrometheus:
             case mode:
                 if mode is Mode.Slow:
                     await self._wait(self.delay_seconds)
+                if request.path.endswith("_range"):
+                    return self._range(signal, query, mode, *(float(form[key]) for key in ("start", "end", "step")))
                 return web.Response(body=self._vector(signal, query, mode), content_type="application/json")
+
+    def _range(self, signal: str, query: str, mode: Mode, start: float, end: float, step: float) -> web.Response:
+        times = [start + step * index for index in range(int((end - start) / step + 1e-9) + 1)]
+        if signal == "requests":
+            self.ranges.append((start, end, step))
+        if len(times) > self.most_moments:
+            error = {"status": "error", "errorType": "execution", "error": "too many samples"}
+            return web.json_response(error, status=422)
+        series: dict[str, Any] = {}
+        for time in times:
+            for row in self._rows_then(signal, query, mode, time):
+                found = series.setdefault(
+                    json.dumps(row["metric"], sort_keys=True), {"metric": row["metric"], "values": []}
+                )
+                found["values"].append([time, row["value"][1]])
+        answer = {"status": "success", "data": {"resultType": "matrix", "result": list(series.values())}}
+        return web.json_response(answer)
+
+    def _rows_then(self, signal: str, query: str, mode: Mode, time: float) -> list[Any]:
+        if signal == "weights":
+            labels = {"evenload": "value", "namespace": "shop"}
+            return [
+                {"metric": labels | {"backend": backend}, "value": [time, repr(weight)]}
+                for backend, weight in self.weights(time).items()
+            ]
+        then = self.history(time)
+        if then is None or mode is Mode.Empty:
+            return []
+        return self._rows(signal, _namespaces(query), mode, then)
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -140,19 +190,19 @@ class FakePrometheus:
         return response
 
     def _vector(self, signal: str, query: str, mode: Mode) -> bytes:
-        rows = [] if mode is Mode.Empty else self._rows(signal, _namespaces(query), mode)
+        rows = [] if mode is Mode.Empty else self._rows(signal, _namespaces(query), mode, self.pods)
         answer = {"status": "success", "data": {"resultType": "vector", "result": rows}}
         return json.dumps(answer | ({"warnings": self.warnings} if self.warnings else {})).encode()
 
-    def _rows(self, signal: str, namespaces: re.Pattern[str], mode: Mode) -> list[object]:
-        pods = [key for key in sorted(self.pods) if namespaces.fullmatch(key[0]) and signal in self.pods[key]]
+    def _rows(self, signal: str, namespaces: re.Pattern[str], mode: Mode, numbers: Numbers) -> list[Any]:
+        pods = [key for key in sorted(numbers) if namespaces.fullmatch(key[0]) and signal in numbers[key]]
         if mode is Mode.Half:
             pods = pods[::2]
         stretch = self._stretch if signal in _COUNTS else 1.0
         age = self.stale_seconds if mode is Mode.Stale else self.age_seconds
         rows = [_row("age", age, namespace) for namespace in sorted({namespace for namespace, _ in pods})]
         for key in pods:
-            value = float("nan") if mode is Mode.NaN else self.pods[key][signal] * stretch
+            value = float("nan") if mode is Mode.NaN else numbers[key][signal] * stretch
             if value != 0 or signal != "errors":
                 rows.append(_row("value", value, *key))
         if signal == "requests":
@@ -160,7 +210,7 @@ class FakePrometheus:
         return rows
 
 
-def _row(kind: str, value: float, namespace: str, pod: str | None = None) -> object:
+def _row(kind: str, value: float, namespace: str, pod: str | None = None) -> Any:
     metric = {"evenload": kind, "namespace": namespace} | ({"pod": pod} if pod is not None else {})
     return {"metric": metric, "value": [1760089500.781, "NaN" if value != value else repr(value)]}
 

@@ -1,0 +1,189 @@
+"""Range queries: the presets' own text, asked for many moments at once, read into arrays.
+
+An answer has a row a pod, not a row a moment; `Answer.at` turns it round into the Reading that an instant query would
+have given then. Absent stays absent here too: `known` says which numbers were answered, so that a NaN is still a NaN.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evenload.errors import SignalsUnavailable
+from evenload.observe.presets import PodLabels
+from evenload.observe.prometheus import ByPod, Reading, described, one_at_a_time
+
+PodName = tuple[str, str]
+"""Namespace and name."""
+
+
+class Grid(NamedTuple):
+    """Moments at even distances: `moments` of them, `step` seconds apart.
+
+    `start` is in whole seconds since the epoch: the range API takes no others.
+    """
+
+    start: float
+    step: float
+    moments: int
+
+    @classmethod
+    def between(cls, since: float, until: float, step: float) -> Grid:
+        """All steps within [since, until]."""
+        start = math.ceil(since)
+        return cls(float(start), step, max(0, math.floor((until - start) / step + 1e-9) + 1))
+
+    @property
+    def end(self) -> float:
+        """The last moment."""
+        return self.start + self.step * (self.moments - 1)
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        return tuple(self.start + self.step * index for index in range(self.moments))
+
+    def split(self, most: int) -> tuple[Grid, Grid]:
+        """The first `most` moments or a few fewer, so that the rest begins on a whole second too; and the rest."""
+        size = min(most, self.moments)
+        while size > 1 and size < self.moments and not float(self.start + self.step * size).is_integer():
+            size -= 1
+        return self._replace(moments=size), Grid(self.start + self.step * size, self.step, self.moments - size)
+
+
+class Matrix:
+    """Numbers by moment and by pod. Keys are sorted; a pod that was never answered is not among them."""
+
+    def __init__(self, moments: int, rows: dict[PodName, tuple[list[int], list[float]]]) -> None:
+        self.keys = sorted(rows)
+        self.known: NDArray[np.bool_] = np.zeros((moments, len(rows)), dtype=bool)
+        numbers = np.zeros((moments, len(rows)))
+        for column, key in enumerate(self.keys):
+            places, values = rows[key]
+            self.known[places, column] = True
+            numbers[places, column] = values
+        self._numbers: list[list[float]] = numbers.tolist()
+        self._whole: list[bool] = np.all(self.known, axis=1).tolist()
+        self._namespaces = _runs([namespace for namespace, _ in self.keys])
+        self._names = [name for _, name in self.keys]
+
+    def zeros(self, column: int) -> NDArray[np.bool_]:
+        """When the pod of that key was answered with 0."""
+        return np.array([row[column] == 0 for row in self._numbers], dtype=bool) & self.known[:, column]
+
+    def newest(self) -> dict[PodName, float]:
+        """The last number of each pod."""
+        count = len(self._numbers)
+        last = count - 1 - self.known[::-1].argmax(axis=0) if self.keys else []
+        return {key: self._numbers[row][column] for column, (key, row) in enumerate(zip(self.keys, last, strict=True))}
+
+    def at(self, index: int) -> ByPod:
+        """What an instant query would have answered at that moment."""
+        row, by_pod = self._numbers[index], {}
+        known = None if self._whole[index] else self.known[index].tolist()
+        for namespace, start, end in self._namespaces:
+            names, numbers = self._names[start:end], row[start:end]
+            pods = dict(zip(names, numbers, strict=True))
+            if known is not None:
+                pods = {name: pods[name] for name, there in zip(names, known[start:end], strict=True) if there}
+            if pods:
+                by_pod[namespace] = pods
+        return by_pod
+
+
+def _runs(values: Sequence[str]) -> list[tuple[str, int, int]]:
+    edges = [place for place, value in enumerate(values) if place == 0 or values[place - 1] != value] + [len(values)]
+    return [(values[start], start, end) for start, end in itertools.pairwise(edges) if end > start]
+
+
+class Answer(NamedTuple):
+    """One signal over one Grid: its kinds of rows, or why there are none."""
+
+    value: Matrix
+    idle: Matrix
+    age: Matrix
+    problem: str = ""
+    warnings: tuple[str, ...] = ()
+    nbytes: int = 0
+
+    def at(self, index: int) -> Reading:
+        """The Reading as of that moment."""
+        if self.problem:
+            return Reading(problem=self.problem)
+        return Reading(
+            values=self.value.at(index),
+            idle=self.idle.at(index) if self.idle.keys else {},
+            ages={namespace: ages[""] for namespace, ages in self.age.at(index).items()},
+            warnings=self.warnings,
+        )
+
+
+def unanswered(problem: str) -> Answer:
+    nothing = Matrix(0, {})
+    return Answer(nothing, nothing, nothing, problem)
+
+
+def parse_range(body: bytes, labels: PodLabels, grid: Grid) -> Answer:
+    """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
+    try:
+        with one_at_a_time:
+            decoded = _decoder(labels).decode(body)
+            kinds: dict[str, dict[PodName, tuple[list[int], list[float]]]] = {}
+            for row in decoded.data.result:
+                _take(kinds, row, grid)
+            matrices = {kind: Matrix(grid.moments, rows) for kind, rows in kinds.items()}
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise SignalsUnavailable(f"answered with {described(body)}: {error}") from error
+    nothing = Matrix(grid.moments, {})
+    return Answer(
+        value=matrices.get("value", nothing),
+        idle=matrices.get("idle", nothing),
+        age=matrices.get("age", nothing),
+        warnings=decoded.warnings,
+        nbytes=len(body),
+    )
+
+
+def _take(kinds: dict[str, dict[PodName, tuple[list[int], list[float]]]], row: Any, grid: Grid) -> None:
+    kind = row.metric.evenload or "value"
+    rows = kinds.setdefault(kind, {})
+    key = (row.metric.namespace, row.metric.pod if kind != "age" else "")
+    if key in rows or (kind != "age" and not key[1]):
+        raise ValueError(f'"{key[1]}" has not one row; a query must give one series a pod')
+    rows[key] = _placed(row.values, grid)
+
+
+def _placed(samples: list[tuple[float, str]], grid: Grid) -> tuple[list[int], list[float]]:
+    """Where on the grid the samples are, and their numbers."""
+    if not samples:
+        return [], []
+    start, step, moments = grid
+    if len(samples) == moments and samples[0][0] == start:  # no gap: the usual case
+        return list(range(moments)), [float(text) for _, text in samples]
+    placed = [(round((time - start) / step), float(text)) for time, text in samples]
+    within = [each for each in placed if 0 <= each[0] < moments]
+    return [place for place, _ in within], [number for _, number in within]
+
+
+@functools.cache
+def _decoder(labels: PodLabels) -> msgspec.json.Decoder[Any]:
+    fields = [(name, str, "") for name in ("namespace", "pod", "evenload")]
+    rename = {"namespace": labels.namespace, "pod": labels.pod}
+    metric = msgspec.defstruct("Metric", fields, rename=rename, gc=False)
+    row = msgspec.defstruct("Row", [("metric", metric), ("values", list[tuple[float, str]])])
+    data = msgspec.defstruct("Data", [("result", list[row])])  # type: ignore[valid-type]
+    answer = msgspec.defstruct("Answer", [("data", data), ("warnings", tuple[str, ...], ())])
+    return msgspec.json.Decoder(answer)
+
+
+def pieces(grid: Grid, most: int) -> Iterator[Grid]:
+    """The grid in parts of at most `most` moments."""
+    while grid.moments:
+        first, grid = grid.split(most)
+        yield first

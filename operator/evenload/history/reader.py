@@ -1,0 +1,161 @@
+"""Reads a Source's signals over a stretch of time, in chunks that Prometheus and our memory can bear.
+
+A chunk grows while its answers are small and is halved where Prometheus does not manage it (too slow, too many
+samples). What fails even then is a problem of that signal, in words, as on the live path; only without requests is
+there nothing to judge by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evenload.errors import SignalsUnavailable
+from evenload.history.ranges import Answer, Grid, PodName, parse_range, unanswered
+from evenload.model.snapshot import SignalName
+from evenload.observe.presets import PodLabels, Source, render
+from evenload.observe.prometheus import Prometheus, Samples
+
+FIRST_CHUNK: Final = 240  # moments: an hour of 15-second ticks
+LARGEST_CHUNK: Final = 2880  # Prometheus answers at most 11,000 a series
+SMALLEST_CHUNK: Final = 15
+SMALL_ANSWER_BYTES: Final = 4 << 20
+_GAUGES: Final[tuple[SignalName, ...]] = ("inFlight", "memory")
+THREADS: Final = 3  # at once; a backtest should not be what slows Prometheus down
+
+
+class Extra(NamedTuple):
+    """A query beside the signals, and the labels that name its rows."""
+
+    query: str
+    labels: PodLabels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """All that was answered for one Grid. What many Balancers ask of it is worked out once."""
+
+    grid: Grid
+    source: Source
+    signals: Mapping[SignalName, Answer]
+    extras: Mapping[str, Answer]
+    _samples: dict[int, Samples] = field(default_factory=dict)
+
+    def samples(self, index: int) -> Samples:
+        """As the live path's reader would have given them at that moment."""
+        if index not in self._samples:
+            readings = {name: answer.at(index) for name, answer in self.signals.items()}
+            self._samples[index] = Samples(source=self.source, readings=readings)
+        return self._samples[index]
+
+    def pods(self, namespaces: Collection[str]) -> tuple[list[PodName], NDArray[np.bool_]]:
+        """Every pod of these namespaces, and at which moments it was there (moments x pods)."""
+        keys, there = self._presence
+        columns = [column for namespace in sorted(namespaces) for column in self._columns.get(namespace, ())]
+        return [keys[column] for column in columns], there[:, columns]
+
+    @cached_property
+    def _columns(self) -> dict[str, list[int]]:
+        columns: dict[str, list[int]] = {}
+        for column, (namespace, _) in enumerate(self._presence[0]):
+            columns.setdefault(namespace, []).append(column)
+        return columns
+
+    @cached_property
+    def _presence(self) -> tuple[list[PodName], NDArray[np.bool_]]:
+        """Gauges end with their pod; what is computed over a window (requests, cpu) outlives it by that window, and is
+        looked at only for a pod that has no gauge."""
+        answers = {name: answer for name, answer in self.signals.items() if not answer.problem}
+        gauges = [answers[name].value for name in _GAUGES if name in answers]
+        gauges += [answers["requests"].idle] if "requests" in answers else []
+        others = [answer.value for name, answer in answers.items() if name not in _GAUGES]
+        steady = {key for matrix in gauges for key in matrix.keys}
+        keys = sorted(steady | {key for matrix in others for key in matrix.keys})
+        places = {key: place for place, key in enumerate(keys)}
+        there = np.zeros((self.grid.moments, len(keys)), dtype=bool)
+        nobody: Set[PodName] = frozenset()
+        for matrix, skipped in [*((each, nobody) for each in gauges), *((each, steady) for each in others)]:
+            columns = [column for column, key in enumerate(matrix.keys) if key not in skipped]
+            there[:, [places[matrix.keys[column]] for column in columns]] |= matrix.known[:, columns]
+        return keys, there
+
+
+class RangeReader:
+    """Of one Source in some namespaces. `close` it at the end."""
+
+    def __init__(
+        self,
+        source: Source,
+        namespaces: Collection[str],
+        *,
+        pods: Collection[str] = (),
+        extras: Mapping[str, Extra] | None = None,
+        token: Callable[[], str] | None = None,
+        deadline_seconds: float,
+    ) -> None:
+        """`pods`: for a person's query that says $(pods)."""
+        self._source = source
+        self._queries = {name: render(source, name, namespaces, pods) for name in source.templates}
+        self._extras = extras or {}
+        self._prometheus = Prometheus(source.url, token=token, deadline_seconds=deadline_seconds)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="history")
+        self._lost: dict[str, str] = {}  # signals that fail however little is asked, and why
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """What could not be read at times, and the last reason."""
+        return self._lost
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._prometheus.close()
+
+    def chunks(self, grid: Grid, first: int = FIRST_CHUNK) -> Iterator[Chunk]:
+        """The grid from its start on. Raises SignalsUnavailable if not even the requests can be read."""
+        size = first
+        while grid.moments:
+            part, rest = grid.split(size)
+            chunk = self.chunk(part)
+            failed: dict[str, str] = {name: one.problem for name, one in chunk.signals.items() if one.problem}
+            if failed.keys() - self._lost and part.moments > SMALLEST_CHUNK:
+                size = max(SMALLEST_CHUNK, part.moments // 2)
+                continue
+            if "requests" in failed:
+                raise SignalsUnavailable(failed["requests"])
+            self._lost |= failed
+            yield chunk
+            grid = rest
+            if max(one.nbytes for one in chunk.signals.values()) < SMALL_ANSWER_BYTES:
+                size = min(LARGEST_CHUNK, 2 * size)
+
+    def chunk(self, grid: Grid) -> Chunk:
+        """One grid, all signals; what fails has an Answer that says so."""
+        signals = {
+            name: self._threads.submit(self._ask, query, self._source.pod_labels(name), grid)
+            for name, query in self._queries.items()
+        }
+        extras = {
+            name: self._threads.submit(self._ask, extra.query, extra.labels, grid)
+            for name, extra in self._extras.items()
+        }
+        return Chunk(
+            grid=grid,
+            source=self._source,
+            signals={name: future.result() for name, future in signals.items()},
+            extras={name: future.result() for name, future in extras.items()},
+        )
+
+    def _ask(self, query: str, labels: PodLabels, grid: Grid) -> Answer:
+        try:
+            return self._prometheus.over(
+                query, grid.start, math.ceil(grid.end), grid.step, lambda body: parse_range(body, labels, grid)
+            )
+        except SignalsUnavailable as error:
+            return unanswered(str(error))
