@@ -1,0 +1,55 @@
+"""CPU use predicted for weights nobody has written yet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evenload.model.fleet import Fleet
+from evenload.model.snapshot import Backend, Snapshot
+from evenload.plan.headroom import Cost, worst_use
+from tests.unit.engine.build import NOW, pod, snapshot
+
+
+def test_use_grows_with_the_share() -> None:
+    predicted = Cost().predicted(Fleet(snapshot()), 15.0, np.array([0.5, 0.5, 0.0, 0.0]))
+    assert predicted.tolist() == pytest.approx([0.64, 0.64, 0.0, 0.0])
+
+
+def test_from_hardly_any_traffic_nothing_can_be_told() -> None:
+    idle = {f"{n}-0": {"requests": 10.0, "cpu": 0.02} for n in "bcd"}
+    fleet = Fleet(snapshot({"a-0": {"requests": 930.0}, **idle}))
+    assert np.isnan(Cost().predicted(fleet, 15.0, np.full(4, 0.25))).tolist() == [False, True, True, True]
+
+
+def test_the_last_calm_tick_tells_what_a_fair_share_costs() -> None:
+    cost = Cost()
+    cost.learn(Fleet(snapshot()), 15.0)
+    idle = {f"{n}-0": {"requests": 10.0, "cpu": 0.02} for n in "bcd"}
+    skewed = Fleet(snapshot({"a-0": {"requests": 930.0, "cpu": 0.25}, **idle}))
+    assert cost.predicted(skewed, 15.0, np.full(4, 0.25)).tolist() == pytest.approx([0.32] * 4)
+
+
+def test_a_backend_unknown_then_is_predicted_from_now() -> None:
+    cost = Cost()
+    cost.learn(Fleet(snapshot({"b-0": {"cpu": None}})), 15.0)
+    assert cost.predicted(Fleet(snapshot()), 15.0, np.full(4, 0.25)).tolist() == pytest.approx([0.32] * 4)
+
+
+def test_other_backends_than_learnt_are_predicted_from_now() -> None:
+    cost = Cost()
+    cost.learn(Fleet(snapshot(backends="ab")), 15.0)
+    assert cost.predicted(Fleet(snapshot()), 15.0, np.full(4, 0.25)).tolist() == pytest.approx([0.32] * 4)
+
+
+def test_without_a_cpu_signal_nothing_is_learnt_or_predicted() -> None:
+    blind = Fleet(snapshot({f"{n}-0": {"cpu": None} for n in "abcd"}))
+    cost = Cost()
+    cost.learn(blind, 15.0)
+    assert np.isnan(cost.predicted(blind, 15.0, np.full(4, 0.25))).all()
+
+
+def test_the_busiest_pod_speaks_for_its_backend() -> None:
+    pods = {"a-0": pod("a-0", cpu=0.05), "a-1": pod("a-1", cpu=0.2), "a-2": pod("a-2", cpu=0.25, ready=False)}
+    fleet = Fleet(Snapshot(time=NOW, window=15.0, backends={"a": Backend(weight=1, pods=pods)}))
+    assert worst_use(fleet).tolist() == [0.8]

@@ -1,0 +1,190 @@
+"""The small questions a restart asks: drained? replaced? given up? what share now?"""
+
+from __future__ import annotations
+
+import pytest
+
+from evenload.model.episode import Step, StepState
+from evenload.model.fleet import Fleet
+from evenload.model.plan import Purpose
+from evenload.model.policy import Policy
+from evenload.model.snapshot import Backend, Signal, SignalState, Snapshot
+from evenload.plan import restarts
+from evenload.plan.work import Restart, Work
+from tests.unit.engine.build import NOW, pod, snapshot
+from tests.unit.engine.plant import spec
+
+POLICY = Policy.of(spec())
+BASE = dict.fromkeys("abcd", 100)
+
+
+def drained_at(applied: float | None, **changes: object) -> Restart:
+    step = Step(
+        name="d", action="Drain", state=StepState.Applied, planned_at=NOW, applied_at=applied, backend="a", before=BASE
+    )
+    fields: dict[str, object] = {"backend": "a", "pod": "a-0", "uid": "uid-a-0", "drain": step, **changes}
+    return Restart(**fields)  # type: ignore[arg-type]
+
+
+def evicted(state: StepState = StepState.Applied, **changes: object) -> Restart:
+    fields: dict[str, object] = {
+        "name": "e",
+        "action": "RestartPod",
+        "state": state,
+        "planned_at": NOW - 30,
+        "message": "needs 3",
+        **changes,
+    }
+    return Restart(backend="a", pod="a-0", uid="uid-a-0", eviction=Step(**fields))  # type: ignore[arg-type]
+
+
+def quiet(
+    in_flight: float | None, *, age: float | None = 1.0, state: SignalState = SignalState.Fresh, **changes: object
+) -> Snapshot:
+    return snapshot({"a-0": {"in_flight": in_flight, **changes}}, signals={"inFlight": Signal(age=age, state=state)})
+
+
+def test_a_pod_without_a_drain_relies_on_its_pre_stop_hook() -> None:
+    assert restarts.drained(snapshot(), POLICY, drained_at(None)) is not None
+    assert restarts.drained(snapshot(), POLICY, drained_at(NOW, drain=None)) is not None
+
+
+def test_nothing_in_flight_counts_only_if_it_was_seen_after_the_drain_took_effect() -> None:
+    assert restarts.drained(quiet(0.0), POLICY, drained_at(NOW - 5)) == "nothing is in flight"
+    assert restarts.drained(quiet(0.0, age=4.0), POLICY, drained_at(NOW - 5)) is None
+    assert restarts.drained(quiet(2.0), POLICY, drained_at(NOW - 5)) is None
+    assert restarts.drained(quiet(0.0), POLICY, drained_at(NOW - 2)) is None
+
+
+@pytest.mark.parametrize(("age", "state"), [(None, SignalState.Fresh), (1.0, SignalState.Partial)])
+def test_a_gauge_of_unknown_age_is_taken_for_one_scrape_old(age: float | None, state: SignalState) -> None:
+    assert restarts.drained(quiet(0.0, age=age, state=state), POLICY, drained_at(NOW - 7)) is None
+    assert restarts.drained(quiet(0.0, age=age, state=state), POLICY, drained_at(NOW - 8)) is not None
+
+
+def test_without_the_gauge_a_whole_window_without_requests_will_do() -> None:
+    assert restarts.drained(quiet(None, requests=0.0), POLICY, drained_at(NOW - 16)) == "no request arrives any more"
+    assert restarts.drained(quiet(None, requests=0.0), POLICY, drained_at(NOW - 10)) is None
+    assert restarts.drained(quiet(None, requests=5.0), POLICY, drained_at(NOW - 16)) is None
+
+
+def test_after_the_drain_timeout_it_goes_in_any_case() -> None:
+    assert restarts.drained(quiet(9.0), POLICY, drained_at(NOW - 60)) == "the drain timeout of 60 s is over"
+
+
+def test_a_pod_that_vanished_is_not_drained_but_gone() -> None:
+    assert restarts.drained(snapshot(), POLICY, drained_at(NOW - 5, uid="gone")) is None
+    assert restarts.evict(snapshot(), drained_at(NOW, uid="gone"), "") is None
+
+
+@pytest.mark.parametrize("change", [{"terminating": True}, {"workload": None}])
+def test_a_pod_that_is_leaving_or_has_no_controller_is_not_evicted(change: dict[str, object]) -> None:
+    assert restarts.evict(snapshot({"a-0": change}), drained_at(NOW), "") is None
+
+
+def replacement(**changes: object) -> Snapshot:
+    new = pod("a-1", **{"age": 20.0, **changes})
+    return Snapshot(time=NOW, window=15.0, backends={"a": Backend(weight=0, pods={"a-1": new})})
+
+
+def test_a_replacement_is_ready_and_younger_than_the_eviction() -> None:
+    assert restarts.replaced(replacement(), evicted())
+    assert restarts.replaced(replacement(age=None), evicted())
+    assert not restarts.replaced(replacement(age=500.0), evicted())
+    assert not restarts.replaced(replacement(ready=False), evicted())
+    assert not restarts.replaced(replacement(terminating=True), evicted())
+    assert not restarts.replaced(snapshot(), evicted())
+    assert not restarts.replaced(replacement(), drained_at(NOW))
+    assert not restarts.replaced(Snapshot(time=NOW, window=15.0, backends={}), evicted())
+
+
+def test_an_eviction_is_given_up_only_after_it_was_refused_for_long() -> None:
+    def verdict(**changes: object) -> StepState | None:
+        given_up = restarts.given_up(snapshot(), POLICY, evicted(StepState.Planned, **changes))
+        return given_up.state if given_up is not None else None
+
+    assert verdict() is None
+    assert verdict(refused_since=NOW - 299) is None
+    assert verdict(refused_since=NOW - 300) is StepState.Abandoned
+    assert restarts.given_up(snapshot(), POLICY, drained_at(NOW)) is None
+
+
+def test_a_replacement_is_waited_for_until_its_timeout() -> None:
+    assert restarts.given_up(snapshot(), POLICY, evicted(applied_at=NOW - 299)) is None
+    late = restarts.given_up(snapshot(), POLICY, evicted(applied_at=NOW - 300))
+    assert late is not None
+    assert (late.state, late.because) == (StepState.Ineffective, "no replacement of a-0 was ready within 5 min")
+    assert restarts.given_up(replacement(), POLICY, evicted(planned_at=NOW - 400, applied_at=None)) is None
+
+
+def test_a_drain_that_waits_too_long_for_its_eviction_is_overdue() -> None:
+    assert restarts.drain_overdue(snapshot(), POLICY, drained_at(NOW - 361))
+    assert not restarts.drain_overdue(snapshot(), POLICY, drained_at(NOW - 359))
+    assert not restarts.drain_overdue(snapshot(), POLICY, evicted())
+
+
+def held(*ramps: Step, since: float = NOW, held_back: tuple[str, ...] = ("a",)) -> Work:
+    return Work(base=BASE, held_back=held_back, held_since=since, ramps=ramps)
+
+
+def ramped(seconds_ago: float) -> Step:
+    return Step(
+        name="r",
+        action="SetWeights",
+        state=StepState.Applied,
+        planned_at=NOW,
+        applied_at=NOW - seconds_ago,
+        purpose=Purpose.Ramp,
+    )
+
+
+def test_an_undrain_needs_somebody_who_answers() -> None:
+    step = drained_at(NOW).drain
+    assert step is not None
+    write = restarts.undrain(snapshot(weights={"a": 0}), held(), step)
+    assert write is not None
+    assert (write.after, write.reverts) == (BASE, "d")
+    assert restarts.undrain(snapshot({"a-0": {"ready": False}}), held(), step) is None
+    assert restarts.undrain(snapshot(), Work(), step) is None
+
+
+@pytest.mark.parametrize(
+    ("done", "seconds", "fraction"),
+    [
+        (0, 0, 0.1),
+        (1, 9, None),
+        (1, 10, 0.3),
+        (2, 19, None),
+        (2, 20, 0.6),
+        (3, 29, None),
+        (3, 30, 1.0),
+        (1, 500, 0.3),
+        (4, 0, 1.0),
+    ],
+)
+def test_the_ramp_takes_its_stages_one_by_one_and_in_time(done: int, seconds: float, fraction: float | None) -> None:
+    assert restarts.ramp_fraction(NOW, POLICY, held(*[ramped(seconds)] * done)) == fraction
+
+
+def test_a_ramp_moves_only_who_may_return() -> None:
+    sight = snapshot(weights={"a": 0, "b": 5})
+    write = restarts.ramp(sight, Fleet(sight), POLICY, held(held_back=("a", "b")), frozenset({"a"}))
+    assert write is not None
+    assert write.after["a"] / write.after["c"] == pytest.approx(0.1)
+    assert write.after["b"] / write.after["c"] < 0.11
+    assert restarts.ramp(sight, Fleet(sight), POLICY, Work(), frozenset({"a"})) is None
+    assert restarts.ramp(sight, Fleet(sight), POLICY, held(), frozenset()) is None
+
+
+def test_a_ramp_step_that_stands_already_is_not_written_again() -> None:
+    sight = snapshot(weights={"a": 10})
+    assert restarts.ramp(sight, Fleet(sight), POLICY, held(), frozenset({"a"})) is None
+
+
+def test_a_held_backend_without_any_base_stays_at_nothing() -> None:
+    sight = snapshot(weights={"a": 0, "b": 0})
+    base = {**BASE, "b": 0}
+    work = Work(base=base, held_back=("a", "b"))
+    write = restarts.ramp(sight, Fleet(sight), POLICY, work, frozenset({"a"}))
+    assert write is not None
+    assert write.after["b"] == 0

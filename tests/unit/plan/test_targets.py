@@ -1,0 +1,120 @@
+"""Desired shares, and whole numbers that ask for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evenload.model.fleet import Fleet
+from evenload.model.policy import Policy
+from evenload.model.snapshot import Backend, Snapshot
+from evenload.model.spec import Desired, DesiredType, Share
+from evenload.plan.targets import MOST_WEIGHT, desired_shares, restored, scaled_down, shares_of, weights_of
+from tests.unit.engine.build import NOW, pod, snapshot
+from tests.unit.engine.plant import spec
+
+
+def fleet_of(sizes: dict[str, int], **changes: object) -> Fleet:
+    backends = {
+        name: Backend(weight=1, pods={f"{name}-{i}": pod(f"{name}-{i}", **changes) for i in range(size)})
+        for name, size in sizes.items()
+    }
+    return Fleet(Snapshot(time=NOW, window=15.0, backends=backends))
+
+
+def policy(kind: DesiredType = DesiredType.Even, **shares: int) -> Policy:
+    listed = tuple(Share(backend=name, weight=weight) for name, weight in shares.items())
+    return Policy.of(spec(desired=Desired(type=kind, shares=listed)))
+
+
+def test_even_means_even_for_every_ready_pod() -> None:
+    assert desired_shares(fleet_of({"a": 2, "b": 1, "c": 0}), policy()).tolist() == pytest.approx([2 / 3, 1 / 3, 0])
+
+
+def test_explicit_shares_skip_backends_that_are_not_ready() -> None:
+    fleet = fleet_of({"a": 1, "b": 1, "c": 0})
+    assert desired_shares(fleet, policy(DesiredType.Explicit, a=30, b=10, c=60)).tolist() == [0.75, 0.25, 0.0]
+
+
+def test_explicit_shares_of_none_that_is_ready_fall_back_to_even() -> None:
+    fleet = fleet_of({"a": 1, "b": 1, "c": 0})
+    assert desired_shares(fleet, policy(DesiredType.Explicit, c=100)).tolist() == [0.5, 0.5, 0.0]
+
+
+def test_nobody_ready_deserves_nothing() -> None:
+    assert desired_shares(fleet_of({"a": 0}), policy()).tolist() == [0.0]
+
+
+def test_capacity_goes_by_annotation_then_by_cpu_limit_then_even() -> None:
+    known = Policy.of(spec(desired=Desired(type=DesiredType.ByCapacity)))
+    two = {"a": {"capacity": 3.0, "cpu_limit": 1.0}, "b": {"capacity": 1.0, "cpu_limit": 1.0}}
+
+    def shares(**drop: object) -> list[float]:
+        backends = {
+            name: Backend(weight=1, pods={f"{name}-0": pod(f"{name}-0", **{**values, **drop})})
+            for name, values in two.items()
+        }
+        found: list[float] = desired_shares(Fleet(Snapshot(time=NOW, window=15.0, backends=backends)), known).tolist()
+        return found
+
+    assert shares() == [0.75, 0.25]
+    assert shares(capacity=None) == [0.5, 0.5]
+    two["a"]["cpu_limit"] = 4.0
+    assert shares(capacity=None) == [0.8, 0.2]
+    assert shares(capacity=None, cpu_limit=None) == [0.5, 0.5]
+
+
+def test_whole_weights_keep_ratios_of_one_to_four_hundred() -> None:
+    fleet = fleet_of({"a": 1, "b": 1})
+    weights = weights_of(fleet, np.array([400 / 401, 1 / 401]))
+    assert weights["a"] / weights["b"] == pytest.approx(400, rel=0.02)
+    assert sum(weights.values()) == pytest.approx(2000, abs=2)
+
+
+def test_a_share_above_nothing_never_becomes_weight_nothing_and_none_is_too_large() -> None:
+    assert weights_of(fleet_of({"a": 1, "b": 1}), np.array([1.0, 1e-9])) == {"a": 2000, "b": 1}
+    many = {f"b{i:04}": 1 for i in range(2000)}
+    shares = np.zeros(2000)
+    shares[0] = 1.0
+    assert weights_of(fleet_of(many), shares)["b0000"] == MOST_WEIGHT
+
+
+def test_shares_of_weights_that_are_all_zero_are_zero() -> None:
+    assert shares_of(fleet_of({"a": 1, "b": 1}), {"a": 0}).tolist() == [0.0, 0.0]
+
+
+def test_known_good_weights_come_back_to_the_digit() -> None:
+    assert restored(Fleet(snapshot()), policy(), {"a": 7, "b": 7, "c": 8, "d": 7}) == {"a": 7, "b": 7, "c": 8, "d": 7}
+
+
+@pytest.mark.parametrize(
+    "stale",
+    [
+        {"a": 900, "b": 10, "c": 10, "d": 10},  # not what is desired
+        {"a": 1, "b": 1, "c": 1},  # another set of backends
+        {"a": 1, "b": 1, "c": 1, "d": 0},  # a ready backend without weight
+        None,
+    ],
+)
+def test_known_good_weights_that_no_longer_fit_are_not_put_back(stale: dict[str, int] | None) -> None:
+    assert restored(Fleet(snapshot()), policy(), stale) == dict.fromkeys("abcd", 1000)
+
+
+def test_what_is_put_back_leaves_out_who_is_not_ready() -> None:
+    fleet = Fleet(snapshot({"b-0": {"ready": False}}))
+    assert restored(fleet, policy(), dict.fromkeys("abcd", 5)) == {"a": 5, "b": 0, "c": 5, "d": 5}
+
+
+def test_a_fraction_of_small_weights_scales_all_up() -> None:
+    assert scaled_down(dict.fromkeys("ab", 1), {"a": 0.1}) == {"a": 10, "b": 100}
+    assert scaled_down(dict.fromkeys("ab", 100), {"a": 0.3}) == {"a": 30, "b": 100}
+
+
+def test_whole_factors_give_the_base_to_the_digit_and_none_gives_zero() -> None:
+    assert scaled_down({"a": 7, "b": 3}, {"a": 1.0}) == {"a": 7, "b": 3}
+    assert scaled_down({"a": 7, "b": 3}, {"a": 0.0}) == {"a": 0, "b": 3}
+    assert scaled_down({"a": 0, "b": 3}, {"a": 0.5}) == {"a": 0, "b": 3}
+
+
+def test_scaling_up_stops_at_the_largest_weight() -> None:
+    assert scaled_down({"a": 1, "b": 1_000_000}, {"a": 0.1}) == {"a": 1, "b": 1_000_000}

@@ -1,0 +1,254 @@
+"""Steps judged: by the weights as they are, then by what traffic does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evenload.model.diagnosis import Label
+from evenload.model.episode import Episode, Phase, Step, StepState
+from evenload.model.fleet import Fleet
+from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
+from evenload.model.policy import Policy
+from evenload.model.snapshot import RouteWrite, Snapshot
+from evenload.verify import Memory, Verification, verify
+from tests.unit.engine.build import NOW, later, snapshot
+from tests.unit.engine.plant import spec
+
+POLICY = Policy.of(spec())
+EVEN = dict.fromkeys("abcd", 100)
+BAD = {"a": 970, "b": 10, "c": 10, "d": 10}
+
+
+def step(**changes: object) -> Step:
+    fields: dict[str, object] = {
+        "name": "1-restore",
+        "action": "SetWeights",
+        "state": StepState.Planned,
+        "planned_at": NOW - 5,
+        "purpose": Purpose.Restore,
+        "before": BAD,
+        "after": EVEN,
+        "message": "because",
+        "error_ratio": 0.02,
+        "requests_per_second": 64.0,
+        **changes,
+    }
+    return Step(**fields)  # type: ignore[arg-type]
+
+
+def applied(seconds_ago: float = 60.0, **changes: object) -> Step:
+    fields: dict[str, object] = {"state": StepState.Applied, "applied_at": NOW - seconds_ago, **changes}
+    return step(**fields)
+
+
+def eviction(**changes: object) -> Step:
+    return step(
+        name="3-restart",
+        action="RestartPod",
+        purpose=None,
+        before=None,
+        after=None,
+        backend="a",
+        pod="a-0",
+        uid="uid-a-0",
+        workload="Deployment/a",
+        **changes,
+    )
+
+
+def judged(sight: Snapshot, *steps: Step, memory: Memory | None = None, readable: bool = True) -> Verification:
+    episode = Episode(name="r", opened_at=NOW - 60, label=Label.LoadBalancerSkew, phase=Phase.Executing, steps=steps)
+    seen = Snapshot(**{name: getattr(sight, name) for name in sight.__struct_fields__} | {"episode": episode})
+    return verify(seen, Fleet(seen), POLICY, memory or Memory(), readable=readable)
+
+
+def states(verification: Verification) -> dict[str, StepState]:
+    return {verdict.step: verdict.state for verdict in verification.verdicts}
+
+
+def test_without_an_episode_there_is_nothing_to_judge() -> None:
+    assert verify(snapshot(), Fleet(snapshot()), POLICY, Memory(), readable=True) == Verification()
+
+
+def test_a_planned_write_that_landed_is_applied() -> None:
+    verification = judged(snapshot(), step())
+    assert states(verification) == {"1-restore": StepState.Applied}
+    assert verification.episode is not None
+    assert verification.episode.steps[0].applied_at == NOW
+
+
+def test_a_planned_write_that_did_not_land_is_made_again() -> None:
+    verification = judged(snapshot(weights=BAD), step())
+    assert verification.resume == SetWeights(
+        before=BAD, after=EVEN, purpose=Purpose.Restore, because="because", step="1-restore"
+    )
+    assert verification.waiting
+
+
+def test_a_planned_drain_is_made_again_as_a_drain() -> None:
+    drain = step(
+        action="Drain", purpose=Purpose.Drain, before=EVEN, after={**EVEN, "a": 0}, backend="a", pod="a-0", uid="u"
+    )
+    resume = judged(snapshot(), drain).resume
+    assert isinstance(resume, Drain)
+    assert (resume.backend, resume.uid, resume.step) == ("a", "u", "1-restore")
+
+
+def test_a_plan_from_another_time_is_abandoned() -> None:
+    verification = judged(snapshot(weights=BAD), step(planned_at=NOW - 121))
+    assert states(verification) == {"1-restore": StepState.Abandoned}
+    assert verification.resume is None
+
+
+def test_weights_that_are_neither_belong_to_somebody_else_by_name() -> None:
+    sight = snapshot(weights={"a": 5}, last_write=RouteWrite(manager="argocd", time=NOW - 1))
+    verification = judged(sight, step())
+    assert states(verification) == {"1-restore": StepState.Overwritten}
+    assert verification.verdicts[0].manager == "argocd"
+    assert verification.verdicts[0].because == "the weights were set to 5/100/100/100 by argocd"
+
+
+def test_nobody_known_wrote_them() -> None:
+    assert judged(snapshot(weights={"a": 5}), step()).verdicts[0].because == "the weights were set to 5/100/100/100"
+
+
+@pytest.mark.parametrize(
+    ("change", "because"), [({"uid": "another"}, "a-0 is gone"), ({"terminating": True}, "a-0 is terminating")]
+)
+def test_an_eviction_landed_when_the_very_pod_goes(change: dict[str, object], because: str) -> None:
+    verification = judged(snapshot({"a-0": change}), eviction())
+    assert states(verification) == {"3-restart": StepState.Applied}
+    assert verification.verdicts[0].because == because
+
+
+def test_an_eviction_that_did_not_land_is_made_again() -> None:
+    resume = judged(snapshot(), eviction()).resume
+    assert isinstance(resume, RestartPod)
+    assert (resume.uid, resume.workload, resume.step) == ("uid-a-0", "Deployment/a", "3-restart")
+
+
+def test_our_own_weights_overwritten_later_are_noticed() -> None:
+    sight = snapshot(weights=BAD, last_write=RouteWrite(manager="helm", time=NOW - 1))
+    assert states(judged(sight, applied(state=StepState.Verified))) == {"1-restore": StepState.Overwritten}
+
+
+def test_a_view_that_lags_behind_our_write_is_waited_for() -> None:
+    verification = judged(snapshot(weights=BAD), applied(3.0))
+    assert verification.verdicts == ()
+    assert verification.waiting
+    assert states(judged(snapshot(weights=BAD), applied(11.0))) == {"1-restore": StepState.Overwritten}
+
+
+def test_a_foreign_write_after_ours_is_no_lag() -> None:
+    sight = snapshot(weights=BAD, last_write=RouteWrite(manager="helm", time=NOW - 1))
+    assert states(judged(sight, applied(3.0))) == {"1-restore": StepState.Overwritten}
+
+
+def test_two_foreign_overwrites_make_it_contested_and_our_own_do_not_count() -> None:
+    def contest(*managers: str | None) -> str | None:
+        steps = [
+            applied(name=f"{i}-x", state=StepState.Overwritten, manager=manager) for i, manager in enumerate(managers)
+        ]
+        return judged(snapshot(weights=BAD), *steps).contested_by
+
+    assert contest("helm", "argocd") == "argocd"
+    assert contest("helm", None) == "another writer"
+    assert contest("helm", "evenload") is None
+    assert contest("helm") is None
+
+
+def ticks(sight: Snapshot, *steps: Step, count: int) -> Verification:
+    memory, verification = Memory(), Verification()
+    for number in range(count):
+        verification = judged(later(sight, 5.0 * number), *steps, memory=memory)
+    return verification
+
+
+def test_traffic_that_followed_for_three_clean_ticks_verifies_the_step() -> None:
+    assert ticks(snapshot(), applied(), count=2).verdicts == ()
+    verification = ticks(snapshot(), applied(), count=3)
+    assert states(verification) == {"1-restore": StepState.Verified}
+    assert verification.verdicts[0].because == "traffic is within 0% of it"
+
+
+def test_a_window_that_holds_older_requests_judges_nothing() -> None:
+    assert judged(snapshot(), applied(17.0)).verdicts == ()
+
+
+def test_unreadable_traffic_judges_nothing_but_weights_still_tell() -> None:
+    assert judged(snapshot(), applied(), readable=False).verdicts == ()
+    assert states(judged(snapshot(), step(), readable=False)) == {"1-restore": StepState.Applied}
+
+
+def test_traffic_that_stays_where_it_was_for_five_clean_ticks_is_ineffective() -> None:
+    stuck = snapshot({"a-0": {"requests": 9000.0}})
+    assert ticks(stuck, applied(), count=4).verdicts == ()
+    verification = ticks(stuck, applied(), count=5)
+    assert states(verification) == {"1-restore": StepState.Ineffective}
+    assert "still go elsewhere after 5 ticks" in verification.verdicts[0].because
+
+
+def test_the_law_judges_its_own_steps() -> None:
+    stuck = snapshot({"a-0": {"requests": 9000.0}})
+    assert ticks(stuck, applied(purpose=Purpose.Rebalance), count=9).verdicts == ()
+
+
+def test_without_requests_traffic_says_nothing() -> None:
+    assert ticks(snapshot({f"{n}-0": {"requests": 0.0} for n in "abcd"}), applied(), count=9).verdicts == ()
+
+
+def test_a_step_that_another_one_stands_on_is_verified() -> None:
+    drain = applied(30.0, name="2-drain", action="Drain", purpose=Purpose.Drain, before=EVEN, after={**EVEN, "a": 0})
+    verification = judged(snapshot(weights={"a": 0}), applied(), drain)
+    assert states(verification) == {"1-restore": StepState.Verified}
+
+
+WORSE = {f"{n}-0": {"errors": 24.0} for n in "abcd"}
+
+
+def test_errors_that_more_than_double_for_three_ticks_condemn_the_step() -> None:
+    assert ticks(snapshot(WORSE), applied(), count=2).harmful is None
+    verification = ticks(snapshot(WORSE), applied(), count=3)
+    assert verification.harmful is not None
+    assert verification.harmful.name == "1-restore"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"error_ratio": 0.06},  # not doubled
+        {"error_ratio": None},  # nothing to compare with
+        {"requests_per_second": 40.0},  # the total moved by more than 1.3
+        {"requests_per_second": None},
+        {"purpose": Purpose.Revert},  # there is nothing behind a revert to go back to
+    ],
+)
+def test_errors_that_may_come_from_elsewhere_condemn_nothing(known: dict[str, object]) -> None:
+    assert ticks(snapshot(WORSE), applied(60.0, **known), count=4).harmful is None
+
+
+def test_a_doubling_within_a_point_or_within_chance_condemns_nothing() -> None:
+    one = {f"{n}-0": {"errors": 1.5} for n in "abcd"}
+    assert ticks(snapshot(one), applied(error_ratio=0.001), count=4).harmful is None
+    few = {f"{n}-0": {"requests": 10.0, "errors": 1.0} for n in "abcd"}
+    assert ticks(snapshot(few), applied(error_ratio=0.045, requests_per_second=40 / 15), count=4).harmful is None
+
+
+def test_a_neutral_change_is_almost_never_condemned_and_a_harmful_one_nearly_always_is() -> None:
+    dice = np.random.default_rng(3)
+
+    def condemned(before: float, now: float) -> int:
+        found = 0
+        for _ in range(60):
+            memory = Memory()
+            harmful = False
+            for tick in range(3):
+                errors = {f"{n}-0": {"errors": float(dice.binomial(240, now))} for n in "abcd"}
+                verification = judged(later(snapshot(errors), 5.0 * tick), applied(error_ratio=before), memory=memory)
+                harmful = harmful or verification.harmful is not None
+            found += harmful
+        return found
+
+    assert condemned(0.02, 0.02) == 0
+    assert condemned(0.02, 0.08) >= 57
