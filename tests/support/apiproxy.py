@@ -30,6 +30,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
+from evenload.kube.client import hang_up
 from evenload.kube.config import Connection
 
 HOP_HEADERS = frozenset({"connection", "content-length", "host", "transfer-encoding", "accept-encoding", "keep-alive"})
@@ -229,11 +230,18 @@ class ApiProxy:
     def remove(self, injection: Injection) -> None:
         self._injections.remove(injection)
 
-    def kill_at(self, *, write: int, side: Side, kill: Callable[[], object], path: str = "") -> Injection:
+    def kill_at(
+        self,
+        *,
+        write: int = 1,
+        side: Side,
+        kill: Callable[[], object],
+        matching: Callable[[Seen], bool] = lambda seen: True,
+    ) -> Injection:
         """Call `kill` right before or right after write number `write`, and cut the connection.
 
         That is what a SIGKILL of the operator at that point looks like from here. Writes are numbered from 1, now
-        on; those of leader election and Events do not count, nor those whose path has no match of `path`.
+        on; those of leader election and Events do not count, nor those that are not `matching`.
         """
 
         async def end(seen: Seen) -> None:
@@ -241,7 +249,7 @@ class ApiProxy:
             raise _Cut
 
         call = Call(before=end) if side is Side.Before else Call(after=end)
-        injection = _WriteInjection(call, None, re.compile(path), 1, write - 1, watches=None)
+        injection = _WriteInjection(call, None, re.compile(""), 1, write - 1, watches=None, matching=matching)
         self._injections.append(injection)
         return injection
 
@@ -347,6 +355,7 @@ class ApiProxy:
                 raise _Cut
             await response.write(watch.last_words)
         finally:
+            hang_up(answer)
             self._watches.discard(watch)
         return response
 
@@ -370,9 +379,12 @@ class ApiProxy:
             await response.write(chunk)
 
 
+@dataclass
 class _WriteInjection(Injection):
+    matching: Callable[[Seen], bool] = lambda seen: True
+
     def _matches(self, seen: Seen) -> bool:
-        return seen.is_write and not _is_chatter(seen) and bool(self.path.search(seen.path))
+        return seen.is_write and not _is_chatter(seen) and self.matching(seen)
 
 
 def _is_chatter(seen: Seen) -> bool:

@@ -1,9 +1,9 @@
 """A kind's objects, kept up to date by list and watch, decoded only as far as the caller's type asks.
 
-Guards against what goes wrong with watches: one that is silent is given up after `silence_seconds` (bookmarks come
-every minute); after 410 the list is read again, and objects that vanished meanwhile are swept out; failures back off
-with jitter, so a fleet of operators does not return at once. It never gives up and never raises: `problem` says in a
-sentence what is wrong now, and `fresh_age_seconds` how old the knowledge is.
+Guards against what goes wrong with watches: each is asked for a minute only, and one that is silent for longer is given
+up after `silence_seconds`; after 410 the list is read again, and objects that vanished meanwhile are swept out;
+failures back off with jitter, so a fleet of operators does not return at once. It never gives up and never raises:
+`problem` says in a sentence what is wrong now, and `fresh_age_seconds` how old the knowledge is.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ OnChange = Callable[[Key, T | None, T | None], None]
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 30.0
+WATCH_SECONDS: Final = (45.0, 60.0)
+"""How long a watch is asked for. The API server sends no bookmarks for a kind that never changed since it started, so
+only a new watch proves that silence is peace."""
+SETTLED_SECONDS: Final = 10.0
+"""A watch that lasted this long was a good one: what breaks after it is a new trouble."""
 SHORTEST_WATCH_SECONDS: Final = 1.0
 """A server that ends watches faster than this is not asked again at once."""
 RELIST_SECONDS: Final = 3600.0
@@ -175,8 +180,13 @@ class _Stream:
         if not self._version or self._owner.clock() - self._listed_at > RELIST_SECONDS:
             await self._list()
         opened_at = self._owner.clock()
-        await self._watch()
-        if self._owner.clock() - opened_at < SHORTEST_WATCH_SECONDS:
+        try:
+            await self._watch()
+        finally:
+            lasted = self._owner.clock() - opened_at
+            if lasted > SETTLED_SECONDS:
+                self._backoff.reset()
+        if lasted < SHORTEST_WATCH_SECONDS:
             raise Unavailable(f"watch {self._owner.resource.plural}: it ended as soon as it began")
 
     async def _failed(self, error: KubeError) -> None:
@@ -221,7 +231,7 @@ class _Stream:
             self._namespace,
             self._version,
             selector=self._owner.selector,
-            server_seconds=random.uniform(240, 300),
+            server_seconds=random.uniform(*WATCH_SECONDS),
             silence_seconds=self._owner.silence_seconds,
             opened=self._proof,
         )

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import msgspec
 import pytest
 
+from evenload.kube import reflector as reflector_module
 from evenload.kube.client import Client
 from evenload.kube.reflector import Key, Reflector
 from evenload.kube.resources import CONFIGMAPS, NAMESPACES, Manifest, Resource
@@ -192,6 +193,22 @@ async def test_a_silent_watch_is_given_up(client: Client, proxy: ApiProxy, start
     await until(lambda: "the watch broke" in reflector.problem)
     proxy.resume_watches()
     await until(lambda: "unheard" in names(reflector))
+
+
+async def test_a_watch_that_went_well_is_taken_up_at_once_whatever_came_before(
+    proxy: ApiProxy, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector_module, "SETTLED_SECONDS", 0.3)
+    troubled = proxy.inject(Answer(500), path=WATCHED, times=4)
+    reflector = await start(longest_backoff_seconds=8.0)
+    await until(lambda: troubled.hits == 4, seconds=20)
+    await until(lambda: proxy.open_watches == 1, seconds=20)
+    assert reflector.synced
+    opened = asyncio.get_running_loop().time()
+    await until(lambda: asyncio.get_running_loop().time() > opened + 0.4)
+    proxy.drop_watches()
+    await until(lambda: proxy.open_watches == 0)
+    await until(lambda: proxy.open_watches == 1, seconds=1.5, what="a new watch within the first, shortest backoff")
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
