@@ -287,7 +287,10 @@ class Client:
             "metadata": {"name": pod, "namespace": namespace},
             "deleteOptions": {"preconditions": {"uid": uid}},
         }
-        await self._write("evict", "POST", PODS.path(namespace, pod, "eviction"), body)
+        # The API server itself tries for 10 s before it says that the UID is another one.
+        await self._write(
+            "evict", "POST", PODS.path(namespace, pod, "eviction"), body, timeout=2 * self._timeout_seconds
+        )
 
     async def _write(
         self,
