@@ -12,7 +12,7 @@ from evenload.model.plan import Advise, Purpose
 from evenload.model.spec import RestartWhen
 from evenload.model.wording import clock, listing
 from evenload.plan import restarts
-from evenload.plan.moves import Plan
+from evenload.plan.moves import Plan, ended_well
 from evenload.plan.scene import Scene
 from evenload.plan.sick import RESTART_AFTER_TICKS, begin_restart, mend_failing, restarted_lately
 from evenload.plan.work import Restart
@@ -83,7 +83,8 @@ def _over(scene: Scene, restart: Restart) -> Plan | None:
     if step is None or not scene.calm:
         return None
     because = f"the replacement of {restart.pod} serves its share without a fault"
-    return Plan(close=Phase.Succeeded, verdicts=(Verdict(step=step.name, state=StepState.Verified, because=because),))
+    verdict = Verdict(step=step.name, state=StepState.Verified, because=because)
+    return Plan(close=Phase.Succeeded, verdicts=(verdict, *ended_well(scene.unjudged)))
 
 
 def _ramp(scene: Scene) -> Plan | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from evenload.model.base import Value
 from evenload.model.diagnosis import Diagnosis
-from evenload.model.episode import Episode, Step
+from evenload.model.episode import Episode, Step, StepState
 from evenload.model.fleet import Fleet, Floats
 from evenload.model.plan import Write
 from evenload.model.policy import Policy
@@ -44,6 +44,11 @@ class Scene(Value, frozen=True, kw_only=True):
     def steps(self) -> tuple[Step, ...]:
         """Of the open episode, oldest first."""
         return self.episode.steps if self.episode is not None else ()
+
+    @property
+    def unjudged(self) -> tuple[Step, ...]:
+        """Weight steps that stand and that no verdict has ended yet."""
+        return tuple(step for step in self.steps if step.state is StepState.Applied and step.action != "RestartPod")
 
     @property
     def calm(self) -> bool:

@@ -8,7 +8,7 @@ from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import EFFECTIVE_STATES, Phase
 from evenload.model.plan import Advise, Freeze
 from evenload.plan.balance import rebalance, rescue
-from evenload.plan.moves import Plan
+from evenload.plan.moves import Plan, ended_well
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
 from evenload.plan.scene import Scene
 from evenload.plan.sick import mend_failing, spare_slow
@@ -68,7 +68,7 @@ def _finish(scene: Scene) -> Plan | None:
         return None
     written = any(step.state in EFFECTIVE_STATES for step in episode.steps)
     if scene.calm and scene.work.idle:
-        return Plan(close=Phase.Succeeded if written else Phase.Expired)
+        return Plan(close=Phase.Succeeded if written else Phase.Expired, verdicts=ended_well(scene.unjudged))
     waiting = episode.phase is Phase.AwaitingApproval and not written
     if waiting and scene.snapshot.time - episode.opened_at > APPROVAL_SECONDS:
         return Plan(close=Phase.Expired)
