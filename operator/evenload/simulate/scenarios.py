@@ -377,7 +377,7 @@ def failing(ratio: float, error_ratio: float) -> Callable[[World], Trial]:
             spec=spec(),
             events=((world.onset, change("error_ratio", victims, error_ratio)),),
             expected=(Expected(labels=(Label.Failing,), start=world.onset, within=60),),
-            most_restarts=1,
+            most_restarts=1 if len(victims) == 1 else 3,  # the budget of an hour
         )
 
     return build
