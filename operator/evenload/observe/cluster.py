@@ -131,13 +131,15 @@ class ClusterView:
 
         self._on_route_change = on_route_change
         self._slices_of: dict[Key, set[Key]] = {}
+        self._members_of: dict[Key, dict[str, Member]] = {}  # by Service, until something changes them
+        self._services_of: dict[Key, set[Key]] = {}  # by pod: whose members to find anew when it changes
         self._hpas_of: dict[tuple[str, str], set[Key]] = {}
         self._previous_routes: dict[Key, Manifest] = {}
-        self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode)
+        self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode, self._pod_changed)
         self._services: Reflector[_Service] = watch(SERVICES, _Service)
         self._slices: Reflector[_Slice] = watch(ENDPOINTSLICES, _Slice, self._slice_changed)
         self._routes: Reflector[Manifest] = watch(HTTPROUTES, dict, self._route_changed)
-        self._replica_sets: Reflector[Owned] = watch(REPLICASETS, Owned)
+        self._replica_sets: Reflector[Owned] = watch(REPLICASETS, Owned, self._replica_set_changed)
         self._deployments: Reflector[Workload] = watch(DEPLOYMENTS, Workload)
         self._stateful_sets: Reflector[Workload] = watch(STATEFULSETS, Workload)
         self._hpas: Reflector[Hpa] = watch(HPAS, Hpa, self._hpa_changed)
@@ -189,7 +191,7 @@ class ClusterView:
         return self._previous_routes.get((namespace, name))
 
     def fleet(self, view: RouteView) -> Fleet:
-        """Whose pods the route's backends lead to."""
+        """Whose pods the route's backends lead to. Not to be changed by the caller: ticks share it."""
         if not self.synced:
             sentence = f"the cluster is still being read: {self._waiting()}"
             return Fleet(backends={}, problems=(Problem(reason=Trouble.NotSynced, sentence=sentence),))
@@ -213,9 +215,17 @@ class ClusterView:
         return "; ".join(each.problem or each.resource.plural for each in waiting)
 
     def _members(self, service: ServiceName) -> dict[str, Member]:
+        key = (service.namespace, service.name)
+        if key not in self._members_of:
+            self._members_of[key] = self._found(service)
+        return self._members_of[key]
+
+    def _found(self, service: ServiceName) -> dict[str, Member]:
         members: dict[str, Member] = {}
         for target, ready in self._targets(service):
-            facts = self._pods.objects.get((service.namespace, target.name))
+            pod = (service.namespace, target.name)
+            self._services_of.setdefault(pod, set()).add((service.namespace, service.name))
+            facts = self._pods.objects.get(pod)
             if facts is None or (target.uid and facts.uid != target.uid):
                 continue  # the slice or the pod list is a moment behind the other
             known = members.get(facts.name)  # a dual-stack Service has two slices
@@ -264,7 +274,19 @@ class ClusterView:
     def _slice_changed(self, key: Key, before: _Slice | None, after: _Slice | None) -> None:
         for version, change in ((before, set.discard), (after, set.add)):
             if version is not None:
-                change(self._slices_of.setdefault((key[0], version.metadata.labels.service), set()), key)
+                service = (key[0], version.metadata.labels.service)
+                change(self._slices_of.setdefault(service, set()), key)
+                self._members_of.pop(service, None)
+
+    def _pod_changed(self, key: Key, before: PodFacts | None, after: PodFacts | None) -> None:
+        if before != after:
+            for service in self._services_of.pop(key, ()):
+                self._members_of.pop(service, None)
+
+    def _replica_set_changed(self, key: Key, before: Owned | None, after: Owned | None) -> None:
+        if before is None or after is None:  # a pod may be seen before the ReplicaSet that tells its Deployment
+            self._members_of.clear()
+            self._services_of.clear()
 
     def _hpa_changed(self, key: Key, before: Hpa | None, after: Hpa | None) -> None:
         for version, change in ((before, set.discard), (after, set.add)):
