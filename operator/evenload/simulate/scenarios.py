@@ -273,8 +273,8 @@ def skew_unequal(world: World) -> Trial:
     """Twice its share over servers of unequal, declared capacity."""
     plant = world.plant(Setting(capacity_spread=0.35, capacity_known=True, utilization=(0.3, 0.45)))
     fair = plant.fair_shares()
-    hot = int(world.rng.choice(np.flatnonzero(fair < 0.4)))
-    share = 2 * fair[hot]
+    hot = int(world.rng.choice(np.flatnonzero(fair <= np.median(fair))))
+    share = min(0.85, 2 * fair[hot])
     return Trial(
         plant=plant,
         spec=spec(Desired(type=DesiredType.ByCapacity)),
