@@ -54,10 +54,11 @@ def main() -> None:
 
 
 class Operator:
-    """One replica."""
+    """One replica. `now` is the wall clock, seconds since the epoch; nothing that must not wait for it goes by it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, now: Callable[[], float] = clock.now) -> None:
         self._settings = settings
+        self._now = now
         self._metrics = Metrics(__version__)
         self._store = Store()
         self._stopping = asyncio.Event()
@@ -94,7 +95,7 @@ class Operator:
                 settings=settings,
                 not_leading=self._not_leading,
                 paused=self._paused,
-                now=clock.now,
+                now=self._now,
             )
             metrics.queue_depth.set_function(lambda: reconciler.queue.depth)
             metrics.leader.set_function(lambda: float(self._not_leading() is None))

@@ -49,6 +49,17 @@ class OperatorProcess:
             return False
         return state != "Z"
 
+    @property
+    def memory_bytes(self) -> int:
+        """Resident."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time so far."""
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     async def gone(self) -> None:
         await until(lambda: not self.alive, seconds=15, what=f"the end of process {self.pid}")
 
@@ -115,14 +126,19 @@ class Operators:
     _zygote: subprocess.Popen[str] | None = None
     _whole: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, kubeconfig: Path, *, whole: bool = False, **settings: object) -> OperatorProcess:
-        """`settings` become EVENLOAD_*. `whole`: by `python -m evenload run`; else forked from warm imports."""
+    def start(
+        self, kubeconfig: Path, *, whole: bool = False, clock: Path | None = None, **settings: object
+    ) -> OperatorProcess:
+        """`settings` become EVENLOAD_*. `whole`: by `python -m evenload run`; else forked from warm imports.
+
+        `clock`: a file that says by how many seconds the wall clock is off.
+        """
         number, port = next(self._numbers), free_port()
         log = self.folder / f"operator-{number}.log"
         log.touch()
         environment = {"KUBECONFIG": str(kubeconfig), "EVENLOAD_LISTEN_PORT": str(port)}
         environment |= {f"EVENLOAD_{name.upper()}": str(value) for name, value in settings.items()}
-        pid = self._run(environment, log) if whole else self._fork(environment, log)
+        pid = self._run(environment, log) if whole else self._fork(environment, log, clock)
         process = OperatorProcess(pid, port, log)
         self.started.append(process)
         return process
@@ -139,7 +155,7 @@ class Operators:
         self._whole.append(process)
         return process.pid
 
-    def _fork(self, environment: Mapping[str, str], log: Path) -> int:
+    def _fork(self, environment: Mapping[str, str], log: Path, clock: Path | None) -> int:
         if self._zygote is None:
             self._zygote = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.zygote"],
@@ -151,7 +167,8 @@ class Operators:
             )
         assert self._zygote.stdin is not None
         assert self._zygote.stdout is not None
-        print(json.dumps({"environment": environment, "log": str(log)}), file=self._zygote.stdin, flush=True)
+        order = {"environment": environment, "log": str(log), "clock": str(clock) if clock else None}
+        print(json.dumps(order), file=self._zygote.stdin, flush=True)
         return int(self._zygote.stdout.readline())
 
     def close(self) -> None:

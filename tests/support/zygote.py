@@ -1,18 +1,23 @@
 """Starts operator processes by forking one that has everything imported: a start costs milliseconds, not a second.
 
-Reads a JSON line for each: {"environment": {...}, "log": path}; answers with the process id. What runs then is
-`evenload.app.main`, exactly as `python -m evenload run` does. Ends, and all of them with it, at the end of its input.
+Reads a JSON line for each: {"environment": {...}, "log": path, "clock": path}; answers with the process id. What runs
+then is `evenload.app.main`, exactly as `python -m evenload run` does; or, with a clock, the same operator whose wall
+clock is off by as many seconds as that file says. Ends, and all of them with it, at the end of its input.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
 import sys
+from pathlib import Path
 
-from evenload import app
+from evenload import app, clock
+from evenload.record.log import configure
+from evenload.settings import Settings
 
 
 def main() -> None:
@@ -22,7 +27,7 @@ def main() -> None:
         order = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            _become_operator(order["environment"], order["log"])
+            _become_operator(order["environment"], order["log"], order["clock"])
         started.append(pid)
         print(pid, flush=True)  # noqa: T201
     for pid in started:
@@ -30,7 +35,7 @@ def main() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _become_operator(environment: dict[str, str], log: str) -> None:
+def _become_operator(environment: dict[str, str], log: str, clock_file: str | None) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.update(environment)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -39,12 +44,22 @@ def _become_operator(environment: dict[str, str], log: str) -> None:
         os.dup2(source, target)
     code = 1
     try:
-        app.main()
+        if clock_file is None:
+            app.main()
+        else:
+            _run_by(Path(clock_file))
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     finally:
         sys.stdout.flush()
         os._exit(code)
+
+
+def _run_by(clock_file: Path) -> None:
+    settings = Settings.from_environment()
+    configure(settings.log_format, settings.log_level)
+    operator = app.Operator(settings, now=lambda: clock.now() + float(clock_file.read_text()))
+    sys.exit(asyncio.run(operator.run()))
 
 
 if __name__ == "__main__":

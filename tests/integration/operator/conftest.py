@@ -46,7 +46,7 @@ def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path) -> 
     kubeconfig = proxy.write_kubeconfig(tmp_path / "kubeconfig")
     mine: list[OperatorProcess] = []
 
-    def begin(*shops: Shop, whole: bool = False, **settings: object) -> OperatorProcess:
+    def begin(*shops: Shop, whole: bool = False, clock: Path | None = None, **settings: object) -> OperatorProcess:
         chosen: dict[str, object] = {
             "max_mode": "Auto",
             "tick_seconds": TICK_SECONDS,
@@ -56,7 +56,7 @@ def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path) -> 
             "watch_namespaces": ",".join(shop.namespace for shop in shops),
             "pod_namespace": shops[0].namespace,
         }
-        process = operators.start(kubeconfig, whole=whole, **(chosen | settings))
+        process = operators.start(kubeconfig, whole=whole, clock=clock, **(chosen | settings))
         mine.append(process)
         return process
 

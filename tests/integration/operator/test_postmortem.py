@@ -7,18 +7,21 @@ from tests.integration.operator.outcome import WHOLE, evictions, purposes, weigh
 from tests.support.apiproxy import ApiProxy
 from tests.support.town import BAD, EQUAL, SICK, Town, shares
 
+LARGEST_MEMORY_BYTES = 150e6
+
 
 async def test_a_healthy_balancer_costs_the_api_server_nothing_but_the_lease(
     town: Town, start: Start, proxy: ApiProxy
 ) -> None:
     shop = await town.open_shop()
-    operator = start(shop)
+    operator = start(shop, whole=True)
     await shop.until(shop.healthy)
     await shop.until(shop.remembers_good_weights)
     before = len(proxy.writes(leases=True))
     await operator.ticked(15)
     kinds = {seen.path.split("/")[-2] for seen in proxy.writes(leases=True)[before:]}
     assert kinds == {"leases"}
+    assert operator.memory_bytes < LARGEST_MEMORY_BYTES
 
 
 async def test_the_postmortem_is_mended_in_one_go(town: Town, start: Start, proxy: ApiProxy) -> None:
