@@ -1,0 +1,77 @@
+"""Two replicas, one Lease: the leader is killed in the middle of its work, and the other goes on with it."""
+
+from __future__ import annotations
+
+import time
+
+from evenload.kube.resources import LEASES
+from tests.integration.operator.conftest import Start
+from tests.integration.operator.outcome import WHOLE, evictions, purposes, touched, weight_of_sick, weights_written
+from tests.support.apiproxy import ApiProxy
+from tests.support.processes import OperatorProcess
+from tests.support.town import BAD, EQUAL, Shop, Town, shares
+
+TAKEOVER_SECONDS = 20.0
+
+
+async def test_a_killed_leader_is_followed_within_twenty_seconds_and_nothing_is_done_twice(
+    town: Town, start: Start, proxy: ApiProxy
+) -> None:
+    # given two replicas, of which one has begun to mend the postmortem
+    shop = await town.open_shop()
+    replicas = [start(shop) for _ in range(2)]
+    for replica in replicas:
+        await replica.ready()
+    await shop.until(shop.healthy)
+    leader, other = await _roles(replicas)
+    await shop.set_weights(BAD)
+    await shop.until(lambda: touched(proxy.writes(), shop), what="the restored weights")
+    # when it is killed
+    leader.kill()
+    killed_at = time.monotonic()
+    assert [seen for seen in proxy.writes() if shop.namespace in seen.path][-1:]
+    # then the other one leads within the time, and ends it
+    await shop.until(lambda: _leads(other), seconds=TAKEOVER_SECONDS, what="the other's leadership")
+    took = time.monotonic() - killed_at
+    print(f"takeover after {took:.1f} s")  # noqa: T201
+    assert str(other.pid) in await _holder(shop)
+    await shop.until(shop.closed, seconds=90)
+    remediation = await shop.remediation()
+    assert remediation["status"]["phase"] == "Succeeded"
+    assert purposes(remediation) == WHOLE
+    assert weight_of_sick(weights_written(proxy.writes(), shop, BAD)) == [1.0, 0.0, 0.1, 0.3, 0.6, 1.0]
+    assert len(evictions(proxy.writes(), shop)) == 1
+    assert shares(await shop.weights()) == shares(EQUAL)
+
+
+async def test_a_leader_that_cannot_renew_ends_before_it_could_write_again(
+    town: Town, start: Start, proxy: ApiProxy
+) -> None:
+    shop = await town.open_shop()
+    operator = start(shop)
+    await shop.until(shop.healthy)
+    # when another takes the lease by force
+    usurper = {"spec": {"holderIdentity": "usurper", "leaseDurationSeconds": 3600}}
+    await shop.client.patch_merge(LEASES, shop.namespace, "evenload", usurper)
+    # then the process ends, and has written nothing about what came after
+    await operator.gone()
+    await shop.set_weights(BAD)
+    assert operator.lines("leadership-lost")
+    assert not touched(proxy.writes(), shop)
+
+
+async def _roles(replicas: list[OperatorProcess]) -> tuple[OperatorProcess, OperatorProcess]:
+    first, second = replicas
+    if await _leads(first):
+        return first, second
+    assert await _leads(second)
+    return second, first
+
+
+async def _leads(replica: OperatorProcess) -> bool:
+    return await replica.metric("evenload_leader") == 1
+
+
+async def _holder(shop: Shop) -> str:
+    lease = await shop.client.get(LEASES, shop.namespace, "evenload")
+    return str(lease["spec"]["holderIdentity"])
