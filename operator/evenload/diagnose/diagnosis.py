@@ -57,7 +57,7 @@ def _learn(facts: Facts, memory: Memory, *, calm: bool) -> None:
     memory.baseline.learn_traffic(facts.time, facts.rps)
     if calm and facts.clean:
         memory.baseline.learn_health(facts.error_ratio, facts.median_latency)
-        memory.phi = skew.learned(memory.phi, facts.skew.dispersion)
+        memory.spread = skew.learned(memory.spread, facts.skew.spread)
 
 
 def _told(facts: Facts, memory: Memory, confirmed: Confirmed, rule: Rule, finding: Finding, *, calm: bool) -> Diagnosis:

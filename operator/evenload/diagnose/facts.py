@@ -157,7 +157,7 @@ class Facts:
             self.requests,
             self.pod_targets,
             tolerance_ratio=self.policy.tolerance_ratio,
-            phi=self.memory.phi,
+            spread=self.memory.spread,
             explained=self.weights_wrong,
         )
 

@@ -36,7 +36,7 @@ class Memory:
         self.time: float | None = None
         self._tick = 0.0
         self.baseline = Baseline()
-        self.phi = 1.0
+        self.spread: float | None = None
         self.skew_hits: deque[bool] = deque(maxlen=RAISING_TICKS)
         self.streaks: dict[tuple[Label, str], Streak] = {}  # by label and pod ("" for the whole Balancer)
         self.error_ratios: dict[str, float] = {}  # of pods with errors, as of the last tick

@@ -18,19 +18,23 @@ SIGNIFICANCE = 0.999
 FAMILY_ERROR = 1e-3  # of naming any pod wrongly, over all pods
 SPREAD_SIGMAS = 4.0
 MOST_EXCUSED_RATIO = 2.5  # a wide spread explains no more than this: with half of the pods hot, the MAD is the fault
-PHI_RATE = 0.1
+LEARNING_RATE = 0.1
+MOST_SPREAD = 0.25  # learnt: beyond it, uneven traffic would become usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skew:
-    """By pod: `ratio` is share over target share (NaN where not judged), `hot` those that break every limit."""
+    """By pod: `ratio` is share over target share (NaN where not judged), `hot` those that break every limit.
+
+    `spread` is the benign standard deviation of ln(ratio) in this window, by its well-behaved majority.
+    """
 
     ratio: Floats
     hot: Bools
     g: float
     g_limit: float
     threshold: float
-    dispersion: float  # G over its degrees of freedom: 1 when only chance spreads the counts
+    spread: float
 
     @property
     def seen(self) -> bool:
@@ -38,11 +42,14 @@ class Skew:
         return self.g > self.g_limit and bool(self.hot.any())
 
 
-def measure(requests: Floats, targets: Floats, *, tolerance_ratio: float, phi: float, explained: bool) -> Skew:
+def measure(
+    requests: Floats, targets: Floats, *, tolerance_ratio: float, spread: float | None, explained: bool
+) -> Skew:
     """Compare counts by pod with target shares by pod; pods without a count or a target are not judged.
 
-    `phi` is the learned dispersion of healthy ticks. `explained`: the weights themselves ask for the skew, so a wide
-    spread excuses nothing.
+    `spread` is what calm ticks taught, None while they taught nothing: few pods make a poor estimate of it in a window
+    with a hot one. It disperses counts beyond chance by phi = 1 + n spread^2. `explained`: the weights themselves ask
+    for the skew, so a wide spread excuses nothing.
     """
     judged = (targets > 0) & (requests >= 0)
     counts, shares = requests[judged], targets[judged]
@@ -51,9 +58,11 @@ def measure(requests: Floats, targets: Floats, *, tolerance_ratio: float, phi: f
         return _nothing(requests)
     shares = shares / shares.sum()
     ratios = counts / (total * shares)
-    degrees = counts.size - 1
-    g = g_statistic(counts, shares)
-    threshold = tolerance_ratio if explained else max(tolerance_ratio, _excused(ratios, counts))
+    seen_spread = share_spread(ratios, counts)
+    phi = 1 + (spread or 0.0) ** 2 * total / counts.size
+    threshold = (
+        tolerance_ratio if explained else max(tolerance_ratio, _excused(seen_spread if spread is None else spread))
+    )
     z = (counts - total * shares) / np.sqrt(total * shares * (1 - shares) * phi)
     hot = (z > normal_quantile(1 - FAMILY_ERROR / counts.size)) & (ratios > threshold)
     if not explained:
@@ -61,20 +70,21 @@ def measure(requests: Floats, targets: Floats, *, tolerance_ratio: float, phi: f
     return Skew(
         ratio=_spread_out(judged, ratios, np.nan),
         hot=_spread_out(judged, hot, 0.0) > 0,
-        g=g,
-        g_limit=chi2_quantile(SIGNIFICANCE, degrees) * phi,
+        g=g_statistic(counts, shares),
+        g_limit=chi2_quantile(SIGNIFICANCE, counts.size - 1) * phi,
         threshold=threshold,
-        dispersion=g / degrees,
+        spread=seen_spread,
     )
 
 
-def learned(phi: float, dispersion: float) -> float:
-    """The dispersion after one more healthy tick; never below what chance alone gives."""
-    return max(1.0, phi + PHI_RATE * (dispersion - phi))
+def learned(known: float | None, seen: float) -> float:
+    """The usual spread after one more calm tick."""
+    seen = min(seen, MOST_SPREAD)
+    return seen if known is None else known + LEARNING_RATE * (seen - known)
 
 
-def _excused(ratios: Floats, counts: Floats) -> float:
-    return min(math.exp(SPREAD_SIGMAS * share_spread(ratios, counts)), MOST_EXCUSED_RATIO)
+def _excused(spread: float) -> float:
+    return min(math.exp(SPREAD_SIGMAS * spread), MOST_EXCUSED_RATIO)
 
 
 def _spread_out(judged: Bools, values: Floats | Bools, otherwise: float) -> Floats:
@@ -87,4 +97,4 @@ def _spread_out(judged: Bools, values: Floats | Bools, otherwise: float) -> Floa
 def _nothing(requests: Floats) -> Skew:
     unknown = np.full(requests.size, np.nan)
     nobody = np.zeros(requests.size, dtype=bool)
-    return Skew(ratio=unknown, hot=nobody, g=0.0, g_limit=math.inf, threshold=math.inf, dispersion=1.0)
+    return Skew(ratio=unknown, hot=nobody, g=0.0, g_limit=math.inf, threshold=math.inf, spread=0.0)

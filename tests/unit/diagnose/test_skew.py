@@ -10,7 +10,7 @@ from evenload.diagnose.skew import Skew, learned, measure
 
 def judged(counts: list[float], targets: list[float] | None = None, **changes: object) -> Skew:
     shares = np.array(targets) if targets is not None else np.full(len(counts), 1 / len(counts))
-    options: dict[str, object] = {"tolerance_ratio": 1.3, "phi": 1.0, "explained": False, **changes}
+    options: dict[str, object] = {"tolerance_ratio": 1.3, "spread": None, "explained": False, **changes}
     return measure(np.array(counts), shares, **options)  # type: ignore[arg-type]
 
 
@@ -61,25 +61,31 @@ def test_fewer_than_two_pods_or_no_requests_show_nothing(counts: list[float]) ->
     assert not judged(counts).seen
 
 
-def test_dispersion_learnt_from_healthy_ticks_raises_the_bar_for_significance() -> None:
+def test_a_spread_learnt_from_calm_ticks_raises_the_bar() -> None:
     counts = [300.0, *[200.0] * 9]
-    assert judged(counts).seen
-    assert not judged(counts, phi=30.0).seen
+    assert judged(counts, spread=0.02).seen
+    assert not judged(counts, spread=0.12).seen
 
 
-def test_dispersion_is_learnt_slowly_and_never_below_chance() -> None:
-    assert learned(1.0, 11.0) == pytest.approx(2.0)
-    assert learned(1.0, 0.1) == 1.0
+def test_a_hot_pod_among_four_is_no_excuse_for_itself_once_the_usual_spread_is_known() -> None:
+    counts = [640.0, 350.0, 290.0, 330.0]
+    assert judged(counts, spread=0.08).seen
+
+
+def test_the_usual_spread_is_learnt_slowly_and_never_becomes_wide() -> None:
+    assert learned(None, 0.1) == 0.1
+    assert learned(0.1, 0.2) == pytest.approx(0.11)
+    assert learned(None, 3.0) == 0.25
 
 
 @pytest.mark.parametrize("pods", [4, 10, 100])
 def test_a_benign_spread_of_five_percent_is_almost_never_called_skew(pods: int) -> None:
     dice = np.random.default_rng(pods)
-    false, phi = 0, 1.0
+    false, spread = 0, None
     for number in range(450):
         rates = 300 * np.exp(dice.normal(0, 0.05, size=pods))
-        skew = judged(dice.poisson(rates).astype(float).tolist(), phi=phi)
-        phi = learned(phi, skew.dispersion)
+        skew = judged(dice.poisson(rates).astype(float).tolist(), spread=spread)
+        spread = learned(spread, skew.spread)
         false += skew.seen and number >= 50
     assert false <= 2
 
