@@ -6,7 +6,8 @@ never overlaps itself (workqueue.py), so at most one writer works on a route.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from evenload.api.values import epoch_seconds, moment
 from evenload.case import Case, identity_of, read
 from evenload.drivers.base import RouteProblem, RouteView
 from evenload.errors import InputError, KubeError, NotFound
+from evenload.history.warm import Newcomer, warm_in_thread
 from evenload.kube.client import Client
 from evenload.kube.resources import Manifest
 from evenload.model.base import Value
@@ -94,6 +96,8 @@ class Reconciler:
         self._now = now
         self._cases: dict[Key, Case] = {}
         self._samples: dict[Key, Samples] = {}
+        self._met: set[str] = set()  # UIDs of the Balancers that this process has begun to look after
+        self._warming: dict[Key, asyncio.Task[None]] = {}
         self._turn = 0
 
     # A tick: one read of signals for all, then a run for each.
@@ -104,6 +108,7 @@ class Reconciler:
         interests = {key: interest for key in keys if (interest := self._interest(key)) is not None}
         self._samples = await self._reader.read(interests)
         self._turn += 1
+        self._take_on(interests)
         for key in {*keys, *self._cases, *self._orphaned()}:
             self.queue.add(key)
 
@@ -130,6 +135,62 @@ class Reconciler:
             source=case.source, namespaces=namespaces, pods=self._cluster.fleet(route).pods if alone else ()
         )
 
+    # Warm start: an engine that begins here is shown the last minutes before it is asked.
+
+    def _take_on(self, keys: Iterable[Key]) -> None:
+        """Begin, in the background, with the Balancers that this process meets for the first time."""
+        unmet = [key for key in keys if self._cases[key].identity[0] not in self._met]
+        self._met |= {self._cases[key].identity[0] for key in unmet}
+        newcomers = {key: newcomer for key in unmet if (newcomer := self._newcomer(key)) is not None}
+        if newcomers:
+            self._warming.update(
+                dict.fromkeys(newcomers, asyncio.create_task(self._warm(newcomers), name="warm-start"))
+            )
+
+    def _newcomer(self, key: Key) -> Newcomer | None:
+        """None where its own run will tell what is wrong."""
+        balancer = read(self._store.balancers.get(key) or {})
+        scene = self._observe(key, balancer)
+        if isinstance(scene, Trouble):
+            return None
+        case = self._cases[key]
+        now = self._snapshot(key, case, balancer, scene)
+        return Newcomer(
+            spec=balancer.spec,
+            source=case.source,
+            view=scene.view,
+            fleet=scene.fleet,
+            last_write=now.last_write,
+            known_good=now.known_good,
+            episode=now.episode,
+            ledger=now.ledger,
+        )
+
+    async def _warm(self, newcomers: Mapping[Key, Newcomer]) -> None:
+        """Whatever goes wrong, they start: cold."""
+        cases = {key: self._cases[key] for key in newcomers}
+        problems: tuple[str, ...] = ()
+        try:
+            warmed = await warm_in_thread(
+                newcomers,
+                now=self._now(),
+                tick_seconds=self._settings.tick_seconds,
+                deadline_seconds=self._settings.query_timeout_seconds,
+                token=self._reader.token_for,
+            )
+            problems = warmed.problems
+            for key, engine in warmed.engines.items():
+                cases[key].engine = engine
+            _log.info("warm-start", warm=len(warmed.engines), cold=len(cases) - len(warmed.engines))
+        except Exception:  # the past is a help, not a need
+            _log.exception("warm-start-failed")
+        finally:
+            for problem in problems:
+                _log.warning("cold-start", problem=problem)
+            for key in newcomers:
+                del self._warming[key]
+                self.queue.add(key)
+
     # One Balancer.
 
     async def reconcile(self, key: Key) -> None:
@@ -145,7 +206,12 @@ class Reconciler:
             await self._publish(key, balancer, Facts(**self._common(balancer), trouble=scene))
             return
         case = self._cases[key]
-        if case.turn == self._turn or scene.view.resource_version == case.outdated_route or key not in self._samples:
+        if (
+            key in self._warming
+            or case.turn == self._turn
+            or scene.view.resource_version == case.outdated_route
+            or key not in self._samples
+        ):
             return  # nothing new to be seen: the same numbers twice would count twice
         case.turn = self._turn
         await self._step(key, case, balancer, scene)

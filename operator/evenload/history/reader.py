@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from evenload.errors import SignalsUnavailable
 from evenload.history.ranges import Answer, Grid, PodName, parse_range, unanswered
-from evenload.model.snapshot import SignalName
+from evenload.model.snapshot import SIGNALS, SignalName
 from evenload.observe.presets import PodLabels, Source, render
 from evenload.observe.prometheus import Prometheus, Samples
 
@@ -28,7 +28,7 @@ LARGEST_CHUNK: Final = 2880  # Prometheus answers at most 11,000 a series
 SMALLEST_CHUNK: Final = 15
 SMALL_ANSWER_BYTES: Final = 4 << 20
 _GAUGES: Final[tuple[SignalName, ...]] = ("inFlight", "memory")
-THREADS: Final = 3  # at once; a backtest should not be what slows Prometheus down
+THREADS: Final = len(SIGNALS)
 
 
 class Extra(NamedTuple):

@@ -10,9 +10,12 @@ engine that could not be shown all of them in time is thrown away for a cold one
 
 from __future__ import annotations
 
+import asyncio
+import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from evenload.drivers.base import RouteView
 from evenload.engine import Engine
@@ -72,7 +75,7 @@ def warm_engines(
     now: float,
     tick_seconds: float,
     deadline_seconds: float,
-    token: Callable[[Source], Callable[[], str] | None] = lambda source: None,
+    token: Callable[[str], Callable[[], str] | None] = lambda url: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Warmed[K]:
     """Blocks (for a thread). The last moment shown is a tick before `now`, seconds since the epoch."""
@@ -83,11 +86,24 @@ def warm_engines(
         group = {key: newcomers[key] for key in keys}
         try:
             engines |= _warm(
-                source, group, now, tick_seconds, deadline_seconds, token(source), lambda: clock() > ending
+                source, group, now, tick_seconds, deadline_seconds, token(source.url), lambda: clock() > ending
             )
         except (SignalsUnavailable, InputError) as error:
             problems.append(str(error))
     return Warmed(engines, tuple(problems))
+
+
+async def warm_in_thread(newcomers: Mapping[K, Newcomer], **options: Any) -> Warmed[K]:
+    """`warm_engines` beside the event loop. A cancelled one ends with the query that is under way."""
+    given_up = threading.Event()
+
+    def clock() -> float:
+        return math.inf if given_up.is_set() else time.monotonic()
+
+    try:
+        return await asyncio.to_thread(lambda: warm_engines(newcomers, clock=clock, **options))
+    finally:
+        given_up.set()
 
 
 def _groups(newcomers: Mapping[K, Newcomer]) -> dict[Source, list[K]]:

@@ -143,10 +143,13 @@ class SignalReader:
             return Reading(problem=f"Prometheus at {where} did not answer within {self._deadline_seconds:g}s")
         return future.result()
 
+    def token_for(self, url: str) -> Callable[[], str] | None:
+        """What to sign in with there: our token is for the installation's own Prometheus alone."""
+        return self._token if url == self._trusted_url else None
+
     def _endpoint(self, url: str) -> _Endpoint:
         if url not in self._endpoints:
-            token = self._token if url == self._trusted_url else None
-            self._endpoints[url] = _Endpoint(url, token, self._deadline_seconds, self._observe)
+            self._endpoints[url] = _Endpoint(url, self.token_for(url), self._deadline_seconds, self._observe)
         return self._endpoints[url]
 
 
