@@ -17,6 +17,7 @@ from evenload.model.fleet import Bools
 
 CONFIRMING_TICKS = 2
 SLOW_TICKS = 3  # a burst makes anyone slow for a window; windows overlap by two ticks
+FAR_RATIO = 2.0  # times its share: no benign spread does that
 SURGE_RATIO = 1.5
 CALM_RATIO = 1.3  # a total below this much of the usual: whatever is slow, it is not for more traffic
 STOPPED_RATIO = 0.02
@@ -49,7 +50,7 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
     seen = facts.skew.seen and (facts.clean or not facts.held_back)
     lingering = not settled and bool(seen or facts.undecided.any())
     confirmed = Confirmed(
-        skew=memory.skew_hit(seen and not lingering, facts.weights_wrong),
+        skew=memory.skew_raised(_hot(facts) if seen and not lingering else {}, explained=facts.weights_wrong),
         lingering=lingering,
         failing=_failing(facts, memory),
         slow=_slow(facts, memory),
@@ -62,6 +63,12 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
     )
     memory.error_ratios = {facts.fleet.names[i]: float(facts.error_ratios[i]) for i in np.flatnonzero(facts.bad)}
     return confirmed
+
+
+def _hot(facts: Facts) -> dict[str, bool]:
+    """Hot pods by name, and whether each is far beyond the limit."""
+    found = np.flatnonzero(facts.skew.hot).tolist()
+    return {facts.fleet.names[index]: bool(facts.skew.ratio[index] > FAR_RATIO) for index in found}
 
 
 def surging(facts: Facts) -> bool:

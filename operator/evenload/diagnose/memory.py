@@ -6,6 +6,7 @@ Whoever starts with an empty memory sees the same faults a tick or two later; se
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from evenload.model.fleet import Fleet, Floats
 
 FORGET_SECONDS = 180.0  # without a tick for longer, the estimates describe another time (gRPC A58)
 TOLD_SLACK_SECONDS = 1.0  # managedFields tells whole seconds
-RAISING_TICKS = 3
-RAISING_HITS = 2  # of the last RAISING_TICKS
+RAISING_TICKS = 4
+RAISING_HITS = 2  # of three; one more, of four, for what is mild and unexplained
 
 
 class Streak:
@@ -37,7 +38,8 @@ class Memory:
         self._tick = 0.0
         self.baseline = Baseline()
         self.spread: float | None = None
-        self.skew_hits: deque[bool] = deque(maxlen=RAISING_TICKS)
+        self._hot: deque[frozenset[str]] = deque(maxlen=RAISING_TICKS)
+        self._forewarned: deque[bool] = deque(maxlen=RAISING_TICKS)
         self.streaks: dict[tuple[Label, str], Streak] = {}  # by label and pod ("" for the whole Balancer)
         self.error_ratios: dict[str, float] = {}  # of pods with errors, as of the last tick
         self.label: Label | None = None
@@ -101,10 +103,22 @@ class Memory:
             return told
         return self._weights_seen_at if self._weights_moved else -np.inf
 
-    def skew_hit(self, seen: bool, forewarned: bool) -> bool:
-        """Whether skew is raised: seen now, and a hit on 2 of 3 ticks. Wrong weights alone are a hit, but not raise."""
-        self.skew_hits.append(seen or forewarned)
-        return seen and sum(self.skew_hits) >= RAISING_HITS
+    def skew_raised(self, hot: Mapping[str, bool], *, explained: bool) -> bool:
+        """Whether skew is raised, with this tick counted in. `hot`: names, and whether they are far beyond the limit.
+
+        Where wrong weights explain it, two ticks of three do, and wrong weights alone count as one of them (but do not
+        raise). Where nothing does, chance has to be kept out: the very pod must be hot on two ticks of three, or on
+        three of four where it is hot mildly.
+        """
+        self._hot.append(frozenset(hot))
+        self._forewarned.append(explained or bool(hot))
+        if explained:
+            return bool(hot) and sum(list(self._forewarned)[-3:]) >= RAISING_HITS
+        recent = list(self._hot)
+        return any(
+            sum(name in names for names in (recent[-3:] if far else recent)) >= RAISING_HITS + (not far)
+            for name, far in hot.items()
+        )
 
     def streak(self, label: Label, subject: str, time: float, seen: bool) -> Streak | None:
         """The streak of `label` at `subject` with this tick counted in, or None if this tick breaks it."""

@@ -43,6 +43,7 @@ class Law:
         self.gain: Floats = np.empty(0)
         self.variance: Floats = np.empty(0)
         self.penalty: Floats = np.empty(0)
+        self._surprise: Floats = np.empty(0)  # which way the last tick surprised, by backend: -1, 0, 1
         self._cuts: Floats = np.empty(0)
         self._patience: Floats = np.empty(0)
         self._history: deque[tuple[float, Floats]] = deque(maxlen=64)  # when which commanded shares were first seen
@@ -62,6 +63,7 @@ class Law:
         self._backends = fleet.backends
         size = len(fleet.backends)
         self.gain, self.variance, self.penalty = np.zeros(size), np.full(size, UNKNOWN_VARIANCE), np.ones(size)
+        self._surprise = np.zeros(size)
         self._cuts, self._patience = np.zeros(size), np.full(size, -np.inf)
         self._history.clear()
         self._began = None
@@ -96,8 +98,12 @@ class Law:
     def _filter(self, judged: Bools, measured: Floats, noise: Floats) -> None:
         gain, variance = self.gain[judged], self.variance[judged] + DRIFT_VARIANCE
         surprise = (measured - gain) ** 2
-        # While weights move, a surprise is more likely a lag we got wrong than a gain that jumped.
-        jumped = (surprise > SURPRISE_SIGMAS_SQUARED * (variance + noise)) & (noise < MOVING_VARIANCE)
+        # While weights move, a surprise is more likely a lag we got wrong than a gain that jumped; and one alone is
+        # more likely a scrape that was missed.
+        signs = np.where(surprise > SURPRISE_SIGMAS_SQUARED * (variance + noise), np.sign(measured - gain), 0.0)
+        jumped = (signs != 0) & (signs == self._surprise[judged]) & (noise < MOVING_VARIANCE)
+        self._surprise = np.zeros(self.gain.size)
+        self._surprise[judged] = signs
         variance = np.where(jumped, variance + surprise / 2, variance)
         trust = variance / (variance + noise)
         self.gain[judged] = gain + trust * (measured - gain)
