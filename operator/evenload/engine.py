@@ -119,7 +119,7 @@ class Engine:
         if facts.clean and (diagnosis.label is Label.Slow or self._law.leans):
             self._law.penalise(facts.time, slowness(facts, diagnosis))
 
-    def _predicted(self, fleet: Fleet, snapshot: Snapshot, weights: Mapping[str, int]) -> Floats:
+    def _predicted(self, fleet: Fleet, snapshot: Snapshot, weights: Mapping[str, float]) -> Floats:
         return self._cost.predicted(fleet, snapshot.window, shares_of(fleet, weights))
 
     def _learn(self, facts: Facts, diagnosis: Diagnosis, work: Work) -> None:

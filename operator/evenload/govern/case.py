@@ -12,7 +12,7 @@ from evenload.model.plan import Drain, Purpose, RestartPod, Write
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Pod, Snapshot
 
-Predict = Callable[[Mapping[str, int]], Floats]
+Predict = Callable[[Mapping[str, float]], Floats]
 """CPU over limit by backend under these weights; NaN where unknown."""
 
 

@@ -11,7 +11,7 @@ from evenload.model.fleet import Bools, Fleet
 from evenload.model.plan import Advise, Purpose, SetWeights
 from evenload.model.wording import listing, weights
 from evenload.plan.moves import Plan
-from evenload.plan.scene import Scene
+from evenload.plan.scene import Predict, Scene
 from evenload.plan.targets import desired_shares, restored, shares_of, weights_of
 
 RESTORE_FRACTIONS = (1.0, 0.75, 0.5, 0.25)  # of the way back, where the receivers cannot take all at once
@@ -25,7 +25,7 @@ def rescue(scene: Scene) -> Plan | None:
     after = restored(scene.fleet, scene.policy, scene.snapshot.known_good)
     if not diagnosis.backends or after == scene.before or not any(after.values()) or _lingers(scene):
         return None
-    step = _affordable(scene, after)
+    step = _affordable(scene, after, scene.predict)
     part = "" if step == after else f", as far as the receivers' headroom allows towards {weights(after)}"
     blind = "" if not np.isnan(scene.predict(after)).all() else " (no CPU signal: headroom not checked)"
     because = f"{diagnosis.sentence}; putting back {weights(step)}{part}{blind}"
@@ -39,14 +39,14 @@ def _lingers(scene: Scene) -> bool:
     return bool(fleet.weights.any()) and all(evidence.metric != "weight_share" for evidence in scene.diagnosis.evidence)
 
 
-def _affordable(scene: Scene, goal: dict[str, int]) -> dict[str, int]:
+def _affordable(scene: Scene, goal: dict[str, int], predict: Predict) -> dict[str, int]:
     """The largest step towards `goal` under which no receiver is busier than the cap, or than who it relieves."""
     fleet, wanted = scene.fleet, shares_of(scene.fleet, goal)
     step = goal
     for fraction in RESTORE_FRACTIONS if fleet.weights.any() else (1.0,):
         shares = fleet.commanded + fraction * (wanted - fleet.commanded)
         step = goal if fraction == 1.0 else weights_of(fleet, shares)
-        use, receives = scene.predict(step), wanted > fleet.commanded
+        use, receives = predict(step), wanted > fleet.commanded
         relieved = float(np.nanmax(np.where(receives | np.isnan(use), 0.0, use), initial=0.0))
         if not bool((use[receives] > max(scene.policy.max_utilization, relieved)).any()):
             break
@@ -94,6 +94,6 @@ def lean(scene: Scene, why: str) -> Plan | None:
     shares = scene.law.wanted(fleet, desired, hottest=hottest, correcting=correcting, bends=bends)
     if shares is None:
         return None
-    after = _affordable(scene, weights_of(fleet, shares))
+    after = _affordable(scene, weights_of(fleet, shares), lambda asked: scene.predict(scene.law.bent(asked)))
     because = f"{why}; setting {weights(after)} to lean against it"
     return Plan(writes=(SetWeights(before=scene.before, after=after, purpose=Purpose.Rebalance, because=because),))

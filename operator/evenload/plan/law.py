@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Law:
         self._patience: Floats = np.empty(0)
         self._history: deque[tuple[float, Floats]] = deque(maxlen=64)  # when which commanded shares were first seen
         self._averaged: Floats = np.empty(0)
-        self._began: tuple[Floats, Floats] | None = None  # commanded and seen shares (ln) when correcting began
+        self._began: tuple[Floats, Floats] | None = None  # log odds, commanded and seen, when correcting began
         self._ticks = 0
 
     def observe(self, fleet: Fleet, time: float, window: float, lag: float) -> None:
@@ -159,6 +160,11 @@ class Law:
         shares: Floats = step / step.sum()
         return shares
 
+    def bent(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """What the balancer makes of these weights, by the gains measured."""
+        gains = dict(zip(self._backends, np.exp(self.gain).tolist(), strict=True))
+        return {name: weight * gains.get(name, 1.0) for name, weight in weights.items()}
+
     def _limit(self, fleet: Fleet, hottest: float) -> float:
         known = self._averaged > 0
         ratio = float((fleet.shares[known] / self._averaged[known]).max(initial=0.0))
@@ -167,8 +173,7 @@ class Law:
 
     def ineffective(self, fleet: Fleet, hot: Bools, *, correcting: bool) -> bool:
         """Whether the weights of `hot` backends were cut for 5 ticks and their traffic did not follow."""
-        seen = np.log(np.maximum(fleet.shares, _LEAST_SHARE))
-        asked = np.log(np.maximum(self._averaged, _LEAST_SHARE))
+        seen, asked = _log_odds(fleet.shares), _log_odds(self._averaged)
         if not correcting or self._began is None:
             self._began, self._ticks = (asked, seen), 0
             return False
@@ -177,6 +182,13 @@ class Law:
         far = moved > INEFFECTIVE_MOVE
         stuck = followed < INEFFECTIVE_PROGRESS * moved
         return self._ticks >= INEFFECTIVE_TICKS and bool((far & stuck).any())
+
+
+def _log_odds(shares: Floats) -> Floats:
+    """A weight cut by a factor cuts a backend's odds by it; its share much less while it has most of the traffic."""
+    known = np.clip(shares, _LEAST_SHARE, 1 - _LEAST_SHARE)
+    odds: Floats = np.log(known / (1 - known))
+    return odds
 
 
 def _median(values: Floats) -> float:

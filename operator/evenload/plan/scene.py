@@ -16,6 +16,9 @@ from evenload.plan.work import Work
 
 CALM_TICKS = 3  # in a row, until an incident is over and the weights are worth remembering
 
+Predict = Callable[[Mapping[str, float]], Floats]
+"""CPU over limit by backend under these weights; NaN where unknown."""
+
 
 class Scene(Value, frozen=True, kw_only=True):
     """All a plan is made from. `episode` is as the verdicts of this tick leave it."""
@@ -28,7 +31,7 @@ class Scene(Value, frozen=True, kw_only=True):
     work: Work
     resume: Write | None
     harmful: Step | None
-    predict: Callable[[Mapping[str, int]], Floats]
+    predict: Predict
     calm_ticks: int
     clean: bool
     law: Law

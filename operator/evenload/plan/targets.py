@@ -55,7 +55,7 @@ def weights_of(fleet: Fleet, shares: Floats) -> dict[str, int]:
     }
 
 
-def shares_of(fleet: Fleet, weights: Mapping[str, int]) -> Floats:
+def shares_of(fleet: Fleet, weights: Mapping[str, float]) -> Floats:
     """The shares that these weights ask for, by backend in the order of `fleet`; all 0 where they are."""
     vector = np.array([weights.get(name, 0) for name in fleet.backends], dtype=float)
     total = float(vector.sum())
