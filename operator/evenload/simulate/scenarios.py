@@ -131,12 +131,8 @@ class World:
             latency=rng.uniform(1.0, 1.5) * relative.mean() / capacity.mean() + rng.uniform(0.005, 0.05),
             **s.columns,
         )
-        weights = dict.fromkeys(names, WEIGHT)
-        if s.capacity_spread:
-            by_backend = np.bincount(servers["backend"], capacity, backends)
-            weights = {
-                name: round(WEIGHT * part / by_backend.mean()) for name, part in zip(names, by_backend, strict=True)
-            }
+        by_backend = np.bincount(servers["backend"], capacity, backends)
+        weights = {name: round(WEIGHT * part / by_backend.mean()) for name, part in zip(names, by_backend, strict=True)}
         return Plant(
             balancer=Balancer(names, weights, gain=np.exp(rng.normal(0, s.spread, backends))),
             servers=servers,
@@ -167,10 +163,9 @@ def weigh(hot: int, share: float, manager: str = PEOPLE) -> Event:
     """A bad update: one backend is to get this share."""
 
     def happen(plant: Plant) -> None:
-        others = len(plant.balancer.names) - 1
-        weights = dict.fromkeys(plant.balancer.names, WEIGHT)
-        weights[plant.balancer.names[hot]] = round(share / (1 - share) * others * WEIGHT)
-        plant.command(weights, manager)
+        name = plant.balancer.names[hot]
+        others = sum(weight for other, weight in plant.balancer.weights.items() if other != name)
+        plant.command({**plant.balancer.weights, name: round(share / (1 - share) * others)}, manager)
 
     return happen
 

@@ -151,7 +151,7 @@ def _settled(run: Run, onset: float) -> float | None:
     if last_uneven is None:
         return 0.0
     after = [tick.time for tick in run.ticks if tick.time > last_uneven]
-    return min(after) - START - onset if after else None
+    return max(0.0, min(after) - START - onset) if after else None
 
 
 def _forbidden(run: Run, trial: Trial) -> Iterator[str]:
