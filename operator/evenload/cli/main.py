@@ -13,11 +13,12 @@ import typer
 
 from evenload import __version__
 from evenload.api.v1alpha1 import API_VERSION
+from evenload.cli.backtest import backtest
 from evenload.cli.check import check
 from evenload.cli.decide import approve, deny, pause, resume, undo
 from evenload.cli.get import get, history
 from evenload.cli.incident_report import report
-from evenload.cli.options import with_cluster
+from evenload.cli.options import with_access, with_cluster
 from evenload.cli.replay import replay
 from evenload.cli.simulate import simulate
 from evenload.cli.status import status
@@ -70,6 +71,7 @@ for _command, _panel in (
     (with_cluster(resume), DECIDE),
     (with_cluster(undo), DECIDE),
     (replay, LOOK),
+    (with_access(backtest), LOOK),
     (simulate, LOOK),
     (with_cluster(check), SETUP),
     (version, SETUP),

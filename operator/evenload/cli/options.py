@@ -62,13 +62,23 @@ def _access(
 
 def with_cluster(command: Callable[Concatenate[Cluster, P], ExitCode]) -> Callable[..., None]:
     """`command` as typer sees it: without its first parameter, with kubectl's flags, leaving with its exit code."""
+
+    @wraps(command)
+    def connected(access: Access, /, *args: P.args, **kwargs: P.kwargs) -> ExitCode:
+        return command(connect(access), *args, **kwargs)
+
+    return with_access(connected)
+
+
+def with_access(command: Callable[Concatenate[Access, P], ExitCode]) -> Callable[..., None]:
+    """The same for a command that may do without a cluster: nothing is signed in to before it asks."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     shared = list(inspect.signature(_access, eval_str=True).parameters.values())
 
     @wraps(command)
     def run(**given: object) -> None:
         flags = {parameter.name: given.pop(parameter.name) for parameter in shared}
-        finish(lambda: command(connect(_access(**flags)), **given))  # type: ignore[arg-type, call-arg]
+        finish(lambda: command(_access(**flags), **given))  # type: ignore[arg-type, call-arg]
 
     keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in [*own, *shared]]
     run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]

@@ -23,6 +23,7 @@ from evenload.model.base import Value
 from evenload.observe.cluster import Fleet, Member
 from evenload.observe.pods import PodFacts
 
+_TOLD: Final = {"started": "started_at", "cpuLimit": "cpu_limit", "memoryLimit": "memory_limit"}
 _SAFE: Final = "[bcdfghjklmnpqrstvwxz2456789]"  # the letters of names that Kubernetes makes up
 _DEPLOYMENT: Final = re.compile(rf"(.+)-{_SAFE}{{1,10}}-{_SAFE}{{5}}")
 _STATEFUL_SET: Final = re.compile(r"(.+)-\d+")
@@ -74,6 +75,7 @@ class Roster:
         self._members: dict[PodName, tuple[str, Member] | None] = {}
         self._before: frozenset[PodName] | None = None
         self._since: float | None = None
+        self._seen: set[PodName] = set()
         self._fleets: dict[tuple[frozenset[PodName], frozenset[PodName]], Fleet] = {}
 
     @property
@@ -139,31 +141,31 @@ class Roster:
         return Member(facts=changed, ready=True, workload=workload)
 
     def _meet(self, chunk: Chunk, keys: list[PodName], there: NDArray[np.bool_]) -> None:
-        """Learn since when pods have been there: one that appears later than the history began is that old."""
-        began = chunk.grid.start if self._since is None else self._since
-        self._since = began
-        limits = {name: _newest(chunk, name) for name in ("started", "cpuLimit", "memoryLimit")}
+        """Learn of each pod what this chunk tells: since when it has been there, its limits."""
+        if self._since is None:
+            self._since = chunk.grid.start
+        told = {field: _newest(chunk, name) for name, field in _TOLD.items()}
         for column, key in enumerate(keys):
-            found = self._members[key]
-            if found is None:
+            if (found := self._members[key]) is None:
                 continue
             backend, member = found
-            known = {
-                field: limits[name][key]
-                for name, field in (
-                    ("started", "started_at"),
-                    ("cpuLimit", "cpu_limit"),
-                    ("memoryLimit", "memory_limit"),
-                )
-                if key in limits[name] and (name == "started" or getattr(member.facts, field) is None)
-            }
-            first = chunk.grid.start + chunk.grid.step * int(there[:, column].argmax())
-            if member.facts.started_at is None and "started_at" not in known and first > began:
-                known["started_at"] = first
-            if known:
-                facts = msgspec.structs.replace(member.facts, **known)
+            facts = member.facts
+            if key not in self._seen:
+                self._seen.add(key)
+                first = chunk.grid.start + chunk.grid.step * int(there[:, column].argmax())
+                facts = msgspec.structs.replace(facts, started_at=self._started_at(facts, first))
+            facts = msgspec.structs.replace(
+                facts, **{field: known[key] for field, known in told.items() if key in known}
+            )
+            if facts != member.facts:
                 self._members[key] = backend, msgspec.structs.replace(member, facts=facts)
                 self._fleets.clear()
+
+    def _started_at(self, facts: PodFacts, first: float) -> float | None:
+        """What is known today, unless it was there before: then its container is another since. `first`: first seen."""
+        if facts.started_at is not None and facts.started_at <= first:
+            return facts.started_at
+        return first if self._since is not None and first > self._since else None
 
 
 def _unready(chunk: Chunk, keys: list[PodName]) -> NDArray[np.bool_]:

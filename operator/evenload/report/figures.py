@@ -114,6 +114,45 @@ def comparison_svg(client: ClientRecord, alone: ClientRecord) -> str:
     return _draw([panel], Marks(zero=0.0, moments=()), since="the first failure", panel_inches=2.6)
 
 
+def overview_svg(
+    times: Sequence[float],
+    errors: Sequence[float | None],
+    ratios: Sequence[float | None],
+    *,
+    spans: Sequence[tuple[float, float]],
+    writes: Sequence[float],
+) -> str:
+    """Days at a glance: failed requests and the worst share, with what was going on (`spans`) and when it was acted.
+
+    Times in seconds since the epoch, drawn as UTC. Raises InputError where matplotlib is not installed.
+    """
+    matplotlib = _matplotlib()
+    with matplotlib.rc_context(_STYLE | {"timezone": "UTC"}):
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(_WIDTH_INCHES, 0.7 + 2 * _PANEL_INCHES), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True)
+        for axes, title, values, colour in (
+            (above, "Failed requests", errors, ALARM),
+            (below, "Worst share, of what it should be", ratios, CALM),
+        ):
+            axes.set_title(title)
+            days = [time / 86400 for time in times]
+            axes.plot(days, [math.nan if each is None else each for each in values], color=colour, linewidth=1.2)
+            for start, end in spans:
+                axes.axvspan(start / 86400, end / 86400, color="#d9822b", alpha=0.22, linewidth=0)
+            for write in writes:
+                axes.axvline(write / 86400, color="#8757d6", linewidth=0.9)
+        _percent_axis(above)
+        below.set_ylim(bottom=0)
+        locator = AutoDateLocator(maxticks=10)  # type: ignore[no-untyped-call]
+        below.xaxis.set_major_locator(locator)
+        below.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        below.margins(x=0.01)
+        return _svg(figure)
+
+
 def _client_panels(client: ClientRecord | None) -> list[Panel]:
     if client is None or not client.bins:
         return []

@@ -1,0 +1,260 @@
+"""`backtest`: what Evenload would have done last week, from Prometheus' history. Needs no operator; writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+
+import msgspec
+import typer
+
+from evenload import clock
+from evenload.cli.cluster import Access, connect
+from evenload.cli.exits import ExitCode
+from evenload.cli.printing import note, on_terminal, print_table, say
+from evenload.errors import InputError
+from evenload.kube.resources import BALANCERS, HTTPROUTES, Manifest
+from evenload.model.policy import Policy, seconds
+from evenload.model.spec import BalancerSpec
+
+if TYPE_CHECKING:
+    from evenload.history.backtest import Backtest, PastEpisode
+    from evenload.history.past import Subject
+
+DAY_SECONDS: Final = 86400.0
+QUIET_SECONDS: Final = 2.0  # what takes longer shows how far it is
+
+
+class BacktestOutput(StrEnum):
+    table = "table"
+    json = "json"
+    html = "html"
+
+
+class _Asked(NamedTuple):
+    """A Balancer to look at: its manifest, and its route's where a file gave it."""
+
+    manifest: Manifest
+    namespace: str
+    route: Manifest | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["metadata"]["name"])
+
+
+def backtest(
+    access: Access,
+    balancer: Annotated[
+        list[str] | None, typer.Argument(help="Names of Balancers; all of the namespace by default.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-f",
+            "--file",
+            help="A Balancer that is not applied anywhere; with its HTTPRoute in the file, no cluster is asked.",
+        ),
+    ] = None,
+    since: Annotated[str, typer.Option(help="How far back to begin: 90m, 36h, 7d.")] = "7d",
+    until: Annotated[str, typer.Option(help="How far back to end.")] = "0s",
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            "--prometheus",
+            help="Address of Prometheus, as seen from here; else the Balancer's own.",
+            envvar="EVENLOAD_PROMETHEUS_URL",
+        ),
+    ] = None,
+    token_file: Annotated[
+        str | None, typer.Option(help="File with the bearer token that Prometheus wants.", metavar="FILE")
+    ] = None,
+    scrape: Annotated[str, typer.Option(help="Scrape interval of that Prometheus; also the tick.")] = "15s",
+    output: Annotated[BacktestOutput, typer.Option("-o", "--output", help="Output format.")] = BacktestOutput.table,
+) -> ExitCode:
+    """Replay Prometheus' history: what would have been diagnosed and done, when, and what was at stake.
+
+    The traffic is replayed as it was: would-be actions do not change it, and nothing is written anywhere.
+    """
+    if output is BacktestOutput.html and on_terminal():
+        raise InputError(
+            "-o html: a page is of no use on a terminal; redirect it: evenload backtest -o html > week.html"
+        )
+    asked = _from_file(file, access) if file else _from_cluster(access, balancer or [])
+    if file and balancer:
+        raise InputError("give names, or a file with -f, not both")
+    tick = seconds(scrape, "--scrape")
+    span = _ago(since, "--since"), _ago(until, "--until")
+    if span[0] <= span[1]:
+        raise InputError(f"--since {since}: must be further back than --until {until}")
+    results = [_judged(access, each, prometheus, token_file, tick, span) for each in asked]
+    _print(results, output)
+    return ExitCode.Fine
+
+
+def _judged(
+    access: Access,
+    asked: _Asked,
+    prometheus: str | None,
+    token_file: str | None,
+    tick: float,
+    span: tuple[float, float],
+) -> Backtest:
+    from evenload.history.backtest import backtest as judge
+    from evenload.history.ranges import Grid
+    from evenload.kube.config import TokenFile
+
+    spec = _spec(asked.manifest)
+    if prometheus:
+        signals = msgspec.structs.replace(spec.signals, prometheus_url=prometheus)
+        spec = msgspec.structs.replace(spec, signals=signals)
+    subject = _subject(access, asked, spec, tick)
+    now = clock.now()
+    grid = Grid.between(now - span[0], now - span[1], tick)
+    token = TokenFile(token_file) if token_file else None
+    return judge(subject, spec, grid, token=token, progress=_progress(subject.name, grid.start, grid.end))
+
+
+def _subject(access: Access, asked: _Asked, spec: BalancerSpec, scrape_seconds: float) -> Subject:
+    from evenload.cli.observing import observing
+    from evenload.history.past import offline_subject, subject_of
+    from evenload.observe.presets import source_of
+
+    try:
+        source = source_of(spec.signals, default_url="", scrape_seconds=scrape_seconds)
+    except InputError as error:
+        raise InputError(f"{error}; give --prometheus and --scrape to say where and how it is scraped") from error
+    basis: dict[str, Any] = {
+        "namespace": asked.namespace,
+        "name": asked.name,
+        "source": source,
+        "max_age_seconds": Policy.of(spec).max_age_seconds,
+    }
+    if asked.route is not None:
+        return offline_subject(asked.route, spec.target_ref, **basis)
+
+    async def look() -> Subject:
+        async with observing(access, asked.namespace) as (_, view):
+            return subject_of(view, spec.target_ref, **basis)
+
+    return asyncio.run(look())
+
+
+def _from_cluster(access: Access, names: Sequence[str]) -> list[_Asked]:
+    cluster = connect(access)
+    found = [cluster.get(BALANCERS, name) for name in names] if names else cluster.every(BALANCERS)
+    if not found:
+        raise InputError(
+            f'there is no Balancer in namespace "{cluster.namespace}"; name one, or give a manifest with -f: it need '
+            "not be applied"
+        )
+    return [_Asked(manifest, cluster.namespace) for manifest in found]
+
+
+def _from_file(file: Path, access: Access) -> list[_Asked]:
+    """Raises InputError naming the file."""
+    import yaml
+
+    try:
+        documents = [each for each in yaml.safe_load_all(file.read_text(encoding="utf-8")) if isinstance(each, dict)]
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not YAML: {error}") from error
+    balancers = [each for each in documents if each.get("kind") == BALANCERS.kind and _named(each)]
+    if not balancers:
+        raise InputError(f"{file}: holds no Balancer (kind: Balancer, with metadata.name)")
+    routes = {
+        each["metadata"]["name"]: each for each in documents if each.get("kind") == HTTPROUTES.kind and _named(each)
+    }
+    return [_asked(each, routes, access) for each in balancers]
+
+
+def _named(document: Manifest) -> bool:
+    metadata = document.get("metadata")
+    return isinstance(metadata, dict) and bool(metadata.get("name"))
+
+
+def _asked(manifest: Manifest, routes: dict[str, Manifest], access: Access) -> _Asked:
+    route = routes.get(_spec(manifest).target_ref.name)
+    namespace = access.namespace or manifest["metadata"].get("namespace")
+    if route is not None:
+        namespace = namespace or route["metadata"].get("namespace") or "default"
+        metadata = {"namespace": namespace, "uid": "", "resourceVersion": "", **route["metadata"]}
+        return _Asked(manifest, namespace, {**route, "metadata": metadata})
+    return _Asked(manifest, namespace or connect(access).namespace)
+
+
+def _spec(manifest: Manifest) -> BalancerSpec:
+    try:
+        return msgspec.convert(manifest.get("spec"), BalancerSpec)
+    except msgspec.ValidationError as error:
+        raise InputError(f'Balancer "{manifest["metadata"]["name"]}": {error}') from error
+
+
+def _ago(text: str, flag: str) -> float:
+    """Seconds of "7d" and whatever else is a duration."""
+    days = re.fullmatch(r"(\d+(?:\.\d+)?)d", text)
+    return float(days[1]) * DAY_SECONDS if days else seconds(text, flag)
+
+
+def _progress(name: str, start: float, end: float) -> Callable[[float], None]:
+    began = time.monotonic()
+
+    def show(read_until: float) -> None:
+        if time.monotonic() - began > QUIET_SECONDS and sys.stderr.isatty():
+            done = 100 * (read_until - start) / max(1.0, end - start)
+            ending = "\r\x1b[K" if read_until >= end else ""
+            print(f"\r\x1b[K{name}: {done:.0f}% of the history judged{ending}", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _print(results: Sequence[Backtest], output: BacktestOutput) -> None:
+    match output:
+        case BacktestOutput.json:
+            print(json.dumps(msgspec.to_builtins(results), indent=2))
+        case BacktestOutput.html:
+            from evenload.history.page import html_page
+
+            sys.stdout.write(html_page(results))
+        case BacktestOutput.table:
+            for result in results:
+                _print_one(result)
+
+
+def _print_one(result: Backtest) -> None:
+    from evenload.history.wording import headline, judgement_text
+
+    say(headline(result))
+    if result.episodes:
+        titles = ["OPENED (UTC)", "LASTED", "DIAGNOSIS", "WHERE", "WOULD HAVE", "FAILED", "AFTER", "JUDGEMENT"]
+        print_table(titles, [_row(episode) for episode in result.episodes])
+    for judgement in dict.fromkeys(episode.judgement for episode in result.episodes):
+        note(f"{judgement}: {judgement_text(judgement)}")
+    for sentence in (result.note, *result.assumptions):
+        note(f"note: {sentence}")
+
+
+def _row(episode: PastEpisode) -> list[str]:
+    from evenload.history.wording import lasted, opened, where, would_have
+    from evenload.report.wording import count
+
+    failed_after = count(episode.failed_after) if episode.done else "-"
+    return [
+        opened(episode),
+        lasted(episode),
+        episode.label.value,
+        where(episode),
+        would_have(episode),
+        count(episode.failed),
+        failed_after,
+        episode.judgement.value,
+    ]

@@ -1,0 +1,44 @@
+"""The cluster seen as the operator sees it, for commands that only look: the same lists and watches, no write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from evenload.cli.cluster import Access
+from evenload.errors import InputError, Unavailable
+from evenload.kube import config
+from evenload.kube.client import Client
+from evenload.observe.cluster import ClusterView
+
+LISTING_SECONDS = 30.0
+PAUSE_SECONDS = 0.05
+
+
+@asynccontextmanager
+async def observing(access: Access, namespace: str) -> AsyncIterator[tuple[Client, ClusterView]]:
+    """One namespace, read once and watched from then on. Raises Unavailable where it cannot be listed in time."""
+    if access.as_user:
+        raise InputError("--as: this command watches the cluster as yourself; it cannot impersonate")
+    async with Client(config.load(access.kubeconfig, access.context)) as client:
+        view = ClusterView(client, [namespace])
+        watching = asyncio.create_task(view.run())
+        try:
+            await _listed(view, watching)
+            yield client, view
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _listed(view: ClusterView, watching: asyncio.Task[None]) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + LISTING_SECONDS
+    while not view.synced:
+        if watching.done():
+            watching.result()
+        if loop.time() > deadline:
+            told = "; ".join(view.troubles) or "no list was answered"
+            raise Unavailable(f"the namespace could not be read within {LISTING_SECONDS:g}s: {told}")
+        await asyncio.sleep(PAUSE_SECONDS)
