@@ -20,7 +20,7 @@ from evenload.model.spec import BalancerSpec, Desired, DesiredType, Mode, Restar
 from evenload.simulate.balancer import Balancer
 from evenload.simulate.plant import Cluster, Plant
 from evenload.simulate.scrape import Scraper
-from evenload.simulate.servers import new_servers, restart_container
+from evenload.simulate.servers import Floats, new_servers, restart_container
 from evenload.simulate.traffic import DAY_SECONDS, Traffic
 
 START = 1_760_000_000.0
@@ -123,7 +123,7 @@ class World:
             started=START - ages,
             capacity=capacity,
             cpu_limit=np.maximum(0.1, np.round(relative, 3)),
-            gain=np.exp(rng.normal(0, s.spread, size)) if s.pods_per_backend > 1 else 1.0,
+            gain=_benign(rng, s.spread, size) if s.pods_per_backend > 1 else 1.0,
             queue_limit=np.maximum(16, capacity),
             garbage=rng.uniform(0, 30e6, size),
             warm_seconds=s.warm_seconds,
@@ -134,7 +134,7 @@ class World:
         by_backend = np.bincount(servers["backend"], capacity, backends)
         weights = {name: round(WEIGHT * part / by_backend.mean()) for name, part in zip(names, by_backend, strict=True)}
         return Plant(
-            balancer=Balancer(names, weights, gain=np.exp(rng.normal(0, s.spread, backends))),
+            balancer=Balancer(names, weights, gain=_benign(rng, s.spread, backends)),
             servers=servers,
             traffic=Traffic(rate_rps=rate * size, burstiness=s.burstiness, daily_ratio=s.daily_ratio),
             scraper=Scraper(s.scrape, s.missed_ratio),
@@ -145,6 +145,11 @@ class World:
             capacity_known=s.capacity_known,
             hidden=s.hidden,
         )
+
+
+def _benign(rng: np.random.Generator, spread: float, count: int) -> Floats:
+    """What a sound balancer gives each over its due: never so much that anybody would call it skew."""
+    return np.asarray(np.exp(np.clip(rng.normal(0, spread, count), -2 * spread, 2 * spread)))
 
 
 def spec(desired: Desired | None = None, mode: Mode = Mode.Auto, restart: Restart | None = None) -> BalancerSpec:
