@@ -19,6 +19,7 @@ from evenload.cli.decide import approve, deny, pause, resume, undo
 from evenload.cli.get import get, history
 from evenload.cli.incident_report import report
 from evenload.cli.options import with_access, with_cluster
+from evenload.cli.record import record
 from evenload.cli.replay import replay
 from evenload.cli.simulate import simulate
 from evenload.cli.status import status
@@ -70,6 +71,7 @@ for _command, _panel in (
     (with_cluster(pause), DECIDE),
     (with_cluster(resume), DECIDE),
     (with_cluster(undo), DECIDE),
+    (with_access(record), LOOK),
     (replay, LOOK),
     (with_access(backtest), LOOK),
     (simulate, LOOK),

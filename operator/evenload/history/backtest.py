@@ -8,8 +8,10 @@ given as what was at stake after it, never as what would have been saved.
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
 
@@ -128,7 +130,8 @@ def backtest(
 ) -> Backtest:
     """Raises SignalsUnavailable where the past cannot be read."""
     past = Past(subject, grid, token=token)
-    tally = judge(spec, past.snapshots(progress), grid.step)
+    with _without_garbage_collection():
+        tally = judge(spec, past.snapshots(progress), grid.step)
     return Backtest(
         namespace=subject.namespace,
         name=subject.name,
@@ -143,6 +146,18 @@ def backtest(
         assumptions=past.assumptions,
         curve=tally.curve(),
     )
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Millions of numbers and no cycles: looking for some would cost a sixth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def judge(spec: BalancerSpec, snapshots: Iterable[Snapshot], tick_seconds: float) -> Tally:

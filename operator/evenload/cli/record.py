@@ -1,0 +1,160 @@
+"""`record`: what the operator sees of a Balancer, tick by tick, as a recording to replay or to send. Writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from evenload import clock
+from evenload.cli.cluster import Access, connect
+from evenload.cli.exits import ExitCode
+from evenload.cli.printing import note
+from evenload.errors import InputError, KubeError
+from evenload.kube.resources import BALANCERS, Manifest
+from evenload.model.policy import seconds
+
+if TYPE_CHECKING:
+    from evenload.history.live import Onlooker
+
+
+def record(
+    access: Access,
+    balancer: Annotated[str, typer.Argument(help="Name of the Balancer.")],
+    duration: Annotated[str | None, typer.Option(help="How long, as in 10m; until Ctrl-C by default.")] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help='File to write; "-" is stdout.', metavar="FILE")] = "-",
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            "--prometheus",
+            help="Address of Prometheus, as seen from here; else the Balancer's own.",
+            envvar="EVENLOAD_PROMETHEUS_URL",
+        ),
+    ] = None,
+    token_file: Annotated[
+        str | None, typer.Option(help="File with the bearer token that Prometheus wants.", metavar="FILE")
+    ] = None,
+    tick: Annotated[str, typer.Option(help="Time from line to line; set it to the scrape interval.")] = "10s",
+) -> ExitCode:
+    """Record what the operator sees of a Balancer (format recording/v1), a line a tick; only reads.
+
+    `evenload replay FILE` makes the decisions again. Every line is complete when it is written: Ctrl-C loses nothing.
+    """
+    cluster = connect(access)
+    manifest = cluster.get(BALANCERS, balancer)
+    lasting = seconds(duration, "--duration") if duration else None
+    taken = _Taken()
+    with _opened(output) as stream, suppress(KeyboardInterrupt):
+        asyncio.run(
+            _record(access, manifest, stream, taken, lasting, seconds(tick, "--tick"), prometheus or "", token_file)
+        )
+    note(f"Recorded {taken.lines} ticks{f' to {output}' if output != '-' else ''}")
+    return ExitCode.Fine if taken.lines else ExitCode.CouldNotTell
+
+
+class _Taken:
+    """How much was written, and what was told last."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self._told = ""
+
+    def tell(self, problem: str) -> None:
+        """A trouble, once while it lasts."""
+        if problem != self._told:
+            note(f"warning: not recorded: {problem}" if problem else "recording again")
+        self._told = problem
+
+
+async def _record(
+    access: Access,
+    manifest: Manifest,
+    stream: BinaryIO,
+    taken: _Taken,
+    lasting: float | None,
+    tick_seconds: float,
+    prometheus_url: str,
+    token_file: str | None,
+) -> None:
+    from evenload.cli.observing import observing
+    from evenload.history.live import Onlooker
+    from evenload.kube.config import TokenFile
+    from evenload.observe.prometheus import SignalReader
+    from evenload.recording import Header, encode
+
+    namespace = manifest["metadata"]["namespace"]
+    async with observing(access, namespace) as (client, view):
+        reader = SignalReader(
+            trusted_url=prometheus_url if token_file else "", token=TokenFile(token_file) if token_file else None
+        )
+        try:
+            onlooker = Onlooker(
+                client,
+                view,
+                reader,
+                manifest,
+                prometheus_url=prometheus_url,
+                scrape_seconds=tick_seconds,
+                now=clock.now,
+            )
+            stream.write(encode(Header.of(_bare(manifest), tick_seconds)))
+            await _lines(onlooker, stream, taken, lasting, tick_seconds)
+        finally:
+            reader.close()
+
+
+async def _lines(
+    onlooker: Onlooker, stream: BinaryIO, taken: _Taken, lasting: float | None, tick_seconds: float
+) -> None:
+    from evenload.recording import encode
+
+    loop = asyncio.get_running_loop()
+    began = due = loop.time()
+    while lasting is None or loop.time() - began < lasting:
+        try:
+            seen = await onlooker.look()
+        except KubeError as error:
+            seen = str(error)
+        if isinstance(seen, str):
+            taken.tell(seen)
+        else:
+            stream.write(encode(seen))
+            stream.flush()
+            taken.lines += 1
+            taken.tell("")
+        due = max(due + tick_seconds, loop.time())
+        await asyncio.sleep(due - loop.time())
+
+
+def _bare(manifest: Manifest) -> dict[str, object]:
+    """Without what tells nothing about decisions: status, and who wrote which field."""
+    kept = ("name", "namespace", "uid", "generation")
+    metadata = {key: manifest["metadata"][key] for key in kept if key in manifest["metadata"]}
+    return {
+        "apiVersion": BALANCERS.api_version,
+        "kind": BALANCERS.kind,
+        "metadata": metadata,
+        "spec": manifest["spec"],
+    }
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[BinaryIO]:
+    """Raises InputError naming the file; an existing one is not overwritten."""
+    if output == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        stream = Path(output).open("xb")  # noqa: SIM115  # closed below: only opening it may fail on the user
+    except FileExistsError as error:
+        raise InputError(f"-o {output}: exists already; name another file") from error
+    except OSError as error:
+        raise InputError(f"-o {output}: {error.strerror}") from error
+    with stream:
+        yield stream

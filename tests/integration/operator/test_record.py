@@ -1,0 +1,138 @@
+"""`evenload record` and `backtest` beside a real API server: they see what the operator sees, and only look."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from evenload import recording
+from evenload.clock import now
+from evenload.model.diagnosis import Label
+from evenload.replay import replay
+from tests.integration.operator.conftest import Start
+from tests.support.apiproxy import ApiProxy
+from tests.support.town import BAD, WINDOW_SECONDS, Shop, Town
+from tests.support.wait import until
+
+
+@contextlib.asynccontextmanager
+async def command(proxy: ApiProxy, folder: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`evenload ...` as a process of its own; killed if it is still there at the end."""
+    kubeconfig = proxy.write_kubeconfig(folder / "kubeconfig-of-a-person")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "evenload.cli.main",
+        *arguments,
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def recorded_lines(file: Path) -> int:
+    found = await asyncio.to_thread(lambda: file.read_bytes().count(b"\n") if file.exists() else 0)
+    return max(0, found - 1)
+
+
+def recorder(town: Town, shop: Shop, file: Path, *more: str) -> tuple[str, ...]:
+    where = "-n", shop.namespace, "--prometheus", town.prometheus.url
+    return ("record", "shop", *where, "--tick", "2s", "-o", str(file), *more)
+
+
+async def test_a_recording_ends_cleanly_with_ctrl_c_and_replays_to_what_happened(
+    town: Town, proxy: ApiProxy, tmp_path: Path
+) -> None:
+    shop = await town.open_shop(mode="Observe")
+    file = tmp_path / "shop.jsonl"
+    async with command(proxy, tmp_path, *recorder(town, shop, file)) as process:
+        await until(lambda: recorded_lines(file), seconds=40, what="a first line")
+        await shop.set_weights(BAD, manager="ci-deploy")
+        before = await recorded_lines(file)
+
+        async def enough() -> bool:
+            return await recorded_lines(file) >= before + 6
+
+        await until(enough, seconds=40, what="six more lines")
+        process.send_signal(signal.SIGINT)
+        _, complaints = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0, complaints.decode()
+    assert b"Recorded" in complaints
+    assert b"Traceback" not in complaints
+    text = await asyncio.to_thread(file.read_bytes)
+    labels = [decision.diagnosis.label for decision in replay(recording.read(text.splitlines()))]
+    assert labels[-1] is Label.LoadBalancerSkew
+    assert proxy.writes() == []
+
+
+async def test_a_recording_ends_by_itself_after_its_duration(town: Town, proxy: ApiProxy, tmp_path: Path) -> None:
+    shop = await town.open_shop(mode="Observe")
+    file = tmp_path / "shop.jsonl"
+    async with command(proxy, tmp_path, *recorder(town, shop, file, "--duration", "3s")) as process:
+        _, complaints = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, complaints.decode()
+    assert await recorded_lines(file) == 2
+
+
+async def test_what_is_recorded_beside_the_operator_replays_to_its_decisions(
+    town: Town, start: Start, proxy: ApiProxy, tmp_path: Path
+) -> None:
+    shop = await town.open_shop(mode="Observe")
+    operator = start(shop, tick_seconds=2.0)
+    await shop.until(shop.healthy)
+    file = tmp_path / "shop.jsonl"
+    async with command(proxy, tmp_path, *recorder(town, shop, file)) as process:
+        await until(lambda: recorded_lines(file), seconds=40, what="a first line")
+        await shop.set_weights(BAD, manager="ci-deploy")
+        await until(
+            lambda: any(line.get("diagnosis") == "LoadBalancerSkew" for line in operator.lines("decision")),
+            seconds=40,
+            what="the operator's diagnosis",
+        )
+        before = await recorded_lines(file)
+
+        async def enough() -> bool:
+            return await recorded_lines(file) >= before + 3
+
+        await until(enough, seconds=40, what="three more lines")
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 20)
+    text = await asyncio.to_thread(file.read_bytes)
+    last = list(replay(recording.read(text.splitlines())))[-1]
+    assert last.diagnosis.label is Label.LoadBalancerSkew
+    assert last.diagnosis.manager == "ci-deploy"
+    assert [held.reason.value for held in last.held] == ["ObserveMode"]
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_backtest_asks_the_cluster_only_who_is_there(
+    town: Town, proxy: ApiProxy, tmp_path: Path, named: bool
+) -> None:
+    shop = await town.open_shop(mode="Observe")
+    opened = now()
+    town.prometheus.history = lambda time: dict(town.prometheus.pods)
+    await until(lambda: now() > opened + WINDOW_SECONDS, seconds=30, what="some history")
+    names = ("shop",) if named else ()
+    where = "-n", shop.namespace, "--prometheus", town.prometheus.url, "--scrape", "2s", "--since", "5m"
+    async with command(proxy, tmp_path, "backtest", *names, *where, "-o", "json") as process:
+        answer, complaints = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, complaints.decode()
+    (result,) = json.loads(answer)
+    assert (result["name"], result["ticks"]) == ("shop", 150)
+    assert result["episodes"] == []
+    assert "as in HTTPRoute shop today" in result["assumptions"][0]
+    assert proxy.writes() == []
