@@ -20,6 +20,7 @@ from evenload.govern.case import Case
 from evenload.govern.ruling import Ruling, advice, episode_move, phase, rule
 from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.episode import Episode
 from evenload.model.fleet import Fleet, Floats
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
@@ -98,8 +99,7 @@ class Engine:
     def _facts(self, snapshot: Snapshot, fleet: Fleet, work: Work) -> Facts:
         """What the weights should ask for now: what is desired, or less where we hold a backend back ourselves."""
         ours, episode = is_ours(snapshot, work), snapshot.episode
-        desired = self._law.leaning(fleet, desired_shares(fleet, self._policy))
-        targets = fleet.commanded if work.held_back and ours else desired
+        targets = fleet.commanded if work.held_back and ours else self._leaning(fleet, work, episode)
         return Facts(
             snapshot=snapshot,
             fleet=fleet,
@@ -112,6 +112,15 @@ class Engine:
             held_back=work.held_back,
             memory=self._memory,
         )
+
+    def _leaning(self, fleet: Fleet, work: Work, episode: Episode | None) -> Floats:
+        """Desired shares, less for backends that get less because they are slow."""
+        desired = desired_shares(fleet, self._policy)
+        if not work.compensating:
+            self._law.forgive()
+        elif episode is not None and episode.label is Label.Slow:
+            self._law.adopt(fleet, desired)
+        return self._law.leaning(fleet, desired)
 
     def _follow(self, facts: Facts, diagnosis: Diagnosis) -> None:
         """Let the law see this tick: what traffic does with the weights, and who is slow without being to blame."""
@@ -130,7 +139,7 @@ class Engine:
 def _decision(
     facts: Facts, verified: Verification, scene: Scene, planned: Plan, case: Case, ruling: Ruling
 ) -> Decision:
-    tell = (*planned.tell, *advice(ruling))
+    tell = (*planned.tell, *advice(case, ruling))
     move = episode_move(case, ruling, wanted=bool(planned.writes or tell), close=planned.close)
     ongoing = case.episode is not None or move is EpisodeMove.Open
     known = facts.problem is None
@@ -161,8 +170,9 @@ def _balanced(diagnosis: Diagnosis) -> bool | None:
 
 
 def _settled(scene: Scene) -> bool:
-    """Weights learnt while a backend is empty would be remembered as good without it."""
-    return scene.calm and scene.work.idle and bool((scene.fleet.ready_by_backend > 0).all())
+    """Weights that lean, or that leave an empty backend out, would be remembered as good when they no longer are."""
+    plain = scene.work.idle and not scene.work.compensating
+    return scene.calm and plain and bool((scene.fleet.ready_by_backend > 0).all())
 
 
 def _worst_ratio(facts: Facts) -> float | None:

@@ -10,7 +10,7 @@ from evenload.diagnose.facts import Facts
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, SkewCause
 from evenload.model.fleet import Bools
-from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate, times
+from evenload.model.wording import clock, listing, milliseconds, percent, rate
 
 MOST_NAMED = 20  # pods or backends with evidence of their own: a status has room for so many
 
@@ -153,16 +153,6 @@ def hottest(facts: Facts) -> str:
 def named(facts: Facts, pods: Bools) -> str:
     """A few names, for a sentence."""
     return listing(facts.names(pods))
-
-
-def ratio_text(ratio: float | None) -> str:
-    """A ratio to the usual, or that it is unknown."""
-    return "not known yet" if ratio is None else times(ratio)
-
-
-def lasting(seconds: float) -> str:
-    """A duration, for a sentence."""
-    return duration(seconds)
 
 
 def _worst_first(facts: Facts, pods: Bools) -> list[int]:

@@ -18,6 +18,7 @@ from evenload.model.fleet import Bools
 CONFIRMING_TICKS = 2
 SLOW_TICKS = 3  # a burst makes anyone slow for a window; windows overlap by two ticks
 FAR_RATIO = 2.0  # times its share: no benign spread does that
+LATELY_SECONDS = 60.0
 SURGE_RATIO = 1.5
 CALM_RATIO = 1.3  # a total below this much of the usual: whatever is slow, it is not for more traffic
 STOPPED_RATIO = 0.02
@@ -35,6 +36,7 @@ class Confirmed:
     lingering: bool  # the skew is gone from the weights, its requests are still in the window
     failing: Bools
     slow: Bools
+    slow_lately: Bools
     surge: bool
     dependency: bool
     stopped: bool
@@ -54,6 +56,7 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
         lingering=lingering,
         failing=_failing(facts, memory),
         slow=_slow(facts, memory),
+        slow_lately=_slow_lately(facts, memory),
         surge=_lasts(facts, memory, Label.Surge, surging(facts)),
         dependency=_lasts(facts, memory, Label.Dependency, depends(facts)),
         stopped=_lasts(facts, memory, Label.TrafficStopped, stopped(facts)),
@@ -136,3 +139,10 @@ def _slow(facts: Facts, memory: Memory) -> Bools:
         confirmed[index] = streak is not None and streak.ticks >= SLOW_TICKS
     memory.keep_only(Label.Slow, {facts.fleet.names[index] for index in candidates})
     return confirmed
+
+
+def _slow_lately(facts: Facts, memory: Memory) -> Bools:
+    """Pods that were slow within the last minute: who shares a place with a slow pod is often just below the limit."""
+    memory.slow_at.update(dict.fromkeys(facts.names(facts.slow), facts.time))
+    memory.slow_at = {name: when for name, when in memory.slow_at.items() if facts.time - when <= LATELY_SECONDS}
+    return np.array([name in memory.slow_at for name in facts.fleet.names], dtype=bool)

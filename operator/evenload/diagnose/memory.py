@@ -42,6 +42,7 @@ class Memory:
         self._forewarned: deque[bool] = deque(maxlen=RAISING_TICKS)
         self.streaks: dict[tuple[Label, str], Streak] = {}  # by label and pod ("" for the whole Balancer)
         self.error_ratios: dict[str, float] = {}  # of pods with errors, as of the last tick
+        self.slow_at: dict[str, float] = {}  # pods that were slow lately, and when
         self.label: Label | None = None
         self.since = 0.0
         self.calm_ticks = 0

@@ -6,6 +6,7 @@ nothing; a sinkhole stands before skew because a pod that fails fast looks quick
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -238,7 +239,7 @@ def slow(facts: Facts, confirmed: Confirmed) -> Finding | None:
         return None
     pods: Bools = facts.slow & ~facts.young
     latency = float(np.nanmax(facts.fleet.latency[pods]))
-    place = _shared_place(facts, pods)
+    place = _shared_place(facts, confirmed.slow_lately & ~facts.young)
     suspicion = f"; {place} is where they are and most pods there are slow: suspect that" if place else ""
     evidence = latency_evidence(facts, pods)
     if place:
@@ -254,15 +255,14 @@ def slow(facts: Facts, confirmed: Confirmed) -> Finding | None:
 
 
 def _shared_place(facts: Facts, pods: Bools) -> str:
-    """Two or more slow pods, all in one place where most are slow: the place is the fault, not the pods."""
-    found = set(np.flatnonzero(pods).tolist())
+    """A node or zone with two or more of the slow pods, two thirds of all of them, where most others are slow too."""
+    slow = [facts.fleet.pods[index] for index in np.flatnonzero(pods).tolist()]
+    ready = [facts.fleet.pods[index] for index in np.flatnonzero(facts.fleet.ready).tolist()]
     for kind in ("node", "zone"):
-        places = {getattr(facts.fleet.pods[index], kind) for index in found}
-        place = places.pop()
-        if len(found) < 2 or places or place is None:
-            continue
-        there = [i for i in np.flatnonzero(facts.fleet.ready).tolist() if getattr(facts.fleet.pods[i], kind) == place]
-        if 2 * len(found) > len(there):
+        places = Counter(getattr(pod, kind) for pod in slow if getattr(pod, kind) is not None)
+        place, count = next(iter(places.most_common(1)), ("", 0))
+        there = sum(getattr(pod, kind) == place for pod in ready)
+        if count >= 2 and 3 * count >= 2 * len(slow) and 2 * count > there:
             return f"{kind} {place}"
     return ""
 

@@ -10,7 +10,7 @@ from evenload.model.base import Value
 from evenload.model.decision import EpisodeMove, Held, HeldReason
 from evenload.model.diagnosis import Label
 from evenload.model.episode import EFFECTIVE_STATES, Phase
-from evenload.model.plan import Advise, Write
+from evenload.model.plan import Advise, RestartPod, Write
 
 FAULTS = frozenset(Label) - {Label.Healthy, Label.NoData, Label.RolloutInProgress, Label.WarmUp}
 
@@ -57,8 +57,21 @@ def phase(case: Case, ruling: Ruling, *, idle: bool) -> Phase:
     return Phase.Verifying if written else Phase.Observed
 
 
-def advice(ruling: Ruling) -> Iterator[Advise]:
-    """Where only capacity is missing, only people can help."""
+def advice(case: Case, ruling: Ruling) -> Iterator[Advise]:
+    """What only people can do about what was ruled: add capacity, give a pod time to leave."""
     for held in ruling.held:
         if held.reason is HeldReason.Headroom and ruling.write is None:
             yield Advise(topic="ScaleUp", because=f"{held.detail}: add capacity first")
+    if isinstance(ruling.write, RestartPod) and _leaves_too_fast(case, ruling.write):
+        because = (
+            f"{ruling.write.pod} takes traffic until it ends: give it a preStop sleep longer than the "
+            f"{case.policy.actuator_lag_seconds:.1f} s that a proxy may need to notice, or its last requests fail"
+        )
+        yield Advise(topic="PreStopTooShort", because=because)
+
+
+def _leaves_too_fast(case: Case, write: RestartPod) -> bool:
+    """Whether a pod that was not drained by weight has no preStop sleep that outlasts the proxy's delay."""
+    backend, pod = case.snapshot.backends.get(write.backend), case.pod(write.uid)
+    weighted = backend is not None and backend.weight > 0
+    return weighted and pod is not None and (pod.pre_stop_seconds or 0.0) < case.policy.actuator_lag_seconds

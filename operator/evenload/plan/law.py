@@ -125,6 +125,18 @@ class Law:
         changed = self.penalty * np.where(slow, cut, np.where(back, RECOVERY, 1.0))
         self.penalty = np.clip(changed, LEAST_PENALTY, 1.0)
 
+    def forgive(self) -> None:
+        """The weights do not lean: whatever was penalised is not, or not any more."""
+        self.penalty = np.ones(self.penalty.size)
+
+    def adopt(self, fleet: Fleet, targets: Floats) -> None:
+        """Take over weights that lean for slow pods, as another operator left them: their lean is the penalty."""
+        if fleet.backends == self._backends:
+            return
+        self._start(fleet)
+        lean = np.where(targets > 0, fleet.commanded / np.maximum(targets, _LEAST_SHARE), 1.0)
+        self.penalty = np.clip(lean / max(float(lean.max()), _LEAST_SHARE), LEAST_PENALTY, 1.0)
+
     @property
     def leans(self) -> bool:
         """Whether any backend is penalised."""

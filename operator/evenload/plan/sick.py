@@ -10,12 +10,12 @@ from evenload.model.diagnosis import Label
 from evenload.model.plan import Advise, Purpose, RestartPod, SetWeights, Write
 from evenload.model.snapshot import Pod
 from evenload.model.spec import RestartWhen
-from evenload.model.wording import duration
+from evenload.model.wording import duration, weights
 from evenload.plan import restarts
 from evenload.plan.balance import lean
 from evenload.plan.moves import Plan
 from evenload.plan.scene import Scene
-from evenload.plan.targets import scaled_down
+from evenload.plan.targets import restored, scaled_down
 
 PROBE_FRACTION = 0.05  # of its share: what an ejected backend keeps, to be seen recovering
 MOST_HELD_RATIO = 0.1  # of the ready pods, or one
@@ -117,8 +117,8 @@ def _eject(scene: Scene, index: int) -> Iterator[SetWeights]:
     base = scene.work.base if scene.work.base is not None else scene.before
     factors = {**dict.fromkeys(scene.work.held_back, PROBE_FRACTION), backend: PROBE_FRACTION}
     after = scaled_down(base, factors)
+    because = f"{scene.diagnosis.sentence}; leaving {backend} {100 * PROBE_FRACTION:.0f}% of its share"
     if after != scene.before:
-        because = f"{scene.diagnosis.sentence}; leaving {backend} {100 * PROBE_FRACTION:.0f}% of its share"
         yield SetWeights(before=scene.before, after=after, purpose=Purpose.Eject, because=because)
 
 
@@ -129,10 +129,10 @@ def _too_many_held(scene: Scene, where: int) -> bool:
     return pods > max(1.0, float(fleet.ready_by_backend[where]), MOST_HELD_RATIO * float(fleet.ready.sum()))
 
 
-def _eject_empty(scene: Scene) -> Plan | None:
+def _eject_empty(scene: Scene) -> Plan:
     after = {**scene.before, **dict.fromkeys(scene.diagnosis.backends, 0)}
-    if after == scene.before or not any(after.values()):
-        return None
+    if not any(after.values()):  # only what is empty had weight: whoever is ready gets it
+        after = restored(scene.fleet, scene.policy, scene.snapshot.known_good)
     write = SetWeights(
         before=scene.before,
         after=after,
@@ -153,5 +153,19 @@ def spare_slow(scene: Scene) -> Plan:
         index = scene.fleet.names.index(scene.diagnosis.pods[0])
         if not restarted_lately(scene, scene.fleet.pods[index]):
             return Plan(writes=tuple(begin_restart(scene, index, scene.diagnosis.sentence)), tell=tell)
-    leaning = lean(scene, scene.diagnosis.sentence) if not suspect else None
+    told_apart = since is not None and scene.snapshot.time - since >= scene.snapshot.window  # others may join
+    leaning = lean(scene, scene.diagnosis.sentence) if told_apart and not suspect else None
     return Plan(writes=leaning.writes if leaning is not None else (), tell=tell)
+
+
+def give_back(scene: Scene) -> Plan | None:
+    """A pod that was slow answers as its peers do: its share comes back bit by bit, at last to the digit."""
+    if scene.episode is None or scene.episode.label is not Label.Slow:
+        return None
+    if scene.law.leans:
+        return lean(scene, "what was slow recovers")
+    after = restored(scene.fleet, scene.policy, scene.snapshot.known_good)
+    if after == scene.before:
+        return None
+    because = f"what was slow has recovered; putting back {weights(after)}"
+    return Plan(writes=(SetWeights(before=scene.before, after=after, purpose=Purpose.Restore, because=because),))

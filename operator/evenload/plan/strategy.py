@@ -11,10 +11,8 @@ from evenload.plan.balance import rebalance, rescue
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
 from evenload.plan.scene import Scene
-from evenload.plan.sick import mend_failing, spare_slow
+from evenload.plan.sick import give_back, mend_failing, spare_slow
 from evenload.plan.undo import after_undo, resume, undo_harm, wished
-
-APPROVAL_SECONDS = 24 * 3600.0  # a plan nobody approved for a day is about another day
 
 FREEZING_LABELS = {
     Label.NoData: "the data cannot be trusted",
@@ -58,6 +56,8 @@ def _mend(scene: Scene) -> Plan | None:
             return Plan(tell=(Advise(topic="ScaleUp", because=scene.diagnosis.sentence),))
         case Label.Slow:
             return spare_slow(scene)
+        case Label.Healthy if scene.work.compensating:
+            return give_back(scene)
         case _:
             return None
 
@@ -67,11 +67,9 @@ def _finish(scene: Scene) -> Plan | None:
     if episode is None:
         return None
     written = any(step.state in EFFECTIVE_STATES for step in episode.steps)
-    if scene.calm and scene.work.idle:
+    leaning = scene.work.compensating and scene.law.leans
+    if scene.calm and scene.work.idle and not leaning:
         return Plan(close=Phase.Succeeded if written else Phase.Expired, verdicts=ended_well(scene.unjudged))
-    waiting = episode.phase is Phase.AwaitingApproval and not written
-    if waiting and scene.snapshot.time - episode.opened_at > APPROVAL_SECONDS:
-        return Plan(close=Phase.Expired)
     return None
 
 

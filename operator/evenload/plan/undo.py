@@ -10,6 +10,7 @@ from evenload.plan.moves import Plan
 from evenload.plan.scene import Scene
 
 IN_FLIGHT_SECONDS = 30.0  # a planned write may still be on its way for so long
+APPROVAL_SECONDS = 24 * 3600.0
 _ABORTED = frozenset({StepState.Abandoned, StepState.Ineffective})
 
 
@@ -19,7 +20,17 @@ def wished(scene: Scene) -> Plan | None:
         return None
     if episode.approval is ApprovalDecision.Denied:
         return Plan(close=Phase.Denied)
+    if _stale(scene, episode):
+        return Plan(close=Phase.Expired)
     return _undo(scene, episode) if episode.undo_requested else None
+
+
+def _stale(scene: Scene, episode: Episode) -> bool:
+    """A plan that nobody approved for a day is about another day."""
+    waiting = episode.phase is Phase.AwaitingApproval and not any(
+        step.state in EFFECTIVE_STATES for step in scene.steps
+    )
+    return waiting and scene.snapshot.time - episode.opened_at > APPROVAL_SECONDS
 
 
 def _undo(scene: Scene, episode: Episode) -> Plan:

@@ -9,7 +9,7 @@ from evenload.model.decision import Decision
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase
 from evenload.model.plan import Advise, Freeze, RestartPod
-from evenload.model.spec import Desired, DesiredType, Restart, RestartWhen, Share
+from evenload.model.spec import Desired, DesiredType, Mode, Restart, RestartWhen, Share
 from tests.unit.engine.plant import Cluster, run, spec
 
 GOOD = dict.fromkeys(Cluster().backends, 100)
@@ -125,6 +125,17 @@ def test_a_slow_pod_gets_less_and_is_given_back_what_it_can_take() -> None:
     assert len(cluster.writes) <= 4
     assert cluster.evictions == []
     assert Label.LoadBalancerSkew not in labels(decisions)
+    cluster.servers[1].delay = 1.0
+    cluster.act(Engine(spec()).step(cluster.snapshot()))  # a new operator takes over
+    run(cluster, engine, 1200)
+    assert cluster.weights == GOOD
+    assert [episode.phase for episode, _ in cluster.closed] == [Phase.Succeeded]
+
+
+def test_in_observe_mode_a_slow_pod_stays_the_only_fault() -> None:
+    cluster, engine = shop(Engine(spec(mode=Mode.Observe)))
+    cluster.servers[1].delay = 3.0
+    assert labels(run(cluster, engine, 300)) <= {Label.Healthy, Label.Slow}
 
 
 def test_slow_pods_on_one_node_make_the_node_suspect_and_move_nothing() -> None:
