@@ -5,7 +5,9 @@ What a stand-in cannot tell: whether the queries parse, what increase() makes of
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import math
 import subprocess
 import threading
 import time
@@ -18,12 +20,14 @@ from typing import Any
 import pytest
 import yaml
 
+from evenload.history.ranges import Grid
+from evenload.history.reader import RangeReader
 from evenload.model.snapshot import Pod, SignalState, Snapshot
 from evenload.model.spec import Query, SignalLabels, Signals
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import Source, source_of
-from evenload.observe.prometheus import Interest, SignalReader
+from evenload.observe.presets import Source, render, source_of
+from evenload.observe.prometheus import Interest, Prometheus, SignalReader, parse
 from lab import build, parts
 from lab.control_plane import free_ports
 from tests.support.wait import until
@@ -302,3 +306,20 @@ async def test_a_persons_wrong_query_is_told_in_prometheus_words(look: Look, que
     assert snapshot.signals["cpu"].state is SignalState.Missing
     assert words in snapshot.signals["cpu"].detail
     assert snapshot.signals["requests"].state is SignalState.Fresh
+
+
+async def test_a_range_query_tells_of_each_moment_what_an_instant_query_told_then(look: Look) -> None:
+    source, end = look.source(), math.floor(time.time()) - 2
+    grid = Grid(end - 5.0, 1.0, 6)
+    reader = RangeReader(source, {"shop"}, deadline_seconds=10.0)
+    chunk = await asyncio.to_thread(reader.chunk, grid)
+    reader.close()
+    connect = Prometheus(look.url, deadline_seconds=10.0)._connect
+    for signal, answer in chunk.signals.items():
+        query = render(source, signal, {"shop"})
+        for index, moment in enumerate(grid.times):
+            (body,) = await asyncio.to_thread(connect.custom_query, query, {"time": moment})
+            told = parse(body, source.pod_labels(signal))
+            assert answer.at(index) == told
+        assert "steady" in told.values["shop"]
+    assert {"steady", "twice", "silent"} <= {name for _, name in chunk.pods({"shop"})[0]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def chunk(grid: Grid = GRID, extras: Mapping[str, Matrix] | None = None, **signa
     return Chunk(grid=grid, source=SOURCE, signals=answers, extras=told)
 
 
-def roster(**facts: float | None) -> Roster:
+def roster(**facts: Any) -> Roster:
     service = ServiceName(namespace="shop", name="shop-a")
     today = {TODAY: member(TODAY, workload="Deployment/shop-a", **facts)}
     return Roster({"shop-a": Behind(service=service, members=today, workloads=frozenset({"Deployment/shop-a"}))})
