@@ -305,6 +305,10 @@ class Shop:
     async def healthy(self) -> bool:
         return await self.condition("Balanced") == ("True", "Healthy")
 
+    async def rests(self) -> bool:
+        """All is well, and nothing is under way."""
+        return await self.healthy() and await self.condition("Remediating") == ("False", "NoRemediation")
+
     async def remembers_good_weights(self) -> bool:
         """All has been well for some ticks, and that is the last that the operator has to tell."""
         return "knownGood" in (await self.balancer()).get("status", {})

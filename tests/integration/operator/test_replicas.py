@@ -44,6 +44,23 @@ async def test_a_killed_leader_is_followed_within_twenty_seconds_and_nothing_is_
     assert shares(await shop.weights()) == shares(EQUAL)
 
 
+async def test_two_that_both_believe_to_lead_do_nothing_twice(town: Town, start: Start, proxy: ApiProxy) -> None:
+    # given that the lease failed us, when both see the bad update
+    shop = await town.open_shop()
+    replicas = [start(shop, leader_election=False) for _ in range(2)]
+    for replica in replicas:
+        await replica.ready()
+    await shop.until(shop.healthy)
+    await shop.set_weights(BAD)
+    # then the preconditions of each write let one of them win
+    await shop.until(shop.closed, seconds=120)
+    remediation = await shop.remediation()
+    assert remediation["status"]["phase"] == "Succeeded"
+    assert purposes(remediation) == WHOLE
+    assert weight_of_sick(weights_written(proxy.writes(), shop, BAD)) == [1.0, 0.0, 0.1, 0.3, 0.6, 1.0]
+    assert len(evictions(proxy.writes(), shop)) == 1
+
+
 async def test_a_leader_that_cannot_renew_ends_before_it_could_write_again(
     town: Town, start: Start, proxy: ApiProxy
 ) -> None:
