@@ -147,7 +147,8 @@ def print_results(
     if missed:
         console.print(f"[bold red]Missed:[/] {', '.join(missed)}. The operator's log is in {folder / 'logs'}.")
     elif judged:
-        console.print("[bold green]Every figure holds.[/]")
+        every = all(target.met is not None for target in judged)
+        console.print(f"[bold green]Every figure{'' if every else ' that was judged'} holds.[/]")
     for name in OURS:
         if (folder / name).exists():
             console.print(f"  {folder / name}", highlight=False)
