@@ -55,6 +55,7 @@ def _calm(facts: Facts, label: Label) -> bool:
 
 def _learn(facts: Facts, memory: Memory, *, calm: bool) -> None:
     memory.baseline.learn_traffic(facts.time, facts.rps)
+    memory.rps = facts.rps
     if calm and facts.clean:
         memory.baseline.learn_health(facts.error_ratio, facts.median_latency)
         memory.spread = skew.learned(memory.spread, facts.skew.spread)

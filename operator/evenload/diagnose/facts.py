@@ -25,6 +25,7 @@ BAD_ERROR_FACTOR = 5.0  # over what is usual
 BUSY_UTILIZATION = 0.85
 OVER_SHARE_RATIO = 1.25
 SICK_LATENCY_RATIO = 2.5
+STEADY_RATIO = 1.3
 
 
 class Facts:
@@ -81,6 +82,12 @@ class Facts:
     def traffic_ratio(self) -> float | None:
         """Total against usual; None while the usual is unknown."""
         return self.rps / self.usual_rps if self.usual_rps else None
+
+    @cached_property
+    def steady(self) -> bool:
+        """Whether the total is as a tick ago: pods are scraped in turn, so while it moves their counts differ."""
+        before = self.memory.rps
+        return not before or before / STEADY_RATIO <= self.rps <= before * STEADY_RATIO
 
     @cached_property
     def error_ratio(self) -> float | None:

@@ -49,7 +49,7 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
     """Count this tick in. Called once a tick."""
     settled = facts.weights_wrong or facts.compensating or facts.clean
     # While our own ejection or ramp is in the window, shares differ from the weights: that is no skew.
-    seen = facts.skew.seen and (facts.clean or not facts.held_back)
+    seen = facts.skew.seen and (facts.clean or not facts.held_back) and (facts.weights_wrong or facts.steady)
     lingering = not settled and bool(seen or facts.undecided.any())
     confirmed = Confirmed(
         skew=memory.skew_raised(_hot(facts) if seen and not lingering else {}, explained=facts.weights_wrong),

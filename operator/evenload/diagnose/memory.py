@@ -38,6 +38,7 @@ class Memory:
         self._tick = 0.0
         self.baseline = Baseline()
         self.spread: float | None = None
+        self.rps: float | None = None  # of the last tick
         self._hot: deque[frozenset[str]] = deque(maxlen=RAISING_TICKS)
         self._forewarned: deque[bool] = deque(maxlen=RAISING_TICKS)
         self.streaks: dict[tuple[Label, str], Streak] = {}  # by label and pod ("" for the whole Balancer)

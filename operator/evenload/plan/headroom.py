@@ -1,8 +1,8 @@
 """Would the receivers stand it? CPU use predicted for weights that are not written yet.
 
-Use grows at most in proportion to traffic, so "use x new share / old share" is an upper estimate. It is taken from the
-last calm tick where there is one: a server that idles at 1% of the traffic, or one that drowns, tells nothing about
-what a fair share costs.
+Use grows at most in proportion to traffic, so "use x new traffic / old traffic" is an upper estimate. Both are averages
+over calm ticks where there were any: a server that idles at 1% of the traffic, or one that drowns, tells nothing about
+what a fair share costs, and one window may lack a scrape.
 """
 
 from __future__ import annotations
@@ -11,32 +11,37 @@ import numpy as np
 
 from evenload.model.fleet import Fleet, Floats
 
+LEARNING_RATE = 0.2
 FARTHEST_RATIO = 4.0  # from less than a quarter of the new traffic nothing can be told
 
 
 class Cost:
-    """CPU use of each pod at a known share of traffic, from the last calm tick. By backend: the worst pod counts."""
+    """CPU use and traffic of each backend, averaged over calm ticks. By backend: the busiest pod counts."""
 
     def __init__(self) -> None:
         self._backends: tuple[str, ...] = ()
-        self._use: Floats | None = None
-        self._rps: Floats | None = None
+        self._use: Floats = np.empty(0)
+        self._rps: Floats = np.empty(0)
 
     def learn(self, fleet: Fleet, window: float) -> None:
         """From a tick without a fault."""
-        use = worst_use(fleet)
-        if not np.isnan(use).all():
-            self._backends, self._use, self._rps = fleet.backends, use, fleet.by_backend(fleet.requests) / window
+        use, rps = worst_use(fleet), fleet.by_backend(fleet.requests) / window
+        if fleet.backends != self._backends:
+            self._backends, self._use, self._rps = fleet.backends, use, rps
+            return
+        known = ~np.isnan(use)
+        fresh = np.isnan(self._use)
+        self._use = np.where(known, np.where(fresh, use, self._use + LEARNING_RATE * (use - self._use)), self._use)
+        self._rps = np.where(known, np.where(fresh, rps, self._rps + LEARNING_RATE * (rps - self._rps)), self._rps)
 
     def predicted(self, fleet: Fleet, window: float, shares: Floats) -> Floats:
         """CPU over limit by backend if `shares` (sum 1) of today's total went there; NaN where it cannot be told."""
         rps = shares * fleet.total_requests / window
-        if self._use is None or self._rps is None or self._backends != fleet.backends:
-            return _in_proportion(worst_use(fleet), fleet.by_backend(fleet.requests) / window, rps)
+        now = _in_proportion(worst_use(fleet), fleet.by_backend(fleet.requests) / window, rps)
+        if self._backends != fleet.backends:
+            return now
         learnt = _in_proportion(self._use, self._rps, rps)
-        return np.where(
-            np.isnan(learnt), _in_proportion(worst_use(fleet), fleet.by_backend(fleet.requests) / window, rps), learnt
-        )
+        return np.where(np.isnan(learnt), now, learnt)
 
 
 def worst_use(fleet: Fleet) -> Floats:

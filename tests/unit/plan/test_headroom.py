@@ -30,6 +30,24 @@ def test_the_last_calm_tick_tells_what_a_fair_share_costs() -> None:
     assert cost.predicted(skewed, 15.0, np.full(4, 0.25)).tolist() == pytest.approx([0.32] * 4)
 
 
+def test_one_window_without_a_scrape_hardly_changes_what_was_learnt() -> None:
+    cost = Cost()
+    for _ in range(20):
+        cost.learn(Fleet(snapshot()), 15.0)
+    cost.learn(Fleet(snapshot({"b-0": {"requests": 130.0}})), 15.0)
+    predicted = cost.predicted(Fleet(snapshot()), 15.0, np.array([0.0, 1 / 3, 1 / 3, 1 / 3]))
+    assert predicted[1] == pytest.approx(0.32 * 4 / 3, rel=0.12)
+
+
+def test_what_becomes_known_later_is_taken_as_it_is() -> None:
+    cost = Cost()
+    cost.learn(Fleet(snapshot({"b-0": {"cpu": None}})), 15.0)
+    cost.learn(Fleet(snapshot()), 15.0)
+    cost.learn(Fleet(snapshot({"b-0": {"cpu": None}})), 15.0)
+    busy = Fleet(snapshot({"b-0": {"cpu": 0.25}}))
+    assert cost.predicted(busy, 15.0, np.full(4, 0.25))[1] == pytest.approx(0.32)
+
+
 def test_a_backend_unknown_then_is_predicted_from_now() -> None:
     cost = Cost()
     cost.learn(Fleet(snapshot({"b-0": {"cpu": None}})), 15.0)
