@@ -32,8 +32,10 @@ from evenload.observe.join import snapshot_of
 from evenload.observe.presets import Source, shared
 
 HORIZON_SECONDS: Final = 900.0
-BUDGET_SECONDS: Final = 20.0  # by the clock, for all Balancers together; then those that wait start cold
-MOST_POD_MOMENTS: Final = 400_000  # about five seconds of CPU: 10,000 pods see 40 ticks, 50,000 see 8
+BUDGET_SECONDS: Final = 30.0  # by the clock, for all Balancers together; then those that wait start cold
+MOST_POD_MOMENTS: Final = (
+    200_000  # about three seconds of CPU: 2,000 pods see all 90 ticks of ten seconds, 50,000 see 4
+)
 MOST_PODS_AT_ONCE: Final = 100_000  # pods times moments in one answer: about 3 MB of it, 60 MB when read
 FEWEST_MOMENTS: Final = 3
 

@@ -322,4 +322,4 @@ async def test_a_range_query_tells_of_each_moment_what_an_instant_query_told_the
             told = parse(body, source.pod_labels(signal))
             assert answer.at(index) == told
         assert "steady" in told.values["shop"]
-    assert {"steady", "twice", "silent"} <= {name for _, name in chunk.pods({"shop"})[0]}
+    assert "steady" in {name for _, name in chunk.pods({"shop"})[0]}
