@@ -45,7 +45,7 @@ class OperatorProcess:
     def alive(self) -> bool:
         try:
             state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # it ended, before we opened or before we read
             return False
         return state != "Z"
 

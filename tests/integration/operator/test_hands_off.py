@@ -147,37 +147,35 @@ async def autoscaler(day: Day) -> None:
     await day.mended()
 
 
+async def brake(day: Day) -> None:
+    """One annotation on the Lease stops all writes of an installation: here of one that is about to restart a pod."""
+    shop = day.shop
+    await shop.set_weights(BAD)
+    await shop.until(lambda: touched(day.proxy.writes(), shop), what="the restored weights")
+    await _annotate_lease(shop, "all hands off")
+    await shop.until(lambda: _is(shop, "Paused", "True", "Installation"), what="the condition Paused")
+    before = len(touched(day.proxy.writes(), shop))
+    await day.operator.ticked(8)
+    assert len(touched(day.proxy.writes(), shop)) == before
+    assert "all hands off" in await shop.message("Paused")
+    await _annotate_lease(shop, None)
+    await day.mended()
+    assert purposes(await shop.remediation()) == WHOLE
+
+
 async def test_modes_pauses_and_others_at_work_are_respected(town: Town, start: Start, proxy: ApiProxy) -> None:
     modes = {"observe": "Observe", "approve": "Approve", "deny": "Approve"}
     days = {each.__name__: each for each in (observe, approve, deny, annotation, suspended, rival, rollout, autoscaler)}
-    shops = dict(
-        zip(days, await asyncio.gather(*(town.open_shop(mode=modes.get(name, "Auto")) for name in days)), strict=True)
+    *opened, braked = await asyncio.gather(
+        *(town.open_shop(mode=modes.get(name, "Auto")) for name in days), town.open_shop()
     )
-    operator = start(*shops.values())
-    await asyncio.gather(*(shop.until(shop.remembers_good_weights, seconds=60) for shop in shops.values()))
-    await side_by_side(**{name: day(Day(shops[name], operator, proxy)) for name, day in days.items()})
-
-
-async def test_one_annotation_on_the_lease_stops_all_writes(town: Town, start: Start, proxy: ApiProxy) -> None:
-    # given an operator that is about to restart a sick pod
-    shop = await town.open_shop()
-    operator = start(shop)
-    await shop.until(shop.healthy)
-    await shop.set_weights(BAD)
-    await shop.until(lambda: touched(proxy.writes(), shop), what="the restored weights")
-    # when somebody pulls the emergency brake
-    await _annotate_lease(shop, "all hands off")
-    await shop.until(lambda: _is(shop, "Paused", "True", "Installation"), what="the condition Paused")
-    # then nothing more is touched, and said why
-    before = len(touched(proxy.writes(), shop))
-    await operator.ticked(8)
-    assert len(touched(proxy.writes(), shop)) == before
-    assert "all hands off" in await shop.message("Paused")
-    # and released, it goes on where it was
-    await _annotate_lease(shop, None)
-    await shop.until(shop.closed, seconds=MEND_SECONDS)
-    assert purposes(await shop.remediation()) == WHOLE
-    assert len(evictions(proxy.writes(), shop)) == 1
+    shops = dict(zip(days, opened, strict=True))
+    operator, other_installation = start(*opened), start(braked)
+    await asyncio.gather(*(shop.until(shop.remembers_good_weights, seconds=60) for shop in (*opened, braked)))
+    await side_by_side(
+        **{name: day(Day(shops[name], operator, proxy)) for name, day in days.items()},
+        brake=brake(Day(braked, other_installation, proxy)),
+    )
 
 
 async def _annotate_lease(shop: Shop, word: str | None) -> None:
