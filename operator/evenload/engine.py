@@ -132,7 +132,7 @@ class Engine:
         return self._cost.predicted(fleet, snapshot.window, shares_of(fleet, weights))
 
     def _learn(self, facts: Facts, diagnosis: Diagnosis, work: Work) -> None:
-        if diagnosis.label is Label.Healthy and facts.clean and work.idle:
+        if diagnosis.label in (Label.Healthy, Label.MemoryLeak) and facts.clean and work.idle:
             self._cost.learn(facts.fleet, facts.snapshot.window)
 
 
@@ -166,7 +166,7 @@ def _decision(
 def _balanced(diagnosis: Diagnosis) -> bool | None:
     if diagnosis.label in (Label.NoData, Label.RolloutInProgress):
         return None
-    return diagnosis.label in (Label.Healthy, Label.WarmUp)
+    return diagnosis.label in (Label.Healthy, Label.WarmUp, Label.MemoryLeak)
 
 
 def _settled(scene: Scene) -> bool:

@@ -20,6 +20,7 @@ def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
     memory.watch(facts.time, facts.fleet)
     if broken_off:
         return _no_data(facts, memory, broken_off)
+    memory.watching.observe(facts.time, facts.snapshot.window, facts.fleet)
     confirmed = confirm(facts, memory)
     rule, finding = _first(facts, confirmed)
     few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)
@@ -50,7 +51,7 @@ def _no_data(facts: Facts, memory: Memory, because: str) -> Diagnosis:
 def _calm(facts: Facts, label: Label) -> bool:
     """Healthy, and nothing is even suspected: only such ticks teach what is usual, and end an incident."""
     suspected = facts.skew.seen or facts.failing.any() or facts.slow.any() or hysteresis.depends(facts)
-    return label is Label.Healthy and not suspected
+    return label in (Label.Healthy, Label.MemoryLeak) and not suspected
 
 
 def _learn(facts: Facts, memory: Memory, *, calm: bool) -> None:

@@ -10,7 +10,7 @@ from evenload.diagnose.facts import Facts
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, SkewCause
 from evenload.model.fleet import Bools
-from evenload.model.wording import clock, listing, milliseconds, percent, rate
+from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate
 
 MOST_NAMED = 20  # pods or backends with evidence of their own: a status has room for so many
 
@@ -109,6 +109,25 @@ def latency_evidence(facts: Facts, pods: Bools) -> tuple[Evidence, ...]:
         )
         for index in np.flatnonzero(pods)[:MOST_NAMED].tolist()
     )
+
+
+def leak_evidence(facts: Facts, pods: Bools) -> tuple[Evidence, ...]:
+    """When each leaking pod's memory is full."""
+    found = []
+    for index in np.flatnonzero(pods)[:MOST_NAMED].tolist():
+        leak = facts.memory.watching.leaks[facts.fleet.pods[index].uid]
+        found.append(
+            Evidence(
+                metric="out_of_memory_seconds",
+                subject=facts.fleet.names[index],
+                observed=leak.seconds,
+                expected=leak.latest,
+                threshold=leak.soonest,
+                sentence=f"{facts.fleet.names[index]} gains {60 * leak.slope / 1e6:.2g} MB a minute; full in "
+                f"{duration(leak.seconds)} ({duration(leak.soonest)} to {duration(leak.latest)})",
+            )
+        )
+    return tuple(found)
 
 
 def traffic_evidence(facts: Facts) -> tuple[Evidence, ...]:

@@ -114,6 +114,9 @@ def _lasts(facts: Facts, memory: Memory, label: Label, seen: bool) -> bool:
 
 def _failing(facts: Facts, memory: Memory) -> Bools:
     confirmed = np.zeros(len(facts.fleet.names), dtype=bool)
+    if not facts.failing.any():
+        memory.keep_only(Label.Failing, {""})
+        return confirmed
     drowning = facts.over_share & ~facts.sheltered  # skew is asked about first, if it takes a tick longer
     candidates = np.flatnonzero(facts.failing & ~facts.undecided & ~drowning).tolist()
     for index in candidates:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from evenload.diagnose.baseline import Baseline
+from evenload.diagnose.trend import MemoryWatch
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Fleet, Floats
 
@@ -37,6 +38,7 @@ class Memory:
         self.time: float | None = None
         self._tick = 0.0
         self.baseline = Baseline()
+        self.watching = MemoryWatch()
         self.spread: float | None = None
         self.rps: float | None = None  # of the last tick
         self._hot: deque[frozenset[str]] = deque(maxlen=RAISING_TICKS)

@@ -19,6 +19,7 @@ from evenload.diagnose.findings import (
     error_evidence,
     hottest,
     latency_evidence,
+    leak_evidence,
     named,
     share_evidence,
     traffic_evidence,
@@ -30,7 +31,7 @@ from evenload.diagnose.statistics import median
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, Label, SkewCause
 from evenload.model.fleet import Bools
-from evenload.model.wording import clock, listing, milliseconds, percent, rate, times
+from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate, times
 
 SINKHOLE_LATENCY_RATIO = 0.7  # of the median: it fails so fast that it looks quick
 
@@ -267,6 +268,23 @@ def _shared_place(facts: Facts, pods: Bools) -> str:
     return ""
 
 
+def memory_leak(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    leaks = facts.memory.watching.leaks
+    found = [index for index, pod in enumerate(facts.fleet.pods) if pod.uid in leaks]
+    if not found:
+        return None
+    pods = np.zeros(len(facts.fleet.names), dtype=bool)
+    pods[found] = True
+    first = min((leaks[facts.fleet.pods[index].uid] for index in found), key=lambda leak: leak.seconds)
+    return Finding(
+        sentence=f"the memory of {named(facts, pods)} rises without end: full in {duration(first.seconds)} "
+        f"({duration(first.soonest)} to {duration(first.latest)})",
+        pods=facts.names(pods),
+        backends=facts.backends_of(pods),
+        evidence=leak_evidence(facts, pods),
+    )
+
+
 def healthy(facts: Facts, confirmed: Confirmed) -> Finding:
     worst = float(np.nanmax(facts.skew.ratio)) if not np.isnan(facts.skew.ratio).all() else 1.0
     failed = "" if facts.error_ratio is None else f", {percent(facts.error_ratio)} fail"
@@ -327,6 +345,11 @@ RULES: tuple[Rule, ...] = (
     Rule(label=Label.Surge, test=surge, why_here="before Failing: too many requests, evenly spread"),
     Rule(label=Label.Failing, test=failing, why_here="an outlier that none of the above explains"),
     Rule(label=Label.WarmUp, test=warm_up, why_here="after Failing: only if nothing but young pods stand out"),
-    Rule(label=Label.Slow, test=slow, why_here="last of the faults: the mildest"),
+    Rule(label=Label.Slow, test=slow, why_here="after all that fails: slow is the milder fault"),
+    Rule(
+        label=Label.MemoryLeak,
+        test=memory_leak,
+        why_here="a matter of hours, told beside whatever is a matter of minutes",
+    ),
     Rule(label=Label.Healthy, test=healthy, why_here="nothing above matched"),
 )

@@ -21,6 +21,7 @@ PROBE_FRACTION = 0.05  # of its share: what an ejected backend keeps, to be seen
 MOST_HELD_RATIO = 0.1  # of the ready pods, or one
 RESTART_AFTER_TICKS = 6  # of failing
 SLOW_RESTART_SECONDS = 300.0
+LEAK_RESTART_SECONDS = 1800.0  # below a quarter of an hour the forecast errs by a third: act earlier
 REPEAT_SECONDS = 1800.0  # the same fault this soon after a restart: another restart will not help either
 
 
@@ -169,3 +170,15 @@ def give_back(scene: Scene) -> Plan | None:
         return None
     because = f"what was slow has recovered; putting back {weights(after)}"
     return Plan(writes=(SetWeights(before=scene.before, after=after, purpose=Purpose.Restore, because=because),))
+
+
+def relieve_leak(scene: Scene) -> Plan:
+    """Told at once; restarted, gently, while there is still time for it to be gentle."""
+    tell = (Advise(topic="MemoryLeak", because=scene.diagnosis.sentence),)
+    full = [e for e in scene.diagnosis.evidence if e.metric == "out_of_memory_seconds" and e.observed is not None]
+    first = min(full, key=lambda evidence: evidence.observed or 0.0)
+    index = scene.fleet.names.index(first.subject)
+    due = (first.observed or 0.0) <= LEAK_RESTART_SECONDS and scene.policy.restart_when is RestartWhen.Allowed
+    if not due or restarted_lately(scene, scene.fleet.pods[index]):
+        return Plan(tell=tell)
+    return Plan(writes=tuple(begin_restart(scene, index, first.sentence)), tell=tell)

@@ -11,7 +11,7 @@ from evenload.plan.balance import rebalance, rescue
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
 from evenload.plan.scene import Scene
-from evenload.plan.sick import give_back, mend_failing, spare_slow
+from evenload.plan.sick import give_back, mend_failing, relieve_leak, spare_slow
 from evenload.plan.undo import after_undo, resume, undo_harm, wished
 
 FREEZING_LABELS = {
@@ -56,6 +56,8 @@ def _mend(scene: Scene) -> Plan | None:
             return Plan(tell=(Advise(topic="ScaleUp", because=scene.diagnosis.sentence),))
         case Label.Slow:
             return spare_slow(scene)
+        case Label.MemoryLeak:
+            return relieve_leak(scene)
         case Label.Healthy if scene.work.compensating:
             return give_back(scene)
         case _:

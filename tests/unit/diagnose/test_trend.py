@@ -1,0 +1,170 @@
+"""Leaks told from caches, warm-ups, traffic and noise; the statistics against scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from evenload.diagnose.trend import BIN_SECONDS, BINS, LEAST_BINS, Leak, MemoryWatch, judge, mann_kendall_z, theil_sen
+from evenload.engine import Engine
+from evenload.model.diagnosis import Label
+from evenload.model.fleet import Fleet, Floats
+from evenload.model.plan import Advise, Drain
+from evenload.model.spec import Restart, RestartWhen
+from tests.unit.engine.build import NOW, later, snapshot, write_of
+from tests.unit.engine.plant import spec
+
+LIMIT = 250e6
+STEPS = np.arange(BINS, dtype=float)
+QUIET = np.full(BINS, 16.0)
+
+
+def noisy(values: Floats, seed: int = 0, share: float = 0.004) -> Floats:
+    noise: Floats = np.random.default_rng(seed).normal(0, share * LIMIT, size=values.size)
+    return values + noise
+
+
+def rising(percent_a_minute: float, start: float = 0.3) -> Floats:
+    line: Floats = LIMIT * (start + percent_a_minute / 100 * STEPS * BIN_SECONDS / 60)
+    return line
+
+
+def test_mann_kendall_orders_as_scipys_tau_does() -> None:
+    values = noisy(rising(0.2), 3)
+    tau = stats.kendalltau(STEPS, values, method="asymptotic")
+    assert mann_kendall_z(values) == pytest.approx(stats.norm.isf(tau.pvalue / 2), rel=0.05)
+    assert mann_kendall_z(-values) == pytest.approx(-mann_kendall_z(values))
+
+
+def test_no_trend_scores_nothing() -> None:
+    assert mann_kendall_z(np.array([1.0, 2.0, 2.0, 1.0])) == 0.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_theil_sen_is_scipys(seed: int) -> None:
+    values = noisy(rising(0.5), seed)
+    expected = stats.theilslopes(values, STEPS, alpha=0.95)
+    slope, low, high = theil_sen(values)
+    assert slope == pytest.approx(expected.slope)
+    assert low == pytest.approx(expected.low_slope, rel=0.05)
+    assert high == pytest.approx(expected.high_slope, rel=0.05)
+
+
+def test_one_percent_a_minute_is_found_and_its_end_foretold() -> None:
+    found = 0
+    for seed in range(50):
+        leak = judge(noisy(rising(1.0), seed), QUIET, LIMIT)
+        if leak is not None:
+            found += 1
+            assert leak.seconds == pytest.approx(60 * (100 - 30 - 14.5), rel=0.15)
+            assert leak.soonest <= leak.seconds <= leak.latest
+    assert found >= 49
+
+
+def test_nothing_else_is_called_a_leak() -> None:
+    dice = np.random.default_rng(5)
+    day = 0.3 + 0.1 * np.sin(STEPS / 9)
+    walks = np.cumsum(dice.normal(0, 0.0005, size=(60, BINS)), axis=1)
+    alarms = 0
+    for seed in range(60):
+        filling = LIMIT * (0.2 + 0.4 * (1 - np.exp(-STEPS / 5)))
+        warming = LIMIT * np.where(STEPS < 8, 0.2 + 0.03 * STEPS, 0.44)
+        flat = np.full(BINS, 0.4 * LIMIT)
+        load = 16 * (1 + 0.5 * np.sin(STEPS / 9))
+        loaded = LIMIT * (day + 0.01)
+        alarms += judge(noisy(filling, seed), QUIET, LIMIT) is not None
+        alarms += judge(noisy(warming, seed), QUIET, LIMIT) is not None
+        alarms += judge(noisy(flat, seed), QUIET, LIMIT) is not None
+        alarms += judge(noisy(loaded, seed), load, LIMIT) is not None
+        alarms += judge(LIMIT * (0.4 + walks[seed]), QUIET, LIMIT) is not None
+    assert alarms <= 5
+
+
+def test_memory_that_follows_rising_traffic_is_no_leak() -> None:
+    load = 10 + STEPS + np.random.default_rng(1).normal(0, 3, size=BINS)
+    assert judge(noisy(LIMIT * (0.1 + 0.01 * load), 1, 0.0005), load, LIMIT) is None
+
+
+@pytest.mark.parametrize(
+    ("memory", "limit"),
+    [
+        (rising(1.0)[: LEAST_BINS - 1], LIMIT),  # too short
+        (rising(1.0), float("nan")),  # no limit, never full
+        (rising(-1.0, 0.6), LIMIT),
+        (rising(0.2), LIMIT),  # five hours away
+    ],
+)
+def test_what_is_too_short_without_limit_falling_or_far_away_is_not_told(memory: Floats, limit: float) -> None:
+    assert judge(memory, np.full(memory.size, 16.0), limit) is None
+
+
+def test_a_pod_already_full_has_no_time_left() -> None:
+    leak = judge(rising(2.0, 0.8), QUIET, LIMIT)
+    assert leak is not None
+    assert leak.seconds == 0.0
+
+
+def watched(
+    minutes: float, percent_a_minute: float, watch: MemoryWatch, uid: str = "uid-a-0", start: float = 0.0
+) -> MemoryWatch:
+    for tick in range(int(minutes * 6)):
+        memory = LIMIT * (0.3 + percent_a_minute / 100 * tick / 6)
+        saw = 0.05 * LIMIT * (tick % 3)
+        sight = later(snapshot({"a-0": {"memory": memory + saw, "uid": uid}}), start + 10 * tick)
+        watch.observe(sight.time, 15.0, Fleet(sight))
+    return watch
+
+
+def test_a_saw_tooth_on_a_leak_is_seen_through() -> None:
+    leaks = watched(16, 1.0, MemoryWatch()).leaks
+    assert set(leaks) == {"uid-a-0"}
+    assert isinstance(leaks["uid-a-0"], Leak)
+    assert leaks["uid-a-0"].slope == pytest.approx(LIMIT / 6000, rel=0.1)
+
+
+def test_a_saw_tooth_alone_is_no_leak() -> None:
+    assert watched(16, 0.0, MemoryWatch()).leaks == {}
+
+
+def test_a_new_pod_of_the_name_starts_anew_and_the_old_one_is_forgotten() -> None:
+    watch = watched(16, 1.0, MemoryWatch())
+    watched(1, 0.0, watch, uid="uid-new", start=960.0)
+    assert watch.leaks == {}
+    assert "uid-a-0" not in watch._pods
+
+
+def test_a_pod_whose_memory_is_not_told_has_no_trend() -> None:
+    watch = MemoryWatch()
+    for tick in range(100):
+        sight = later(snapshot({"a-0": {"memory": None if tick % 40 else 8e7, "requests": None}}), 10.0 * tick)
+        watch.observe(sight.time, 15.0, Fleet(sight))
+    assert watch.leaks == {}
+
+
+def leaking(engine: Engine, minutes: int) -> list[object]:
+    writes: list[object] = []
+    for tick in range(6 * minutes):
+        memory = LIMIT * (0.3 + 0.01 * tick / 6)
+        decision = engine.step(later(snapshot({"b-0": {"memory": memory}}), 10.0 * tick))
+        writes.append(write_of(decision) or decision)
+    return writes
+
+
+def test_a_leak_is_told_with_its_end_and_restarted_gently_when_that_is_near() -> None:
+    writes = leaking(Engine(spec()), 45)
+    first = next(i for i, write in enumerate(writes) if isinstance(write, Drain))
+    write = writes[first]
+    assert isinstance(write, Drain)
+    assert write.pod == "b-0"
+    assert "full in" in write.because
+    assert first / 6 == pytest.approx(40, abs=2)  # minutes: half an hour before the end
+
+
+def test_without_leave_to_restart_it_is_only_told_and_traffic_stays_balanced() -> None:
+    last = leaking(Engine(spec(restart=Restart(when=RestartWhen.OnlyAfterOverload))), 45)[-1]
+    assert last.diagnosis.label is Label.MemoryLeak  # type: ignore[attr-defined]
+    assert last.balanced is True  # type: ignore[attr-defined]
+    assert [a.topic for a in last.actions if isinstance(a, Advise)] == ["MemoryLeak"]  # type: ignore[attr-defined]
+    assert last.diagnosis.evidence[0].metric == "out_of_memory_seconds"  # type: ignore[attr-defined]
+    assert last.time > NOW  # type: ignore[attr-defined]
