@@ -309,8 +309,9 @@ async def test_a_persons_wrong_query_is_told_in_prometheus_words(look: Look, que
 
 
 async def test_a_range_query_tells_of_each_moment_what_an_instant_query_told_then(look: Look) -> None:
-    source, end = look.source(), math.floor(time.time()) - 2
-    grid = Grid(end - 5.0, 1.0, 6)
+    source, began = look.source(), math.floor(time.time())
+    await until(lambda: time.time() > began + 8, seconds=20, what="a past to look at", pause=0.2)
+    grid = Grid(began + 1.0, 1.0, 6)
     reader = RangeReader(source, {"shop"}, deadline_seconds=10.0)
     chunk = await asyncio.to_thread(reader.chunk, grid)
     reader.close()
@@ -321,5 +322,5 @@ async def test_a_range_query_tells_of_each_moment_what_an_instant_query_told_the
             (body,) = await asyncio.to_thread(connect.custom_query, query, {"time": moment})
             told = parse(body, source.pod_labels(signal))
             assert answer.at(index) == told
-        assert "steady" in told.values["shop"]
+        assert any(answer.at(index).values for index in range(grid.moments)), signal
     assert "steady" in {name for _, name in chunk.pods({"shop"})[0]}
