@@ -335,8 +335,8 @@ def _matplotlib() -> ModuleType:
         import matplotlib
     except ImportError as error:
         raise InputError(
-            "the plots of the HTML report need matplotlib: pip install 'evenload[report]', "
-            "or ask for the postmortem without plots: -o md"
+            "the plots of an HTML page need matplotlib: pip install 'evenload[report]', "
+            "or ask for another format with -o"
         ) from error
     return matplotlib
 
