@@ -7,6 +7,8 @@ the lab. `Cluster` keeps what a real one would: weights, pods, the open Remediat
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -329,3 +331,15 @@ def run(cluster: Cluster, engine: Engine, seconds: float) -> list[Decision]:
         cluster.act(decision)
         decisions.append(decision)
     return decisions
+
+
+@functools.cache
+def _warm(seconds: float, changes: tuple[tuple[str, object], ...]) -> tuple[Cluster, Engine]:
+    cluster, engine = Cluster(**dict(changes)), Engine(spec())  # type: ignore[arg-type]
+    run(cluster, engine, seconds)
+    return cluster, engine
+
+
+def healthy_shop(seconds: float = 120, **changes: object) -> tuple[Cluster, Engine]:
+    """A shop that has been well for a while, and the engine that watched it; run once, copied for each test."""
+    return copy.deepcopy(_warm(seconds, tuple(sorted(changes.items()))))

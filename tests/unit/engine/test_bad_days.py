@@ -12,13 +12,12 @@ from evenload.model.episode import ApprovalDecision, Phase, StepState
 from evenload.model.plan import Advise, Drain, Freeze, Purpose, RestartPod, SetWeights
 from evenload.model.snapshot import Hold, Signal, SignalState, Snapshot
 from evenload.model.spec import Mode, Restart, RestartWhen
-from tests.unit.engine.plant import Cluster, run, spec
+from tests.unit.engine.plant import Cluster, healthy_shop, run, spec
 from tests.unit.engine.test_postmortem import BAD, GOOD
 
 
 def broken_shop(**changes: object) -> tuple[Cluster, Engine]:
-    cluster, engine = Cluster(**changes), Engine(spec())  # type: ignore[arg-type]
-    run(cluster, engine, 120)
+    cluster, engine = healthy_shop(120, **changes)
     cluster.write_weights(BAD, "kubectl-patch")
     return cluster, engine
 

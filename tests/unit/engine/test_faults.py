@@ -10,13 +10,15 @@ from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase
 from evenload.model.plan import Advise, Freeze, RestartPod
 from evenload.model.spec import Desired, DesiredType, Mode, Restart, RestartWhen, Share
-from tests.unit.engine.plant import Cluster, run, spec
+from tests.unit.engine.plant import Cluster, healthy_shop, run, spec
 
 GOOD = dict.fromkeys(Cluster().backends, 100)
 
 
 def shop(engine: Engine | None = None, **changes: object) -> tuple[Cluster, Engine]:
-    cluster, engine = Cluster(**changes), engine or Engine(spec())  # type: ignore[arg-type]
+    if engine is None:
+        return healthy_shop(150, **changes)
+    cluster = Cluster(**changes)  # type: ignore[arg-type]
     run(cluster, engine, 150)
     return cluster, engine
 

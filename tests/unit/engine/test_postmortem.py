@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from evenload.engine import Engine
 from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import Phase
-from tests.unit.engine.plant import Cluster, run, spec
+from tests.unit.engine.plant import healthy_shop, run
 
 BAD = {"shop-a": 970, "shop-b": 10, "shop-c": 10, "shop-d": 10}
 GOOD = dict.fromkeys(BAD, 100)
 
 
-def shop(**changes: object) -> tuple[Cluster, Engine]:
-    cluster, engine = Cluster(**changes), Engine(spec())  # type: ignore[arg-type]
-    run(cluster, engine, 120)
-    return cluster, engine
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_a_bad_update_is_found_mended_and_the_sick_server_restarted_once(seed: int) -> None:
-    cluster, engine = shop(seed=seed)
+    cluster, engine = healthy_shop(seed=seed)
     onset = cluster.time
     cluster.write_weights(BAD, "kubectl-patch")
     decisions = run(cluster, engine, 180)
@@ -41,13 +34,13 @@ def test_a_bad_update_is_found_mended_and_the_sick_server_restarted_once(seed: i
 
 
 def test_a_healthy_shop_is_never_written_to() -> None:
-    cluster, engine = shop()
+    cluster, engine = healthy_shop()
     run(cluster, engine, 900)
     assert (cluster.writes, cluster.closed, cluster.episode) == ([], [], None)
 
 
 def test_an_overloaded_server_that_recovers_by_itself_is_not_restarted() -> None:
-    cluster, engine = shop()
+    cluster, engine = healthy_shop()
     for server in cluster.servers:
         server.immune = True
     cluster.write_weights(BAD, "kubectl-patch")
