@@ -127,21 +127,19 @@ def _again(step: Step) -> Write:
     """The same action, naming its step. What a step lacks here its planner never left out."""
     because, before, after = step.message, step.before or {}, step.after or {}
     backend, pod, uid = step.backend or "", step.pod or "", step.uid or ""
-    match step.action:
-        case "RestartPod":
-            workload = step.workload or ""
-            return RestartPod(backend=backend, pod=pod, uid=uid, workload=workload, because=because, step=step.name)
-        case "Drain":
-            return Drain(before=before, after=after, backend=backend, pod=pod, uid=uid, because=because, step=step.name)
-        case "SetWeights":
-            return SetWeights(
-                before=before,
-                after=after,
-                purpose=step.purpose or Purpose.Restore,
-                because=because,
-                reverts=step.reverts,
-                step=step.name,
-            )
+    if step.action == "RestartPod":
+        workload = step.workload or ""
+        return RestartPod(backend=backend, pod=pod, uid=uid, workload=workload, because=because, step=step.name)
+    if step.action == "Drain":
+        return Drain(before=before, after=after, backend=backend, pod=pod, uid=uid, because=because, step=step.name)
+    return SetWeights(
+        before=before,
+        after=after,
+        purpose=step.purpose or Purpose.Restore,
+        because=because,
+        reverts=step.reverts,
+        step=step.name,
+    )
 
 
 def _still_ours(snapshot: Snapshot, episode: Episode) -> Verification:

@@ -77,8 +77,6 @@ def _after_drain(scene: Scene, restart: Restart) -> Plan | None:
 
 def _over(scene: Scene, restart: Restart) -> Plan | None:
     """The replacement has its share: three clean ticks and the restart is verified."""
-    if scene.work.held_back:
-        return Plan(busy=f"{restart.backend} ramps up")
     step = restart.eviction
     if step is None or not scene.calm:
         return None

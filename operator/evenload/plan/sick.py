@@ -47,13 +47,10 @@ def mend_failing(scene: Scene) -> Plan | None:
 
 def _deserves_restart(scene: Scene, *, marked: bool) -> bool:
     """After a skew at once: what it broke is known. Else only if the failure lasts, and the spec allows it."""
-    match scene.policy.restart_when:
-        case RestartWhen.Never:
-            return False
-        case RestartWhen.OnlyAfterOverload:
-            return marked
-        case RestartWhen.Allowed:
-            return marked or _persists(scene)
+    when = scene.policy.restart_when
+    if when is RestartWhen.Never:
+        return False
+    return marked or (when is RestartWhen.Allowed and _persists(scene))
 
 
 def _page(name: str, scene: Scene) -> Advise:
@@ -119,8 +116,7 @@ def _eject(scene: Scene, index: int) -> Iterator[SetWeights]:
     factors = {**dict.fromkeys(scene.work.held_back, PROBE_FRACTION), backend: PROBE_FRACTION}
     after = scaled_down(base, factors)
     because = f"{scene.diagnosis.sentence}; leaving {backend} {100 * PROBE_FRACTION:.0f}% of its share"
-    if after != scene.before:
-        yield SetWeights(before=scene.before, after=after, purpose=Purpose.Eject, because=because)
+    yield SetWeights(before=scene.before, after=after, purpose=Purpose.Eject, because=because)
 
 
 def _too_many_held(scene: Scene, where: int) -> bool:
@@ -166,8 +162,6 @@ def give_back(scene: Scene) -> Plan | None:
     if scene.law.leans:
         return lean(scene, "what was slow recovers")
     after = restored(scene.fleet, scene.policy, scene.snapshot.known_good)
-    if after == scene.before:
-        return None
     because = f"what was slow has recovered; putting back {weights(after)}"
     return Plan(writes=(SetWeights(before=scene.before, after=after, purpose=Purpose.Restore, because=because),))
 

@@ -30,13 +30,9 @@ def desired_shares(fleet: Fleet, policy: Policy) -> Floats:
 
 
 def _claims(fleet: Fleet, policy: Policy) -> Floats:
-    match policy.desired:
-        case DesiredType.Explicit:
-            return np.array([policy.explicit_shares.get(name, 0.0) for name in fleet.backends])
-        case DesiredType.ByCapacity:
-            return _capacities(fleet)
-        case DesiredType.Even:
-            return fleet.ready_by_backend
+    if policy.desired is DesiredType.Explicit:
+        return np.array([policy.explicit_shares.get(name, 0.0) for name in fleet.backends])
+    return _capacities(fleet) if policy.desired is DesiredType.ByCapacity else fleet.ready_by_backend
 
 
 def _capacities(fleet: Fleet) -> Floats:

@@ -260,3 +260,22 @@ def test_even_a_quarter_of_the_way_is_better_than_none() -> None:
     )
     assert isinstance(write, SetWeights)
     assert write.after["b"] / sum(write.after.values()) == pytest.approx(0.275, abs=0.01)
+
+
+def test_a_backend_that_still_fails_after_its_pod_vanished_stays_held_back() -> None:
+    vanished = Step(
+        name="2-restart",
+        action="RestartPod",
+        state=StepState.Abandoned,
+        planned_at=NOW - 50,
+        backend="a",
+        pod="a-0",
+        uid="uid-a-0",
+        workload="Deployment/a",
+    )
+    failing = {"uid": "uid-new", "requests": 60.0, "errors": 40.0}
+    sight = snapshot({"a-0": failing}, weights={"a": 0}, episode=episode(*drained().steps, vanished))
+    decision = steps(Engine(spec()), sight, 3)
+    assert decision.diagnosis.label is Label.Failing
+    assert write_of(decision) is None
+    assert "the ramp of a waits" in decision.sentence
