@@ -9,8 +9,9 @@ from evenload.model.decision import HeldReason
 from evenload.model.diagnosis import Label
 from evenload.model.spec import Mode
 from evenload.simulate.loop import Operator, Run
-from evenload.simulate.scenarios import BY_NAME, START, Trial
+from evenload.simulate.scenarios import BY_NAME
 from evenload.simulate.score import ticks
+from evenload.simulate.world import START, Trial
 
 Interference = Callable[[Operator, int], None]
 

@@ -12,8 +12,8 @@ from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
 from evenload.recording import Header, Recording, decision_line, read, write
 from evenload.replay import replay
 from evenload.simulate.loop import CrashPoint, Operator
-from evenload.simulate.scenarios import PEOPLE, START
 from evenload.simulate.score import failed_alone
+from evenload.simulate.world import PEOPLE, START
 from tests.scenarios.stage import calm_run, first_seen, mitigated, onset, operate, trial
 
 SEEDS = (1, 2, 3, 4, 5)

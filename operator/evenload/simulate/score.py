@@ -10,7 +10,8 @@ from evenload.model.diagnosis import Label
 from evenload.model.plan import RestartPod
 from evenload.simulate.loop import Operator, Run, Tick
 from evenload.simulate.plant import Plant
-from evenload.simulate.scenarios import START, Event, Expected, Forbidden, Scenario, Trial
+from evenload.simulate.scenarios import Scenario
+from evenload.simulate.world import START, Event, Expected, Forbidden, Trial
 
 EVEN = 1.3  # a true skew up to this counts as even: the default tolerance
 DAY_SECONDS = 86_400.0

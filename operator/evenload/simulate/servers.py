@@ -54,7 +54,6 @@ SERVER = np.dtype(
         ("latency_sum", "f8"),
         ("cpu_seconds", "f8"),
         ("in_flight", "f8"),  # gauge, as scraped
-        ("arrived", "f8"),  # the truth, since someone last asked
     ]
 )
 
@@ -108,7 +107,6 @@ def serve(
     servers: Servers, arrivals: Floats, now: float, step_seconds: float, rng: np.random.Generator, trouble: Trouble
 ) -> Floats:
     """Work through a step; how many of the requests each answered with an error."""
-    servers["arrived"] += arrivals
     rate = speed(servers, now)
     refused = _some(arrivals, servers["fail_fast"], rng)
     budget = np.minimum(servers["credit"], 1.0) + rate * step_seconds

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from evenload.model.plan import Drain, RestartPod, SetWeights, Write
 from evenload.simulate.loop import Run, Tick
-from evenload.simulate.scenarios import START, Trial
 from evenload.simulate.score import play
+from evenload.simulate.world import START, Trial
 
 _BAR = 20  # characters at the worst skew of the run
 

@@ -15,7 +15,8 @@ from evenload.model.plan import Action, Purpose, RestartPod, SetWeights
 from evenload.model.snapshot import Hold, Snapshot
 from evenload.model.spec import BalancerSpec, TargetRef
 from evenload.simulate.loop import CrashPoint, Operator
-from evenload.simulate.scenarios import START, Trial, World, healthy
+from evenload.simulate.trials import healthy
+from evenload.simulate.world import START, Trial, World
 
 SPEC = BalancerSpec(target_ref=TargetRef(name="shop"))
 

@@ -10,8 +10,9 @@ import pytest
 from evenload.errors import InputError
 from evenload.model.snapshot import Snapshot
 from evenload.simulate.results import REPORT_SEEDS, TUNING_SEEDS, Results, choose, run
-from evenload.simulate.scenarios import BY_NAME, SCENARIOS, START, Scenario
+from evenload.simulate.scenarios import BY_NAME, SCENARIOS, Scenario
 from evenload.simulate.score import Score, ticks
+from evenload.simulate.world import START
 
 FOUND = Score(
     scenario="bad-update",
