@@ -2,13 +2,14 @@
 
 One number a bin and pod: the 20th percentile, which garbage collection's saw-tooth does not reach. What traffic
 explains is taken out. Then four gates, because the trend test alone is wrong in up to all cases (Machida 2013):
-Mann-Kendall, a Theil-Sen slope surely above 0, a second half that still rises, and an end within reach.
+Mann-Kendall, a Theil-Sen slope surely above 0, a second half that rises like the first, and an end within reach.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 
@@ -17,10 +18,12 @@ from evenload.model.fleet import Fleet, Floats
 BIN_SECONDS = 30.0
 BINS = 30  # a window of a quarter of an hour
 LEAST_BINS = 20
-LOW_PERCENTILE = 20.0
+LOW_RATIO = 0.2
 TREND_Z = 3.0
 BOUND_Z = 1.96
-STILL_RISING_RATIO = 0.5  # slope of the second half over that of the whole
+STILL_RISING_RATIO = 0.8  # slope of the second half over the first's: a cache that fills slows down; a leak does not
+FILLING_SECONDS = 2400.0  # of a pod's life: it fills its caches, and how far nobody knows yet
+CONFIRMING_BINS = 6  # in a row: each shares most of its window with the last, but not its luck
 REACH_WINDOWS = 6.0
 
 
@@ -37,18 +40,20 @@ class Leak:
 class _History:
     """One pod's closed bins, and the samples of the open one."""
 
-    __slots__ = ("memory", "rps", "samples")
+    __slots__ = ("memory", "rps", "samples", "seen")
 
     def __init__(self) -> None:
         self.memory: list[float] = []
         self.rps: list[float] = []
         self.samples: list[tuple[float, float]] = []
+        self.seen = 0  # bins in a row that showed a leak
 
     def close(self) -> None:
         """The open bin becomes one number."""
         if self.samples:
             memory, rps = zip(*self.samples, strict=True)
-            self.memory = [*self.memory[1 - BINS :], float(np.percentile(memory, LOW_PERCENTILE))]
+            low = sorted(memory)[int(LOW_RATIO * (len(memory) - 1))]
+            self.memory = [*self.memory[1 - BINS :], low]
             self.rps = [*self.rps[1 - BINS :], sum(rps) / len(rps)]
         self.samples = []
 
@@ -69,17 +74,21 @@ class MemoryWatch:
         self._bin = bin_
         for pod, memory, requests in zip(fleet.pods, fleet.memory.tolist(), fleet.requests.tolist(), strict=True):
             if pod.uid and memory == memory:
-                rps = requests / window if requests == requests else 0.0
-                self._pods.setdefault(pod.uid, _History()).samples.append((memory, rps))
+                history = self._pods.get(pod.uid)
+                if history is None:
+                    history = self._pods[pod.uid] = _History()
+                history.samples.append((memory, requests / window if requests == requests else 0.0))
 
     def _close(self, fleet: Fleet) -> None:
-        limits = {pod.uid: limit for pod, limit in zip(fleet.pods, fleet.memory_limit.tolist(), strict=True) if pod.uid}
+        told = zip(fleet.pods, fleet.memory_limit.tolist(), fleet.age.tolist(), strict=True)
+        limits = {pod.uid: nan if age < FILLING_SECONDS else limit for pod, limit, age in told if pod.uid}
         self._pods = {uid: history for uid, history in self._pods.items() if uid in limits}
         self.leaks = {}
         for uid, history in self._pods.items():
             history.close()
             leak = judge(np.array(history.memory), np.array(history.rps), limits[uid])
-            if leak is not None:
+            history.seen = history.seen + 1 if leak is not None else 0
+            if leak is not None and history.seen >= CONFIRMING_BINS:
                 self.leaks[uid] = leak
 
 
@@ -93,15 +102,15 @@ def judge(memory: Floats, rps: Floats, limit: float) -> Leak | None:
     if mann_kendall_z(own) <= TREND_Z:
         return None
     slope, low, high = theil_sen(own)
-    half = theil_sen(own[own.size // 2 :])[0]
-    if low <= 0 or half <= STILL_RISING_RATIO * slope:
+    middle = own.size // 2
+    early, late = theil_sen(own[:middle])[0], theil_sen(own[middle:])[0]
+    if low <= 0 or late < STILL_RISING_RATIO * early:
         return None
     room = max(limit - float(memory[-1]), 0.0)
-    seconds = room / slope * BIN_SECONDS
-    if seconds >= REACH_WINDOWS * BINS * BIN_SECONDS:
+    if room / min(slope, late) >= REACH_WINDOWS * BINS:
         return None
     return Leak(
-        seconds=seconds,
+        seconds=room / slope * BIN_SECONDS,
         soonest=room / high * BIN_SECONDS,
         latest=room / low * BIN_SECONDS,
         slope=slope / BIN_SECONDS,

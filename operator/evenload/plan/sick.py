@@ -22,6 +22,7 @@ MOST_HELD_RATIO = 0.1  # of the ready pods, or one
 RESTART_AFTER_TICKS = 6  # of failing
 SLOW_RESTART_SECONDS = 300.0
 LEAK_RESTART_SECONDS = 1800.0  # below a quarter of an hour the forecast errs by a third: act earlier
+LEAK_RESTART_USED = 0.5  # of the limit: below, a steep rise has not shown yet where it stops
 REPEAT_SECONDS = 1800.0  # the same fault this soon after a restart: another restart will not help either
 
 
@@ -172,7 +173,9 @@ def relieve_leak(scene: Scene) -> Plan:
     full = [e for e in scene.diagnosis.evidence if e.metric == "out_of_memory_seconds" and e.observed is not None]
     first = min(full, key=lambda evidence: evidence.observed or 0.0)
     index = scene.fleet.names.index(first.subject)
-    due = (first.observed or 0.0) <= LEAK_RESTART_SECONDS and scene.policy.restart_when is RestartWhen.Allowed
+    used = float(scene.fleet.memory[index] / scene.fleet.memory_limit[index])
+    near = (first.observed or 0.0) <= LEAK_RESTART_SECONDS and used >= LEAK_RESTART_USED
+    due = near and scene.policy.restart_when is RestartWhen.Allowed
     if not due or restarted_lately(scene, scene.fleet.pods[index]):
         return Plan(tell=tell)
     return Plan(writes=tuple(begin_restart(scene, index, first.sentence)), tell=tell)

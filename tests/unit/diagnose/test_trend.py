@@ -127,6 +127,14 @@ def test_a_saw_tooth_alone_is_no_leak() -> None:
     assert watched(16, 0.0, MemoryWatch()).leaks == {}
 
 
+def test_a_pod_in_its_first_forty_minutes_fills_its_caches() -> None:
+    watch = MemoryWatch()
+    for tick in range(100):
+        sight = later(snapshot({"a-0": {"memory": LIMIT * (0.3 + tick / 600), "age": 700.0 + 10 * tick}}), 10.0 * tick)
+        watch.observe(sight.time, 15.0, Fleet(sight))
+    assert watch.leaks == {}
+
+
 def test_a_new_pod_of_the_name_starts_anew_and_the_old_one_is_forgotten() -> None:
     watch = watched(16, 1.0, MemoryWatch())
     watched(1, 0.0, watch, uid="uid-new", start=960.0)
@@ -158,7 +166,7 @@ def test_a_leak_is_told_with_its_end_and_restarted_gently_when_that_is_near() ->
     assert isinstance(write, Drain)
     assert write.pod == "b-0"
     assert "full in" in write.because
-    assert first / 6 == pytest.approx(40, abs=2)  # minutes: half an hour before the end
+    assert first / 6 == pytest.approx(40, abs=3)  # minutes: half an hour before the end
 
 
 def test_without_leave_to_restart_it_is_only_told_and_traffic_stays_balanced() -> None:
