@@ -132,7 +132,10 @@ class Engine:
         return self._cost.predicted(fleet, snapshot.window, shares_of(fleet, weights))
 
     def _learn(self, facts: Facts, diagnosis: Diagnosis, work: Work) -> None:
-        if diagnosis.label in (Label.Healthy, Label.MemoryLeak) and facts.clean and work.idle:
+        # Not during an incident: after a crash its window may still hold the fault, and a cost learnt from that would
+        # hold the restart back for want of headroom.
+        calm = facts.snapshot.episode is None and diagnosis.label in (Label.Healthy, Label.MemoryLeak)
+        if calm and facts.clean and work.idle:
             self._cost.learn(facts.fleet, facts.snapshot.window)
 
 

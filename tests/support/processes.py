@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -185,5 +186,9 @@ class Operators:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
+    """A port that nobody listens at. Below the range of outgoing connections: one of those could take it meanwhile."""
+    for port in random.sample(range(10_000, 32_000), 200):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise InvariantBroken("no port between 10000 and 32000 is free")

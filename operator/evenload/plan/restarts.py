@@ -81,7 +81,9 @@ def replaced(snapshot: Snapshot, restart: Restart) -> bool:
     """Whether the old pod is gone and a ready one, made since, stands in its backend."""
     if restart.eviction is None or find(snapshot, restart.uid) is not None:
         return False
-    since = restart.eviction.planned_at - CREATED_SLACK_SECONDS
+    # A drained backend was this pod alone, so whoever is ready there replaces it, whatever the clocks say.
+    drained_first = restart.drain is not None
+    since = 0.0 if drained_first else restart.eviction.planned_at - CREATED_SLACK_SECONDS
     pods = snapshot.backends[restart.backend].pods.values() if restart.backend in snapshot.backends else ()
     return any(_takes_over(pod, snapshot.time, since) for pod in pods)
 
