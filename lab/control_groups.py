@@ -73,11 +73,22 @@ def kill(name: str, *, spare: frozenset[int] = frozenset()) -> None:
         time.sleep(0.02)
 
 
-def remove(name: str) -> None:
-    """Remove the group's folders, deepest first, from every hierarchy."""
-    for group in _groups(name):
-        with contextlib.suppress(OSError):
-            group.rmdir()
+def remove(name: str, *, spare: frozenset[int] = frozenset()) -> None:
+    """Remove the group's folders, deepest first, from every hierarchy.
+
+    A program whose start was interrupted may join the group only now, and a dying one holds it for a moment: so again
+    until it is gone, or after a while. Where a spared process is inside, once has to do.
+    """
+    deadline = time.monotonic() + GONE_SECONDS
+    while True:
+        kill(name, spare=spare)
+        for group in _groups(name):
+            with contextlib.suppress(OSError):
+                group.rmdir()
+        left = any((hierarchy / name).exists() for hierarchy in hierarchies())
+        if not left or processes(name) & spare or time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
 
 
 def _groups(name: str) -> Iterator[Path]:

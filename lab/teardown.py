@@ -25,7 +25,7 @@ def down(name: str, folder: Path) -> None:
     control_groups.kill(name, spare=spare)
     end_visitors(name, spare)
     network.delete(name)
-    control_groups.remove(name)
+    control_groups.remove(name, spare=spare)
     with cache.lock(LABS_LOCK):
         cache.remove(folder)
         if folder.parent.exists() and not others(folder):

@@ -3,6 +3,7 @@
 Run inside a lab: `python -m lab run -- pytest tests/e2e/test_lab.py`.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -108,8 +109,14 @@ def test_a_pod_reaches_itself_through_its_own_service(lab: state.LabState, names
     deploy(lab, namespace, "loop")
     address = clients.kubectl(lab, "-n", namespace, "get", "service", "loop", "-o", "jsonpath={.spec.clusterIP}")
     script = f"import urllib.request as u; print(u.urlopen('http://{address}/tmp/', timeout=5).status)"
-    said = clients.kubectl(lab, "--namespace", namespace, "exec", "deployment/loop", "--", "python3", "-c", script)
-    assert said.strip() == "200"
+
+    def reached() -> bool:
+        with contextlib.suppress(CommandFailed):  # the node has not heard of the Service's new endpoint yet
+            said = clients.kubectl(lab, "-n", namespace, "exec", "deployment/loop", "--", "python3", "-c", script)
+            return said.strip() == "200"
+        return False
+
+    until("an answer of the pod to itself", reached)
 
 
 def test_a_pod_runs_as_an_ordinary_user_with_rights_of_its_service_account_only(
