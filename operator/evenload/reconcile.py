@@ -385,7 +385,7 @@ class Reconciler:
     ) -> tuple[Happening, ...]:
         """Do what is allowed now: at most one write."""
         write = next((action for action in decision.actions if isinstance(action, Write)), None)
-        if write is None or remediation is None:
+        if write is None or remediation is None or _outrun(scene.open, remediation):
             return ()
         bench = Bench(
             cluster=self._client,
@@ -511,6 +511,12 @@ def _blocking(fleet: Fleet, *, restarting: bool) -> cluster.Problem | None:
     """The first problem that forbids to go on. While its only pod is restarted, a backend may be without any."""
     tolerated = {cluster.Trouble.NoPods} if restarting else set()
     return next((problem for problem in fleet.problems if problem.reason not in tolerated), None)
+
+
+def _outrun(known: Remediation | None, stored: Manifest) -> bool:
+    """Whether it has steps that the decision knew nothing of: another operator is at work. Look again next tick."""
+    decided_on = {record.name for record in known.status.steps} if known else set()
+    return {step["name"] for step in stored.get("status", {}).get("steps", ())} != decided_on
 
 
 def _holds(scene: Scene) -> tuple[Hold, ...]:
