@@ -12,28 +12,15 @@ import msgspec
 from evenload.api.v1alpha1 import StepRecord
 from evenload.drivers.base import Driver
 from evenload.kube.resources import Manifest, Resource
+from evenload.kube.verbs import Sink
 from evenload.model.spec import TargetRef
 
 
-class Cluster(Protocol):
+class Cluster(Sink, Protocol):
     """What is asked of the API server: evenload.kube.client.Client, or something that stands between us and it."""
-
-    async def get(self, resource: Resource, namespace: str | None, name: str) -> Manifest: ...
-
-    async def create(self, resource: Resource, namespace: str | None, body: Mapping[str, object]) -> Manifest: ...
 
     async def patch_json(
         self, resource: Resource, namespace: str | None, name: str, operations: Sequence[Mapping[str, object]]
-    ) -> Manifest: ...
-
-    async def patch_merge(
-        self,
-        resource: Resource,
-        namespace: str | None,
-        name: str,
-        body: Mapping[str, object],
-        *,
-        subresource: str | None = None,
     ) -> Manifest: ...
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str | None = None) -> None: ...

@@ -18,6 +18,7 @@ import typer
 from evenload import clock
 from evenload.cli.cluster import Access, connect
 from evenload.cli.exits import ExitCode
+from evenload.cli.options import PrometheusUrl, TokenFile
 from evenload.cli.printing import note, on_terminal, print_table, say
 from evenload.errors import InputError
 from evenload.kube.resources import BALANCERS, HTTPROUTES, Manifest
@@ -65,17 +66,8 @@ def backtest(
     ] = None,
     since: Annotated[str, typer.Option(help="How far back to begin: 90m, 36h, 7d.")] = "7d",
     until: Annotated[str, typer.Option(help="How far back to end.")] = "0s",
-    prometheus: Annotated[
-        str | None,
-        typer.Option(
-            "--prometheus",
-            help="Address of Prometheus, as seen from here; else the Balancer's own.",
-            envvar="EVENLOAD_PROMETHEUS_URL",
-        ),
-    ] = None,
-    token_file: Annotated[
-        str | None, typer.Option(help="File with the bearer token that Prometheus wants.", metavar="FILE")
-    ] = None,
+    prometheus: PrometheusUrl = None,
+    token_file: TokenFile = None,
     scrape: Annotated[str, typer.Option(help="Scrape interval of that Prometheus; also the tick.")] = "15s",
     output: Annotated[BacktestOutput, typer.Option("-o", "--output", help="Output format.")] = BacktestOutput.table,
 ) -> ExitCode:

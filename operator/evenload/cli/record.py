@@ -14,6 +14,7 @@ import typer
 from evenload import clock
 from evenload.cli.cluster import Access, connect
 from evenload.cli.exits import ExitCode
+from evenload.cli.options import PrometheusUrl, TokenFile
 from evenload.cli.printing import note
 from evenload.errors import InputError, KubeError
 from evenload.kube.resources import BALANCERS, Manifest
@@ -28,17 +29,8 @@ def record(
     balancer: Annotated[str, typer.Argument(help="Name of the Balancer.")],
     duration: Annotated[str | None, typer.Option(help="How long, as in 10m; until Ctrl-C by default.")] = None,
     output: Annotated[str, typer.Option("-o", "--output", help='File to write; "-" is stdout.', metavar="FILE")] = "-",
-    prometheus: Annotated[
-        str | None,
-        typer.Option(
-            "--prometheus",
-            help="Address of Prometheus, as seen from here; else the Balancer's own.",
-            envvar="EVENLOAD_PROMETHEUS_URL",
-        ),
-    ] = None,
-    token_file: Annotated[
-        str | None, typer.Option(help="File with the bearer token that Prometheus wants.", metavar="FILE")
-    ] = None,
+    prometheus: PrometheusUrl = None,
+    token_file: TokenFile = None,
     tick: Annotated[str, typer.Option(help="Time from line to line; set it to the scrape interval.")] = "10s",
 ) -> ExitCode:
     """Record what the operator sees of a Balancer (format recording/v1), a line a tick; only reads.

@@ -19,13 +19,13 @@ from evenload.api.values import moment
 from evenload.clock import rfc3339
 from evenload.errors import Conflict, KubeError
 from evenload.kube.resources import DEPLOYMENTS, EVENTS, REPLICASETS, STATEFULSETS, Manifest
+from evenload.kube.verbs import Sink
 from evenload.model.base import Value
 from evenload.model.decision import Decision, EpisodeMove, Held, HeldReason, Verdict
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase, Step, StepState
 from evenload.model.plan import Drain, RestartPod, SetWeights
 from evenload.model.snapshot import RouteWrite, Snapshot
-from evenload.record.publish import Sink
 
 CONTROLLER = "evenload.dev/operator"
 PROXY_DELAY_SECONDS = (

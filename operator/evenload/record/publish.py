@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import msgspec
 
 from evenload.api.mergepatch import difference
 from evenload.api.v1alpha1 import BalancerStatus
-from evenload.kube.resources import BALANCERS, Manifest, Resource
-
-
-class Sink(Protocol):
-    """What is asked of the API server: evenload.kube.client.Client, say."""
-
-    async def get(self, resource: Resource, namespace: str | None, name: str) -> Manifest: ...
-
-    async def create(self, resource: Resource, namespace: str | None, body: Mapping[str, object]) -> Manifest: ...
-
-    async def patch_merge(
-        self,
-        resource: Resource,
-        namespace: str | None,
-        name: str,
-        body: Mapping[str, object],
-        *,
-        subresource: str | None = None,
-    ) -> Manifest: ...
+from evenload.kube.resources import BALANCERS, Manifest
+from evenload.kube.verbs import Sink
 
 
 def known_status(manifest: Mapping[str, object]) -> BalancerStatus:
