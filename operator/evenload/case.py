@@ -56,7 +56,7 @@ class Case:
         """
         spec = balancer.spec
         case = cls(
-            identity=identity_of(balancer),
+            identity=(balancer.metadata.uid, balancer.metadata.generation),
             engine=Engine(spec),
             policy=Policy.of(spec),
             driver=driver_of(spec.target_ref.kind),
@@ -89,9 +89,9 @@ class Case:
         return tuple(remediation for _, remediation in self._decoded.values())
 
 
-def identity_of(balancer: Balancer) -> tuple[str, int]:
-    """UID and generation: what a Case is bound to."""
-    return balancer.metadata.uid, balancer.metadata.generation
+def identity_of(manifest: Mapping[str, Any]) -> tuple[str, int]:
+    """UID and generation: what a Case is bound to. Without decoding the rest, as every tick asks."""
+    return manifest["metadata"]["uid"], manifest["metadata"]["generation"]
 
 
 def read(manifest: Mapping[str, Any]) -> Balancer:

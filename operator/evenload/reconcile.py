@@ -264,8 +264,7 @@ class Reconciler:
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
             return None
         known = self._cases.get(key)
-        metadata = manifest["metadata"]
-        if known is None or known.identity != (metadata["uid"], metadata["generation"]):
+        if known is None or known.identity != identity_of(manifest):
             known = self._cases[key] = Case.of(read(manifest), self._settings, known)
         return known
 
@@ -464,7 +463,7 @@ class Reconciler:
 
     async def _publish(self, key: Key, balancer: Balancer, facts: Facts) -> None:
         manifest = self._store.balancers.get(key)
-        if manifest is None or identity_of(read(manifest)) != identity_of(balancer):
+        if manifest is None or identity_of(manifest) != (balancer.metadata.uid, balancer.metadata.generation):
             return  # what was found is about a spec that is no longer
         self._metrics.tell(key.namespace, key.name, facts)
         status = status_of(known_status(manifest), facts)
