@@ -21,6 +21,7 @@ from evenload.engine import Engine
 from evenload.errors import InputError
 from evenload.model.policy import Policy
 from evenload.model.spec import TargetRef
+from evenload.observe.ahead import Ahead
 from evenload.observe.presets import Source, source_of
 from evenload.record.events import Chronicle
 from evenload.record.flight import Flight
@@ -41,6 +42,7 @@ class Case:
     source: Source
     flight: Flight = field(default_factory=Flight)
     chronicle: Chronicle = field(default_factory=Chronicle)
+    ahead: Ahead = field(default_factory=Ahead)
     ticks: deque[Tick] = field(default_factory=lambda: deque(maxlen=TICKS_REMEMBERED))
     onset: float | None = None  # of the open episode, if we saw it open; seconds since the epoch
     turn: int = -1  # the last read of signals that the engine has been given
@@ -64,11 +66,12 @@ class Case:
             source=source_of(spec.signals, default_url=settings.prometheus_url, scrape_seconds=settings.scrape_seconds),
         )
         if before is not None and before.identity[0] == case.identity[0]:
-            case.flight, case.chronicle, case.ticks, case.onset = (
+            case.flight, case.chronicle, case.ticks, case.onset, case.ahead = (
                 before.flight,
                 before.chronicle,
                 before.ticks,
                 before.onset,
+                before.ahead,
             )
         return case
 

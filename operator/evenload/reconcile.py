@@ -294,7 +294,7 @@ class Reconciler:
         now = self._now()
         previous = self._cluster.previous_route(scene.view.namespace, scene.view.name)
         status = known_status(self._store.balancers.get(key) or {})
-        return snapshot_of(
+        seen = snapshot_of(
             time=now,
             weights=scene.view.weights,
             fleet=scene.fleet,
@@ -307,6 +307,7 @@ class Reconciler:
             holds=_holds(scene),
             max_mode=Mode(self._settings.max_mode),
         )
+        return case.ahead.settled(seen)
 
     def _pause(self, key: Key) -> Trouble | None:
         """By what writes are stopped, if they are; looked up anew before every write."""

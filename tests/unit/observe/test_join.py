@@ -164,9 +164,12 @@ class TestPods:
         assert (taken.age, taken.workload, taken.cpu_limit, taken.memory_limit) == (3600, "Deployment/shop", 0.5, 2.5e8)
         assert (taken.in_flight, taken.memory, taken.pre_stop_seconds, taken.uid) == (3, 8e7, 5, "uid-a")
 
-    def test_a_clock_that_jumped_back_makes_no_negative_age(self) -> None:
-        young = Fleet(backends={"shop-a": {"a": member("a", started_at=NOW + 100)}})
-        assert pod(snapshot(young, samples()), "a").age == 0
+    @pytest.mark.parametrize(("ahead", "age"), [(2, 0), (100, None)])
+    def test_the_age_of_a_pod_that_seems_yet_to_be_born_is_none_or_unknown(
+        self, ahead: float, age: float | None
+    ) -> None:
+        young = Fleet(backends={"shop-a": {"a": member("a", started_at=NOW + ahead)}})
+        assert pod(snapshot(young, samples()), "a").age == age
 
     def test_holds_of_the_cluster_and_of_the_caller_are_joined(self) -> None:
         rollout, paused = Hold(reason="Rollout"), Hold(reason="Paused")
