@@ -62,6 +62,10 @@ lab-down: setup  ## Stop it; nothing stays behind
 benchmark: setup  ## Figures of the hot paths, as ratios in one run
 	@$(PY) -m benchmarks.engine && $(PY) -m benchmarks.tick
 
+.PHONY: judgement
+judgement: setup  ## Score the engine on fresh seeds and write docs/explanation/judgement.md (takes a while)
+	@$(PY) -m benchmarks.judgement
+
 .PHONY: format
 format: setup  ## Format the code and mend what ruff can mend
 	@ruff format -q . && ruff check -q --fix .

@@ -1,4 +1,4 @@
-"""Writes docs/explanation/judgement.md, "How good is its judgement": `python -m benchmarks.judgement [--seeds 5]`.
+"""Writes docs/explanation/judgement.md, "How good is its judgement": `make judgement`.
 
 Everything on that page comes from here: fresh seeds, then the scenarios that were never used in tuning, then healthy
 days; where it is weak is worked out from the same figures, so that it cannot be left out. Takes a while.
@@ -7,84 +7,189 @@ days; where it is weak is worked out from the same figures, so that it cannot be
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from evenload.simulate.results import REPORT_SEEDS, Results, Row, actions_per_day, run
-from evenload.simulate.scenarios import BY_NAME
-from evenload.simulate.score import Score
+from evenload.cli.parallel import cores, mapper
+from evenload.cli.playback import playback
+from evenload.report.playback import playback_svg
+from evenload.simulate.results import HEALTHY_DAY, REPORT_SEEDS, SIZES, Mapper, Results, Row, run
+from evenload.simulate.scenarios import BY_NAME, SCENARIOS
 
-PAGE = Path(__file__).parents[1] / "docs/explanation/judgement.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "explanation/judgement.md"
+PICTURE = DOCS / "images/simulated-run.svg"
 WEAK = 0.8  # of the runs diagnosed in time
-LEAKS = ("leak", "cache-fill")
+SLOW_LONG = tuple(row.name for row in SCENARIOS if row.long and not row.held_out and row.name != HEALTHY_DAY)
+CONTROL = ("bad-update", "ignored-weights")
+CONTROL_SIZES = (10, 100)
+WEAK_CELLS = (("mild-skew", 4), ("skew-and-surge", 4))
+WORSE = 0.001  # more of the requests failed than left alone: from here on it is told
 
 
-def main() -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """All the runs that the page is made of, and the arguments of the command that made them."""
+
+    arguments: str
+    usual: Results
+    long: Results
+    days: Results
+    control: Results
+    held_out: Results
+
+    @property
+    def known(self) -> Results:
+        """All but the scenarios never used in tuning."""
+        return Results(scores=(*self.usual.scores, *self.long.scores, *self.days.scores))
+
+    @property
+    def every(self) -> Results:
+        return Results(scores=(*self.known.scores, *self.control.scores, *self.held_out.scores))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each scenario and size")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[4, 10, 40, 200])
-    parser.add_argument("--days", type=int, default=2, help="healthy days, at 4 and 10 pods")
-    arguments = parser.parse_args()
-    seeds = range(REPORT_SEEDS.start, REPORT_SEEDS.start + arguments.seeds)
-    usual = run(sizes=arguments.sizes, seeds=seeds, progress=_tell)
-    leaks = run(LEAKS, sizes=arguments.sizes[:2], seeds=seeds[:2], progress=_tell)
-    days = run(["healthy-day"], sizes=[4, 10], seeds=seeds[: arguments.days], progress=_tell)
-    held_out = run(sizes=arguments.sizes, seeds=seeds, held_out=True, progress=_tell)
-    command = f"python -m benchmarks.judgement --seeds {arguments.seeds} --days {arguments.days}"
-    command += " --sizes " + " ".join(map(str, arguments.sizes))
-    PAGE.write_text("".join(page(command, usual, leaks, days, held_out)))
+    parser.add_argument("--seeds", type=int, default=20, help="runs of each scenario and size")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--days", type=int, default=4, help="healthy days, at 4 and at 10 pods")
+    parser.add_argument("--jobs", type=int, default=cores(), help="processes")
+    asked = parser.parse_args(argv)
+    PICTURE.write_text(playback_svg(playback(BY_NAME["postmortem"], SIZES[0], REPORT_SEEDS.start)))
+    PAGE.write_text("".join(page(measure(asked.seeds, asked.sizes, asked.days, mapper(asked.jobs)))))
 
 
-def page(command: str, usual: Results, leaks: Results, days: Results, held_out: Results) -> Iterator[str]:
+def measure(seeds: int, sizes: Sequence[int], days: int, each: Mapper) -> Measured:
+    """All the runs."""
+    fresh = range(REPORT_SEEDS.start, REPORT_SEEDS.start + seeds)
+    few, some = fresh[: max(1, seeds // 4)], sizes[:2]
+    arguments = f"--seeds {seeds} --sizes {' '.join(map(str, sizes))} --days {days}"
+    return Measured(
+        arguments=arguments,
+        usual=run(sizes=sizes, seeds=fresh, mapper=each),
+        long=run(SLOW_LONG, sizes=some, seeds=few, mapper=each),
+        days=run([HEALTHY_DAY], sizes=some, seeds=fresh[:days], mapper=each),
+        control=run(CONTROL, sizes=CONTROL_SIZES, seeds=fresh, mapper=each),
+        held_out=run(sizes=sizes, seeds=fresh, held_out=True, mapper=each),
+    )
+
+
+def page(measured: Measured) -> Iterator[str]:
     """The page, part by part."""
-    known = Results(scores=(*usual.scores, *leaks.scores, *days.scores))
-    yield f"<!-- Generated by `{command}`: do not edit. -->\n# How good is its judgement?\n\n"
+    yield f"<!-- Generated by `python -m benchmarks.judgement {measured.arguments}`: do not edit. -->\n"
+    yield "# How good is its judgement?\n\n"
     yield INTRODUCTION
-    writes, restarts = actions_per_day(days.scores)
-    yield from _bullets(usual, held_out, known, writes, restarts)
+    yield from _lines([["figure", "aim", "measured", "met", "command"], *_aims(measured)])
+    yield from _cost(measured)
     yield "\n## Where it is weak\n\n"
-    yield from _weak(Results(scores=(*known.scores, *held_out.scores)))
-    yield "\n## What was said for what was true\n\n"
-    yield from _confusion(Results(scores=(*usual.scores, *leaks.scores)))
+    yield from _weak(measured)
+    yield "\n## What was said for what was true\n\nA row a truth, a column an answer; runs.\n\n"
+    yield from _confusion(Results(scores=(*measured.usual.scores, *measured.long.scores)))
+    yield "\nIn the scenarios never used in tuning:\n\n"
+    yield from _confusion(measured.held_out)
     yield "\n## By scenario and size\n\n"
-    yield from _table(known.rows())
+    yield from _table(measured.known.rows())
     yield "\n## Scenarios never used in tuning\n\n"
-    yield from _table(held_out.rows())
+    yield from _table(measured.held_out.rows())
+    yield "\n## What the scenarios are\n\n"
+    named = dict.fromkeys(row.scenario for row in measured.every.rows())
+    yield from (f"- `{name}`: {BY_NAME[name].summary}.\n" for name in named)
 
 
 INTRODUCTION = """\
 The engine, in a closed loop with synthetic plants (`operator/evenload/simulate`) that count requests, queue them, fall
 ill and are scraped by a Prometheus that misses scrapes; they share no formula with the engine. Seeds are fresh: none of
-those looked at in tuning. *In time* is the share of runs diagnosed by the scenario's deadline; *settle* is until the
-true skew stays below 1.3; *failed* and *alone* are the shares of requests that failed with Evenload and without.
+those looked at in tuning. The whole page is made by `make judgement`; one run is drawn by
+`evenload simulate --scenario NAME --size N --first-seed SEED --plot` (add `-o svg > run.svg` for a picture).
+
+*In time* is the share of runs diagnosed by the scenario's deadline, with nothing left undone; *settle* is until the
+true skew stays below 1.3; *over* is the share of the requests of the first five minutes that went to a server beyond
+what it can do; *failed* and *alone* are the shares of requests that failed since the fault, with Evenload and without.
+
+![One run: 80% of the traffic goes to one of four servers](../images/simulated-run.svg)
+
+The picture is `evenload simulate --scenario postmortem --plot -o svg`.
 
 """
 
 
-def _bullets(usual: Results, held_out: Results, known: Results, writes: float, restarts: float) -> Iterator[str]:
-    total, fresh = usual.total(), held_out.total()
-    yield f"- Diagnosed by the deadline: **{total.in_time:.1%}** of {total.runs} runs"
-    yield f"; scenarios never used in tuning: **{fresh.in_time:.1%}** of {fresh.runs}.\n"
-    yield f"- Requests failed since the fault: {total.failed_ratio:.1%}, left alone {total.failed_alone_ratio:.1%}.\n"
-    yield f"- Ticks with a wrong diagnosis before the fault: {total.wrong_before:.2%}.\n"
-    forbidden = (*known.forbidden(), *held_out.forbidden())
-    yield f"- Actions that must never be: **{len(forbidden)}** in {total.runs + fresh.runs} runs.\n"
-    yield f"- A healthy day: **{writes:.2f}** weight changes, **{restarts:.2f}** restarts.\n"
+def _aims(measured: Measured) -> Iterator[list[str]]:
+    usual = measured.usual.total()
+    yield _aim(
+        "diagnosed by the deadline", ">= 97%", f"{usual.in_time:.1%} of {usual.runs} runs", usual.in_time >= 0.97
+    )
+    cells = {(row.scenario, row.size): row for row in measured.usual.rows()}
+    for name, size in WEAK_CELLS:
+        if (name, size) in cells:
+            share = cells[name, size].in_time
+            yield _aim(f"of these `{name}`, N = {size}", ">= 80%", f"{share:.0%}", share >= WEAK, f"--scenario {name}")
+    held_out = measured.held_out.total()
+    if held_out.runs:
+        told = f"{held_out.in_time:.1%} of {held_out.runs} runs"
+        yield _aim("scenarios never used in tuning", "", told, None, "--held-out")
+    forbidden, runs = len(measured.every.forbidden()), len(measured.every.scores)
+    yield _aim("forbidden actions", "0", f"{forbidden} in {runs} runs", not forbidden, "--long")
+    yield from _aims_of_days(measured.days)
+    yield from _aims_of_control(measured.control)
 
 
-def _weak(results: Results) -> Iterator[str]:
-    weak = [row for row in results.rows() if row.in_time < WEAK]
-    yield from (f"- {_cell(row)}: {row.in_time:.0%} in time ({BY_NAME[row.scenario].summary}).\n" for row in weak)
-    yield from (f"- {what}.\n" for what in _shortened(results.forbidden()))
-    if not weak and not results.forbidden():
-        yield "Nothing below 80% in time, and no forbidden action, in these runs.\n"
+def _aims_of_days(days: Results) -> Iterator[list[str]]:
+    day, command = days.healthy_day(), f"--scenario {HEALTHY_DAY}"
+    if day is not None:
+        changes = f"{day.weight_writes:.2f} ({day.days} days)"
+        yield _aim("weight changes a healthy day", "<= 0.1", changes, day.weight_writes <= 0.1, command)
+        yield _aim("restarts a healthy day", "0", f"{day.restarts:.2f}", day.restarts == 0, command)
 
 
-def _shortened(forbidden: Sequence[str], most: int = 12) -> Iterator[str]:
-    yield from forbidden[:most]
-    if len(forbidden) > most:
-        yield f"and {len(forbidden) - most} more forbidden actions"
+def _aims_of_control(control: Results) -> Iterator[list[str]]:
+    for row in control.rows():
+        what, most = f"`{row.scenario}`, N = {row.size}", 4 if row.size == CONTROL_SIZES[0] else 6
+        command = f"--scenario {row.scenario} --size {row.size}"
+        settled = "never" if row.settle_ticks is None else f"{row.settle_ticks:.0f} ticks"
+        met = row.settle_ticks is not None and row.settle_ticks <= most
+        yield _aim(f"settles, {what} (median)", f"<= {most} ticks", settled, met, command)
+        yield _aim(f"over capacity, {what}", "<= 5%", f"{row.over_ratio:.1%}", row.over_ratio <= 0.05, command)
+
+
+def _aim(what: str, aim: str, measured: str, met: bool | None, options: str = "") -> list[str]:
+    command = f"`evenload simulate {options}".rstrip() + "`"
+    return [what, aim, measured, "" if met is None else "yes" if met else "**no**", command]
+
+
+def _cost(measured: Measured) -> Iterator[str]:
+    usual = measured.usual.total()
+    yield f"\nRequests failed since the fault, over all scenarios: {usual.failed_ratio:.1%}; left alone "
+    yield f"{usual.failed_alone_ratio:.1%}. Ticks with a wrong diagnosis before the fault: {usual.wrong_before:.2%}.\n"
+
+
+def _weak(measured: Measured) -> Iterator[str]:
+    rows = [*measured.known.rows(), *measured.held_out.rows()]
+    told = [*_late(rows), *_harmful(rows)]
+    told += [f"left undone in {what}" for what in _shortened(measured.every.owed(), "things left undone")]
+    told += [f"forbidden in {what}" for what in _shortened(measured.every.forbidden(), "forbidden actions")]
+    yield from (f"- {what}.\n" for what in told)
+    if not told:
+        yield "Nothing below 80% in time, nothing left undone, and no forbidden action, in these runs.\n"
+
+
+def _late(rows: Iterable[Row]) -> Iterator[str]:
+    for row in rows:
+        if row.in_time < WEAK:
+            held_out = ", never used in tuning" if BY_NAME[row.scenario].held_out else ""
+            yield f"{_cell(row)}: {row.in_time:.0%} in time ({BY_NAME[row.scenario].summary}{held_out})"
+
+
+def _harmful(rows: Iterable[Row]) -> Iterator[str]:
+    for row in rows:
+        if row.failed_ratio > row.failed_alone_ratio + WORSE:
+            yield f"{_cell(row)}: {row.failed_ratio:.1%} of requests failed, left alone {row.failed_alone_ratio:.1%}"
+
+
+def _shortened(told: Sequence[str], what: str, most: int = 12) -> Iterator[str]:
+    yield from told[:most]
+    if len(told) > most:
+        yield f"{len(told) - most} more runs ({what})"
 
 
 def _cell(row: Row) -> str:
@@ -100,24 +205,21 @@ def _confusion(results: Results) -> Iterator[str]:
 
 
 def _table(rows: Iterable[Row]) -> Iterator[str]:
-    head = ["scenario", "N", "in time", "detect", "settle", "failed", "alone", "writes", "restarts", "forbidden"]
-    yield from _lines([head, *(_columns(row) for row in rows)])
+    head = ["scenario", "N", "in time", "detect", "settle", "ticks", "over", "failed", "alone", "writes", "restarts"]
+    yield from _lines([[*head, "undone", "forbidden"], *(_columns(row) for row in rows)])
 
 
 def _columns(row: Row) -> list[str]:
     seconds = ["" if value is None else f"{value:.0f} s" for value in (row.detect_seconds, row.settle_seconds)]
-    shares = [f"{row.failed_ratio:.1%}", f"{row.failed_alone_ratio:.1%}"]
-    counts = [f"{row.weight_writes:.1f}", f"{row.restarts:.1f}", str(row.forbidden or "")]
-    return [f"`{row.scenario}`", str(row.size), f"{row.in_time:.0%}", *seconds, *shares, *counts]
+    ticks = "" if row.settle_ticks is None else f"{row.settle_ticks:.0f}"
+    shares = [f"{share:.1%}" for share in (row.over_ratio, row.failed_ratio, row.failed_alone_ratio)]
+    counts = [f"{row.weight_writes:.1f}", f"{row.restarts:.1f}", str(row.owed or ""), str(row.forbidden or "")]
+    return [f"`{row.scenario}`", str(row.size), f"{row.in_time:.0%}", *seconds, ticks, *shares, *counts]
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     head, *body = rows
     yield from (f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *body))
-
-
-def _tell(score: Score) -> None:
-    print(f"\r\x1b[K{score.scenario} N={score.size} seed {score.seed}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -50,9 +50,12 @@ class Tick:
     time: float
     decision: Decision
     weights: dict[str, int]
-    skew: float  # the true one, at the time of the decision
+    shares: dict[str, float]  # of requests by backend, the true ones at the time of the decision
+    fair_shares: dict[str, float]  # what its ready pods deserve by their capacity
+    skew: float  # of pods, the true one
     arrived: int  # since the run began
     failed: int
+    over_capacity: float
     ready: int
     writes: int  # of the operator, before this tick's
     sick: int
@@ -124,7 +127,7 @@ class Operator:
         """All an operator can know now."""
         backends = self.plant.backends(self._window_seconds)
         return Snapshot(
-            time=self.plant.now,
+            time=self._clock,
             window=self.plant.scraper.span_seconds(self._window_seconds),
             backends=backends,
             signals=self.plant.signals(backends),
@@ -135,6 +138,11 @@ class Operator:
             holds=tuple(self.plant.cluster.holds),
             max_mode=self._max_mode,
         )
+
+    @property
+    def _clock(self) -> float:
+        """The operator's own, which may be wrong; what the run notes is by the true one."""
+        return self.plant.now + self.plant.clock_error_seconds
 
     def ledger(self) -> tuple[Disruption, ...]:
         """As Remediations give it: closed ones, then the open one."""
@@ -148,9 +156,12 @@ class Operator:
                 time=plant.now,
                 decision=decision,
                 weights=dict(plant.balancer.weights),
+                shares=plant.by_backend(plant.chances()),
+                fair_shares=plant.by_backend(plant.fair_shares()),
                 skew=plant.skew(),
                 arrived=plant.truth.arrived,
                 failed=plant.truth.failed,
+                over_capacity=plant.truth.over_capacity,
                 ready=int(plant.ready().sum()),
                 writes=len(self.run.writes),
                 sick=int(plant.servers["sick"].sum()),
@@ -211,7 +222,7 @@ class Operator:
         if crash is CrashPoint.AfterWrite:
             self.forget()
         elif applied:
-            self._store(replace(step, state=StepState.Applied, applied_at=self.plant.now))
+            self._store(replace(step, state=StepState.Applied, applied_at=self._clock))
 
     def _planned(self, episode: Episode, write: Write, decision: Decision) -> Step:
         """The stored step of this write: the one it resumes, or a new one."""
@@ -253,7 +264,7 @@ class Operator:
     def _restart(self, write: RestartPod, step: Step) -> bool:
         answer = self.plant.evict(write.uid)
         if answer is Eviction.Refused:
-            self._store(replace(step, refused_since=step.refused_since or self.plant.now))
+            self._store(replace(step, refused_since=step.refused_since or self._clock))
             return False
         if answer is Eviction.Accepted:
             self._evicted.add(write.uid)

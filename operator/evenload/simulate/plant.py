@@ -6,9 +6,10 @@ could do. `truth` is what its users live through, which no operator is shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from evenload.simulate.balancer import Balancer
 from evenload.simulate.scrape import Scraper
 from evenload.simulate.servers import (
     NEVER,
+    NO_ZONE,
     Flags,
     Floats,
     Servers,
@@ -56,10 +58,14 @@ class Cluster:
 
 @dataclass(slots=True)
 class Truth:
-    """Counted at the users, over all time; `crashes` are kills for want of memory."""
+    """Counted at the users, over all time; `crashes` are kills for want of memory.
+
+    `over_capacity` counts requests that were sent to a server beyond what it could do a second when it is well.
+    """
 
     arrived: int = 0
     failed: int = 0
+    over_capacity: float = 0.0
     crashes: int = 0
     evictions: int = 0
 
@@ -90,6 +96,8 @@ class Plant:
         self.truth = Truth()
         self.now = now
         self.hidden = hidden  # signals that this world does not measure
+        self.unnamed: set[int] = set()  # serials of pods whose series have lost the label that names the pod
+        self.clock_error_seconds = 0.0  # of the operator's clock
         self._rng = rng
         self._step_seconds = step_seconds
         self._capacity_known = capacity_known
@@ -109,13 +117,17 @@ class Plant:
         self._remove_the_dead()
         arriving = self.traffic.arrivals(self.now, seconds, self._rng)
         chances = self.chances()
-        sent = self._rng.multinomial(arriving, [*chances, max(0.0, 1 - chances.sum())])[:-1].astype(np.float64)
+        lost = max(0.0, 1 - chances.sum())
+        sent = self._rng.multinomial(arriving, np.append(chances, lost))[:-1].astype(np.float64)
         alive = self.alive()
-        failed = serve(self.servers, sent * alive, self.now, seconds, self._rng, self.trouble)
+        heard = sent * alive
+        failed = serve(self.servers, heard, self.now, seconds, self._rng, self.trouble)
         self.truth.arrived += arriving
-        self.truth.failed += int(failed.sum() + arriving - (sent * alive).sum())
-        self._kill_the_greedy(alive)
-        self.scraper.scrape(self.servers, memory(self.servers, self.now), alive, self.now, self._rng)
+        self.truth.failed += int(failed.sum() + arriving - heard.sum())
+        over = arriving * chances - self.servers["capacity"] * seconds
+        self.truth.over_capacity += float(np.maximum(over, 0.0).sum())
+        held = self._kill_the_greedy(alive)
+        self.scraper.scrape(self.servers, held, alive, self.now, self._rng)
 
     def _remove_the_dead(self) -> None:
         gone = self.servers["dying_at"] + (self.cluster.pre_stop_seconds or 0.0) + REMOVAL_SECONDS <= self.now
@@ -123,11 +135,15 @@ class Plant:
             self.scraper.keep(~gone)
             self.servers = self.servers[~gone]
 
-    def _kill_the_greedy(self, alive: Flags) -> None:
-        greedy = alive & (memory(self.servers, self.now) > self.servers["memory_limit"])
-        if greedy.any():
-            self.truth.crashes += int(greedy.sum())
-            restart_container(self.servers, greedy, self.now, CRASH_SECONDS)
+    def _kill_the_greedy(self, alive: Flags) -> Floats:
+        """Bytes each pod holds once the kernel has looked."""
+        held = memory(self.servers, self.now)
+        greedy = alive & (held > self.servers["memory_limit"])
+        if not greedy.any():
+            return held
+        self.truth.crashes += int(greedy.sum())
+        restart_container(self.servers, greedy, self.now, CRASH_SECONDS)
+        return memory(self.servers, self.now)
 
     # The truth
 
@@ -161,6 +177,11 @@ class Plant:
         capacity = self.servers["capacity"] * self.ready()
         return np.asarray(capacity / max(capacity.sum(), 1e-9))
 
+    def by_backend(self, of_servers: Floats) -> dict[str, float]:
+        """`chances` or `fair_shares`, summed up a backend."""
+        sums = np.bincount(self.servers["backend"], of_servers, len(self.balancer.names))
+        return dict(zip(self.balancer.names, sums.tolist(), strict=True))
+
     def skew(self) -> float:
         """The largest share over its fair share among ready servers."""
         fair = self.fair_shares()
@@ -174,11 +195,12 @@ class Plant:
 
         Counts are of the span that its samples cover, as the operator reckons them: see Scraper.span_seconds.
         """
-        columns = self._columns(window_seconds)
-        pods: dict[str, dict[str, Pod]] = {name: {} for name in self.balancer.names}
-        for row in range(len(self.servers)):
-            pods[self.balancer.names[self.servers["backend"][row]]][self.pod_name(row)] = self._pod(row, columns)
-        return {name: Backend(weight=self.balancer.weights[name], pods=pods[name]) for name in self.balancer.names}
+        names = self.balancer.names
+        places = self.servers["backend"].tolist()
+        pods: dict[str, dict[str, Pod]] = {name: {} for name in names}
+        for place, serial, pod in zip(places, self.servers["serial"].tolist(), self._pods(window_seconds), strict=True):
+            pods[names[place]][_pod_name(names[place], serial)] = pod
+        return {name: Backend(weight=self.balancer.weights[name], pods=pods[name]) for name in names}
 
     def signals(self, backends: Mapping[str, Backend]) -> dict[str, Signal]:
         """The quality of each signal, judged as an operator would: by age, and by which ready pods have a number."""
@@ -188,12 +210,39 @@ class Plant:
 
     def pod_name(self, row: int) -> str:
         """Unique for all time, as Kubernetes' are."""
-        return f"{self.balancer.names[self.servers['backend'][row]]}-{self.servers['serial'][row]:04x}"
+        return _pod_name(self.balancer.names[self.servers["backend"][row]], int(self.servers["serial"][row]))
 
     def uid(self, row: int) -> str:
-        return f"uid-{self.servers['serial'][row]}"
+        return _uid(int(self.servers["serial"][row]))
 
-    def _columns(self, window_seconds: float) -> dict[str, list[float | None]]:
+    def _pods(self, window_seconds: float) -> Iterator[Pod]:
+        """Each server as an operator sees it, row by row; whole columns are read at once: it is costly."""
+        columns, facts = self._measured(window_seconds), self._facts()
+        known, told = tuple(columns), tuple(facts)
+        for row in zip(*facts.values(), *columns.values(), strict=True):
+            yield Pod(**dict(zip((*told, *known), row, strict=True)), pre_stop_seconds=self.cluster.pre_stop_seconds)
+
+    def _facts(self) -> dict[str, list[Any]]:
+        """What the API server tells of each pod, by the Pod's own field names."""
+        servers, names = self.servers, self.balancer.names
+        dying = servers["dying_at"] < NEVER
+        nothing: list[Any] = [None] * len(servers)
+        workloads = [f"Deployment/{names[place]}" for place in servers["backend"].tolist()]
+        return {
+            "ready": ((servers["ready_at"] <= self.now) & ~dying).tolist(),
+            "age": self._ages().tolist(),
+            "uid": [_uid(serial) for serial in servers["serial"].tolist()],
+            "node": [f"node-{node}" for node in servers["node"].tolist()],
+            "zone": [None if zone == NO_ZONE else f"zone-{zone}" for zone in servers["zone"].tolist()],
+            "workload": workloads if self.cluster.controlled else nothing,
+            "terminating": dying.tolist(),
+            "capacity": servers["capacity"].tolist() if self._capacity_known else nothing,
+            "cpu_limit": servers["cpu_limit"].tolist(),
+            "memory_limit": servers["memory_limit"].tolist(),
+        }
+
+    def _measured(self, window_seconds: float) -> dict[str, list[float | None]]:
+        """What Prometheus tells of each pod."""
         increases = self.scraper.increases(self.now, window_seconds)
         shrink = self.scraper.span_seconds(window_seconds) / window_seconds
         resident, in_flight = self.scraper.gauges(self.now)
@@ -210,34 +259,16 @@ class Plant:
         }
         age = self.scraper.newest_age(self.now)
         old = age is None or age > MAX_AGE_SECONDS
-        return {name: _absent_as_none(values, old or name in self.hidden) for name, values in measured.items()}
+        unnamed = np.isin(self.servers["serial"], list(self.unnamed)) if self.unnamed else None
+        return {
+            name: _absent_as_none(values, unnamed, hidden=old or name in self.hidden)
+            for name, values in measured.items()
+        }
 
-    def _pod(self, row: int, columns: Mapping[str, list[float | None]]) -> Pod:
-        server = self.servers[row]
-        dying = bool(server["dying_at"] < NEVER)
-        return Pod(
-            ready=bool(server["ready_at"] <= self.now) and not dying,
-            age=self._age(row),
-            uid=self.uid(row),
-            node=f"node-{server['node']}",
-            workload=f"Deployment/{self.balancer.names[server['backend']]}" if self.cluster.controlled else None,
-            terminating=dying,
-            pre_stop_seconds=self.cluster.pre_stop_seconds,
-            capacity=float(server["capacity"]) if self._capacity_known else None,
-            cpu_limit=float(server["cpu_limit"]),
-            memory_limit=float(server["memory_limit"]),
-            requests=columns["requests"][row],
-            errors=columns["errors"][row],
-            latency=columns["latency"][row],
-            cpu=columns["cpu"][row],
-            memory=columns["memory"][row],
-            in_flight=columns["in_flight"][row],
-        )
-
-    def _age(self, row: int) -> float:
+    def _ages(self) -> Floats:
         """Seconds since its container runs; before that, since the pod was made: as the operator reckons it."""
-        started, born = float(self.servers["started"][row]), float(self.servers["born"][row])
-        return self.now - (started if started <= self.now else born)
+        started = self.servers["started"]
+        return np.asarray(self.now - np.where(started <= self.now, started, self.servers["born"]))
 
     # What an operator, or anyone, can do
 
@@ -260,13 +291,14 @@ class Plant:
         """End this pod; its controller creates another at once."""
         self.servers["dying_at"][row] = self.now
         if self.cluster.controlled:
-            self.add(int(self.servers["backend"][row]), node=int(self.servers["node"][row]))
+            place = self.servers[row]
+            self.add(int(place["backend"]), node=int(place["node"]), zone=int(place["zone"]))
 
-    def add(self, backend: int, node: int) -> None:
+    def add(self, backend: int, node: int, zone: int = NO_ZONE) -> None:
         """One more pod of this backend, as its template says."""
         pod = self._templates[backend : backend + 1].copy()
         wait = self._rng.uniform(*self.cluster.start_seconds)
-        pod["serial"], pod["node"], pod["born"] = self._serial, node, self.now
+        pod["serial"], pod["node"], pod["zone"], pod["born"] = self._serial, node, zone, self.now
         pod["started"] = self.now + wait
         pod["ready_at"] = self.now + wait if self.cluster.replacements_get_ready else NEVER
         self._serial += 1
@@ -288,9 +320,19 @@ def _templates(servers: Servers) -> Servers:
     return fresh
 
 
-def _absent_as_none(values: Floats, hidden: bool) -> list[float | None]:
+def _pod_name(backend: str, serial: int) -> str:
+    return f"{backend}-{serial:04x}"
+
+
+def _uid(serial: int) -> str:
+    return f"uid-{serial}"
+
+
+def _absent_as_none(values: Floats, unnamed: Flags | None, *, hidden: bool) -> list[float | None]:
     if hidden:
         return [None] * len(values)
+    if unnamed is not None:
+        values = np.where(unnamed, np.nan, values)
     return [None if value != value else value for value in values.tolist()]
 
 

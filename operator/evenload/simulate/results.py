@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import msgspec
 
 from evenload.errors import InputError
 from evenload.simulate.scenarios import BY_NAME, SCENARIOS, Scenario
-from evenload.simulate.score import DAY_SECONDS, Score, score
+from evenload.simulate.score import Score, score
 
 TUNING_SEEDS = range(0, 20)  # look at these as long as you like
 REPORT_SEEDS = range(1000, 1020)  # and only report these
 SIZES = (4, 10, 40, 200)
+HEALTHY_DAY = "healthy-day"  # the scenario whose every action is a false one
 
-Progress = Callable[[Score], None]
+
+class Job(NamedTuple):
+    """One run to be made; small, so that it can be sent to another process."""
+
+    scenario: str
+    size: int
+    seed: int
+
+
+Mapper = Callable[[Callable[[Job], Score], Sequence[Job]], Iterable[Score]]
+"""How jobs are done: `map`, or something that spreads them over processes. Scores come in the order of the jobs."""
 
 
 def choose(names: Sequence[str], *, held_out: bool = False, long: bool = False) -> tuple[Scenario, ...]:
@@ -39,22 +51,27 @@ def run(
     *,
     held_out: bool = False,
     long: bool = False,
-    progress: Progress = lambda score: None,
+    mapper: Mapper = map,
 ) -> Results:
     """Every chosen scenario at every size with every seed; the same arguments give the same Results.
 
-    Raises InputError for an unknown scenario, or a size below 2.
+    A scenario about one size is run at that alone. Raises InputError for an unknown scenario, or a size below 2.
     """
     sizes, seeds = tuple(sizes), tuple(seeds)
     if min(sizes, default=2) < 2:
         raise InputError(f"size {min(sizes)}: a balancer needs at least two pods to be even between")
-    scores = []
-    for scenario in choose(names, held_out=held_out, long=long):
-        for size in sizes:
-            for seed in seeds:
-                scores.append(score(scenario, size, seed))
-                progress(scores[-1])
-    return Results(scores=tuple(scores))
+    jobs = [
+        Job(scenario.name, size, seed)
+        for scenario in choose(names, held_out=held_out, long=long)
+        for size in ((scenario.only_size,) if scenario.only_size else sizes)
+        for seed in seeds
+    ]
+    return Results(scores=tuple(mapper(do, jobs)))
+
+
+def do(job: Job) -> Score:
+    """Make the run."""
+    return score(BY_NAME[job.scenario], job.size, job.seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +84,24 @@ class Row:
     in_time: float  # share of runs diagnosed by the deadline
     detect_seconds: float | None
     settle_seconds: float | None
+    settle_ticks: float | None
     failed_ratio: float  # of the requests since the fault
     failed_alone_ratio: float  # of the same requests, left alone
+    over_ratio: float  # of the requests of the first five minutes, sent to a server beyond what it can do
     weight_writes: float  # a run
     restarts: float  # a run
     wrong_before: float  # share of ticks before the fault
+    owed: int  # things that should have been done and were not
     forbidden: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthyDay:
+    """What was done on days on which nothing was wrong: a day of one Balancer, on average."""
+
+    days: int
+    weight_writes: float
+    restarts: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +135,30 @@ class Results:
             f"{one.scenario} N={one.size} seed={one.seed}: {what}" for one in self.scores for what in one.forbidden
         )
 
+    def owed(self) -> tuple[str, ...]:
+        """Everything that should have been done and was not, with the run that shows it."""
+        return tuple(f"{one.scenario} N={one.size} seed={one.seed}: {what}" for one in self.scores for what in one.owed)
+
+    def healthy_day(self) -> HealthyDay | None:
+        """False actions a day, where healthy days were run."""
+        days = [one for one in self.scores if one.scenario == HEALTHY_DAY]
+        if not days:
+            return None
+        return HealthyDay(
+            days=len(days),
+            weight_writes=sum(day.weight_writes for day in days) / len(days),
+            restarts=sum(day.restarts for day in days) / len(days),
+        )
+
     def table(self) -> str:
-        """Plain text, a line a row, then the confusion matrix and what was forbidden."""
+        """Plain text, a line a row; then the confusion matrix, healthy days, what was left undone and forbidden."""
         lines = [_HEADINGS, *(_line(row) for row in self.rows()), _line(self.total()), ""]
         lines += ["expected -> given", *(f"  {name}: {_counts(given)}" for name, given in self.confusion().items())]
-        forbidden = self.forbidden()
-        lines += ["", f"forbidden actions: {len(forbidden)}", *(f"  {what}" for what in forbidden)]
+        day = self.healthy_day()
+        if day is not None:
+            lines += ["", f"a healthy day: {day.weight_writes:.2f} weight changes, {day.restarts:.2f} restarts"]
+        for title, told in (("left undone", self.owed()), ("forbidden actions", self.forbidden())):
+            lines += ["", f"{title}: {len(told)}", *(f"  {what}" for what in told)]
         return "\n".join(lines)
 
     def json(self) -> bytes:
@@ -121,19 +168,12 @@ class Results:
                 "rows": [asdict(row) for row in self.rows()],
                 "total": asdict(self.total()),
                 "confusion": self.confusion(),
+                "healthyDay": self.healthy_day(),
+                "owed": self.owed(),
                 "forbidden": self.forbidden(),
                 "runs": [asdict(one) for one in self.scores],
             }
         )
-
-
-def actions_per_day(scores: Iterable[Score]) -> tuple[float, float]:
-    """Weight writes and restarts a day over runs of `healthy-day`."""
-    days = list(scores)
-    writes = sum(day.weight_writes for day in days)
-    restarts = sum(day.restarts for day in days)
-    length = len(days) * BY_NAME["healthy-day"].trial(4, 0).duration / DAY_SECONDS
-    return (writes / length, restarts / length) if length else (0.0, 0.0)
 
 
 def _row(name: str, size: int | None, scores: Sequence[Score]) -> Row:
@@ -145,11 +185,14 @@ def _row(name: str, size: int | None, scores: Sequence[Score]) -> Row:
         in_time=sum(one.in_time for one in scores) / max(len(scores), 1),
         detect_seconds=_median([one.detect_seconds for one in scores]),
         settle_seconds=_median([one.settle_seconds for one in scores]),
+        settle_ticks=_median([one.settle_ticks for one in scores]),
         failed_ratio=sum(one.failed for one in scores) / arrived,
         failed_alone_ratio=sum(one.failed_alone for one in scores) / arrived,
+        over_ratio=sum(one.over_early for one in scores) / (sum(one.arrived_early for one in scores) or 1),
         weight_writes=sum(one.weight_writes for one in scores) / max(len(scores), 1),
         restarts=sum(one.restarts for one in scores) / max(len(scores), 1),
         wrong_before=sum(one.wrong_before for one in scores) / max(sum(one.ticks_before for one in scores), 1),
+        owed=sum(len(one.owed) for one in scores),
         forbidden=sum(len(one.forbidden) for one in scores),
     )
 
@@ -160,16 +203,18 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 
 _HEADINGS = (
-    f"{'scenario':<20}{'N':>5}{'runs':>6}{'in time':>9}{'detect':>8}{'settle':>8}{'failed':>8}{'alone':>8}"
-    f"{'writes':>8}{'restarts':>9}{'wrong':>7}{'forbidden':>10}"
+    f"{'scenario':<20}{'N':>5}{'runs':>6}{'in time':>9}{'detect':>8}{'settle':>8}{'ticks':>7}{'failed':>8}{'alone':>8}"
+    f"{'over':>8}{'writes':>8}{'restarts':>9}{'wrong':>7}{'undone':>7}{'forbidden':>10}"
 )
 
 
 def _line(row: Row) -> str:
+    ticks = "-" if row.settle_ticks is None else f"{row.settle_ticks:.0f}"
     return (
         f"{row.scenario:<20}{row.size or '':>5}{row.runs:>6}{row.in_time:>9.1%}{_seconds(row.detect_seconds):>8}"
-        f"{_seconds(row.settle_seconds):>8}{row.failed_ratio:>8.1%}{row.failed_alone_ratio:>8.1%}"
-        f"{row.weight_writes:>8.1f}{row.restarts:>9.2f}{row.wrong_before:>7.1%}{row.forbidden:>10}"
+        f"{_seconds(row.settle_seconds):>8}{ticks:>7}{row.failed_ratio:>8.1%}{row.failed_alone_ratio:>8.1%}"
+        f"{row.over_ratio:>8.1%}{row.weight_writes:>8.1f}{row.restarts:>9.2f}{row.wrong_before:>7.1%}{row.owed:>7}"
+        f"{row.forbidden:>10}"
     )
 
 

@@ -21,6 +21,7 @@ class Scenario:
     build: Callable[[World], Trial]
     held_out: bool = False
     long: bool = False  # takes minutes; run only when named, or by `--long`
+    only_size: int | None = None  # it is about fleets of this size
 
     def trial(self, size: int, seed: int) -> Trial:
         """The same arguments give the same trial, and the same run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from evenload.simulate.scenarios import Scenario
 from evenload.simulate.world import START, Event, Expected, Forbidden, Trial
 
 EVEN = 1.3  # a true skew up to this counts as even: the default tolerance
-DAY_SECONDS = 86_400.0
+EARLY_SECONDS = 300.0  # of an incident; requests over capacity are counted so long
 _FIRST_WORDS_SECONDS = 60.0  # the filters fill; NoData is no mistake until then
 
 
@@ -35,10 +36,19 @@ class Score:
     arrived: int  # since the fault
     failed: int
     failed_alone: int  # of the same world, left alone
+    tick_seconds: float
+    arrived_early: int  # in the first five minutes of the fault
+    over_early: float  # of these, sent to a server beyond what it can do
     weight_writes: int
     restarts: int
     forbidden: tuple[str, ...]  # actions ruled out, and what no plan may ever do
+    owed: tuple[str, ...]  # what should have been done and was not
     crashes: int
+
+    @property
+    def settle_ticks(self) -> int | None:
+        """Ticks from the fault until it was even again."""
+        return None if self.settle_seconds is None else math.ceil(self.settle_seconds / self.tick_seconds - 1e-9)
 
 
 def play(trial: Trial, *, keep_snapshots: bool = False) -> Run:
@@ -67,49 +77,67 @@ def _happen(plant: Plant, events: list[tuple[float, Event]], until: float) -> li
     return events
 
 
+def left_alone(trial: Trial) -> Iterator[tuple[float, int, int]]:
+    """The same world when nobody does anything: run seconds, requests and failed ones since the start, tick by tick."""
+    for now in ticks(trial):
+        yield now, trial.plant.truth.arrived, trial.plant.truth.failed
+
+
 def failed_alone(trial: Trial) -> int:
     """Requests that fail since the first fault when nobody does anything."""
-    onset, before = _onset(trial), 0
-    for now in ticks(trial):
+    onset, before, failed = first_fault(trial), 0, 0
+    for now, _, failed in left_alone(trial):
         if now <= onset:
-            before = trial.plant.truth.failed
-    return trial.plant.truth.failed - before
+            before = failed
+    return failed - before
 
 
 def score(scenario: Scenario, size: int, seed: int) -> Score:
     """Both arms of one trial: with the engine, and left alone."""
     trial = scenario.trial(size, seed)
     run = play(trial)
-    onset = _onset(trial)
+    onset = first_fault(trial)
     expected = trial.expected[0] if trial.expected else None
     given, detected = _given(run, trial, expected)
     before = [tick for tick in run.ticks if _FIRST_WORDS_SECONDS < tick.time - START <= onset]
-    at_onset = max((tick for tick in run.ticks if tick.time - START <= onset), key=lambda t: t.time, default=None)
+    at_onset, early = _last(run, onset), _last(run, onset + EARLY_SECONDS)
+    arrived_before, failed_before = (at_onset.arrived, at_onset.failed) if at_onset else (0, 0)
+    owed = tuple(trial.owed(run))
     return Score(
         scenario=scenario.name,
         size=size,
         seed=seed,
         expected=expected.labels[0] if expected else Label.Healthy,
         given=given,
-        in_time=detected is not None if expected else given == Label.Healthy,
+        in_time=not owed and (detected is not None if expected else given == Label.Healthy),
         detect_seconds=detected,
         settle_seconds=_settled(run, onset) if expected and Label.LoadBalancerSkew in expected.labels else None,
         wrong_before=sum(tick.decision.diagnosis.label not in _QUIET for tick in before),
         ticks_before=len(before),
-        arrived=run.ticks[-1].arrived - (at_onset.arrived if at_onset else 0),
-        failed=run.ticks[-1].failed - (at_onset.failed if at_onset else 0),
-        failed_alone=failed_alone(scenario.trial(size, seed)) if trial.events else 0,
+        arrived=run.ticks[-1].arrived - arrived_before,
+        failed=run.ticks[-1].failed - failed_before,
+        failed_alone=failed_alone(scenario.trial(size, seed)),
+        tick_seconds=trial.tick,
+        arrived_early=early.arrived - arrived_before if early else 0,
+        over_early=early.over_capacity - (at_onset.over_capacity if at_onset else 0.0) if early else 0.0,
         weight_writes=sum(not isinstance(write, RestartPod) for _, write in run.writes),
         restarts=len(run.restarts()),
         forbidden=tuple(_forbidden(run, trial)),
+        owed=owed,
         crashes=trial.plant.truth.crashes,
     )
+
+
+def _last(run: Run, until: float) -> Tick | None:
+    """The last tick up to this run second."""
+    return max((tick for tick in run.ticks if tick.time - START <= until), key=lambda t: t.time, default=None)
 
 
 _QUIET = frozenset({Label.Healthy, Label.NoData})
 
 
-def _onset(trial: Trial) -> float:
+def first_fault(trial: Trial) -> float:
+    """Run seconds of the first fault; 0 where nothing happens."""
     return min((time for time, _ in trial.events), default=0.0)
 
 

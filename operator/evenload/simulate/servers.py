@@ -15,12 +15,14 @@ Flags = NDArray[np.bool_]
 Servers = NDArray[Any]  # of dtype SERVER
 
 NEVER = np.inf
+NO_ZONE = -1
 
 SERVER = np.dtype(
     [
         ("serial", "i4"),  # names and uid follow from it
         ("backend", "i4"),
         ("node", "i4"),
+        ("zone", "i4"),  # NO_ZONE: its node has no such label
         ("born", "f8"),  # the pod's creation
         ("started", "f8"),  # the container's start: later than `born` once it has crashed
         ("ready_at", "f8"),
@@ -58,6 +60,7 @@ SERVER = np.dtype(
 )
 
 DEFAULTS: dict[str, float | bool] = {
+    "zone": NO_ZONE,
     "dying_at": NEVER,
     "ready_at": -NEVER,
     "gain": 1.0,
@@ -127,7 +130,9 @@ def serve(
 
 
 def _some(requests: Floats, ratio: Floats, rng: np.random.Generator) -> Floats:
-    """How many of these whole numbers of requests it hits."""
+    """How many of these whole numbers of requests it hits; no dice are thrown where there is nothing to hit."""
+    if not ratio.any():
+        return np.zeros(len(ratio))
     return rng.binomial(requests.astype(np.int64), ratio).astype(np.float64)
 
 

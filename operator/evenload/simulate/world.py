@@ -7,7 +7,7 @@ benign spread of shares, missed scrapes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ import numpy as np
 from evenload.model.diagnosis import Label
 from evenload.model.spec import BalancerSpec, Desired, Mode, Restart, TargetRef
 from evenload.simulate.balancer import Balancer
+from evenload.simulate.loop import Run
 from evenload.simulate.plant import Cluster, Plant
 from evenload.simulate.scrape import Scraper
 from evenload.simulate.servers import Floats, new_servers
@@ -55,6 +56,7 @@ class Trial:
     forbidden: frozenset[Forbidden] = frozenset()
     wrong: frozenset[Label] = frozenset()  # labels that must not be given at any time
     most_restarts: int | None = None
+    owed: Callable[[Run], Iterator[str]] = lambda run: iter(())  # what should have been done by its end and was not
     quiet_after: float | None = None  # run seconds from which on weights should rest
     duration: float = QUIET_SECONDS + 300.0
     tick: float = 10.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from evenload.report import wording
-from evenload.report.figures import minutes_and_seconds
+from evenload.report.drawing import minutes_and_seconds
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from evenload.errors import InputError
 from evenload.model.snapshot import Snapshot
-from evenload.simulate.results import REPORT_SEEDS, TUNING_SEEDS, Results, choose, run
+from evenload.simulate.results import REPORT_SEEDS, TUNING_SEEDS, HealthyDay, Results, choose, run
 from evenload.simulate.scenarios import BY_NAME, SCENARIOS, Scenario
 from evenload.simulate.score import Score, ticks
 from evenload.simulate.world import START
@@ -28,9 +28,13 @@ FOUND = Score(
     arrived=1000,
     failed=20,
     failed_alone=300,
+    tick_seconds=10.0,
+    arrived_early=800,
+    over_early=40.0,
     weight_writes=1,
     restarts=0,
     forbidden=(),
+    owed=(),
     crashes=0,
 )
 MISSED = replace(FOUND, seed=2, given="Failing", in_time=False, detect_seconds=None, settle_seconds=None, failed=180)
@@ -45,6 +49,30 @@ def test_a_row_gives_shares_and_medians_of_its_runs() -> None:
     assert row.failed_ratio == pytest.approx(220 / 3000)
     assert row.failed_alone_ratio == pytest.approx(0.3)
     assert row.wrong_before == pytest.approx(3 / 36)
+    assert row.over_ratio == pytest.approx(0.05)
+
+
+def test_settling_is_told_in_ticks_too_and_a_part_of_one_counts_whole() -> None:
+    late = replace(FOUND, settle_seconds=30.5)
+    assert [one.settle_ticks for one in (FOUND, late, MISSED)] == [3, 4, None]
+    assert Results(scores=(FOUND,)).total().settle_ticks == 3
+
+
+def test_every_action_of_a_healthy_day_is_a_false_one() -> None:
+    quiet = replace(FOUND, scenario="healthy-day", expected="Healthy", given="Healthy", weight_writes=0)
+    busy = replace(quiet, seed=2, weight_writes=3, restarts=1)
+    assert Results(scores=(FOUND,)).healthy_day() is None
+    results = Results(scores=(FOUND, quiet, busy))
+    assert results.healthy_day() == HealthyDay(days=2, weight_writes=1.5, restarts=0.5)
+    assert "a healthy day: 1.50 weight changes, 0.50 restarts" in results.table()
+
+
+def test_what_should_have_been_done_and_was_not_is_told() -> None:
+    left = replace(FOUND, owed=("out of memory once",), in_time=False)
+    results = Results(scores=(FOUND, left))
+    assert results.owed() == ("bad-update N=4 seed=1: out of memory once",)
+    assert results.rows()[0].owed == 1
+    assert "left undone: 1" in results.table()
 
 
 def test_the_confusion_matrix_counts_what_was_given_for_what_was_expected() -> None:
