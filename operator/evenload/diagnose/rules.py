@@ -269,7 +269,7 @@ def _shared_place(facts: Facts, pods: Bools) -> str:
 
 
 def memory_leak(facts: Facts, confirmed: Confirmed) -> Finding | None:
-    leaks = facts.memory.watching.leaks
+    leaks = facts.memory.outlook.leaks
     found = [index for index, pod in enumerate(facts.fleet.pods) if pod.uid in leaks]
     if not found:
         return None
