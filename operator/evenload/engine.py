@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
-
 from evenload import verify as verification
 from evenload.diagnose.diagnosis import diagnose
 from evenload.diagnose.facts import Facts, overloaded_pods, slowness
@@ -65,7 +63,7 @@ class Engine:
         return diagnosis
 
     def _scene(self, facts: Facts, verified: Verification, diagnosis: Diagnosis) -> Scene:
-        snapshot, readable = facts.snapshot, facts.problem is None
+        snapshot = facts.snapshot
         return Scene(
             snapshot=snapshot,
             fleet=facts.fleet,
@@ -81,9 +79,6 @@ class Engine:
             law=self._law,
             tick_seconds=self._memory.tick_seconds(snapshot.window),
             overloaded=overloaded_pods(facts, diagnosis),
-            saturation=self._memory.outlook.saturation(facts.time, facts.fleet) if readable else None,
-            out_of_memory=self._memory.outlook.out_of_memory(facts.time, facts.fleet) if readable else None,
-            usual=self._memory.outlook.day.usual,
         )
 
     def _case(self, facts: Facts, verified: Verification, scene: Scene, planned: Plan) -> Case:
@@ -162,11 +157,9 @@ def _decision(
         requests_per_second=facts.rps if known else None,
         balanced=_balanced(scene.diagnosis),
         settled=_settled(scene),
-        worst_ratio=_worst_ratio(facts) if known else None,
+        worst_ratio=facts.skew.worst if known else None,
         shares=_by_backend(facts.fleet, facts.fleet.shares) if known else {},
         targets=_by_backend(facts.fleet, facts.targets_by_backend),
-        saturation=scene.saturation,
-        out_of_memory=scene.out_of_memory,
         sentence=_sentence(scene.diagnosis, planned, ruling),
     )
 
@@ -181,11 +174,6 @@ def _settled(scene: Scene) -> bool:
     """Weights that lean, or that leave an empty backend out, would be remembered as good when they no longer are."""
     plain = scene.work.idle and not scene.work.compensating
     return scene.calm and plain and bool((scene.fleet.ready_by_backend > 0).all())
-
-
-def _worst_ratio(facts: Facts) -> float | None:
-    known = facts.skew.ratio[~np.isnan(facts.skew.ratio)]
-    return float(known.max()) if known.size else None
 
 
 def _by_backend(fleet: Fleet, values: Floats) -> dict[str, float]:

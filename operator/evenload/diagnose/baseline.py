@@ -25,7 +25,8 @@ class Baseline:
 
     def traffic(self, time: float) -> float | None:
         """Requests a second that were usual until LAG_SECONDS ago; None while unknown."""
-        old = sorted(rps for when, rps in self._bins if time - HORIZON_SECONDS <= when <= time - LAG_SECONDS)
+        first, last = time - HORIZON_SECONDS, time - LAG_SECONDS
+        old = sorted([rps for when, rps in self._bins if first <= when <= last])
         return old[len(old) // 2] if len(old) >= LEAST_BINS else None
 
     def learn_traffic(self, time: float, rps: float) -> None:

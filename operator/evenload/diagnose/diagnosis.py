@@ -10,6 +10,7 @@ from evenload.diagnose.memory import Memory
 from evenload.diagnose.refuted import refuted
 from evenload.diagnose.rules import RULES, Rule
 from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.fleet import some
 
 
 def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
@@ -20,7 +21,7 @@ def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
     memory.watch(facts.time, facts.fleet)
     if broken_off:
         return _no_data(facts, memory, broken_off)
-    memory.outlook.observe(facts.time, facts.snapshot.window, facts.fleet, facts.policy.max_utilization)
+    memory.watching.observe(facts.time, facts.snapshot.window, facts.fleet)
     confirmed = confirm(facts, memory)
     rule, finding = _first(facts, confirmed)
     few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)
@@ -50,7 +51,7 @@ def _no_data(facts: Facts, memory: Memory, because: str) -> Diagnosis:
 
 def _calm(facts: Facts, label: Label) -> bool:
     """Healthy, and nothing is even suspected: only such ticks teach what is usual, and end an incident."""
-    suspected = facts.skew.seen or facts.failing.any() or facts.slow.any() or hysteresis.depends(facts)
+    suspected = facts.skew.seen or some(facts.failing) or some(facts.slow) or hysteresis.depends(facts)
     return label in (Label.Healthy, Label.MemoryLeak) and not suspected
 
 

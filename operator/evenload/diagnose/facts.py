@@ -5,8 +5,6 @@ Nothing here changes the memory; what must hold for several ticks is told apart 
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from evenload.diagnose import outliers, quality, skew
@@ -14,7 +12,8 @@ from evenload.diagnose.memory import Memory
 from evenload.diagnose.skew import Skew
 from evenload.diagnose.statistics import median
 from evenload.model.diagnosis import Diagnosis, Label, SkewCause
-from evenload.model.fleet import Bools, Fleet, Floats
+from evenload.model.fleet import Bools, Fleet, Floats, some
+from evenload.model.once import once
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 
@@ -63,65 +62,65 @@ class Facts:
         self.told = told
         self.time = snapshot.time
 
-    @cached_property
+    @once
     def problem(self) -> str | None:
         """Why this Snapshot cannot be judged at all, or None."""
         return quality.problem(self.snapshot, self.fleet, self.policy)
 
-    @cached_property
+    @once
     def rps(self) -> float:
         """Requests a second over all pods."""
         return self.fleet.total_requests / self.snapshot.window
 
-    @cached_property
+    @once
     def usual_rps(self) -> float | None:
         """What was usual some minutes ago; None while unknown."""
         return self.memory.baseline.traffic(self.time)
 
-    @cached_property
+    @once
     def traffic_ratio(self) -> float | None:
         """Total against usual; None while the usual is unknown."""
         return self.rps / self.usual_rps if self.usual_rps else None
 
-    @cached_property
+    @once
     def steady(self) -> bool:
         """Whether the total is as a tick ago: pods are scraped in turn, so while it moves their counts differ."""
         before = self.memory.rps
         return not before or before / STEADY_RATIO <= self.rps <= before * STEADY_RATIO
 
-    @cached_property
+    @once
     def error_ratio(self) -> float | None:
         """Of the whole Balancer."""
         return self.fleet.error_ratio()
 
-    @cached_property
+    @once
     def error_ratios(self) -> Floats:
         """By pod; NaN where unknown or without requests."""
         requests: Floats = np.where(self.requests > 0, self.requests, np.nan)
         ratios: Floats = self.fleet.errors / requests
         return ratios
 
-    @cached_property
+    @once
     def requests(self) -> Floats:
         """Of ready pods; NaN for all others."""
-        return np.where(self.fleet.ready, self.fleet.requests, np.nan)
+        return self.fleet.requests if self.fleet.all_ready else np.where(self.fleet.ready, self.fleet.requests, np.nan)
 
-    @cached_property
+    @once
     def changed_at(self) -> float:
         """When the weights became what they are; -inf if long ago."""
         return self.memory.weights_changed_at(self.told)
 
-    @cached_property
+    @once
     def window_start(self) -> float:
         """Everything that happened since is in the window, nothing older: samples lie within (time - window, time]."""
         return self.time - self.snapshot.window
 
-    @cached_property
+    @once
     def clean(self) -> bool:
         """Whether the whole window lies after the last change of weights, and after the proxy followed it."""
         return self.window_start >= self.changed_at + self.policy.actuator_lag_seconds
 
-    @cached_property
+    @once
     def pod_targets(self) -> Floats:
         """The share each pod should have; 0 for pods that are not judged: new, or in a backend that just changed."""
         fleet = self.fleet
@@ -131,7 +130,7 @@ class Facts:
         new = fleet.age < self.snapshot.window + self.policy.actuator_lag_seconds
         return np.where(fleet.ready & ~new, by_backend[fleet.where], 0.0)
 
-    @cached_property
+    @once
     def wrong_by_backend(self) -> Bools:
         """Backends whose weight alone commands far more than their share."""
         if self.ours and self.compensating:
@@ -139,7 +138,7 @@ class Facts:
         much = self.fleet.commanded > self.policy.tolerance_ratio * self.targets_by_backend
         return much & (self.fleet.ready_by_backend > 0)
 
-    @cached_property
+    @once
     def starved_by_backend(self) -> Bools:
         """Backends that we ourselves left at far too little, long ago: a restart that was given up, say."""
         if self.compensating or not self.ours:
@@ -147,17 +146,17 @@ class Facts:
         little: Bools = np.maximum(self.fleet.commanded, self.fleet.shares) < STARVED_RATIO * self.targets_by_backend
         return little & (self.fleet.ready_by_backend > 0)
 
-    @cached_property
+    @once
     def all_zero(self) -> bool:
         """Whether the weights send every request nowhere."""
-        return not self.fleet.weights.any()
+        return not some(self.fleet.weights)
 
-    @cached_property
+    @once
     def weights_wrong(self) -> bool:
         """Whether the weights themselves ask for the skew."""
-        return self.all_zero or bool(self.wrong_by_backend.any() or self.starved_by_backend.any())
+        return self.all_zero or some(self.wrong_by_backend) or some(self.starved_by_backend)
 
-    @cached_property
+    @once
     def skew(self) -> Skew:
         """Traffic by pod against target shares."""
         return skew.measure(
@@ -168,26 +167,26 @@ class Facts:
             explained=self.weights_wrong,
         )
 
-    @cached_property
+    @once
     def failing(self) -> Bools:
         """Ready pods whose error ratio stands out."""
         return outliers.failing(self.fleet.errors, self.requests)
 
-    @cached_property
+    @once
     def slow(self) -> Bools:
         """Ready pods whose latency stands out, though they get no more requests than their peers do."""
         found = outliers.slow(self.fleet.latency, self.requests)
-        if found.any():  # what fails besides is Failing's to judge
+        if some(found):  # what fails besides is Failing's to judge
             found &= ~self.failing & (self.requests <= OVER_SHARE_RATIO * median(self.requests[self.requests > 0]))
         return found
 
-    @cached_property
+    @once
     def young(self) -> Bools:
         """Pods that may still be warming up; not those that served well until a skew overloaded them."""
         young: Bools = (self.fleet.age < YOUNG_SECONDS) & ~self.marked
         return young
 
-    @cached_property
+    @once
     def marked(self) -> Bools:
         """Pods that an earlier skew overloaded: these very pods, not others of the same name."""
         if not self.overloaded:
@@ -195,7 +194,7 @@ class Facts:
         pairs = zip(self.fleet.names, self.fleet.pods, strict=True)
         return np.array([self.overloaded.get(name) == pod.uid for name, pod in pairs], dtype=bool)
 
-    @cached_property
+    @once
     def undecided(self) -> Bools:
         """Marked pods that fail in a window which still holds requests from the overload: recovering or sick?"""
         if self.clean or not self.overloaded:
@@ -203,53 +202,55 @@ class Facts:
         undecided: Bools = self.failing & self.marked & ~self.sheltered
         return undecided
 
-    @cached_property
+    @once
     def sheltered(self) -> Bools:
         """Pods of backends that we hold back: judged already."""
         held = np.array([name in self.held_back for name in self.fleet.backends], dtype=bool)
         return held[self.fleet.where]
 
-    @cached_property
+    @once
     def error_limit(self) -> float:
         """An error ratio above this is bad whatever the peers do: max(5%, 5 x usual)."""
         return max(BAD_ERROR_RATIO, BAD_ERROR_FACTOR * (self.memory.baseline.error_ratio or 0.0))
 
-    @cached_property
+    @once
     def bad(self) -> Bools:
         """Ready pods over the error limit."""
         return (self.error_ratios > self.error_limit) & (self.requests >= outliers.LEAST_REQUESTS)
 
-    @cached_property
+    @once
     def bad_ratio(self) -> float:
         """Share of the ready pods with enough requests that are over the error limit."""
+        if not some(self.bad):
+            return 0.0
         judged = int(((self.requests >= outliers.LEAST_REQUESTS) & (self.error_ratios >= 0)).sum())
-        return int(self.bad.sum()) / judged if judged else 0.0
+        return int(self.bad.sum()) / judged
 
-    @cached_property
+    @once
     def median_latency(self) -> float:
         """Of ready pods with traffic; NaN while unknown."""
-        known = self.fleet.latency[(self.requests > 0) & ~np.isnan(self.fleet.latency)]
+        known = self.fleet.latency[(self.requests > 0) & (self.fleet.latency >= 0)]
         return median(known)
 
-    @cached_property
+    @once
     def median_utilization(self) -> float:
         """Of ready pods; NaN while unknown."""
         known = self.fleet.utilization[self.fleet.ready & ~np.isnan(self.fleet.utilization)]
         return median(known)
 
-    @cached_property
+    @once
     def busy_cpu(self) -> Bools:
         """Pods at the limit of their CPU."""
         saturated: Bools = self.fleet.utilization > BUSY_UTILIZATION
         return saturated
 
-    @cached_property
+    @once
     def over_share(self) -> Bools:
         """Pods that get clearly more than their share: their latency is not their fault."""
         over: Bools = self.skew.ratio > OVER_SHARE_RATIO
         return over
 
-    @cached_property
+    @once
     def busy(self) -> Bools:
         """Pods that show overload: CPU at its limit, too many errors, or an answer time far above the median."""
         late: Bools = self.fleet.latency > SICK_LATENCY_RATIO * self.median_latency
@@ -257,7 +258,7 @@ class Facts:
 
     def names(self, mask: Bools) -> tuple[str, ...]:
         """Names of the pods in `mask`."""
-        return tuple(self.fleet.names[index] for index in np.flatnonzero(mask))
+        return tuple([self.fleet.names[index] for index in mask.nonzero()[0].tolist()])
 
     def backends_of(self, mask: Bools) -> tuple[str, ...]:
         """Names of the backends that hold these pods."""

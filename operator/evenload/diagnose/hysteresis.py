@@ -13,7 +13,7 @@ import numpy as np
 from evenload.diagnose.facts import SICK_LATENCY_RATIO, Facts
 from evenload.diagnose.memory import Memory
 from evenload.model.diagnosis import Label
-from evenload.model.fleet import Bools
+from evenload.model.fleet import Bools, some
 
 CONFIRMING_TICKS = 2
 SLOW_TICKS = 3  # a burst makes anyone slow for a window; windows overlap by two ticks
@@ -50,7 +50,7 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
     settled = facts.weights_wrong or facts.compensating or facts.clean
     # While our own ejection or ramp is in the window, shares differ from the weights: that is no skew.
     seen = facts.skew.seen and (facts.clean or not facts.held_back) and (facts.weights_wrong or facts.steady)
-    lingering = not settled and bool(seen or facts.undecided.any())
+    lingering = not settled and (seen or some(facts.undecided))
     confirmed = Confirmed(
         skew=memory.skew_raised(_hot(facts) if seen and not lingering else {}, explained=facts.weights_wrong),
         lingering=lingering,
@@ -60,17 +60,17 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
         surge=_lasts(facts, memory, Label.Surge, surging(facts)),
         dependency=_lasts(facts, memory, Label.Dependency, depends(facts)),
         stopped=_lasts(facts, memory, Label.TrafficStopped, stopped(facts)),
-        empty_backends=_lasts(facts, memory, Label.Failing, bool(empty_with_weight(facts).any())),
-        starved=_lasts(facts, memory, Label.RolloutInProgress, bool(facts.starved_by_backend.any())),
+        empty_backends=_lasts(facts, memory, Label.Failing, some(empty_with_weight(facts))),
+        starved=_lasts(facts, memory, Label.RolloutInProgress, some(facts.starved_by_backend)),
         all_zero=_lasts(facts, memory, Label.LoadBalancerSkew, facts.all_zero),
     )
-    memory.error_ratios = {facts.fleet.names[i]: float(facts.error_ratios[i]) for i in np.flatnonzero(facts.bad)}
+    memory.error_ratios = {facts.fleet.names[i]: float(facts.error_ratios[i]) for i in facts.bad.nonzero()[0]}
     return confirmed
 
 
 def _hot(facts: Facts) -> dict[str, bool]:
     """Hot pods by name, and whether each is far beyond the limit."""
-    found = np.flatnonzero(facts.skew.hot).tolist()
+    found = facts.skew.hot.nonzero()[0].tolist()
     return {facts.fleet.names[index]: bool(facts.skew.ratio[index] > FAR_RATIO) for index in found}
 
 
@@ -82,7 +82,7 @@ def surging(facts: Facts) -> bool:
 def stopped(facts: Facts) -> bool:
     """Whether nothing to speak of arrives where usually enough does."""
     usual = facts.usual_rps or 0.0
-    enough = facts.policy.min_requests_per_pod * int(facts.fleet.ready.sum())
+    enough = facts.policy.min_requests_per_pod * facts.fleet.ready_count
     return usual * facts.snapshot.window >= enough and facts.rps < STOPPED_RATIO * usual
 
 
@@ -114,7 +114,7 @@ def _lasts(facts: Facts, memory: Memory, label: Label, seen: bool) -> bool:
 
 def _failing(facts: Facts, memory: Memory) -> Bools:
     confirmed = np.zeros(len(facts.fleet.names), dtype=bool)
-    if not facts.failing.any():
+    if not some(facts.failing):
         memory.keep_only(Label.Failing, {""})
         return confirmed
     drowning = facts.over_share & ~facts.sheltered  # skew is asked about first, if it takes a tick longer
@@ -136,7 +136,7 @@ def _fails_on(facts: Facts, memory: Memory, index: int) -> bool:
 
 def _slow(facts: Facts, memory: Memory) -> Bools:
     confirmed = np.zeros(len(facts.fleet.names), dtype=bool)
-    candidates = np.flatnonzero(facts.slow).tolist() if facts.clean else []
+    candidates = facts.slow.nonzero()[0].tolist() if facts.clean else []
     for index in candidates:
         streak = memory.streak(Label.Slow, facts.fleet.names[index], facts.time, True)
         confirmed[index] = streak is not None and streak.ticks >= SLOW_TICKS
@@ -147,5 +147,7 @@ def _slow(facts: Facts, memory: Memory) -> Bools:
 def _slow_lately(facts: Facts, memory: Memory) -> Bools:
     """Pods that were slow within the last minute: who shares a place with a slow pod is often just below the limit."""
     memory.slow_at.update(dict.fromkeys(facts.names(facts.slow), facts.time))
+    if not memory.slow_at:
+        return np.zeros(len(facts.fleet.names), dtype=bool)
     memory.slow_at = {name: when for name, when in memory.slow_at.items() if facts.time - when <= LATELY_SECONDS}
     return np.array([name in memory.slow_at for name in facts.fleet.names], dtype=bool)

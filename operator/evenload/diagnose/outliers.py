@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evenload.diagnose.statistics import against_median_z, leave_one_out_z, log_outlier_z, median
-from evenload.model.fleet import Bools, Floats
+from evenload.model.fleet import Bools, Floats, some
 
 LEAST_REQUESTS = 20.0
 ERROR_POINTS = 0.05  # above the median pod
@@ -22,10 +22,12 @@ def failing(errors: Floats, requests: Floats) -> Bools:
     judged = (requests >= LEAST_REQUESTS) & (errors >= 0)
     found = np.zeros(errors.size, dtype=bool)
     known_errors, known_requests = errors[judged], requests[judged]
-    if known_errors.size < 2 or not known_errors.any():
+    if known_errors.size < 2 or not some(known_errors):
         return found
     ratios = known_errors / known_requests
     far = ratios > median(ratios) + ERROR_POINTS
+    if not some(far):
+        return found
     found[judged] = far & (
         (leave_one_out_z(known_errors, known_requests) > LEAVE_ONE_OUT_Z)
         | (against_median_z(ratios, known_requests) > MEDIAN_Z)
@@ -40,5 +42,7 @@ def slow(latency: Floats, requests: Floats) -> Bools:
     known = latency[judged]
     if known.size >= LEAST_PEERS:
         far = known > LATENCY_RATIO * median(known)
+        if not some(far):
+            return found
         found[judged] = far & (log_outlier_z(known, LATENCY_SPREAD_FLOOR) > LATENCY_Z)
     return found

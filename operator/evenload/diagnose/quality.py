@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from evenload.model.fleet import Fleet
+from evenload.model.fleet import Fleet, some
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Signal, SignalState, Snapshot
 from evenload.model.wording import duration
@@ -29,7 +29,7 @@ def problem(snapshot: Snapshot, fleet: Fleet, policy: Policy) -> str | None:
 
 def too_few(snapshot: Snapshot, fleet: Fleet, policy: Policy) -> str | None:
     """A sentence if there are too few requests to tell chance from fault (sum n < 20 N), or None."""
-    least = policy.min_requests_per_pod * int(fleet.ready.sum())
+    least = policy.min_requests_per_pod * fleet.ready_count
     if fleet.total_requests >= least:
         return None
     return (
@@ -49,7 +49,7 @@ def _impossible(snapshot: Snapshot) -> str | None:
 def _nobody(fleet: Fleet) -> str | None:
     if not fleet.backends:
         return "the balancer has no backends"
-    return None if fleet.ready.any() else "no backend has a ready pod"
+    return None if fleet.ready_count else "no backend has a ready pod"
 
 
 def _unfit(what: str, signal: Signal | None, policy: Policy) -> str | None:
@@ -71,6 +71,8 @@ def _unfit_errors(signal: Signal | None, policy: Policy) -> str | None:
 
 
 def _partial(snapshot: Snapshot, fleet: Fleet) -> str | None:
+    if not some(fleet.ready & np.isnan(fleet.requests)):
+        return None
     settled = ~(fleet.age < WARM_UP_READS * snapshot.window)  # an unknown age is no excuse
     expected = fleet.ready & settled
     missing = expected & np.isnan(fleet.requests)

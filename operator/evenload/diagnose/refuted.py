@@ -36,10 +36,10 @@ def _failing(facts: Facts, label: Label) -> str | None:
 
 
 def _skew(facts: Facts, label: Label) -> str | None:
-    known = facts.skew.ratio[~np.isnan(facts.skew.ratio)]
-    if facts.skew.seen or not known.size:
+    worst = facts.skew.worst
+    if facts.skew.seen or worst is None:
         return None
-    return f"the busiest pod has {known.max():.2f} of its share, within {facts.policy.tolerance_ratio:.2f}"
+    return f"the busiest pod has {worst:.2f} of its share, within {facts.policy.tolerance_ratio:.2f}"
 
 
 def _dependency(facts: Facts, label: Label) -> str | None:

@@ -30,7 +30,7 @@ from evenload.diagnose.hysteresis import Confirmed
 from evenload.diagnose.statistics import median
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, Label, SkewCause
-from evenload.model.fleet import Bools
+from evenload.model.fleet import Bools, some
 from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate, times
 
 SINKHOLE_LATENCY_RATIO = 0.7  # of the median: it fails so fast that it looks quick
@@ -205,6 +205,8 @@ def surge(facts: Facts, confirmed: Confirmed) -> Finding | None:
 
 
 def failing(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    if not some(confirmed.failing):
+        return None
     pods = confirmed.failing & ~(facts.slow & ~facts.bad) & ~_unproven(facts)
     if not pods.any():
         return None
@@ -225,7 +227,7 @@ def _unproven(facts: Facts) -> Bools:
 
 def warm_up(facts: Facts, confirmed: Confirmed) -> Finding | None:
     pods = (confirmed.failing | confirmed.slow) & facts.young
-    if not pods.any():
+    if not some(pods):
         return None
     return Finding(
         sentence=f"{named(facts, pods)} is younger than {YOUNG_SECONDS:.0f} s and still warming up",
@@ -236,7 +238,7 @@ def warm_up(facts: Facts, confirmed: Confirmed) -> Finding | None:
 
 
 def slow(facts: Facts, confirmed: Confirmed) -> Finding | None:
-    if not (confirmed.slow & ~facts.young).any():
+    if not some(confirmed.slow & ~facts.young):
         return None
     pods: Bools = facts.slow & ~facts.young
     latency = float(np.nanmax(facts.fleet.latency[pods]))
@@ -269,7 +271,9 @@ def _shared_place(facts: Facts, pods: Bools) -> str:
 
 
 def memory_leak(facts: Facts, confirmed: Confirmed) -> Finding | None:
-    leaks = facts.memory.outlook.leaks
+    leaks = facts.memory.watching.leaks
+    if not leaks:
+        return None
     found = [index for index, pod in enumerate(facts.fleet.pods) if pod.uid in leaks]
     if not found:
         return None
@@ -286,7 +290,7 @@ def memory_leak(facts: Facts, confirmed: Confirmed) -> Finding | None:
 
 
 def healthy(facts: Facts, confirmed: Confirmed) -> Finding:
-    worst = float(np.nanmax(facts.skew.ratio)) if not np.isnan(facts.skew.ratio).all() else 1.0
+    worst = 1.0 if facts.skew.worst is None else facts.skew.worst
     failed = "" if facts.error_ratio is None else f", {percent(facts.error_ratio)} fail"
     return Finding(
         sentence=f"{rate(facts.rps)} requests/s are spread as they should be "

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from evenload.diagnose.statistics import chi2_quantile, g_statistic, median, normal_quantile, share_spread
-from evenload.model.fleet import Bools, Floats
+from evenload.model.fleet import Bools, Floats, some
+from evenload.model.once import once
 
 SIGNIFICANCE = 0.999
 FAMILY_ERROR = 1e-3  # of naming any pod wrongly, over all pods
@@ -21,25 +23,35 @@ MOST_EXCUSED_RATIO = 2.5  # a wide spread explains no more than this: with half 
 LEARNING_RATE = 0.1
 MOST_SPREAD = 0.25  # learnt: beyond it, uneven traffic would become usual
 
+Vector = TypeVar("Vector", Floats, Bools)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Skew:
     """By pod: `ratio` is share over target share (NaN where not judged), `hot` those that break every limit.
 
-    `spread` is the benign standard deviation of ln(ratio) in this window, by its well-behaved majority.
+    `worst` is the largest ratio; `spread`, the benign standard deviation of ln(ratio) in this window, by its
+    well-behaved majority; `counts` and `shares`, of the judged pods.
     """
 
     ratio: Floats
     hot: Bools
-    g: float
+    counts: Floats
+    shares: Floats
     g_limit: float
     threshold: float
     spread: float
+    worst: float | None
 
-    @property
+    @once
+    def g(self) -> float:
+        """How unlikely these counts are by chance. Most windows have no hot pod, and nobody asks."""
+        return g_statistic(self.counts, self.shares) if self.counts.size else 0.0
+
+    @once
     def seen(self) -> bool:
         """Whether this window shows skew."""
-        return self.g > self.g_limit and bool(self.hot.any())
+        return some(self.hot) and self.g > self.g_limit
 
 
 def measure(
@@ -63,17 +75,21 @@ def measure(
     threshold = (
         tolerance_ratio if explained else max(tolerance_ratio, _excused(seen_spread if spread is None else spread))
     )
-    z = (counts - total * shares) / np.sqrt(total * shares * (1 - shares) * phi)
-    hot = (z > normal_quantile(1 - FAMILY_ERROR / counts.size)) & (ratios > threshold)
-    if not explained:
-        hot &= ratios > tolerance_ratio * median(ratios)
+    hot = ratios > threshold
+    if some(hot):  # seldom: what chance could do need not be known otherwise
+        z = (counts - total * shares) / np.sqrt(total * shares * (1 - shares) * phi)
+        hot &= z > normal_quantile(1 - FAMILY_ERROR / counts.size)
+        if not explained:
+            hot &= ratios > tolerance_ratio * median(ratios)
     return Skew(
-        ratio=_spread_out(judged, ratios, np.nan),
-        hot=_spread_out(judged, hot, 0.0) > 0,
-        g=g_statistic(counts, shares),
+        ratio=_spread_out(judged, ratios, np.full(judged.size, np.nan)),
+        hot=_spread_out(judged, hot, np.zeros(judged.size, dtype=bool)),
+        counts=counts,
+        shares=shares,
         g_limit=chi2_quantile(SIGNIFICANCE, counts.size - 1) * phi,
         threshold=threshold,
         spread=seen_spread,
+        worst=float(ratios.max()),
     )
 
 
@@ -87,14 +103,20 @@ def _excused(spread: float) -> float:
     return min(math.exp(SPREAD_SIGMAS * spread), MOST_EXCUSED_RATIO)
 
 
-def _spread_out(judged: Bools, values: Floats | Bools, otherwise: float) -> Floats:
-    """Values of the judged pods back in a vector over all pods."""
-    everyone = np.full(judged.size, otherwise)
+def _spread_out(judged: Bools, values: Vector, everyone: Vector) -> Vector:
+    """Values of the judged pods put into a vector over all pods."""
     everyone[judged] = values
     return everyone
 
 
 def _nothing(requests: Floats) -> Skew:
-    unknown = np.full(requests.size, np.nan)
-    nobody = np.zeros(requests.size, dtype=bool)
-    return Skew(ratio=unknown, hot=nobody, g=0.0, g_limit=math.inf, threshold=math.inf, spread=0.0)
+    return Skew(
+        ratio=np.full(requests.size, np.nan),
+        hot=np.zeros(requests.size, dtype=bool),
+        counts=np.empty(0),
+        shares=np.empty(0),
+        g_limit=math.inf,
+        threshold=math.inf,
+        spread=0.0,
+        worst=None,
+    )

@@ -25,7 +25,7 @@ class Cost:
 
     def learn(self, fleet: Fleet, window: float) -> None:
         """From a tick without a fault."""
-        use, rps = worst_use(fleet), fleet.by_backend(fleet.requests) / window
+        use, rps = worst_use(fleet), fleet.requests_by_backend / window
         if fleet.backends != self._backends:
             self._backends, self._use, self._rps = fleet.backends, use, rps
             return
@@ -37,7 +37,7 @@ class Cost:
     def predicted(self, fleet: Fleet, window: float, shares: Floats) -> Floats:
         """CPU over limit by backend if `shares` (sum 1) of today's total went there; NaN where it cannot be told."""
         rps = shares * fleet.total_requests / window
-        now = _in_proportion(worst_use(fleet), fleet.by_backend(fleet.requests) / window, rps)
+        now = _in_proportion(worst_use(fleet), fleet.requests_by_backend / window, rps)
         if self._backends != fleet.backends:
             return now
         learnt = _in_proportion(self._use, self._rps, rps)
@@ -46,10 +46,9 @@ class Cost:
 
 def worst_use(fleet: Fleet) -> Floats:
     """Utilization of each backend's busiest ready pod; NaN where no pod tells."""
-    use = np.where(fleet.ready, fleet.utilization, np.nan)
     worst = np.full(len(fleet.backends), -1.0)
-    known = ~np.isnan(use)
-    np.maximum.at(worst, fleet.where[known], use[known])
+    known = fleet.ready & (fleet.utilization >= 0)
+    np.maximum.at(worst, fleet.where[known], fleet.utilization[known])
     return np.where(worst < 0, np.nan, worst)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evenload.model.fleet import Bools, Fleet, Floats
+from evenload.model.fleet import Bools, Fleet, Floats, some
 
 DRIFT_VARIANCE = 0.03**2  # a tick: gains move, slowly
 MODEL_VARIANCE = 0.02**2
@@ -88,9 +88,9 @@ class Law:
 
     def _update(self, fleet: Fleet) -> None:
         judged = (self._averaged > 0) & (fleet.ready_by_backend > 0) & (fleet.commanded > 0)
-        if judged.sum() < 2 or np.isnan(fleet.shares).any():
+        if np.count_nonzero(judged) < 2 or not fleet.total_requests:
             return
-        counts = np.maximum(fleet.by_backend(fleet.requests)[judged], 0.5)
+        counts = np.maximum(fleet.requests_by_backend[judged], 0.5)
         averaged = self._averaged[judged]
         seen = np.log(counts / (counts.sum() * averaged))
         moving = 0.5 * np.log(averaged / fleet.commanded[judged])
@@ -99,13 +99,15 @@ class Law:
     def _filter(self, judged: Bools, measured: Floats, noise: Floats) -> None:
         gain, variance = self.gain[judged], self.variance[judged] + DRIFT_VARIANCE
         surprise = (measured - gain) ** 2
-        # While weights move, a surprise is more likely a lag we got wrong than a gain that jumped; and one alone is
-        # more likely a scrape that was missed.
-        signs = np.where(surprise > SURPRISE_SIGMAS_SQUARED * (variance + noise), np.sign(measured - gain), 0.0)
-        jumped = (signs != 0) & (signs == self._surprise[judged]) & (noise < MOVING_VARIANCE)
-        self._surprise = np.zeros(self.gain.size)
-        self._surprise[judged] = signs
-        variance = np.where(jumped, variance + surprise / 2, variance)
+        before, self._surprise = self._surprise, np.zeros(self.gain.size)
+        surprised = surprise > SURPRISE_SIGMAS_SQUARED * (variance + noise)
+        if some(surprised):
+            # While weights move, a surprise is more likely a lag we got wrong than a gain that jumped; and one alone is
+            # more likely a scrape that was missed.
+            signs = np.where(surprised, np.sign(measured - gain), 0.0)
+            jumped = (signs != 0) & (signs == before[judged]) & (noise < MOVING_VARIANCE)
+            self._surprise[judged] = signs
+            variance = np.where(jumped, variance + surprise / 2, variance)
         trust = variance / (variance + noise)
         self.gain[judged] = gain + trust * (measured - gain)
         self.variance[judged] = (1 - trust) * variance
@@ -140,7 +142,7 @@ class Law:
     @property
     def leans(self) -> bool:
         """Whether any backend is penalised."""
-        return bool((self.penalty < 1.0).any())
+        return some(self.penalty < 1.0)
 
     def leaning(self, fleet: Fleet, targets: Floats) -> Floats:
         """Target shares as the penalties bend them, sum as before."""
