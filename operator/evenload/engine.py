@@ -63,7 +63,7 @@ class Engine:
         return diagnosis
 
     def _scene(self, facts: Facts, verified: Verification, diagnosis: Diagnosis) -> Scene:
-        snapshot = facts.snapshot
+        snapshot, readable = facts.snapshot, facts.problem is None
         return Scene(
             snapshot=snapshot,
             fleet=facts.fleet,
@@ -79,6 +79,9 @@ class Engine:
             law=self._law,
             tick_seconds=self._memory.tick_seconds(snapshot.window),
             overloaded=overloaded_pods(facts, diagnosis),
+            saturation=self._memory.outlook.saturation(facts.time, facts.fleet) if readable else None,
+            out_of_memory=self._memory.outlook.out_of_memory(facts.time, facts.fleet) if readable else None,
+            usual=self._memory.outlook.day.usual,
         )
 
     def _case(self, facts: Facts, verified: Verification, scene: Scene, planned: Plan) -> Case:
@@ -160,6 +163,8 @@ def _decision(
         worst_ratio=facts.skew.worst if known else None,
         shares=_by_backend(facts.fleet, facts.fleet.shares) if known else {},
         targets=_by_backend(facts.fleet, facts.targets_by_backend),
+        saturation=scene.saturation,
+        out_of_memory=scene.out_of_memory,
         sentence=_sentence(scene.diagnosis, planned, ruling),
     )
 

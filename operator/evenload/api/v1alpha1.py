@@ -166,6 +166,23 @@ class Outlier(Value, frozen=True, kw_only=True):
     share_ratio: Annotated[Number | None, Meta(description="Its share divided by the share it should have.")] = None
 
 
+class ForecastKind(StrEnum):
+    """What a pod runs out of."""
+
+    OutOfMemory = "OutOfMemory"
+    Saturation = "Saturation"
+
+
+class Upcoming(Value, frozen=True, kw_only=True):
+    """Something that will run full if it goes on like this, and roughly when: the live number is a metric."""
+
+    kind: Annotated[
+        ForecastKind, Meta(description="Saturation: no CPU left. OutOfMemory: memory at its limit, by a leak.")
+    ]
+    within_seconds: Annotated[int, Meta(description="Within so many seconds, as of when this was written.", ge=0)]
+    pod: Annotated[str, Meta(description="The pod that is first.", max_length=253)] = ""
+
+
 class BudgetState(Value, frozen=True, kw_only=True):
     """What is left of a budget."""
 
@@ -209,6 +226,10 @@ class BalancerStatus(Value, frozen=True, kw_only=True):
     outliers: Annotated[
         tuple[Outlier, ...],
         Meta(description="Backends and pods that stand out.", max_length=20, extra_json_schema=_map_by("name")),
+    ] = ()
+    forecasts: Annotated[
+        tuple[Upcoming, ...],
+        Meta(description="What will run full soon.", max_length=4, extra_json_schema=_map_by("kind")),
     ] = ()
     active_remediation: Annotated[Name | None, Meta(description="The open Remediation.")] = None
     budgets: Annotated[

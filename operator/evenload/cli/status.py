@@ -20,7 +20,7 @@ from evenload.cli.objects import Item, balancers, condition, is_open, read, stat
 from evenload.cli.options import Everywhere, Selector
 from evenload.cli.printing import console, note, on_terminal, print_table, say, table
 from evenload.cli.text import local_time, plain
-from evenload.cli.why import health, step_line
+from evenload.cli.why import coming, health, step_line
 from evenload.errors import KubeError, NotFound
 from evenload.kube.resources import REMEDIATIONS
 
@@ -120,17 +120,19 @@ def doing(view: View) -> str:
 
 
 def details(found: Sequence[View]) -> list[str]:
-    """Below the table: for each Balancer that is not well, what is thought and done."""
+    """Below the table: for each Balancer that is not well, or will not be soon, what is thought and done."""
     return [line for view in found for line in _detail(view)]
 
 
 def _detail(view: View) -> list[str]:
     diagnosis, remediation = view.balancer.object.status.diagnosis, view.remediation
-    if remediation is None and health(view.balancer.object) is ExitCode.Fine:
+    forecasts = view.balancer.object.status.forecasts
+    if remediation is None and health(view.balancer.object) is ExitCode.Fine and not forecasts:
         return []
     lines = ["", f"{view.balancer.namespace}/{view.balancer.name}"]
     if diagnosis is not None and diagnosis.sentence:
         lines.append(f"  {diagnosis.label}: {diagnosis.sentence}")
+    lines += [f"  {coming(forecast)}" for forecast in forecasts]
     if remediation is not None:
         lines += [f"  {step_line(step)}" for step in remediation.status.steps[-LATEST_STEPS:]]
         lines += [f"  held back: {line}" for line in remediation.status.held.splitlines()]
@@ -217,6 +219,7 @@ def log_line(view: View) -> str:
         parts.append(f"doing={does!r}")
     if diagnosis is not None and health(balancer) is not ExitCode.Fine:
         parts.append(f"diagnosis={diagnosis.sentence!r}")
+    parts += [f"forecast={coming(forecast)!r}" for forecast in balancer.status.forecasts]
     return " ".join(parts)
 
 

@@ -17,9 +17,11 @@ from evenload.api.v1alpha1 import (
     ConditionStatus,
     ConditionType,
     Evidence,
+    ForecastKind,
     RecordedDiagnosis,
     Remediation,
     StepRecord,
+    Upcoming,
 )
 from evenload.cli.advice import on_held
 from evenload.cli.cluster import Cluster
@@ -30,6 +32,7 @@ from evenload.cli.printing import say
 from evenload.cli.text import age, local_time
 from evenload.model.base import Value
 from evenload.model.episode import StepState
+from evenload.model.wording import duration
 
 
 class WhyOutput(StrEnum):
@@ -106,6 +109,7 @@ def _verdict(balancer: Balancer) -> Iterator[str]:
     yield from _if_good(condition(balancer, ConditionType.Contested))
     if status.summary is not None:
         yield _numbers(balancer)
+    yield from (coming(each) for each in status.forecasts)
 
 
 def _if_bad(found: Condition | None) -> Iterator[str]:
@@ -128,6 +132,14 @@ def _numbers(balancer: Balancer) -> str:
         f"{summary.pods} pods are ready" if summary.pods else "",
     ]
     return f"Now: {', '.join(part for part in parts if part)}."
+
+
+def coming(forecast: Upcoming) -> str:
+    """ "If traffic grows on like this, shop-a-x has no CPU left within 15 min."."""
+    within = f"within {duration(forecast.within_seconds)}"
+    if forecast.kind is ForecastKind.Saturation:
+        return f"If traffic grows on like this, {forecast.pod} has no CPU left {within}."
+    return f"If its memory grows on like this, {forecast.pod} is at its limit {within}."
 
 
 def _evidence(remediation: Remediation | None) -> Iterator[Section]:

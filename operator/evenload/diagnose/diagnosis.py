@@ -21,7 +21,7 @@ def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
     memory.watch(facts.time, facts.fleet)
     if broken_off:
         return _no_data(facts, memory, broken_off)
-    memory.watching.observe(facts.time, facts.snapshot.window, facts.fleet)
+    memory.outlook.observe(facts.time, facts.snapshot.window, facts.fleet, facts.policy.max_utilization)
     confirmed = confirm(facts, memory)
     rule, finding = _first(facts, confirmed)
     few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)

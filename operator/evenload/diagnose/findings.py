@@ -115,7 +115,7 @@ def leak_evidence(facts: Facts, pods: Bools) -> tuple[Evidence, ...]:
     """When each leaking pod's memory is full."""
     found = []
     for index in np.flatnonzero(pods)[:MOST_NAMED].tolist():
-        leak = facts.memory.watching.leaks[facts.fleet.pods[index].uid]
+        leak = facts.memory.outlook.leaks[facts.fleet.pods[index].uid]
         found.append(
             Evidence(
                 metric="out_of_memory_seconds",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from evenload.diagnose.baseline import Baseline
-from evenload.diagnose.trend import MemoryWatch
+from evenload.diagnose.outlook import Outlook
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Fleet, Floats
 
@@ -38,7 +38,7 @@ class Memory:
         self.time: float | None = None
         self._tick = 0.0
         self.baseline = Baseline()
-        self.watching = MemoryWatch()
+        self.outlook = Outlook()
         self.spread: float | None = None
         self.rps: float | None = None  # of the last tick
         self._hot: deque[frozenset[str]] = deque(maxlen=RAISING_TICKS)
@@ -62,7 +62,9 @@ class Memory:
         last = self.time
         if last is None or last < time <= last + FORGET_SECONDS:
             return None
+        day = self.outlook.day  # what is usual at a time of day is still so
         vars(self).update(vars(Memory()))
+        self.outlook.day = day
         self.time = time
         if time <= last:
             return f"the clock went back by {last - time:.0f} s"

@@ -271,7 +271,7 @@ def _shared_place(facts: Facts, pods: Bools) -> str:
 
 
 def memory_leak(facts: Facts, confirmed: Confirmed) -> Finding | None:
-    leaks = facts.memory.watching.leaks
+    leaks = facts.memory.outlook.leaks
     if not leaks:
         return None
     found = [index for index, pod in enumerate(facts.fleet.pods) if pod.uid in leaks]

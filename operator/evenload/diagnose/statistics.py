@@ -12,6 +12,7 @@ from evenload.model.fleet import Floats
 
 _NORMAL = NormalDist()
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
+BOUND_Z = 1.96  # of a 95% interval
 
 
 @cache
@@ -86,3 +87,28 @@ def log_outlier_z(values: Floats, floor: float) -> Floats:
     away = logs - median(logs)
     z: Floats = away / max(MAD_TO_SIGMA * median(np.abs(away)), floor)
     return z
+
+
+def mann_kendall_z(values: Floats) -> Floats:
+    """Mann and Kendall's trend statistic of each column (or of a vector), as a standard normal z (without ties)."""
+    size = values.shape[0]
+    later, earlier = np.triu_indices(size, 1)[::-1]
+    score = np.sign(values[later] - values[earlier]).sum(axis=0)
+    z: Floats = (score - np.sign(score)) / math.sqrt(size * (size - 1) * (2 * size + 5) / 18)
+    return z
+
+
+def theil_sen(values: Floats, steps: Floats | None = None, stretch: float = 1.0) -> tuple[float, float, float]:
+    """Median slope a step, and its 95% bounds by Sen's rank method.
+
+    `steps`: where on the axis each value is; a step apart if not given. `stretch` widens the bounds, for values that
+    are not independent.
+    """
+    size = values.size
+    axis = np.arange(size, dtype=float) if steps is None else steps
+    later, earlier = np.triu_indices(size, 1)[::-1]
+    slopes = np.sort((values[later] - values[earlier]) / (axis[later] - axis[earlier]))
+    reach = stretch * BOUND_Z * math.sqrt(size * (size - 1) * (2 * size + 5) / 18)
+    low = max(0, round((slopes.size - reach) / 2) - 1)
+    high = min(slopes.size - 1, round((slopes.size + reach) / 2))
+    return float(np.median(slopes)), float(slopes[low]), float(slopes[high])

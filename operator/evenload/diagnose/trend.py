@@ -7,20 +7,17 @@ Mann-Kendall, a Theil-Sen slope surely above 0, a second half that rises like th
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from math import nan
 
 import numpy as np
 
-from evenload.model.fleet import Fleet, Floats
+from evenload.diagnose.bins import BIN_SECONDS, BINS, Bins
+from evenload.diagnose.statistics import mann_kendall_z, theil_sen
+from evenload.model.fleet import Bools, Fleet, Floats
 
-BIN_SECONDS = 30.0
-BINS = 30  # a window of a quarter of an hour
 LEAST_BINS = 20
-LOW_RATIO = 0.2
 TREND_Z = 3.0
-BOUND_Z = 1.96
 STILL_RISING_RATIO = 0.8  # slope of the second half over the first's: a cache that fills slows down; a leak does not
 FILLING_SECONDS = 2400.0  # of a pod's life: it fills its caches, and how far nobody knows yet
 CONFIRMING_BINS = 6  # in a row: each shares most of its window with the last, but not its luck
@@ -37,59 +34,34 @@ class Leak:
     slope: float
 
 
-class _History:
-    """One pod's closed bins, and the samples of the open one."""
-
-    __slots__ = ("memory", "rps", "samples", "seen")
-
-    def __init__(self) -> None:
-        self.memory: list[float] = []
-        self.rps: list[float] = []
-        self.samples: list[tuple[float, float]] = []
-        self.seen = 0  # bins in a row that showed a leak
-
-    def close(self) -> None:
-        """The open bin becomes one number."""
-        if self.samples:
-            memory, rps = zip(*self.samples, strict=True)
-            low = sorted(memory)[int(LOW_RATIO * (len(memory) - 1))]
-            self.memory = [*self.memory[1 - BINS :], low]
-            self.rps = [*self.rps[1 - BINS :], sum(rps) / len(rps)]
-        self.samples = []
-
-
 class MemoryWatch:
-    """Of one Balancer: by UID, so a restarted pod starts anew. About 1 KB a pod."""
+    """Of one Balancer: which pods leak, as of the last closed bin, by UID."""
 
     def __init__(self) -> None:
-        self._pods: dict[str, _History] = {}
-        self._bin: int | None = None
-        self.leaks: dict[str, Leak] = {}  # by UID, as of the last closed bin
+        self._seen: dict[str, int] = {}  # bins in a row that showed a leak
+        self.leaks: dict[str, Leak] = {}
 
-    def observe(self, time: float, window: float, fleet: Fleet) -> None:
-        """One tick; the trend is computed once a bin."""
-        bin_ = int(time // BIN_SECONDS)
-        if self._bin is not None and bin_ != self._bin:
-            self._close(fleet)
-        self._bin = bin_
-        for pod, memory, requests in zip(fleet.pods, fleet.memory.tolist(), fleet.requests.tolist(), strict=True):
-            if pod.uid and memory == memory:
-                history = self._pods.get(pod.uid)
-                if history is None:
-                    history = self._pods[pod.uid] = _History()
-                history.samples.append((memory, requests / window if requests == requests else 0.0))
+    def close(self, bins: Bins, fleet: Fleet) -> None:
+        """A bin was closed: judge every pod anew."""
+        limits = np.where(fleet.age < FILLING_SECONDS, nan, fleet.memory_limit)
+        found: dict[str, Leak] = {}
+        for column in np.flatnonzero(_suspect(bins.memory, limits)).tolist():
+            told = np.flatnonzero(~np.isnan(bins.memory[:, column]))
+            rps = np.nan_to_num(bins.rps[told, column])
+            leak = judge(bins.memory[told, column], rps, float(limits[column]))
+            if leak is not None:
+                found[fleet.pods[column].uid] = leak
+        self._seen = {uid: self._seen.get(uid, 0) + 1 for uid in found}
+        self.leaks = {uid: leak for uid, leak in found.items() if self._seen[uid] >= CONFIRMING_BINS}
 
-    def _close(self, fleet: Fleet) -> None:
-        told = zip(fleet.pods, fleet.memory_limit.tolist(), fleet.age.tolist(), strict=True)
-        limits = {pod.uid: nan if age < FILLING_SECONDS else limit for pod, limit, age in told if pod.uid}
-        self._pods = {uid: history for uid, history in self._pods.items() if uid in limits}
-        self.leaks = {}
-        for uid, history in self._pods.items():
-            history.close()
-            leak = judge(np.array(history.memory), np.array(history.rps), limits[uid])
-            history.seen = history.seen + 1 if leak is not None else 0
-            if leak is not None and history.seen >= CONFIRMING_BINS:
-                self.leaks[uid] = leak
+
+def _suspect(memory: Floats, limits: Floats) -> Bools:
+    """Pods worth a closer look: long enough known, with a limit, and with a trend. All at once: most have none."""
+    enough = (~np.isnan(memory)).sum(axis=0) >= LEAST_BINS
+    suspect: Bools = enough & (limits > 0)
+    whole = suspect & ~np.isnan(memory).any(axis=0)
+    suspect[whole] = mann_kendall_z(memory[:, whole]) > TREND_Z
+    return suspect
 
 
 def judge(memory: Floats, rps: Floats, limit: float) -> Leak | None:
@@ -115,28 +87,6 @@ def judge(memory: Floats, rps: Floats, limit: float) -> Leak | None:
         latest=room / low * BIN_SECONDS,
         slope=slope / BIN_SECONDS,
     )
-
-
-def mann_kendall_z(values: Floats) -> float:
-    """Mann and Kendall's trend statistic, as a standard normal z (without ties)."""
-    size = values.size
-    later, earlier = np.triu_indices(size, 1)[::-1]
-    score = float(np.sign(values[later] - values[earlier]).sum())
-    if score == 0:
-        return 0.0
-    variance = size * (size - 1) * (2 * size + 5) / 18
-    return (score - math.copysign(1, score)) / math.sqrt(variance)
-
-
-def theil_sen(values: Floats) -> tuple[float, float, float]:
-    """Median slope a step, and its 95% bounds by Sen's rank method."""
-    size = values.size
-    later, earlier = np.triu_indices(size, 1)[::-1]
-    slopes = np.sort((values[later] - values[earlier]) / (later - earlier))
-    reach = BOUND_Z * math.sqrt(size * (size - 1) * (2 * size + 5) / 18)
-    low = max(0, round((slopes.size - reach) / 2) - 1)
-    high = min(slopes.size - 1, round((slopes.size + reach) / 2))
-    return float(np.median(slopes)), float(slopes[low]), float(slopes[high])
 
 
 def _explained_by(rps: Floats, memory: Floats) -> Floats:

@@ -9,6 +9,7 @@ from msgspec import field
 from evenload.model.base import Value
 from evenload.model.diagnosis import Diagnosis
 from evenload.model.episode import Phase, StepState
+from evenload.model.forecast import Forecast
 from evenload.model.plan import Action
 
 
@@ -81,4 +82,6 @@ class Decision(Value, frozen=True, kw_only=True):
     worst_ratio: float | None = None  # the largest share / target share
     shares: dict[str, float] = field(default_factory=dict)  # backend -> share of requests seen
     targets: dict[str, float] = field(default_factory=dict)  # backend -> share it should have
+    saturation: Forecast | None = None  # when the first pod has no CPU left; None: unknown
+    out_of_memory: Forecast | None = None  # when the first leaking pod is full
     sentence: str = ""

@@ -8,10 +8,12 @@ from evenload.model.base import Value
 from evenload.model.diagnosis import Diagnosis
 from evenload.model.episode import Episode, Step, StepState
 from evenload.model.fleet import Fleet, Floats
+from evenload.model.forecast import Forecast
 from evenload.model.plan import Write
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.plan.law import Law
+from evenload.plan.quiet import Usual
 from evenload.plan.work import Work
 
 CALM_TICKS = 3  # in a row, until an incident is over and the weights are worth remembering
@@ -37,6 +39,9 @@ class Scene(Value, frozen=True, kw_only=True):
     law: Law
     tick_seconds: float
     overloaded: dict[str, str]
+    saturation: Forecast | None = None
+    out_of_memory: Forecast | None = None
+    usual: Usual
 
     @property
     def before(self) -> dict[str, int]:

@@ -10,10 +10,11 @@ from evenload.model.diagnosis import Label
 from evenload.model.plan import Advise, Purpose, RestartPod, SetWeights, Write
 from evenload.model.snapshot import Pod
 from evenload.model.spec import RestartWhen
-from evenload.model.wording import duration, weights
+from evenload.model.wording import clock, duration, weights
 from evenload.plan import restarts
 from evenload.plan.balance import lean
 from evenload.plan.moves import Plan
+from evenload.plan.quiet import quietest
 from evenload.plan.scene import Scene
 from evenload.plan.targets import restored, scaled_down
 
@@ -21,7 +22,8 @@ PROBE_FRACTION = 0.05  # of its share: what an ejected backend keeps, to be seen
 MOST_HELD_RATIO = 0.1  # of the ready pods, or one
 RESTART_AFTER_TICKS = 6  # of failing
 SLOW_RESTART_SECONDS = 300.0
-LEAK_RESTART_SECONDS = 1800.0  # below a quarter of an hour the forecast errs by a third: act earlier
+LEAK_RESTART_SECONDS = 1800.0  # where nobody knows when it is quiet
+LEAK_MARGIN_SECONDS = 900.0  # below a quarter of an hour the forecast errs by a third: act earlier
 LEAK_RESTART_USED = 0.5  # of the limit: below, a steep rise has not shown yet where it stops
 REPEAT_SECONDS = 1800.0  # the same fault this soon after a restart: another restart will not help either
 
@@ -168,14 +170,25 @@ def give_back(scene: Scene) -> Plan | None:
 
 
 def relieve_leak(scene: Scene) -> Plan:
-    """Told at once; restarted, gently, while there is still time for it to be gentle."""
-    tell = (Advise(topic="MemoryLeak", because=scene.diagnosis.sentence),)
-    full = [e for e in scene.diagnosis.evidence if e.metric == "out_of_memory_seconds" and e.observed is not None]
-    first = min(full, key=lambda evidence: evidence.observed or 0.0)
-    index = scene.fleet.names.index(first.subject)
+    """Told at once; restarted, gently, at the quietest time while there is still time for it to be gentle."""
+    full = scene.out_of_memory
+    if full is None:
+        return Plan(tell=(Advise(topic="MemoryLeak", because=scene.diagnosis.sentence),))
+    index = scene.fleet.names.index(full.subject)
+    moment = quietest(scene.snapshot.time, scene.snapshot.time + full.soonest - LEAK_MARGIN_SECONDS, scene.usual)
+    tell = (Advise(topic="MemoryLeak", because=scene.diagnosis.sentence + _when(scene, moment)),)
     used = float(scene.fleet.memory[index] / scene.fleet.memory_limit[index])
-    near = (first.observed or 0.0) <= LEAK_RESTART_SECONDS and used >= LEAK_RESTART_USED
-    due = near and scene.policy.restart_when is RestartWhen.Allowed
+    near = full.seconds <= LEAK_RESTART_SECONDS if moment is None else moment <= scene.snapshot.time
+    due = near and used >= LEAK_RESTART_USED and scene.policy.restart_when is RestartWhen.Allowed
     if not due or restarted_lately(scene, scene.fleet.pods[index]):
         return Plan(tell=tell)
-    return Plan(writes=tuple(begin_restart(scene, index, first.sentence)), tell=tell)
+    because = f"the memory of {full.subject} rises without end: full in {duration(full.seconds)}"
+    return Plan(writes=tuple(begin_restart(scene, index, because)), tell=tell)
+
+
+def _when(scene: Scene, moment: float | None) -> str:
+    """The quietest time, where it is known and yet to come."""
+    if moment is None or moment <= scene.snapshot.time:
+        return ""
+    planned = "the restart is planned for" if scene.policy.restart_when is RestartWhen.Allowed else "restart it at"
+    return f"; {planned} about {clock(moment)[:5]} UTC, the quietest time before it is full"

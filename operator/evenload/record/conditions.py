@@ -37,6 +37,7 @@ from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.policy import Policy
 from evenload.model.snapshot import SignalState, Snapshot
 from evenload.model.spec import Mode
+from evenload.record.horizon import upcoming
 
 MATERIAL_RATIO = 1.5  # a told figure is told anew when it moved by this factor
 RATE_RATIO = 3.0  # requests a second follow the day, and come in bursts: their order of magnitude is told
@@ -98,6 +99,7 @@ def status_of(known: BalancerStatus, facts: Facts) -> BalancerStatus:
         summary=summary,
         resolved=facts.resolved or known.resolved,
         outliers=outliers,
+        forecasts=() if facts.trouble else upcoming(known.forecasts, facts.decision),
         active_remediation=facts.remediation,
         budgets=budgets(facts) or known.budgets,
         known_good=_known_good(known.known_good, facts),

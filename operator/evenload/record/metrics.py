@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from evenload.api.v1alpha1 import ConditionStatus, Outcome, Remediation, StepRecord
 from evenload.model.decision import Decision
 from evenload.model.episode import Phase, StepState
+from evenload.model.forecast import Forecast
 from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.record.conditions import Facts, budgets, findings
 
@@ -43,6 +44,10 @@ BALANCER_GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "balancer_headroom_ratio": ("What the busiest ready pod has left of its CPU limit; 1 is idle.", ()),
         "balancer_error_ratio": ("Failed requests of all, from 0 to 1.", ()),
         "balancer_requests_per_second": ("Requests over all backends.", ()),
+        "saturation_eta_seconds": ("Until the first pod has no CPU left, if traffic grows on like this.", ()),
+        "saturation_eta_soonest_seconds": ("The lower bound of saturation_eta_seconds.", ()),
+        "memory_eta_seconds": ("Until the first leaking pod's memory is at its limit.", ()),
+        "memory_eta_soonest_seconds": ("The lower bound of memory_eta_seconds.", ()),
         "backend_share_ratio": ("A backend's share of the requests, from 0 to 1.", ("backend", "state")),
         "backend_weight": ("A backend's weight; desired is scaled to the actual sum.", ("backend", "state")),
         "signal_age_seconds": ("Age of a signal's newest sample.", ("signal",)),
@@ -97,11 +102,20 @@ def _measured(facts: Facts) -> Samples:
         "balancer_headroom_ratio": [((), _headroom(snapshot))],
         "balancer_error_ratio": [((), decision.error_ratio)],
         "balancer_requests_per_second": [((), decision.requests_per_second)],
+        **_forecast("saturation", decision.saturation),
+        **_forecast("memory", decision.out_of_memory),
         "backend_share_ratio": list(_shares(decision)),
         "backend_weight": list(_weights(snapshot, decision)),
         "signal_age_seconds": [((name,), signal.age) for name, signal in snapshot.signals.items()],
         "approvals_pending": [((), float(decision.phase is Phase.AwaitingApproval))],
     }
+
+
+def _forecast(what: str, forecast: Forecast | None) -> Samples:
+    if forecast is None:
+        return {}
+    likely, soonest = forecast.seconds, forecast.soonest
+    return {f"{what}_eta_seconds": [((), likely)], f"{what}_eta_soonest_seconds": [((), soonest)]}
 
 
 def _headroom(snapshot: Snapshot) -> float | None:

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evenload.diagnose.trend import BIN_SECONDS, BINS, LEAST_BINS, Leak, MemoryWatch, judge, mann_kendall_z, theil_sen
+from evenload.diagnose.bins import BIN_SECONDS, BINS
+from evenload.diagnose.outlook import Outlook
+from evenload.diagnose.statistics import mann_kendall_z, theil_sen
+from evenload.diagnose.trend import LEAST_BINS, Leak, judge
 from evenload.engine import Engine
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Fleet, Floats
@@ -106,47 +109,46 @@ def test_a_pod_already_full_has_no_time_left() -> None:
 
 
 def watched(
-    minutes: float, percent_a_minute: float, watch: MemoryWatch, uid: str = "uid-a-0", start: float = 0.0
-) -> MemoryWatch:
+    minutes: float, percent_a_minute: float, watch: Outlook, uid: str = "uid-a-0", start: float = 0.0
+) -> Outlook:
     for tick in range(int(minutes * 6)):
         memory = LIMIT * (0.3 + percent_a_minute / 100 * tick / 6)
         saw = 0.05 * LIMIT * (tick % 3)
         sight = later(snapshot({"a-0": {"memory": memory + saw, "uid": uid}}), start + 10 * tick)
-        watch.observe(sight.time, 15.0, Fleet(sight))
+        watch.observe(sight.time, 15.0, Fleet(sight), 0.85)
     return watch
 
 
 def test_a_saw_tooth_on_a_leak_is_seen_through() -> None:
-    leaks = watched(16, 1.0, MemoryWatch()).leaks
+    leaks = watched(16, 1.0, Outlook()).leaks
     assert set(leaks) == {"uid-a-0"}
     assert isinstance(leaks["uid-a-0"], Leak)
     assert leaks["uid-a-0"].slope == pytest.approx(LIMIT / 6000, rel=0.1)
 
 
 def test_a_saw_tooth_alone_is_no_leak() -> None:
-    assert watched(16, 0.0, MemoryWatch()).leaks == {}
+    assert watched(16, 0.0, Outlook()).leaks == {}
 
 
 def test_a_pod_in_its_first_forty_minutes_fills_its_caches() -> None:
-    watch = MemoryWatch()
+    watch = Outlook()
     for tick in range(100):
         sight = later(snapshot({"a-0": {"memory": LIMIT * (0.3 + tick / 600), "age": 700.0 + 10 * tick}}), 10.0 * tick)
-        watch.observe(sight.time, 15.0, Fleet(sight))
+        watch.observe(sight.time, 15.0, Fleet(sight), 0.85)
     assert watch.leaks == {}
 
 
 def test_a_new_pod_of_the_name_starts_anew_and_the_old_one_is_forgotten() -> None:
-    watch = watched(16, 1.0, MemoryWatch())
+    watch = watched(16, 1.0, Outlook())
     watched(1, 0.0, watch, uid="uid-new", start=960.0)
     assert watch.leaks == {}
-    assert "uid-a-0" not in watch._pods
 
 
 def test_a_pod_whose_memory_is_not_told_has_no_trend() -> None:
-    watch = MemoryWatch()
+    watch = Outlook()
     for tick in range(100):
         sight = later(snapshot({"a-0": {"memory": None if tick % 40 else 8e7, "requests": None}}), 10.0 * tick)
-        watch.observe(sight.time, 15.0, Fleet(sight))
+        watch.observe(sight.time, 15.0, Fleet(sight), 0.85)
     assert watch.leaks == {}
 
 
