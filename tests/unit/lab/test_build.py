@@ -1,5 +1,8 @@
 """What gets built, in which order, and where a toolchain comes from."""
 
+import itertools
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,3 +88,29 @@ def test_free_ports_differ() -> None:
 def test_a_name_that_would_not_do_as_path_and_namespace_is_refused(name: str) -> None:
     with pytest.raises(CannotRun, match="a-z"):
         machine.valid_name(name)
+
+
+def test_the_next_compilation_begins_only_when_the_one_before_has_few_packages_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    second = threading.Event()
+    come, seen = itertools.count(), []
+
+    def make(target: Path, counted: Callable[[int, int], None]) -> None:
+        if next(come):
+            second.set()
+            return
+        counted(50, 100)
+        seen.append(second.wait(0.3))
+        counted(95, 100)
+        seen.append(second.wait(10.0))
+
+    rows = {
+        name: parts.Part(name=name, what=name, inputs=lambda: ("x",), make=make, compiles=True) for name in ("a", "b")
+    }
+    monkeypatch.setattr(build, "PARTS", rows)
+    monkeypatch.setattr(parts, "PARTS", rows)
+    monkeypatch.setattr(golang, "on_path", lambda: Path("/usr/bin/go"))
+    build.ensure(["a", "b"])
+    assert seen == [False, True]
