@@ -18,7 +18,7 @@ from evenload.act.episode import closed, decode, episode_of, is_open, ledger_of,
 from evenload.act.execution import Bench, Execution, Result
 from evenload.act.outcome import Tick, onset_of, outcome_of
 from evenload.act.remediations import amend, newest, open_remediation, prune
-from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, Remediation, RemediationStatus, Resolved
+from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, Remediation, RemediationStatus, Resolved, Trigger
 from evenload.api.values import epoch_seconds, moment
 from evenload.case import Case, identity_of, read
 from evenload.drivers.base import RouteProblem, RouteView
@@ -250,7 +250,7 @@ class Reconciler:
             remediations = case.remediations(mine)
         except InputError as error:
             return Trouble(reason="InvalidSpec", message=str(error))
-        still_open = newest(m for m in mine if is_open(m))
+        still_open = _current(mine)
         current = next(
             (r for r in remediations if still_open and r.metadata.name == still_open["metadata"]["name"]), None
         )
@@ -302,7 +302,7 @@ class Reconciler:
             max_age_seconds=case.policy.max_age_seconds,
             last_write=last_write(scene.view, _readable(case, previous)),
             known_good=status.known_good.weights if status.known_good else None,
-            episode=episode_of(scene.open) if scene.open else None,
+            episode=episode_of(scene.open, scene.remediations) if scene.open else None,
             ledger=ledger_of(scene.remediations, now),
             holds=_holds(scene),
             max_mode=Mode(self._settings.max_mode),
@@ -435,7 +435,7 @@ class Reconciler:
     def _facts(
         self, case: Case, balancer: Balancer, scene: Scene, snapshot: Snapshot, decision: Decision, key: Key
     ) -> Facts:
-        still_open = newest(m for m in self._store.remediations_of(key) if is_open(m))
+        still_open = _current(self._store.remediations_of(key))
         return Facts(
             **self._common(balancer),
             snapshot=snapshot,
@@ -505,6 +505,12 @@ class Reconciler:
             return None
         found = self._store.remediations.get(Key(remediation.metadata.namespace, remediation.metadata.name))
         return dict(found) if found else None
+
+
+def _current(remediations: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The open one. A wish to undo an earlier one waits until the incident under way has ended."""
+    still_open = [manifest for manifest in remediations if is_open(manifest)]
+    return newest(m for m in still_open if m["spec"].get("trigger") != Trigger.Undo) or newest(still_open)
 
 
 def _blocking(fleet: Fleet, *, restarting: bool) -> cluster.Problem | None:

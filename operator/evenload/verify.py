@@ -210,9 +210,13 @@ def _traffic(
 
 
 def _harmed(snapshot: Snapshot, fleet: Fleet, step: Step, memory: Memory) -> bool:
-    """The rollback test (algorithms section 6): > 2x the level before, + 1 point, > 3 sigma, on 3 ticks running."""
-    memory.harmful_ticks = memory.harmful_ticks + 1 if _worse(snapshot, fleet, step) else 0
-    return memory.harmful_ticks >= HARM_TICKS and step.purpose is not Purpose.Revert
+    """The rollback test (algorithms section 6): > 2x the level before, + 1 point, > 3 sigma, on 3 ticks running.
+
+    What is put back may well be worse: that was known, or a person wanted it.
+    """
+    worse = step.purpose is not Purpose.Revert and _worse(snapshot, fleet, step)
+    memory.harmful_ticks = memory.harmful_ticks + 1 if worse else 0
+    return memory.harmful_ticks >= HARM_TICKS
 
 
 def _worse(snapshot: Snapshot, fleet: Fleet, step: Step) -> bool:

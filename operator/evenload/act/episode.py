@@ -22,12 +22,14 @@ from evenload.api.v1alpha1 import (
     RemediationStatus,
     StepRecord,
     TimelineEntry,
+    Trigger,
 )
 from evenload.api.values import epoch_seconds, from_number, moment, number
 from evenload.errors import InputError
 from evenload.model.decision import Decision, Held, Verdict
 from evenload.model.diagnosis import Label
 from evenload.model.episode import (
+    EFFECTIVE_STATES,
     FIELD_MANAGER,
     FINAL_PHASES,
     ApprovalDecision,
@@ -36,6 +38,7 @@ from evenload.model.episode import (
     Phase,
     Step,
     StepState,
+    Undoing,
 )
 from evenload.model.plan import Purpose, RestartPod, Write
 
@@ -61,8 +64,8 @@ def is_open(manifest: Mapping[str, Any]) -> bool:
     return manifest.get("status", {}).get("phase", "") not in FINAL_PHASES
 
 
-def episode_of(remediation: Remediation) -> Episode:
-    """What the engine needs of it."""
+def episode_of(remediation: Remediation, others: Iterable[Remediation] = ()) -> Episode:
+    """What the engine needs of it. `others` of its Balancer: one of them it may have been made to undo."""
     status = remediation.status
     return Episode(
         name=remediation.metadata.name,
@@ -72,8 +75,40 @@ def episode_of(remediation: Remediation) -> Episode:
         steps=tuple(step_of(record) for record in status.steps),
         approval=remediation.spec.approval.decision,
         undo_requested=status.undo_requested or _asks_undo(remediation),
+        undoes=_undoing(remediation, others),
         overloaded_pods=status.overloaded_pods,
     )
+
+
+def _undoing(remediation: Remediation, others: Iterable[Remediation]) -> Undoing | None:
+    name = remediation.spec.undoes
+    if remediation.spec.trigger is not Trigger.Undo or name is None:
+        return None
+    undone = next((other for other in others if other.metadata.name == name), None)
+    if undone is None:
+        return Undoing(of=name, refusal="this Balancer has no such Remediation any more")
+    return undoing(undone)
+
+
+def undoing(remediation: Remediation) -> Undoing:
+    """What taking back a closed Remediation comes to: the first weight change of it that stands has the inverse of all.
+
+    Its own undoing counts for nothing, unless it was an undo altogether: then taking it back does what it undid anew.
+    """
+    name = remediation.metadata.name
+    if remediation.status.phase not in FINAL_PHASES:
+        return Undoing(of=name, refusal="it is still open")
+    written = [step for step in map(step_of, remediation.status.steps) if step.before and step.state in _HAPPENED]
+    redo = remediation.spec.trigger is Trigger.Undo
+    standing = [s for s in written if s.state in EFFECTIVE_STATES and (redo or s.purpose is not Purpose.Revert)]
+    if not standing:
+        return Undoing(of=name, refusal="no weight change of it stands")
+    if written[-1].state not in EFFECTIVE_STATES:
+        return Undoing(of=name, refusal=f"the weights are another's since: {written[-1].message}")
+    found, left = standing[0].before or {}, written[-1].after or {}
+    if found.keys() != left.keys():
+        return Undoing(of=name, refusal="the route had other backends when it began")
+    return Undoing(of=name, left=left, found=found)
 
 
 def _asks_undo(remediation: Remediation) -> bool:

@@ -51,9 +51,29 @@ _ONLY_APPROVAL_CHANGES = [
         for name in ("balancerRef", "trigger", "diagnosis")
     ),
     _rule(
+        "has(self.undoes) == has(oldSelf.undoes) && (!has(self.undoes) || self.undoes == oldSelf.undoes)",
+        "is immutable: only approval may change",
+        ".undoes",
+    ),
+    _rule(
         "!has(oldSelf.approval.decision) || self.approval == oldSelf.approval",
         "is final: it was approved or denied already",
         ".approval",
+    ),
+]
+
+_UNDO_IS_A_PERSONS_WISH = [
+    _rule(
+        "(self.trigger == 'Undo') == has(self.undoes)",
+        "goes with trigger Undo: the closed Remediation to take back",
+        ".undoes",
+        "FieldValueInvalid",
+    ),
+    _rule(
+        "self.trigger != 'Undo' || self.?approval.?decision.orValue('') == 'Approved'",
+        "an undo is a person's wish: decision must be Approved, by the user who is signed in",
+        ".approval",
+        "FieldValueInvalid",
     ),
 ]
 
@@ -325,6 +345,9 @@ class RemediationSpec(Value, frozen=True, kw_only=True):
 
     balancer_ref: Annotated[BalancerReference, Meta(description="The Balancer it belongs to.")]
     trigger: Annotated[Trigger, Meta(description="Why it was opened.")] = Trigger.Diagnosis
+    undoes: Annotated[
+        Name | None, Meta(description="With trigger Undo: the closed Remediation whose weight changes are taken back.")
+    ] = None
     diagnosis: Annotated[RecordedDiagnosis, Meta(description="The diagnosis that opened it.")]
     approval: Annotated[
         Approval,
@@ -421,5 +444,8 @@ class Remediation(Value, frozen=True, kw_only=True, omit_defaults=False):
     api_version: Literal["evenload.dev/v1alpha1"] = "evenload.dev/v1alpha1"
     kind: Literal["Remediation"] = "Remediation"
     metadata: ObjectMeta
-    spec: Annotated[RemediationSpec, Meta(extra_json_schema={"x-kubernetes-validations": _ONLY_APPROVAL_CHANGES})]
+    spec: Annotated[
+        RemediationSpec,
+        Meta(extra_json_schema={"x-kubernetes-validations": [*_ONLY_APPROVAL_CHANGES, *_UNDO_IS_A_PERSONS_WISH]}),
+    ]
     status: RemediationStatus = field(default_factory=RemediationStatus)

@@ -66,6 +66,10 @@ class Cluster:
         """POST: used for reviews, which change nothing."""
         return self._call("POST", path, body, "application/json")
 
+    def add(self, resource: Resource, body: Mapping[str, object], namespace: str) -> Manifest:
+        """Create an object; what the API server then holds. With generateName a lost answer may leave one behind."""
+        return self._call("POST", f"{resource.path(namespace)}?fieldManager=evenload-cli", body, "application/json")
+
     def merge(
         self, resource: Resource, name: str, body: Mapping[str, object], namespace: str | None = None
     ) -> Manifest:

@@ -9,10 +9,23 @@ from __future__ import annotations
 import shlex
 from typing import Annotated
 
+import msgspec
 import typer
 
 from evenload import clock
-from evenload.api.v1alpha1 import PAUSED_ANNOTATION, UNDO_ANNOTATION, Balancer, Remediation, StepRecord
+from evenload.act.episode import undoing
+from evenload.api.v1alpha1 import (
+    API_VERSION,
+    PAUSED_ANNOTATION,
+    UNDO_ANNOTATION,
+    Approval,
+    Balancer,
+    RecordedDiagnosis,
+    Remediation,
+    RemediationSpec,
+    StepRecord,
+    Trigger,
+)
 from evenload.api.values import moment
 from evenload.cli.cluster import Cluster
 from evenload.cli.exits import ExitCode
@@ -20,9 +33,10 @@ from evenload.cli.objects import Item, balancers, is_open, remediations
 from evenload.cli.options import Everywhere
 from evenload.cli.printing import note as tell
 from evenload.cli.printing import say
-from evenload.errors import InputError
+from evenload.errors import InputError, NotFound
 from evenload.kube.resources import BALANCERS, REMEDIATIONS
-from evenload.model.episode import ApprovalDecision, StepState
+from evenload.model.episode import ApprovalDecision, StepState, Undoing
+from evenload.model.spec import Mode
 
 RemediationName = Annotated[str, typer.Argument(help="Name of the Remediation (see: evenload history).")]
 Note = Annotated[str | None, typer.Option("--note", "-m", help="Why; it is stored and shown in the report.")]
@@ -85,9 +99,10 @@ def _hint(item: Item[Remediation]) -> str:
 
 
 def undo(cluster: Cluster, remediation: RemediationName) -> ExitCode:
-    """Ask Evenload to take back every weight change of an open Remediation."""
+    """Ask Evenload to take back every weight change of a Remediation, open or closed."""
     [item] = remediations(cluster, [remediation])
-    _refuse_when_closed(item, "Evenload writes nothing for it any more; put weights back on the route yourself")
+    if not is_open(item.object):
+        return _undo_closed(cluster, item)
     who = cluster.user()
     annotation = {"metadata": {"resourceVersion": item.version, "annotations": {UNDO_ANNOTATION: who}}}
     cluster.merge(REMEDIATIONS, remediation, annotation)
@@ -99,6 +114,63 @@ def undo(cluster: Cluster, remediation: RemediationName) -> ExitCode:
         say(f"Next: {step.name} ({step.purpose or step.action}) is taken back, to {_listed(step.before or {})}")
     say("A pod that was restarted stays restarted.")
     return ExitCode.Fine
+
+
+def _undo_closed(cluster: Cluster, item: Item[Remediation]) -> ExitCode:
+    """A Remediation of its own, signed like an approval: the closed one is a record, and stays as it is."""
+    wish = undoing(item.object)
+    if wish.refusal:
+        raise InputError(f"{item.name} cannot be undone: {wish.refusal}. {_hint(item)}")
+    _refuse_when_unable(cluster, item, wish)
+    who = cluster.user()
+    made = cluster.add(REMEDIATIONS, _wish(item, who), item.namespace)["metadata"]["name"]
+    say(f"Asked, as {who}, for the changes of {item.namespace}/{item.name} to be undone: Remediation {made}.")
+    say(f"Next: if the weights still are as it left them ({_listed(wish.left)}),")
+    say(f"      they go back to what it found: {_listed(wish.found)}")
+    say("A pod that was restarted stays restarted.")
+    say(f"Watch it: evenload status {item.object.spec.balancer_ref.name} -n {item.namespace} -w")
+    return ExitCode.Fine
+
+
+def _refuse_when_unable(cluster: Cluster, item: Item[Remediation], wish: Undoing) -> None:
+    """What the operator would have to refuse, or could not begin with, is said at once."""
+    reference = item.object.spec.balancer_ref
+    by_hand = f"put the weights back on the route yourself: {_listed(wish.found)}"
+    try:
+        [balancer] = balancers(cluster, [reference.name])
+    except NotFound:
+        raise InputError(f"Balancer {reference.name} is gone: {by_hand}") from None
+    if reference.uid and balancer.object.metadata.uid != reference.uid:
+        raise InputError(f"Balancer {reference.name} is another one than then: {by_hand}")
+    if balancer.object.status.mode is Mode.Observe:
+        raise InputError(f"Balancer {reference.name} only observes (mode Observe): {by_hand}")
+    if current := balancer.object.status.active_remediation:
+        raise InputError(
+            f"Remediation {current} is under way for Balancer {reference.name}: "
+            f"wait for its end, or take that one back first: evenload undo {current} -n {item.namespace}"
+        )
+
+
+def _wish(item: Item[Remediation], who: str) -> dict[str, object]:
+    undone = item.object.spec
+    spec = RemediationSpec(
+        balancer_ref=undone.balancer_ref,
+        trigger=Trigger.Undo,
+        undoes=item.name,
+        diagnosis=RecordedDiagnosis(
+            label=undone.diagnosis.label,
+            cause=undone.diagnosis.cause,
+            sentence=f"{who} asked for {item.name} to be undone",
+        ),
+        approval=Approval(required=True, decision=ApprovalDecision.Approved, by=who),
+    )
+    metadata = {"generateName": f"{undone.balancer_ref.name[:200]}-undo-", "labels": item.object.metadata.labels}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": REMEDIATIONS.kind,
+        "metadata": metadata,
+        "spec": msgspec.to_builtins(spec),
+    }
 
 
 def _effective(remediation: Remediation) -> list[StepRecord]:

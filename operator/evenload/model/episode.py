@@ -80,6 +80,18 @@ class ApprovalDecision(StrEnum):
     Denied = "Denied"
 
 
+class Undoing(Value, frozen=True, kw_only=True):
+    """What taking back the closed Remediation `of` comes to: from the weights it left to those it found.
+
+    `refusal` says in a sentence why there is nothing to take back.
+    """
+
+    of: str
+    left: dict[str, int] = field(default_factory=dict)
+    found: dict[str, int] = field(default_factory=dict)
+    refusal: str = ""
+
+
 class Episode(Value, frozen=True, kw_only=True):
     """The open Remediation."""
 
@@ -90,6 +102,7 @@ class Episode(Value, frozen=True, kw_only=True):
     steps: tuple[Step, ...] = ()
     approval: ApprovalDecision | None = None
     undo_requested: bool = False  # a person asked for every effective weight change to be undone
+    undoes: Undoing | None = None  # all this one is for: a person wants a closed one taken back
     overloaded_pods: dict[str, str] = field(
         default_factory=dict
     )  # pod -> uid of those the skew overloaded: candidates for a restart later

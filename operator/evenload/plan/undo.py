@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evenload.model.decision import Verdict
-from evenload.model.episode import EFFECTIVE_STATES, ApprovalDecision, Episode, Phase, Step, StepState
+from evenload.model.episode import EFFECTIVE_STATES, ApprovalDecision, Episode, Phase, Step, StepState, Undoing
 from evenload.model.plan import Purpose, SetWeights
 from evenload.model.wording import weights
 from evenload.plan.moves import Plan
@@ -11,6 +11,8 @@ from evenload.plan.scene import Scene
 
 IN_FLIGHT_SECONDS = 30.0  # a planned write may still be on its way for so long
 APPROVAL_SECONDS = 24 * 3600.0
+WISH_SECONDS = 600.0  # a wish that could not be met for so long is about another moment
+FOLLOW_SECONDS = 300.0  # traffic tells within a few windows, or it cannot tell
 _ABORTED = frozenset({StepState.Abandoned, StepState.Ineffective})
 
 
@@ -22,6 +24,8 @@ def wished(scene: Scene) -> Plan | None:
         return Plan(close=Phase.Denied)
     if _stale(scene, episode):
         return Plan(close=Phase.Expired)
+    if episode.undoes is not None:
+        return _undo_closed(scene, episode, episode.undoes)
     return _undo(scene, episode) if episode.undo_requested else None
 
 
@@ -45,6 +49,40 @@ def _undo(scene: Scene, episode: Episode) -> Plan:
         return Plan(close=Phase.RolledBack, verdicts=_reverted(undoable, "undone, as a person asked"))
     write = _revert(scene, first, "a person asked for undo")
     return Plan(writes=(write,), busy="undoing every weight change, as asked")
+
+
+def _undo_closed(scene: Scene, episode: Episode, wish: Undoing) -> Plan:
+    """One write, and what traffic makes of it. Nothing else is begun in such an episode."""
+    step = next((step for step in reversed(episode.steps) if step.state is not StepState.Abandoned), None)
+    if step is None:
+        return _grant(scene, episode, wish)
+    if step.state is StepState.Planned:
+        return Plan(writes=(scene.resume,) if scene.resume is not None else (), busy=f"undoing {wish.of}")
+    since = step.planned_at if step.applied_at is None else step.applied_at
+    if step.state is StepState.Applied and scene.snapshot.time - since < FOLLOW_SECONDS:
+        return Plan(busy=f"{wish.of} is undone, as a person asked; waiting for traffic to follow")
+    done = step.state in (StepState.Applied, StepState.Verified)
+    return Plan(close=Phase.Succeeded if done else Phase.Failed, busy=f"{wish.of} is undone" if done else step.message)
+
+
+def _grant(scene: Scene, episode: Episode, wish: Undoing) -> Plan:
+    """The inverse of all it changed, if everything still is as it left it."""
+    refusal = wish.refusal or _outdated(scene, wish)
+    if not refusal and scene.snapshot.time - episode.opened_at > WISH_SECONDS:
+        refusal = "it could not be undone within ten minutes; ask again"
+    if refusal:
+        return Plan(close=Phase.Expired, busy=f"{wish.of} is not undone: {refusal}")
+    because = f"a person asked for {wish.of} to be undone: putting back {weights(wish.found)}"
+    write = SetWeights(before=scene.before, after=wish.found, purpose=Purpose.Revert, because=because)
+    return Plan(writes=(write,), busy=f"undoing {wish.of}, as asked")
+
+
+def _outdated(scene: Scene, wish: Undoing) -> str:
+    if scene.before == wish.found:
+        return f"the weights it found stand already: {weights(wish.found)}"
+    if scene.before != wish.left:
+        return f"it left the weights {weights(wish.left)}, and they are {weights(scene.before)} now"
+    return ""
 
 
 def resume(scene: Scene) -> Plan | None:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.integration.api.test_remediation import decision, patch, remediation
+from tests.integration.api.test_remediation import decision, patch, remediation, wish
 from tests.support.chart import rendered
 from tests.support.kubectl import Kubectl, apply_cluster_wide
+
+pytestmark = pytest.mark.xdist_group("approvals")  # one policy for the whole cluster
 
 ROLE = "default-policy-test-evenload"
 ONLY_HERE = {"evenload-test": "approvals"}  # other tests on the same API server approve as they like
@@ -87,3 +89,13 @@ def test_an_undo_is_asked_for_in_ones_own_name(kubectl: Kubectl) -> None:
     words = kubectl.as_user("bob").refused(*patch({"metadata": {"annotations": {"evenload.dev/undo": "alice"}}}))
     assert 'evenload.dev/undo must be "bob"' in words
     kubectl.as_user("bob")(*patch({"metadata": {"annotations": {"evenload.dev/undo": "bob"}}}))
+
+
+def test_the_undo_of_a_closed_one_is_asked_for_like_an_approval(kubectl: Kubectl) -> None:
+    asked = wish(**decision("alice")["spec"])
+    kubectl.as_user("alice").create(asked)
+    assert 'spec.approval.by must be "alice"' in kubectl.as_user("alice").create_refused(wish())
+    assert "cannot create resource" in kubectl.as_user("bob").create_refused(asked)
+    kubectl("create", "role", "creator", "--verb=create", "--resource=remediations.evenload.dev")
+    kubectl("create", "rolebinding", "bob-creator", "--role=creator", "--user=bob")
+    assert 'user "bob" may not approve' in kubectl.as_user("bob").create_refused(wish(**decision("bob")["spec"]))

@@ -86,12 +86,13 @@ def test_a_step_keeps_its_microseconds_and_its_weights(kubectl: Kubectl) -> None
     [
         {"balancerRef": {"name": "other"}},
         {"trigger": "User"},
+        {"undoes": "another"},
         {"diagnosis": {"sentence": "it was nothing"}},
         {"diagnosis": {"label": "Surge"}},
         {"diagnosis": {"evidence": []}},
     ],
-    ids=lambda change: (
-        ".".join((*change, *next(iter([*change.values()]), {}))) if "trigger" not in change else "trigger"
+    ids=lambda change: ".".join(
+        (*change, *(inner for inner in change.values() if isinstance(inner, dict) for inner in inner))
     ),
 )
 def test_nothing_but_the_approval_can_be_changed(kubectl: Kubectl, change: Manifest) -> None:
@@ -99,6 +100,32 @@ def test_nothing_but_the_approval_can_be_changed(kubectl: Kubectl, change: Manif
     words = kubectl.refused(*patch({"spec": change}))
     assert f"spec.{next(iter(change))}" in words
     assert "only approval may change" in words
+
+
+def wish(**changes: Any) -> Manifest:
+    asked = remediation("shop-undo")
+    asked["spec"] |= {"trigger": "Undo", "undoes": "shop-7k2fq", **decision("jane")["spec"], **changes}
+    return asked
+
+
+def test_an_undo_names_what_it_undoes_and_who_asks(kubectl: Kubectl) -> None:
+    stored = kubectl.create(wish())
+    assert (stored["spec"]["undoes"], stored["spec"]["approval"]["by"]) == ("shop-7k2fq", "jane")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"undoes": None}, "spec.undoes"),
+        ({"trigger": "Diagnosis"}, "spec.undoes"),
+        ({"approval": None}, "spec.approval"),
+        ({"approval": {"required": True}}, "spec.approval"),
+        (decision("jane", "Denied")["spec"], "spec.approval"),
+    ],
+)
+def test_an_undo_without_that_is_refused(kubectl: Kubectl, changes: Manifest, field: str) -> None:
+    kept = {key: value for key, value in wish(**changes)["spec"].items() if value is not None}
+    assert field in kubectl.create_refused({**wish(), "spec": kept})
 
 
 def test_a_decision_needs_its_author(kubectl: Kubectl) -> None:

@@ -18,6 +18,7 @@ from evenload.act.episode import (
     planned,
     progressed,
     step_of,
+    undoing,
     with_step,
 )
 from evenload.api.v1alpha1 import Outcome, Remediation, RemediationStatus, StepRecord, TimelineEntry
@@ -25,7 +26,7 @@ from evenload.api.values import moment
 from evenload.errors import InputError
 from evenload.model.decision import Decision, Held, HeldReason, Verdict
 from evenload.model.diagnosis import Diagnosis, Label
-from evenload.model.episode import ApprovalDecision, Phase, StepState
+from evenload.model.episode import ApprovalDecision, Phase, StepState, Undoing
 from evenload.model.plan import Drain, Freeze, Purpose, RestartPod, SetWeights
 
 BEFORE, AFTER = {"a": 9, "b": 1}, {"a": 5, "b": 5}
@@ -231,3 +232,61 @@ def test_it_takes_two_overwritten_steps_by_somebody_else_to_make_a_contest(
     ]
     ledger = ledger_of([remediation(status(*overwritten))], 100.0)
     assert [(entry.kind, entry.time) for entry in ledger] == [("Contested", 96.0)] * contested
+
+
+# --- taking a closed one back
+
+ALL_DONE = {"phase": Phase.Succeeded, "closed_at": moment(200.0)}
+RESTORED = step(state=StepState.Verified, before=BEFORE, after=AFTER)
+RAMPED = step("4-ramp", StepState.Applied, purpose=Purpose.Ramp, before={"a": 5, "b": 1}, after={"a": 5, "b": 6})
+TAKEN_BACK = step("2-revert", StepState.Verified, purpose=Purpose.Revert, before=AFTER, after=BEFORE)
+
+
+def test_undoing_goes_from_the_weights_it_left_to_those_it_found() -> None:
+    evicted = step("3-restart", StepState.Verified, action="RestartPod", purpose=None)
+    never = step("5-ramp", StepState.Abandoned, before=AFTER, after={"a": 1, "b": 1})
+    known = remediation(status(RESTORED, evicted, RAMPED, never, **ALL_DONE))
+    assert undoing(known) == Undoing(of="shop-1", left={"a": 5, "b": 6}, found=BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("steps", "changes", "refusal"),
+    [
+        ((RESTORED,), {"phase": Phase.Executing}, "it is still open"),
+        ((), {}, "no weight change of it stands"),
+        ((msgspec.structs.replace(RESTORED, state=StepState.Reverted), TAKEN_BACK), {}, "no weight change of it"),
+        (
+            (
+                RESTORED,
+                msgspec.structs.replace(RAMPED, state=StepState.Overwritten, message="the weights were set by helm"),
+            ),
+            {},
+            "the weights are another's since: the weights were set by helm",
+        ),
+        ((RESTORED, msgspec.structs.replace(RAMPED, after={"a": 5, "c": 5})), {}, "other backends"),
+    ],
+)
+def test_where_nothing_can_be_taken_back_it_says_why(
+    steps: tuple[StepRecord, ...], changes: dict[str, Any], refusal: str
+) -> None:
+    assert refusal in undoing(remediation(status(*steps, **(ALL_DONE | changes)))).refusal
+
+
+def wish(undone: str = "shop-1") -> Remediation:
+    return remediation(metadata_name="shop-undo", spec_trigger="Undo", spec_undoes=undone)
+
+
+def test_an_undo_knows_what_it_is_about() -> None:
+    closed_one = remediation(status(RESTORED, **ALL_DONE))
+    found = Undoing(of="shop-1", left=AFTER, found=BEFORE)
+    assert episode_of(wish(), (wish(), closed_one)).undoes == found
+    assert episode_of(closed_one, (closed_one,)).undoes is None
+
+
+def test_an_undo_of_what_is_gone_is_refused() -> None:
+    assert "no such Remediation any more" in (episode_of(wish(), (wish(),)).undoes or Undoing(of="")).refusal
+
+
+def test_an_undo_can_be_taken_back_itself() -> None:
+    done = msgspec.structs.replace(wish(), status=status(TAKEN_BACK, **ALL_DONE))
+    assert undoing(done) == Undoing(of="shop-undo", left=BEFORE, found=AFTER)

@@ -48,7 +48,7 @@ class FakeApi:
 
     def writes(self) -> list[tuple[str, str]]:
         """Without the reviews, which change nothing."""
-        return [(method, path) for method, path in self.requests if method == "PATCH"]
+        return [(method, path) for method, path in self.requests if method != "GET" and not path.endswith("reviews")]
 
     def answer(self, method: str, target: str, body: Manifest, headers: dict[str, str]) -> tuple[int, Manifest]:
         address = urlsplit(target)
@@ -58,12 +58,20 @@ class FakeApi:
             status, message = self.refusals[(method, path)]
             return _status(status, message)
         match method:
+            case "POST" if path.startswith(GROUP):
+                return 201, self._create(path, body)
             case "POST":
                 return 201, self._review(path, body, headers)
             case "PATCH":
                 return self._patch(path, body)
             case _:
                 return self._get(path, query)
+
+    def _create(self, path: str, body: Manifest) -> Manifest:
+        name = f"{body['metadata']['generateName']}x7k2f"
+        created = {**body, "metadata": {**body["metadata"], "name": name, "namespace": path.split("/")[-2]}}
+        self.put(f"{path}/{name}", created)
+        return created
 
     def _review(self, path: str, body: Manifest, headers: dict[str, str]) -> Manifest:
         if path.endswith("selfsubjectreviews"):

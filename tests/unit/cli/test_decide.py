@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -159,9 +160,70 @@ def test_undo_of_what_changed_nothing_says_so(run: Run, waiting: FakeApi) -> Non
     assert "no weight change of it stands" in run("undo", "shop-7k2fq").stdout
 
 
-def test_undo_of_a_closed_remediation_gives_the_weights_to_put_back_by_hand(run: Run, api: FakeApi) -> None:
+@pytest.fixture
+def mended(api: FakeApi) -> FakeApi:
+    api.put_balancer(objects.healthy())
     api.put_remediation(objects.closed())
+    return api
+
+
+def test_undo_of_a_closed_remediation_asks_with_one_that_is_signed(run: Run, mended: FakeApi) -> None:
+    result = run("undo", "shop-1st")
+    check_golden("cli/undo-closed.txt", result.stdout)
+    asked = mended.objects[f"{GROUP}/namespaces/shop/remediations/shop-undo-x7k2f"]
+    assert asked["metadata"]["labels"] == {"evenload.dev/balancer": "shop"}
+    assert asked["spec"]["balancerRef"] == {"name": "shop", "uid": "uid-shop", "generation": 1}
+    assert (asked["spec"]["trigger"], asked["spec"]["undoes"]) == ("Undo", "shop-1st")
+    assert asked["spec"]["approval"] == {"required": True, "decision": "Approved", "by": "jane"}
+
+
+def left(api: FakeApi) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.objects[f"{GROUP}/namespaces/shop/remediations/shop-1st"]["status"]["steps"]
+    return found
+
+
+def _busy(api: FakeApi) -> None:
+    api.objects[BALANCER]["status"]["activeRemediation"] = "shop-2nd"
+
+
+def _observing(api: FakeApi) -> None:
+    api.objects[BALANCER]["status"]["mode"] = "Observe"
+
+
+def _another(api: FakeApi) -> None:
+    api.objects[BALANCER]["metadata"]["uid"] = "uid-another"
+
+
+def _gone(api: FakeApi) -> None:
+    del api.objects[BALANCER]
+
+
+def _overwritten(api: FakeApi) -> None:
+    left(api)[-1] |= {"state": "Overwritten", "message": "the weights were set by helm"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_busy, "shop-2nd is under way for Balancer shop"),
+        (_observing, "only observes (mode Observe): put the weights back on the route yourself: shop-a 970"),
+        (_another, "is another one than then: put the weights back on the route yourself"),
+        (_gone, "Balancer shop is gone: put the weights back on the route yourself: shop-a 970, shop-b 10"),
+        (_overwritten, "cannot be undone: the weights are another's since: the weights were set by helm"),
+    ],
+)
+def test_undo_of_a_closed_remediation_that_would_come_to_nothing_says_so_at_once(
+    run: Run, mended: FakeApi, change: Callable[[FakeApi], None], words: str
+) -> None:
+    change(mended)
     result = run("undo", "shop-1st")
     assert result.exit_code == 2
-    assert "Its first weights were shop-a 970, shop-b 10, shop-c 10, shop-d 10" in result.stderr
-    assert api.writes() == []
+    assert words in result.stderr
+    assert mended.writes() == []
+
+
+def test_who_may_not_ask_for_an_undo_is_told_so(run: Run, mended: FakeApi) -> None:
+    mended.refuse("POST", f"{GROUP}/namespaces/shop/remediations", 403, 'user "jane" cannot create remediations')
+    result = run("undo", "shop-1st")
+    assert result.exit_code == 3
+    assert "cannot create remediations" in result.stderr

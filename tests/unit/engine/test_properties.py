@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evenload.engine import Engine
 from evenload.model.diagnosis import Label
-from evenload.model.episode import ApprovalDecision, Episode, Phase, Step, StepState
+from evenload.model.episode import ApprovalDecision, Episode, Phase, Step, StepState, Undoing
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
 from evenload.model.snapshot import Backend, Hold, Pod, RouteWrite, Signal, SignalState, Snapshot
 from tests.unit.engine.build import NOW, later, pod, snapshot, write_of
@@ -84,6 +84,7 @@ def wild_episodes(draw: st.DrawFn) -> Episode:
         steps=tuple(unique.values()),
         approval=draw(st.sampled_from([None, *ApprovalDecision])),
         undo_requested=draw(st.booleans()),
+        undoes=draw(st.one_of(st.none(), st.builds(Undoing, of=st.just("rem"), left=WEIGHTS, found=WEIGHTS))),
         overloaded_pods=draw(st.sampled_from([{}, {"a-0": "uid-a-0"}])),
     )
 
