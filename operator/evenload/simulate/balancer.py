@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,7 @@ class Balancer:
     lag_seconds: tuple[float, float] = (0.0, 2.0)
     stuck_ratio: float = 0.0  # of the traffic, bound to where it once went (cookies, long connections)
     stuck_shares: Floats | None = None
+    misread: Callable[[Floats, str], Floats] | None = None  # what it makes of new weights by a manager
     last_write: RouteWrite | None = None
     writes: int = 0
     _coming: list[tuple[float, Floats]] = field(default_factory=list)
@@ -36,7 +37,9 @@ class Balancer:
         self.last_write = RouteWrite(manager=manager, time=now, before=dict(self.weights))
         self.weights = dict(weights)
         self.writes += 1
-        self._coming.append((now + rng.uniform(*self.lag_seconds), self._vector(weights)))
+        asked = self._vector(weights)
+        read = asked if self.misread is None else self.misread(asked, manager)
+        self._coming.append((now + rng.uniform(*self.lag_seconds), read))
 
     def shares(self, now: float) -> Floats:
         """The share of arrivals each backend is sent now; all zero if every weight is."""

@@ -20,7 +20,7 @@ from evenload.model.decision import Decision, EpisodeMove, Verdict
 from evenload.model.diagnosis import Label
 from evenload.model.episode import ApprovalDecision, Disruption, Episode, Phase, Step, StepState
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, WeightAction, Write
-from evenload.model.snapshot import Snapshot
+from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.model.spec import BalancerSpec, Mode
 from evenload.simulate.plant import Eviction, Plant
 from evenload.simulate.servers import NEVER
@@ -108,6 +108,7 @@ class Operator:
         self._closed: list[Disruption] = []
         self._attempts = 0
         self._evicted: set[str] = set()
+        self._ahead: dict[float, float] = {}
 
     def forget(self) -> None:
         """The process dies and another starts: the engine's memory is gone, the cluster's is not."""
@@ -131,13 +132,20 @@ class Operator:
             window=self.plant.scraper.span_seconds(self._window_seconds),
             backends=backends,
             signals=self.plant.signals(backends),
-            last_write=self.plant.balancer.last_write,
+            last_write=self._last_write(),
             known_good=self.known_good,
             episode=self.episode,
             ledger=self.ledger(),
             holds=tuple(self.plant.cluster.holds),
             max_mode=self._max_mode,
         )
+
+    def _last_write(self) -> RouteWrite | None:
+        """Stamped by the API server; what lies ahead of our clock counts from when it was first seen to (observe)."""
+        write = self.plant.balancer.last_write
+        if write is None or write.time <= self._clock:
+            return write
+        return replace(write, time=self._ahead.setdefault(write.time, self._clock))
 
     @property
     def _clock(self) -> float:

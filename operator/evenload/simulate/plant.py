@@ -97,6 +97,7 @@ class Plant:
         self.now = now
         self.hidden = hidden  # signals that this world does not measure
         self.unnamed: set[int] = set()  # serials of pods whose series have lost the label that names the pod
+        self.counted_times = 1.0  # how many series there are of each counter, where one should be
         self.clock_error_seconds = 0.0  # of the operator's clock
         self._rng = rng
         self._step_seconds = step_seconds
@@ -230,7 +231,7 @@ class Plant:
         workloads = [f"Deployment/{names[place]}" for place in servers["backend"].tolist()]
         return {
             "ready": ((servers["ready_at"] <= self.now) & ~dying).tolist(),
-            "age": self._ages().tolist(),
+            "age": [age if age >= 0 else None for age in self._ages().tolist()],
             "uid": [_uid(serial) for serial in servers["serial"].tolist()],
             "node": [f"node-{node}" for node in servers["node"].tolist()],
             "zone": [None if zone == NO_ZONE else f"zone-{zone}" for zone in servers["zone"].tolist()],
@@ -247,11 +248,12 @@ class Plant:
         shrink = self.scraper.span_seconds(window_seconds) / window_seconds
         resident, in_flight = self.scraper.gauges(self.now)
         requests = increases["requests"]
+        counted = shrink * self.counted_times
         busy = increases["latency_sum"]
         latency = np.divide(busy, requests, out=np.full_like(busy, np.nan), where=requests > 0)
         measured = {
-            "requests": requests * shrink,
-            "errors": increases["errors"] * shrink,
+            "requests": requests * counted,
+            "errors": increases["errors"] * counted,
             "latency": latency,
             "cpu": self.scraper.cpu(self.now),
             "memory": resident,
@@ -266,9 +268,10 @@ class Plant:
         }
 
     def _ages(self) -> Floats:
-        """Seconds since its container runs; before that, since the pod was made: as the operator reckons it."""
+        """Seconds since its container runs; before that, since the pod was made: as the operator's clock reckons it."""
         started = self.servers["started"]
-        return np.asarray(self.now - np.where(started <= self.now, started, self.servers["born"]))
+        clock = self.now + self.clock_error_seconds
+        return np.asarray(clock - np.where(started <= self.now, started, self.servers["born"]))
 
     # What an operator, or anyone, can do
 

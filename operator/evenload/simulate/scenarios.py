@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evenload.simulate import trials
+from evenload.simulate import trials, trials_held_out, trials_owed, trials_robust
 from evenload.simulate.chaos import chaos
 from evenload.simulate.world import Trial, World
 
@@ -67,6 +67,33 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("rollout", "a rollout replaces the pods in turn", trials.rollout),
     Scenario("no-cpu", "bad update, CPU not measured", trials.blind_to("cpu")),
     Scenario("no-latency", "bad update, latency not measured", trials.blind_to("latency")),
+    Scenario("no-errors", "bad update, errors not measured", trials.blind_to("errors")),
+    Scenario("no-memory", "bad update, memory not measured", trials.blind_to("memory")),
+    Scenario("no-in-flight", "bad update, requests in flight not measured", trials.blind_to("in_flight")),
+    Scenario("no-requests", "bad update, requests not measured", trials_robust.blind),
+    Scenario("fleet-of-2", "80% to one of two servers", trials.bad_update, only_size=2),
+    Scenario("fleet-of-500", "80% to one of 500 servers", trials.bad_update, only_size=500),
+    Scenario("hardly-busy", "bad update, 0.2 requests a second a pod", trials_robust.hardly_busy),
+    Scenario("very-busy", "bad update, 10,000 requests a second a pod", trials_robust.busy(10_000.0)),
+    Scenario("resets-in-skew", "bad update, counters of others start again", trials_robust.resets_in_skew),
+    Scenario("doubled-series", "all is well, each series is there twice", trials_robust.doubled),
+    Scenario("label-loss", "bad update, three in ten series lose their pod", trials_robust.unnamed),
+    Scenario("clock-forward", "bad update, the clock was set on by 5 minutes", trials_robust.clock_step(300.0)),
+    Scenario("clock-back", "bad update, the clock was set back by 5 minutes", trials_robust.clock_step(-300.0)),
+    Scenario("unequal-ages", "bad update, a third of the pods are new", trials_robust.unequal_ages),
+    Scenario("late-start", "a third of the backends get their pods late", trials_robust.late_start),
+    Scenario("outage", "bad update while Prometheus is away", trials_robust.outage),
+    Scenario("autoscaled", "pods come and go with the traffic", trials_robust.autoscaled),
+    Scenario("zone-slow", "a quarter of the pods, in one zone, are slow", trials_owed.zone_slow),
+    Scenario("new-and-slow", "a new pod is slow for two minutes", trials_owed.new_and_slow),
+    Scenario("own-harm", "our own write does harm and is to be taken back", trials_owed.own_harm),
+    Scenario(
+        "leak-to-the-end",
+        "1% of the limit a minute, until memory would be out",
+        trials_owed.leaking(0.01),
+        long=True,
+    ),
+    Scenario("two-leaks", "two pods leak, until memory would be out", trials_owed.leaking(0.012, 0.009), long=True),
     Scenario("chaos", "one mishap after another; only the rules are kept", chaos, long=True),
     Scenario("two-hot", "two backends share 70%", trials.two_hot, held_out=True),
     Scenario(
@@ -83,6 +110,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         build=trials.surge_and_errors,
         held_out=True,
     ),
+    Scenario("creeping-errors", "one pod fails more and more", trials_held_out.creeping_errors, held_out=True),
+    Scenario("freezing-pod", "one pod stands still 4 s in 10", trials_held_out.freezing, held_out=True),
+    Scenario("inverted-weights", "the weakest servers get most", trials_held_out.inverted, held_out=True),
+    Scenario("retry-storm", "a dependency fails, callers ask again", trials_held_out.retry_storm, held_out=True),
+    Scenario("flash-crowd", "four times the traffic for 45 s, twice", trials_held_out.flash_crowd, held_out=True),
+    Scenario("zone-lost", "the pods of a zone are not ready for 2 minutes", trials_held_out.zone_lost, held_out=True),
+    Scenario("skew-and-sick", "70% to one, and another fails 40%", trials_held_out.skew_and_sick, held_out=True),
     Scenario("creeping-skew", "a drift to three times its share", trials.creeping_skew, held_out=True),
     Scenario("error-pod-bursty", "one pod fails 12-30% in bursts", trials.error_pod_bursty, held_out=True),
 )

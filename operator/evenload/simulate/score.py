@@ -148,7 +148,7 @@ def _labels(tick: Tick) -> set[Label]:
 def _given(run: Run, trial: Trial, expected: Expected | None) -> tuple[str, float | None]:
     """The label that counts, and after how many seconds the expected one was first given."""
     if expected is None:
-        wrong = [tick.decision.diagnosis.label for tick in run.ticks if _is_wrong(tick, trial)]
+        wrong = [label for tick in run.ticks for label in _wrong(tick, trial)]
         return (_most(wrong) if wrong else Label.Healthy), None
     end = expected.start + expected.within
     window = [tick for tick in run.ticks if expected.start < tick.time - START <= end + 1e-6]
@@ -158,11 +158,12 @@ def _given(run: Run, trial: Trial, expected: Expected | None) -> tuple[str, floa
     return _most([tick.decision.diagnosis.label for tick in window]), None
 
 
-def _is_wrong(tick: Tick, trial: Trial) -> bool:
-    """Of a trial in which nothing is wrong: a diagnosis that would have made somebody act."""
+def _wrong(tick: Tick, trial: Trial) -> list[Label]:
+    """Of a trial in which nothing is wrong: diagnoses that would have made somebody act."""
     if trial.wrong:
-        return bool(_labels(tick) & trial.wrong)
-    return tick.time - START > _FIRST_WORDS_SECONDS and tick.decision.diagnosis.label in _ACTIVE
+        return sorted(_labels(tick) & trial.wrong)
+    label = tick.decision.diagnosis.label
+    return [label] if tick.time - START > _FIRST_WORDS_SECONDS and label in _ACTIVE else []
 
 
 _ACTIVE = frozenset({Label.LoadBalancerSkew, Label.Failing, Label.Slow, Label.MemoryLeak, Label.Dependency})
