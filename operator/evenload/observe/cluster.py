@@ -10,7 +10,7 @@ exceptions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
@@ -114,6 +114,15 @@ class Fleet(Value, frozen=True, kw_only=True):
         return tuple(name for pods in self.backends.values() for name in pods)
 
 
+class _Crew:
+    """The pods behind a Service, and what every tick asks about all of them."""
+
+    def __init__(self, members: dict[str, Member]) -> None:
+        self.members = members
+        self.uids = frozenset(member.facts.uid for member in members.values())
+        self.workloads = frozenset((each.facts.namespace, each.workload) for each in members.values() if each.workload)
+
+
 class ClusterView:
     """Run `run()` as a task; ask once `synced`. Everything is answered from memory."""
 
@@ -131,7 +140,7 @@ class ClusterView:
 
         self._on_route_change = on_route_change
         self._slices_of: dict[Key, set[Key]] = {}
-        self._members_of: dict[Key, dict[str, Member]] = {}  # by Service, until something changes them
+        self._members_of: dict[Key, _Crew] = {}  # by Service, until something changes them
         self._services_of: dict[Key, set[Key]] = {}  # by pod: whose members to find anew when it changes
         self._hpas_of: dict[tuple[str, str], set[Key]] = {}
         self._previous_routes: dict[Key, Manifest] = {}
@@ -195,9 +204,10 @@ class ClusterView:
         if not self.synced:
             sentence = f"the cluster is still being read: {self._waiting()}"
             return Fleet(backends={}, problems=(Problem(reason=Trouble.NotSynced, sentence=sentence),))
-        backends = {key: self._members(service) for key, service in view.services.items()}
-        problems = [*self._empty(view, backends), *_shared_pods(backends)]
-        return Fleet(backends=backends, problems=tuple(problems), holds=self._holds(backends))
+        crews = {key: self._crew(service) for key, service in view.services.items()}
+        backends = {key: crew.members for key, crew in crews.items()}
+        problems = [*self._empty(view, backends), *_shared_pods(crews)]
+        return Fleet(backends=backends, problems=tuple(problems), holds=self._holds(crews.values()))
 
     def workload_of(self, pod: PodFacts) -> str | None:
         """ "Deployment/shop-a": what a person would restart. None: no controller would replace the pod."""
@@ -214,10 +224,10 @@ class ClusterView:
         waiting = (each for each in self._reflectors() if each.served and not each.synced)
         return "; ".join(each.problem or each.resource.plural for each in waiting)
 
-    def _members(self, service: ServiceName) -> dict[str, Member]:
+    def _crew(self, service: ServiceName) -> _Crew:
         key = (service.namespace, service.name)
         if key not in self._members_of:
-            self._members_of[key] = self._found(service)
+            self._members_of[key] = _Crew(self._found(service))
         return self._members_of[key]
 
     def _found(self, service: ServiceName) -> dict[str, Member]:
@@ -249,9 +259,8 @@ class ClusterView:
                 sentence = f"Service {where} leads to no pod; does its selector match the pods' labels?"
                 yield Problem(reason=Trouble.NoPods, sentence=sentence)
 
-    def _holds(self, backends: dict[str, dict[str, Member]]) -> tuple[Hold, ...]:
-        members = (member for pods in backends.values() for member in pods.values())
-        workloads = {(each.facts.namespace, each.workload) for each in members if each.workload}
+    def _holds(self, crews: Iterable[_Crew]) -> tuple[Hold, ...]:
+        workloads = frozenset[tuple[str, str]]().union(*(crew.workloads for crew in crews))
         return tuple(hold for namespace, name in sorted(workloads) for hold in self._holds_of(namespace, name))
 
     def _holds_of(self, namespace: str, workload: str) -> Iterator[Hold]:
@@ -302,10 +311,14 @@ class ClusterView:
         self._on_route_change(key)
 
 
-def _shared_pods(backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
+def _shared_pods(crews: Mapping[str, _Crew]) -> Iterator[Problem]:
+    if len(frozenset[str]().union(*(crew.uids for crew in crews.values()))) == sum(
+        len(crew.uids) for crew in crews.values()
+    ):
+        return
     seen: dict[str, str] = {}
-    for backend, members in backends.items():
-        for member in members.values():
+    for backend, crew in crews.items():
+        for member in crew.members.values():
             other = seen.setdefault(member.facts.uid, backend)
             if other != backend:
                 sentence = (

@@ -12,7 +12,8 @@ What it guards: an absent number must not become zero, nor a zero absent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 from evenload.drivers.base import RouteView
 from evenload.model.base import Value
@@ -50,15 +51,16 @@ def snapshot_of(
     max_mode: Mode = Mode.Auto,
 ) -> Snapshot:
     """`time` in seconds since the epoch. `holds` are added to those of the fleet."""
-    members = [member for _, pods in sorted(fleet.backends.items()) for _, member in sorted(pods.items())]
-    measured = measure(members, samples, max_age_seconds)
+    names = {backend: sorted(pods) for backend, pods in sorted(fleet.backends.items())}
+    members = [fleet.backends[backend][name] for backend, of in names.items() for name in of]
+    measured = measure(Crowd.of(members), samples, max_age_seconds)
     pods = _pods(members, {name: each.numbers for name, each in measured.items()}, time)
     return Snapshot(
         time=time,
         window=samples.source.span_seconds,
         backends={
-            backend: Backend(weight=weights[backend], pods={name: next(pods) for name in sorted(found)})
-            for backend, found in sorted(fleet.backends.items())
+            backend: Backend(weight=weights[backend], pods=dict(zip(of, pods, strict=False)))  # the next ones
+            for backend, of in names.items()
         },
         signals={name: each.signal for name, each in measured.items()},
         last_write=last_write,
@@ -77,15 +79,38 @@ def last_write(now: RouteView, before: RouteView | None) -> RouteWrite | None:
     return RouteWrite(manager=now.writer.manager, time=now.writer.time, before=before.weights if before else None)
 
 
-def measure(members: Sequence[Member], samples: Samples, max_age_seconds: float) -> dict[SignalName, Measured]:
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Pods as Prometheus knows them, side by side: found once, and looked up in six signals."""
+
+    names: Sequence[str]
+    namespaces: Sequence[str]
+    ready: Sequence[bool]
+    spaces: Set[str]  # the different ones among the namespaces: nearly always one
+
+    @classmethod
+    def of(cls, members: Sequence[Member]) -> Crowd:
+        namespaces = [member.facts.namespace for member in members]
+        names = [member.facts.name for member in members]
+        return cls(names, namespaces, [member.ready for member in members], frozenset(namespaces))
+
+    def look_up(self, numbers: ByPod, otherwise: Mapping[str, float]) -> Column:
+        """Each pod's number; in a namespace that has none, from `otherwise`."""
+        if len(self.spaces) == 1:
+            return list(map(numbers.get(self.namespaces[0], otherwise).get, self.names))
+        places = zip(self.namespaces, self.names, strict=True)
+        return [numbers.get(namespace, otherwise).get(name) for namespace, name in places]
+
+
+def measure(crowd: Crowd, samples: Samples, max_age_seconds: float) -> dict[SignalName, Measured]:
     """Each signal's numbers on these pods, and how good it is."""
 
     def judged(name: SignalName, raw: Column, expected: Sequence[bool]) -> Measured:
-        return _judged(members, raw, samples.readings.get(name, _NOT_ASKED), max_age_seconds, expected)
+        return _judged(crowd, raw, samples.readings.get(name, _NOT_ASKED), max_age_seconds, expected)
 
-    raw = {name: _column(members, samples.readings.get(name, _NOT_ASKED)) for name in SIGNALS}
-    ready = [member.ready for member in members]
-    requests = judged("requests", _requests(members, raw["requests"], samples), ready)
+    raw = {name: _column(crowd, samples.readings.get(name, _NOT_ASKED)) for name in SIGNALS}
+    ready = crowd.ready
+    requests = judged("requests", _requests(crowd, raw["requests"], samples), ready)
     errors = _errors(raw["errors"], requests.numbers, samples)
     busy = [is_ready and number != 0 for is_ready, number in zip(ready, requests.numbers, strict=True)]
     return {
@@ -101,24 +126,22 @@ def measure(members: Sequence[Member], samples: Samples, max_age_seconds: float)
 _NOT_ASKED = Reading(problem="it was not asked for")
 
 
-def _column(members: Sequence[Member], reading: Reading) -> Column:
-    anywhere = reading.values.get("", {})  # a person's query may leave the namespace out
-    return [reading.values.get(member.facts.namespace, anywhere).get(member.facts.name) for member in members]
+def _column(crowd: Crowd, reading: Reading) -> Column:
+    return crowd.look_up(reading.values, reading.values.get("", {}))  # a person's query may leave the namespace out
 
 
-def _requests(members: Sequence[Member], raw: Column, samples: Samples) -> Column:
-    idle = samples.readings.get("requests", _NOT_ASKED).idle
-    window = samples.source.window_seconds
+def _requests(crowd: Crowd, raw: Column, samples: Samples) -> Column:
     shrink = _shrink(samples)
+    stretched = [None if number is None else number * shrink for number in raw]
+    idle = samples.readings.get("requests", _NOT_ASKED).idle
+    if not idle:
+        return stretched
+    # Seconds since each pod without a request counter was scraped.
+    window, scraped = samples.source.window_seconds, crowd.look_up(idle, {})
     return [
-        (0.0 if idle and _scraped(idle, member) <= window else None) if number is None else number * shrink
-        for member, number in zip(members, raw, strict=True)
+        0.0 if number is None and age is not None and age <= window else number
+        for number, age in zip(stretched, scraped, strict=True)
     ]
-
-
-def _scraped(idle: ByPod, member: Member) -> float:
-    """Seconds since a pod without a request counter was scraped."""
-    return idle.get(member.facts.namespace, {}).get(member.facts.name, math.inf)
 
 
 def _errors(raw: Column, requests: Column, samples: Samples) -> Column:
@@ -137,11 +160,9 @@ def _shrink(samples: Samples) -> float:
     return samples.source.span_seconds / samples.source.window_seconds
 
 
-def _judged(
-    members: Sequence[Member], raw: Column, reading: Reading, max_age_seconds: float, expected: Sequence[bool]
-) -> Measured:
-    age = _age(members, reading)
-    state, detail = _state(members, raw, reading, age, max_age_seconds, expected)
+def _judged(crowd: Crowd, raw: Column, reading: Reading, max_age_seconds: float, expected: Sequence[bool]) -> Measured:
+    age = _age(crowd, reading)
+    state, detail = _state(crowd, raw, reading, age, max_age_seconds, expected)
     return Measured(signal=Signal(state=state, age=age, detail=detail), numbers=_usable(raw, state))
 
 
@@ -153,15 +174,15 @@ def _usable(raw: Column, state: SignalState) -> Column:
     return [None] * len(raw)
 
 
-def _age(members: Sequence[Member], reading: Reading) -> float | None:
+def _age(crowd: Crowd, reading: Reading) -> float | None:
     """Of the newest sample in these pods' namespaces."""
-    ages = (reading.ages.get(namespace) for namespace in {member.facts.namespace for member in members})
+    ages = map(reading.ages.get, crowd.spaces)
     known = [max(0.0, age) for age in ages if age is not None and math.isfinite(age)]
     return min(known, default=None)
 
 
 def _state(
-    members: Sequence[Member],
+    crowd: Crowd,
     raw: Column,
     reading: Reading,
     age: float | None,
@@ -176,16 +197,17 @@ def _state(
     if not numbers and (any(expected) or age is None):
         newest = "" if age is None else f"; the newest sample is {age:.0f}s old"
         return SignalState.Missing, f"Prometheus has no series of any of these pods{newest}"
-    if not all(map(math.isfinite, numbers)):
+    # One that is not finite makes the sum so; to look at each is only for sums that overflow.
+    if not math.isfinite(sum(numbers)) and not all(map(math.isfinite, numbers)):
         return SignalState.NaN, "Prometheus answered something that is not a number"
-    return _coverage(members, raw, reading, expected)
+    if len(numbers) == len(raw):
+        return SignalState.Fresh, "; ".join(reading.warnings)
+    return _coverage(crowd, raw, reading, expected)
 
 
-def _coverage(
-    members: Sequence[Member], raw: Column, reading: Reading, expected: Sequence[bool]
-) -> tuple[SignalState, str]:
-    table = zip(members, raw, expected, strict=True)
-    without = [member.facts.name for member, number, wanted in table if wanted and number is None]
+def _coverage(crowd: Crowd, raw: Column, reading: Reading, expected: Sequence[bool]) -> tuple[SignalState, str]:
+    table = zip(crowd.names, raw, expected, strict=True)
+    without = [name for name, number, wanted in table if wanted and number is None]
     if not without:
         return SignalState.Fresh, "; ".join(reading.warnings)
     names = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
