@@ -66,6 +66,10 @@ benchmark: setup  ## Figures of the hot paths, as ratios in one run
 judgement: setup  ## Score the engine on fresh seeds and write docs/explanation/judgement.md (takes a while)
 	@$(PY) -m benchmarks.judgement
 
+.PHONY: mutate
+mutate: setup  ## Change the engine in thousands of small ways; does a test notice? (SAMPLE=400, ONLY=plan/law)
+	@$(PY) -m tools.mutation --sample "$(or $(SAMPLE),0)" --only "$(ONLY)"
+
 .PHONY: format
 format: setup  ## Format the code and mend what ruff can mend
 	@ruff format -q . && ruff check -q --fix .
