@@ -223,7 +223,7 @@ def _worse(snapshot: Snapshot, fleet: Fleet, step: Step) -> bool:
     before, now = step.error_ratio, fleet.error_ratio()
     if before is None or now is None or _total_moved(snapshot, fleet, step):
         return False
-    sigma = (max(before * (1 - before), 1e-6) / max(fleet.total_requests, 1.0)) ** 0.5
+    sigma = (before * (1 - before) / fleet.total_requests) ** 0.5
     return now > HARM_FACTOR * before and now > before + HARM_POINTS and now > before + HARM_SIGMAS * sigma
 
 

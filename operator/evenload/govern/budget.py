@@ -5,6 +5,8 @@ Their memory is the ledger, which comes from the Remediations: a new operator in
 
 from __future__ import annotations
 
+from math import inf
+
 from evenload.govern.case import Case, disrupts, finishes
 from evenload.model.decision import Held, HeldReason
 from evenload.model.episode import Disruption
@@ -23,7 +25,7 @@ def write_interval(case: Case, write: Write) -> Held | None:
     if case.waiting and write.step is None:
         return Held(action=write, reason=HeldReason.WriteInterval, detail="the last write is still on its way")
     applied = [step.applied_at for step in case.steps if step.applied_at is not None and step.before is not None]
-    until = max(applied, default=-HOUR) + case.policy.min_write_interval_seconds
+    until = max(applied, default=-inf) + case.policy.min_write_interval_seconds
     if case.snapshot.time >= until:
         return None
     return Held(action=write, reason=HeldReason.WriteInterval, detail="the last write is very young", until=until)
@@ -60,7 +62,7 @@ def frozen_after_revert(case: Case, write: Write) -> Held | None:
         return None
     last = max(reverts, key=lambda entry: entry.time)
     doubled = FREEZE_SECONDS * 2 ** min(len(reverts) - 1, MOST_DOUBLINGS)
-    until = max(last.time + doubled, last.until or 0.0)
+    until = max(last.time + doubled, last.until or last.time)
     if case.snapshot.time >= until:
         return None
     detail = f"a change was undone at {clock(last.time)}; keeping still until {clock(until)}"
@@ -88,14 +90,14 @@ def cool_down(case: Case, write: Write) -> Held | None:
     workload = pod.workload if pod is not None else None
     of_pod = [entry.time for entry in _restarts(case) if entry.pod == write.pod]
     of_workload = [entry.time for entry in _restarts(case) if workload is not None and entry.workload == workload]
-    doublings = 2 ** min(max(len(of_pod) - 1, 0), MOST_DOUBLINGS)
+    doublings = 2 ** min(len(of_pod) - 1, MOST_DOUBLINGS)
     until = max(
-        max(of_pod, default=-HOUR) + case.policy.pod_cooldown_seconds * doublings,
-        max(of_workload, default=-HOUR) + case.policy.workload_cooldown_seconds,
+        max(of_pod, default=-inf) + case.policy.pod_cooldown_seconds * doublings,
+        max(of_workload, default=-inf) + case.policy.workload_cooldown_seconds,
     )
-    if case.snapshot.time >= until or not (of_pod or of_workload):
+    if case.snapshot.time >= until:
         return None
-    detail = f"restarted {duration(case.snapshot.time - max(*of_pod, *of_workload, 0.0))} ago"
+    detail = f"restarted {duration(case.snapshot.time - max(of_pod + of_workload))} ago"
     return Held(action=write, reason=HeldReason.CoolDown, detail=detail, until=until)
 
 

@@ -160,7 +160,7 @@ def headroom(case: Case, write: Write) -> Held | None:
     use = case.predict(write.after)
     limit = case.policy.max_utilization - (RESTART_RESERVE if isinstance(write, Drain) else 0.0)
     after = np.array([write.after.get(name, 0) for name in case.fleet.backends], dtype=float)
-    receives = after / max(float(after.sum()), 1.0) > case.fleet.commanded
+    receives = after / after.sum() > case.fleet.commanded  # some weight is left: `sane_weights` came first
     over = receives & (use > limit)
     if not over.any():
         return None
@@ -170,17 +170,19 @@ def headroom(case: Case, write: Write) -> Held | None:
 
 
 def _headroom_of_siblings(case: Case, write: RestartPod) -> Held | None:
-    """One pod of a backend goes: its siblings take its requests. A pod drained before has none to hand over."""
+    """One pod of a backend goes: its siblings take its requests. A pod that is not ready has none to hand over."""
     fleet = case.fleet
-    where = fleet.backends.index(write.backend) if write.backend in fleet.backends else -1
-    ready = float(fleet.ready_by_backend[where]) if where >= 0 else 0.0
-    if ready < 2:
+    if write.backend not in fleet.backends or not _takes_ready_pod(case, write):
         return None
+    where = fleet.backends.index(write.backend)
+    ready = float(fleet.ready_by_backend[where])
     others = np.array([pod.uid != write.uid for pod in fleet.pods], dtype=bool)
     use = fleet.utilization[fleet.ready & (fleet.where == where) & others]
     known = use[~np.isnan(use)]
+    if not known.size:
+        return None
     limit = case.policy.max_utilization - RESTART_RESERVE
-    predicted = float(known.mean()) * ready / (ready - 1) if known.size else 0.0
+    predicted = float(known.mean()) * ready / (ready - 1)
     if predicted <= limit:
         return None
     detail = f"the other pods of {write.backend} would run at {percent(predicted)} of their CPU, over {percent(limit)}"

@@ -7,7 +7,7 @@ import pytest
 
 from evenload.govern.case import Case
 from evenload.govern.guards import GUARDS, govern
-from evenload.govern.ruling import Ruling, episode_move, phase, rule
+from evenload.govern.ruling import Ruling, advice, episode_move, phase, rule
 from evenload.model.decision import EpisodeMove, Held, HeldReason
 from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.episode import ApprovalDecision, Disruption, Episode, Phase, Step, StepState
@@ -117,6 +117,11 @@ def test_a_hold_from_outside_is_passed_on(reason: str, expected: HeldReason) -> 
     assert held.detail == ("" if reason == "Rollout" else "Strange")
 
 
+def test_of_several_holds_the_first_is_told() -> None:
+    both = (Hold(reason="Rollout"), Hold(reason="Autoscaling"))
+    assert refused(case(snapshot(holds=both)), weights()) is HeldReason.Rollout
+
+
 def test_what_was_denied_is_not_asked_again_for_an_hour() -> None:
     ledger = (Disruption(time=NOW - 600, kind="Denied", label=Label.Failing),)
     held = govern(case(snapshot(ledger=ledger)), weights())
@@ -126,6 +131,11 @@ def test_what_was_denied_is_not_asked_again_for_an_hour() -> None:
     assert govern(other, weights()) is None
     old = (Disruption(time=NOW - 3601, kind="Denied", label=Label.Failing),)
     assert govern(case(snapshot(ledger=old)), weights()) is None
+
+
+def test_the_hour_after_a_denial_ends_on_the_second() -> None:
+    ledger = (Disruption(time=NOW - 3600, kind="Denied", label=Label.Failing),)
+    assert refused(case(snapshot(ledger=ledger)), weights()) is None
 
 
 # --- data, rivals, undo
@@ -169,6 +179,17 @@ def test_after_a_revert_all_keep_still_twice_as_long_each_time(reverts: int, sec
     assert govern(case(snapshot(ledger=ledger)), weights(Purpose.Ramp)) is None
 
 
+def test_the_freeze_after_reverts_doubles_six_times_at_most() -> None:
+    ledger = tuple(Disruption(time=NOW - i, kind="Revert") for i in range(9))
+    held = govern(case(snapshot(ledger=ledger)), weights())
+    assert held is not None
+    assert held.until == NOW + 64 * 600
+
+
+def test_a_freeze_ends_on_the_second() -> None:
+    assert refused(case(snapshot(ledger=(Disruption(time=NOW - 600, kind="Revert"),))), weights()) is None
+
+
 def test_a_freeze_that_a_disruption_carries_counts() -> None:
     ledger = (Disruption(time=NOW - 5000, kind="Revert", until=NOW + 10),)
     assert refused(case(snapshot(ledger=ledger)), weights()) is HeldReason.Frozen
@@ -176,17 +197,32 @@ def test_a_freeze_that_a_disruption_carries_counts() -> None:
     assert refused(case(snapshot(ledger=ended)), weights()) is None
 
 
+def executing(*steps: Step) -> Episode:
+    return Episode(name="r", opened_at=NOW, label=Label.Failing, phase=Phase.Executing, steps=steps)
+
+
 def test_two_writes_are_two_seconds_apart_and_one_at_a_time() -> None:
     step = Step(
         name="1-x", action="SetWeights", state=StepState.Applied, planned_at=NOW - 2, applied_at=NOW - 1, before=EVEN
     )
-    episode = Episode(name="r", opened_at=NOW, label=Label.Failing, phase=Phase.Executing, steps=(step,))
-    held = govern(case(snapshot(episode=episode)), weights())
+    held = govern(case(snapshot(episode=executing(step))), weights())
     assert held is not None
     assert (held.reason, held.until) == (HeldReason.WriteInterval, NOW + 1)
     assert refused(case(waiting=True), weights()) is HeldReason.WriteInterval
     again = SetWeights(before=EVEN, after=EVEN, purpose=Purpose.Restore, because="", step="1-x")
     assert refused(case(waiting=True), again) is None
+
+
+def test_two_seconds_after_a_write_the_next_may_follow() -> None:
+    step = Step(
+        name="1-x", action="SetWeights", state=StepState.Applied, planned_at=NOW - 3, applied_at=NOW - 2, before=EVEN
+    )
+    assert refused(case(snapshot(episode=executing(step))), weights()) is None
+
+
+def test_an_eviction_is_no_write_of_weights_to_wait_for() -> None:
+    step = Step(name="1-x", action="RestartPod", state=StepState.Applied, planned_at=NOW - 2, applied_at=NOW - 1)
+    assert refused(case(snapshot(episode=executing(step))), weights()) is None
 
 
 # --- weights that make sense
@@ -196,11 +232,22 @@ def test_all_zero_is_refused() -> None:
     assert refused(case(), weights(a=0, b=0, c=0, d=0)) is HeldReason.LastReadyPod
 
 
+def test_one_weight_of_one_is_enough() -> None:
+    assert refused(case(), weights(a=1, b=0, c=0, d=0)) is None
+
+
 def test_weight_for_a_backend_that_nobody_answers_behind_is_refused() -> None:
     held = govern(case(snapshot({"b-0": {"ready": False}})), weights())
     assert held is not None
     assert held.reason is HeldReason.EmptyBackend
     assert held.detail.startswith("b has no ready pod")
+
+
+def test_the_least_weight_for_an_empty_backend_is_refused_and_none_is_not() -> None:
+    empty = case(snapshot({"b-0": {"ready": False}}))
+    unnamed = SetWeights(before=EVEN, after=dict.fromkeys("acd", 100), purpose=Purpose.Restore, because="")
+    assert refused(empty, weights(b=1)) is HeldReason.EmptyBackend
+    assert refused(empty, unnamed) is None
 
 
 # --- whom a restart would hit
@@ -224,7 +271,9 @@ def test_the_last_ready_pod_stays() -> None:
     known = case(sight)
     write = Drain(before={}, after={"b": 0, "a": 0}, backend="b", pod="b-0", uid="uid-b-0", because="")
     assert refused(known, write) is HeldReason.LastReadyPod
-    assert refused(known, restart()) is HeldReason.LastReadyPod
+    held = govern(known, restart())
+    assert held is not None
+    assert (held.reason, held.detail) == (HeldReason.LastReadyPod, "it is the last ready pod of this balancer")
 
 
 def test_a_majority_must_go_on_serving() -> None:
@@ -234,6 +283,26 @@ def test_a_majority_must_go_on_serving() -> None:
     assert held is not None
     assert held.reason is HeldReason.LastReadyPod
     assert held.detail == "1 of 2 pods would serve; 51% must"
+
+
+def test_just_as_many_as_must_be_ready_are_enough() -> None:
+    assert refused(case(balancer=spec(guardrails=Guardrails(min_ready_percent=75))), drain()) is None
+
+
+def test_a_ready_pod_without_weight_serves_nobody() -> None:
+    held = govern(case(snapshot(weights={"b": 0, "c": 0, "d": 0})), restart())
+    assert held is not None
+    assert held.detail == "1 of 4 pods would serve; 51% must"
+
+
+def test_a_backend_that_a_write_leaves_out_serves_nobody_and_one_of_weight_one_does() -> None:
+    def draining(**after: int) -> Drain:
+        return Drain(before=EVEN, after=after, backend="b", pod="b-0", uid="uid-b-0", because="")
+
+    held = govern(case(), draining(a=100, b=0))
+    assert held is not None
+    assert held.detail == "1 of 4 pods would serve; 51% must"
+    assert refused(case(), draining(a=1, b=0, c=1, d=1)) is None
 
 
 def test_a_pod_that_is_not_ready_takes_nothing_with_it() -> None:
@@ -260,6 +329,10 @@ def test_with_most_pods_bad_nobody_is_taken_away() -> None:
     assert refused(case(bad_ratio=0.6), weights()) is None
 
 
+def test_half_of_the_pods_bad_is_not_most() -> None:
+    assert refused(case(bad_ratio=0.5), weights(Purpose.Eject, b=5)) is None
+
+
 def test_receivers_need_headroom_and_a_drain_needs_a_reserve() -> None:
     def busy(use: float) -> Case:
         return case(predict=lambda _: np.array([use, 0.1, use - 0.01, use]))
@@ -273,18 +346,48 @@ def test_receivers_need_headroom_and_a_drain_needs_a_reserve() -> None:
     assert refused(busy(0.9), weights()) is None
 
 
+def test_only_who_gets_more_must_stand_it() -> None:
+    known = case(predict=lambda _: np.array([0.95, 0.95, 0.4, 0.95]))
+    assert refused(known, weights(Purpose.Eject, b=50, c=150)) is None
+
+
+def test_a_receiver_may_run_at_the_limit_itself() -> None:
+    assert refused(case(predict=lambda _: np.full(4, 0.85)), weights(Purpose.Eject, b=5)) is None
+
+
 def test_without_a_cpu_signal_headroom_refuses_nothing() -> None:
     assert refused(case(predict=lambda _: np.full(4, np.nan)), drain()) is None
 
 
-def large(cpu: float | None) -> Snapshot:
-    pods = {f"b-{i}": pod(f"b-{i}", cpu=cpu) for i in range(4)}
-    return Snapshot(time=NOW, window=15.0, backends={"b": Backend(weight=1, pods=pods)})
+def large(cpu: float | None, count: int = 4, first: dict[str, object] | None = None, other: float = 0.01) -> Snapshot:
+    """Pods `b-0` and so on behind `b`, the first changed, and as many behind `a`, at `other` cores."""
+    pods = {f"b-{i}": pod(f"b-{i}", **{"cpu": cpu, **(first or {} if i == 0 else {})}) for i in range(count)}
+    others = {f"a-{i}": pod(f"a-{i}", cpu=other) for i in range(count)}
+    return Snapshot(
+        time=NOW, window=15.0, backends={"a": Backend(weight=1, pods=others), "b": Backend(weight=1, pods=pods)}
+    )
 
 
 @pytest.mark.parametrize(("cpu", "reason"), [(0.1, None), (0.16, HeldReason.Headroom), (None, None)])
 def test_the_siblings_of_a_restarted_pod_need_headroom(cpu: float | None, reason: HeldReason | None) -> None:
     assert refused(case(large(cpu)), restart()) is reason
+
+
+def test_the_only_sibling_takes_all() -> None:
+    assert refused(case(large(0.09, count=2)), restart()) is None
+    held = govern(case(large(0.11, count=2)), restart())
+    assert held is not None
+    assert held.detail == "the other pods of b would run at 88% of their CPU, over 80%"
+
+
+def test_only_the_siblings_are_asked_for_headroom() -> None:
+    assert refused(case(large(0.16, first={"cpu": 0.01})), restart()) is HeldReason.Headroom
+    assert refused(case(large(0.1, first={"cpu": 0.25}, other=0.25)), restart()) is None
+    assert refused(case(large(0.1, other=0.25)), restart()) is None
+
+
+def test_a_pod_that_is_not_ready_hands_nothing_to_its_siblings() -> None:
+    assert refused(case(large(0.16, first={"ready": False})), restart()) is None
 
 
 def test_a_restart_in_a_backend_that_is_gone_has_no_siblings_to_ask() -> None:
@@ -301,6 +404,11 @@ def test_three_restarts_an_hour() -> None:
     assert held is not None
     assert (held.reason, held.until) == (HeldReason.Budget, NOW + 100)
     assert govern(case(snapshot(ledger=ledger[1:])), drain()) is None
+
+
+def test_a_restart_of_an_hour_ago_counts_no_more() -> None:
+    ledger = tuple(restarted(seconds) for seconds in (3600, 1000, 500))
+    assert refused(case(snapshot(ledger=ledger)), drain()) is None
 
 
 def test_a_budget_of_none_has_no_end() -> None:
@@ -327,6 +435,14 @@ def test_a_pods_cool_down_doubles() -> None:
     held = govern(case(snapshot(ledger=twice)), drain())
     assert held is not None
     assert held.until == NOW - 700 + 1200
+
+
+def test_a_cool_down_ends_on_the_second() -> None:
+    assert refused(case(snapshot(ledger=(restarted(600, pod="b-0", workload="Deployment/b"),))), drain()) is None
+
+
+def test_another_workloads_restart_cools_nobody_down() -> None:
+    assert refused(case(snapshot(ledger=(restarted(10),))), drain()) is None
 
 
 # --- ruling
@@ -366,6 +482,31 @@ def test_the_phase_tells_how_far_it_is() -> None:
     assert phase(case(), ruling_of(HeldReason.AwaitingApproval), idle=True) is Phase.AwaitingApproval
     assert phase(case(), ruling_of(), idle=True) is Phase.Observed
     assert phase(case(snapshot(episode=written)), ruling_of(), idle=True) is Phase.Verifying
+
+
+def test_what_headroom_holds_back_asks_for_capacity_until_something_else_is_written() -> None:
+    held = Held(action=drain(), reason=HeldReason.Headroom, detail="a would run at 95%")
+    assert [(each.topic, each.because) for each in advice(case(), Ruling(held=(held,)))] == [
+        ("ScaleUp", "a would run at 95%: add capacity first")
+    ]
+    assert list(advice(case(), Ruling(held=(held,), write=weights()))) == []
+    assert list(advice(case(), ruling_of(HeldReason.Panic))) == []
+
+
+@pytest.mark.parametrize(
+    ("weight", "pre_stop", "told"), [(100, None, True), (1, 2.0, True), (100, 2.5, False), (0, None, False)]
+)
+def test_a_pod_that_still_gets_traffic_and_leaves_sooner_than_proxies_notice_is_told_of(
+    weight: int, pre_stop: float | None, told: bool
+) -> None:
+    known = case(snapshot({"b-0": {"pre_stop_seconds": pre_stop}}, weights={"b": weight}))
+    topics = [each.topic for each in advice(known, Ruling(write=restart()))]
+    assert topics == (["PreStopTooShort"] if told else [])
+
+
+def test_of_a_backend_that_is_gone_nothing_is_told() -> None:
+    write = RestartPod(backend="gone", pod="b-0", uid="uid-b-0", workload="Deployment/b", because="")
+    assert list(advice(case(), Ruling(write=write))) == []
 
 
 def test_every_guard_is_asked() -> None:

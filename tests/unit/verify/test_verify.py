@@ -95,10 +95,22 @@ def test_a_planned_drain_is_made_again_as_a_drain() -> None:
     assert (resume.backend, resume.uid, resume.step) == ("a", "u", "1-restore")
 
 
+def test_a_planned_revert_is_made_again_as_the_revert_of_its_step() -> None:
+    resume = judged(snapshot(weights=BAD), step(purpose=Purpose.Revert, reverts="0-x")).resume
+    assert isinstance(resume, SetWeights)
+    assert (resume.purpose, resume.reverts) == (Purpose.Revert, "0-x")
+
+
 def test_a_plan_from_another_time_is_abandoned() -> None:
     verification = judged(snapshot(weights=BAD), step(planned_at=NOW - 121))
     assert states(verification) == {"1-restore": StepState.Abandoned}
     assert verification.resume is None
+    assert verification.episode is not None
+    assert verification.episode.steps[0].applied_at is None
+
+
+def test_a_plan_of_two_minutes_ago_is_still_this_situations() -> None:
+    assert judged(snapshot(weights=BAD), step(planned_at=NOW - 120)).resume is not None
 
 
 def test_weights_that_are_neither_belong_to_somebody_else_by_name() -> None:
@@ -123,9 +135,11 @@ def test_an_eviction_landed_when_the_very_pod_goes(change: dict[str, object], be
 
 
 def test_an_eviction_that_did_not_land_is_made_again() -> None:
-    resume = judged(snapshot(), eviction()).resume
+    verification = judged(snapshot(), eviction())
+    resume = verification.resume
     assert isinstance(resume, RestartPod)
-    assert (resume.uid, resume.workload, resume.step) == ("uid-a-0", "Deployment/a", "3-restart")
+    assert (resume.pod, resume.uid, resume.workload, resume.step) == ("a-0", "uid-a-0", "Deployment/a", "3-restart")
+    assert verification.waiting
 
 
 def test_our_own_weights_overwritten_later_are_noticed() -> None:
@@ -137,7 +151,13 @@ def test_a_view_that_lags_behind_our_write_is_waited_for() -> None:
     verification = judged(snapshot(weights=BAD), applied(3.0))
     assert verification.verdicts == ()
     assert verification.waiting
-    assert states(judged(snapshot(weights=BAD), applied(11.0))) == {"1-restore": StepState.Overwritten}
+    assert judged(snapshot(weights=BAD), applied(9.5)).waiting
+    assert states(judged(snapshot(weights=BAD), applied(10.0))) == {"1-restore": StepState.Overwritten}
+
+
+def test_a_foreign_write_before_ours_is_no_reason_for_what_is_seen_now() -> None:
+    sight = snapshot(weights=BAD, last_write=RouteWrite(manager="helm", time=NOW - 500))
+    assert judged(sight, applied(3.0)).waiting
 
 
 def test_a_foreign_write_after_ours_is_no_lag() -> None:
@@ -153,6 +173,7 @@ def test_two_foreign_overwrites_make_it_contested_and_our_own_do_not_count() -> 
         return judged(snapshot(weights=BAD), *steps).contested_by
 
     assert contest("helm", "argocd") == "argocd"
+    assert contest("helm", "argocd", "flux") == "flux"
     assert contest("helm", None) == "another writer"
     assert contest("helm", "evenload") is None
     assert contest("helm") is None
@@ -172,8 +193,33 @@ def test_traffic_that_followed_for_three_clean_ticks_verifies_the_step() -> None
     assert verification.verdicts[0].because == "traffic is within 0% of it"
 
 
-def test_a_window_that_holds_older_requests_judges_nothing() -> None:
-    assert judged(snapshot(), applied(17.0)).verdicts == ()
+def test_ticks_count_from_the_first_window_without_older_requests() -> None:
+    """15 s of window and 2.5 s until the proxy follows: the first such tick is 17.5 s after the write."""
+    assert ticks(snapshot(), applied(17.4), count=3).verdicts == ()
+    assert states(ticks(snapshot(), applied(17.5), count=3)) == {"1-restore": StepState.Verified}
+
+
+def test_ticks_are_counted_anew_for_another_step() -> None:
+    memory = Memory()
+    for number, name in enumerate(("1-a", "1-a", "2-b", "2-b")):
+        assert judged(later(snapshot(), 5.0 * number), applied(name=name), memory=memory).verdicts == ()
+
+
+def test_a_step_is_judged_once() -> None:
+    assert ticks(snapshot(), applied(state=StepState.Verified), count=4).verdicts == ()
+
+
+def test_half_of_a_large_movement_is_enough_to_have_followed() -> None:
+    sight = snapshot({"a-0": {"requests": 589.0}})  # 45% of all instead of 25%, where it had 97%
+    verification = ticks(sight, applied(), count=3)
+    assert states(verification) == {"1-restore": StepState.Verified}
+    assert verification.verdicts[0].because == "traffic is within 20% of it"
+
+
+def test_a_small_movement_has_followed_where_traffic_is_within_its_noise() -> None:
+    small = applied(before=EVEN, after={"a": 110, "b": 90, "c": 100, "d": 100})
+    sight = snapshot({"a-0": {"requests": 360.0}}, weights={"a": 110, "b": 90})
+    assert states(ticks(sight, small, count=3)) == {"1-restore": StepState.Verified}
 
 
 def test_unreadable_traffic_judges_nothing_but_weights_still_tell() -> None:
@@ -214,12 +260,25 @@ def test_errors_that_more_than_double_for_three_ticks_condemn_the_step() -> None
     assert verification.harmful.name == "1-restore"
 
 
+def test_two_and_a_half_times_the_errors_are_more_than_double() -> None:
+    assert ticks(snapshot(WORSE), applied(error_ratio=0.04), count=3).harmful is not None
+
+
+@pytest.mark.parametrize(("now", "condemned"), [(0.0837, True), (0.0820, False)])
+def test_three_standard_errors_tell_harm_from_chance(now: float, condemned: bool) -> None:
+    """At 4% of 188 requests the standard error is 1.43 points: 4.29 points are three of them."""
+    sight = snapshot({f"{n}-0": {"requests": 47.0, "errors": 47.0 * now} for n in "abcd"})
+    verification = ticks(sight, applied(error_ratio=0.04, requests_per_second=188 / 15), count=3)
+    assert (verification.harmful is not None) is condemned
+
+
 @pytest.mark.parametrize(
     "known",
     [
         {"error_ratio": 0.06},  # not doubled
         {"error_ratio": None},  # nothing to compare with
-        {"requests_per_second": 40.0},  # the total moved by more than 1.3
+        {"requests_per_second": 40.0},  # the total moved by more than 1.3, upwards
+        {"requests_per_second": 90.0},  # or downwards
         {"requests_per_second": None},
         {"purpose": Purpose.Revert},  # there is nothing behind a revert to go back to
     ],
