@@ -32,7 +32,11 @@ LABELS: Mapping[Label, tuple[str, str]] = {
         "A pod answers far later than its siblings",
         "gives it less traffic; names the node where several slow pods share one; restarts a lone one that stays slow",
     ),
-    Label.MemoryLeak: ("Memory grows towards its limit. *Not built yet: never given*", "nothing yet"),
+    Label.MemoryLeak: (
+        "A pod's memory grows towards its limit, whatever its traffic, and does not slow down",
+        "says when it is full; restarts it gently before that, at the quietest time left, where "
+        "`spec.restart.when` is `Allowed`",
+    ),
     Label.Healthy: ("Everyone gets its share, and answers", "nothing, and writes nothing"),
 }
 

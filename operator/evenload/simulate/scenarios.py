@@ -9,6 +9,7 @@ import numpy as np
 
 from evenload.simulate import trials, trials_held_out, trials_owed, trials_robust
 from evenload.simulate.chaos import chaos
+from evenload.simulate.growth import growth
 from evenload.simulate.world import Trial, World
 
 
@@ -52,6 +53,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("cache-fill", "memory rises and stops", trials.cache_fill, long=True),
     Scenario("warm-up", "a new pod is cold", trials.warming),
     Scenario("traffic-ramp", "traffic doubles in twenty minutes", trials.traffic_ramp),
+    Scenario("growth", "traffic grows until the first server is full", growth, long=True),
     Scenario("idle", "half a request a second", trials.idle),
     Scenario("stale", "Prometheus stops scraping", trials.stale),
     Scenario("missing-pods", "three in ten pods are not scraped", trials.missing_pods),

@@ -49,6 +49,8 @@ OPERATOR_SICK: Mapping[str, Mapping[str, str]] = {
     "EvenloadImbalanceNotImproving": {'evenload_balancer_condition{condition="Balanced",status="False",%s}': "1"},
     "EvenloadSignalsMissing": {'evenload_balancer_condition{condition="SignalsFresh",status="False",%s}': "1"},
     "EvenloadHeadroomLow": {"evenload_balancer_headroom_ratio{%s}": "0.12"},
+    "EvenloadSaturationSoon": {"evenload_saturation_eta_seconds{%s}": "600"},
+    "EvenloadMemoryExhaustionSoon": {"evenload_memory_eta_seconds{%s}": "2400"},
     "EvenloadNotReady": {'evenload_balancer_condition{condition="Ready",status="False",%s}': "1"},
     "EvenloadContested": {'evenload_balancer_condition{condition="Contested",status="True",%s}': "1"},
     "EvenloadApprovalWaiting": {"evenload_approvals_pending{%s}": "1"},
@@ -67,6 +69,8 @@ evenload_balancer_condition{condition="SignalsFresh",status="False",%s} 0
 evenload_balancer_condition{condition="Ready",status="True",%s} 1
 evenload_balancer_condition{condition="Ready",status="False",%s} 0
 evenload_balancer_headroom_ratio{%s} 0.4
+evenload_saturation_eta_seconds{%s} 1500
+evenload_memory_eta_seconds{%s} 5000
 evenload_balancer_condition{condition="Contested",status="True",%s} 0
 evenload_approvals_pending{%s} 0
 evenload_remediations_total{result="Succeeded",%s} 3

@@ -60,6 +60,16 @@ def healthy(name: str = "shop", namespace: str = "shop") -> Manifest:
     }
 
 
+def running_full(name: str = "shop", namespace: str = "shop") -> Manifest:
+    """A Balancer whose traffic is even and grows, and one of whose pods leaks."""
+    manifest = healthy(name, namespace)
+    manifest["status"]["forecasts"] = [
+        {"kind": "OutOfMemory", "withinSeconds": 3600, "pod": "shop-b-6f7d"},
+        {"kind": "Saturation", "withinSeconds": 900, "pod": "shop-a-9c4x"},
+    ]
+    return manifest
+
+
 def skewed(name: str = "shop", namespace: str = "shop", mode: str = "Approve") -> Manifest:
     """A Balancer of which one backend gets nearly everything."""
     manifest = healthy(name, namespace)

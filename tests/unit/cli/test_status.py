@@ -49,6 +49,13 @@ def test_status_of_healthy_balancers_is_fine(run: Run, api: FakeApi) -> None:
     check_golden("cli/status-healthy.txt", result.stdout)
 
 
+def test_status_tells_what_will_run_full_though_all_is_well(run: Run, api: FakeApi) -> None:
+    api.put_balancer(objects.running_full())
+    result = run("status")
+    assert result.exit_code == 0
+    check_golden("cli/status-forecast.txt", result.stdout)
+
+
 def test_status_shows_a_paused_balancer_as_paused(run: Run, api: FakeApi) -> None:
     paused = objects.skewed()
     paused["status"]["conditions"].append(objects.condition("Paused", "True", "Annotation", "by jane"))

@@ -34,6 +34,13 @@ def test_why_a_healthy_balancer_tells_of_its_last_remediation(run: Run, api: Fak
     check_golden("cli/why-healthy.txt", result.stdout)
 
 
+def test_why_tells_what_will_run_full(run: Run, api: FakeApi) -> None:
+    api.put_balancer(objects.running_full())
+    result = run("why", "shop")
+    assert result.exit_code == 0
+    check_golden("cli/why-forecast.txt", result.stdout)
+
+
 def test_why_without_fresh_signals_cannot_tell(run: Run, api: FakeApi) -> None:
     blind = objects.healthy()
     blind["status"]["conditions"] = [

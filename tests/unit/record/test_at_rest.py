@@ -39,4 +39,5 @@ def test_a_healthy_balancer_is_told_at_the_start_and_then_left_alone(size: int, 
         assert chronicle.happenings(snapshot, tick.decision) == ()
     assert [at for at in written if at > FIRST_TICKS] == []
     assert len(written) <= 6
+    assert status.forecasts == ()
     assert status.known_good is not None

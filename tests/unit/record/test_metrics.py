@@ -21,6 +21,7 @@ from evenload.api.values import moment
 from evenload.model.decision import HeldReason
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase, StepState
+from evenload.model.forecast import Forecast
 from evenload.model.snapshot import Backend, RouteWrite
 from evenload.model.spec import Mode
 from evenload.record.conditions import Facts, Trouble
@@ -93,6 +94,21 @@ def test_numbers_of_a_tick() -> None:
     assert value(metrics, "evenload_budget_remaining", action="Restart") == 3
     assert value(metrics, "evenload_balancer_condition", condition="Balanced", status="False") == 1
     assert value(metrics, "evenload_balancer_condition", condition="Balanced", status="True") == 0
+
+
+def test_forecasts_have_series_only_while_there_are_some() -> None:
+    metrics = Metrics("0.1.0")
+    soon = Forecast(seconds=600.0, soonest=240.0, subject="p")
+    metrics.tell("shop", "shop", facts(healthy(saturation=soon, out_of_memory=Forecast(seconds=3000.0, soonest=1.0))))
+    assert value(metrics, "evenload_saturation_eta_seconds") == 600
+    assert value(metrics, "evenload_saturation_eta_soonest_seconds") == 240
+    assert value(metrics, "evenload_memory_eta_seconds") == 3000
+    assert value(metrics, "evenload_memory_eta_soonest_seconds") == 1
+    metrics.tell("shop", "shop", facts(healthy()))
+    assert not any("_eta_" in name for name, _ in scrape(metrics))
+    metrics.tell("shop", "shop", facts(healthy(saturation=soon)))
+    metrics.forget("shop", "shop")
+    assert not any("_eta_" in name for name, _ in scrape(metrics))
 
 
 def test_what_a_tick_cannot_tell_has_no_series_and_no_old_number() -> None:
