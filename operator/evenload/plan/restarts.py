@@ -7,6 +7,7 @@ replacement, ramp, and only then is it over. A pod of a larger backend cannot be
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def replaced(snapshot: Snapshot, restart: Restart) -> bool:
         return False
     # A drained backend was this pod alone, so whoever is ready there replaces it, whatever the clocks say.
     drained_first = restart.drain is not None
-    since = 0.0 if drained_first else restart.eviction.planned_at - CREATED_SLACK_SECONDS
+    since = -inf if drained_first else restart.eviction.planned_at - CREATED_SLACK_SECONDS
     pods = snapshot.backends[restart.backend].pods.values() if restart.backend in snapshot.backends else ()
     return any(_takes_over(pod, snapshot.time, since) for pod in pods)
 

@@ -80,7 +80,7 @@ def _serves(fleet: Fleet, policy: Policy, known_good: Mapping[str, int], shares:
 def _without_empty(fleet: Fleet, weights: Mapping[str, int]) -> dict[str, int]:
     """No weight for a backend that nobody answers behind: its share would be 503s."""
     ready = fleet.ready_by_backend > 0
-    return {name: int(weights.get(name, 0)) if ready[i] else 0 for i, name in enumerate(fleet.backends)}
+    return {name: int(weights[name]) if ready[i] else 0 for i, name in enumerate(fleet.backends)}
 
 
 def scaled_down(base: Mapping[str, int], factors: Mapping[str, float]) -> dict[str, int]:

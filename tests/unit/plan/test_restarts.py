@@ -56,6 +56,10 @@ def test_nothing_in_flight_counts_only_if_it_was_seen_after_the_drain_took_effec
     assert restarts.drained(quiet(0.0), POLICY, drained_at(NOW - 2)) is None
 
 
+def test_a_gauge_read_just_as_the_proxy_follows_counts() -> None:
+    assert restarts.drained(quiet(0.0, age=0.0), POLICY, drained_at(NOW - 2.5)) == "nothing is in flight"
+
+
 @pytest.mark.parametrize(("age", "state"), [(None, SignalState.Fresh), (1.0, SignalState.Partial)])
 def test_a_gauge_of_unknown_age_is_taken_for_one_scrape_old(age: float | None, state: SignalState) -> None:
     assert restarts.drained(quiet(0.0, age=age, state=state), POLICY, drained_at(NOW - 7)) is None
@@ -64,7 +68,7 @@ def test_a_gauge_of_unknown_age_is_taken_for_one_scrape_old(age: float | None, s
 
 def test_without_the_gauge_a_whole_window_without_requests_will_do() -> None:
     assert restarts.drained(quiet(None, requests=0.0), POLICY, drained_at(NOW - 16)) == "no request arrives any more"
-    assert restarts.drained(quiet(None, requests=0.0), POLICY, drained_at(NOW - 10)) is None
+    assert restarts.drained(quiet(None, requests=0.0), POLICY, drained_at(NOW - 15)) is None
     assert restarts.drained(quiet(None, requests=5.0), POLICY, drained_at(NOW - 16)) is None
 
 
@@ -98,6 +102,18 @@ def test_a_replacement_is_ready_and_younger_than_the_eviction() -> None:
     assert not restarts.replaced(Snapshot(time=NOW, window=15.0, backends={}), evicted())
 
 
+def test_a_replacement_may_be_two_seconds_older_than_the_eviction_for_creation_times_are_whole() -> None:
+    assert restarts.replaced(replacement(age=32.0), evicted())
+    assert not restarts.replaced(replacement(age=32.5), evicted())
+
+
+@pytest.mark.parametrize(("ready", "alone"), [(0, True), (1, True), (2, False)])
+def test_a_backend_is_one_pod_where_no_second_one_is_ready(ready: int, alone: bool) -> None:
+    pods = {f"a-{i}": pod(f"a-{i}", ready=i < ready) for i in range(3)}
+    fleet = Fleet(Snapshot(time=NOW, window=15.0, backends={"a": Backend(weight=1, pods=pods)}))
+    assert restarts.alone(fleet, "a") is alone
+
+
 def test_an_eviction_is_given_up_only_after_it_was_refused_for_long() -> None:
     def verdict(**changes: object) -> StepState | None:
         given_up = restarts.given_up(snapshot(), POLICY, evicted(StepState.Planned, **changes))
@@ -107,6 +123,12 @@ def test_an_eviction_is_given_up_only_after_it_was_refused_for_long() -> None:
     assert verdict(refused_since=NOW - 299) is None
     assert verdict(refused_since=NOW - 300) is StepState.Abandoned
     assert restarts.given_up(snapshot(), POLICY, drained_at(NOW)) is None
+
+
+def test_an_eviction_that_is_given_up_says_for_how_long_and_why_it_was_refused() -> None:
+    late = restarts.given_up(snapshot(), POLICY, evicted(StepState.Planned, refused_since=NOW - 300))
+    assert late is not None
+    assert late.because == "the eviction was refused for 5 min: needs 3"
 
 
 def test_a_replacement_is_waited_for_until_its_timeout() -> None:
@@ -119,7 +141,8 @@ def test_a_replacement_is_waited_for_until_its_timeout() -> None:
 
 def test_a_drain_that_waits_too_long_for_its_eviction_is_overdue() -> None:
     assert restarts.drain_overdue(snapshot(), POLICY, drained_at(NOW - 361))
-    assert not restarts.drain_overdue(snapshot(), POLICY, drained_at(NOW - 359))
+    assert not restarts.drain_overdue(snapshot(), POLICY, drained_at(NOW - 360))
+    assert not restarts.drain_overdue(snapshot(), POLICY, drained_at(NOW - 361, eviction=evicted().eviction))
     assert not restarts.drain_overdue(snapshot(), POLICY, evicted())
 
 
@@ -166,12 +189,23 @@ def test_the_ramp_takes_its_stages_one_by_one_and_in_time(done: int, seconds: fl
     assert restarts.ramp_fraction(NOW, POLICY, held(*[ramped(seconds)] * done)) == fraction
 
 
+def test_the_ramp_is_timed_from_its_first_step() -> None:
+    assert restarts.ramp_fraction(NOW, POLICY, held(ramped(20), ramped(5))) == 0.6
+
+
+@pytest.mark.parametrize(("done", "share"), [(0, "10%"), (3, "all")])
+def test_a_ramp_step_says_how_much_it_gives(done: int, share: str) -> None:
+    sight = snapshot(weights={"a": 0})
+    write = restarts.ramp(sight, Fleet(sight), POLICY, held(*[ramped(30)] * done), frozenset({"a"}))
+    assert write is not None
+    assert write.because == f"a ramps up: {share} of its share"
+
+
 def test_a_ramp_moves_only_who_may_return() -> None:
     sight = snapshot(weights={"a": 0, "b": 5})
     write = restarts.ramp(sight, Fleet(sight), POLICY, held(held_back=("a", "b")), frozenset({"a"}))
     assert write is not None
-    assert write.after["a"] / write.after["c"] == pytest.approx(0.1)
-    assert write.after["b"] / write.after["c"] < 0.11
+    assert write.after == {"a": 20, "b": 20, "c": 200, "d": 200}  # `b` stays at 5 of 205: 9.8% of its share
     assert restarts.ramp(sight, Fleet(sight), POLICY, Work(), frozenset({"a"})) is None
     assert restarts.ramp(sight, Fleet(sight), POLICY, held(), frozenset()) is None
 

@@ -9,7 +9,7 @@ from evenload.model.fleet import Fleet
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Backend, Snapshot
 from evenload.model.spec import Desired, DesiredType, Share
-from evenload.plan.targets import MOST_WEIGHT, desired_shares, restored, scaled_down, shares_of, weights_of
+from evenload.plan.targets import desired_shares, restored, scaled_down, shares_of, weights_of
 from tests.unit.engine.build import NOW, pod, snapshot
 from tests.unit.engine.plant import spec
 
@@ -34,6 +34,11 @@ def test_even_means_even_for_every_ready_pod() -> None:
 def test_explicit_shares_skip_backends_that_are_not_ready() -> None:
     fleet = fleet_of({"a": 1, "b": 1, "c": 0})
     assert desired_shares(fleet, policy(DesiredType.Explicit, a=30, b=10, c=60)).tolist() == [0.75, 0.25, 0.0]
+
+
+def test_a_backend_that_explicit_shares_leave_out_gets_nothing() -> None:
+    fleet = fleet_of({"a": 1, "b": 1})
+    assert desired_shares(fleet, policy(DesiredType.Explicit, a=1)).tolist() == [1.0, 0.0]
 
 
 def test_explicit_shares_of_none_that_is_ready_fall_back_to_even() -> None:
@@ -64,6 +69,23 @@ def test_capacity_goes_by_annotation_then_by_cpu_limit_then_even() -> None:
     assert shares(capacity=None, cpu_limit=None) == [0.5, 0.5]
 
 
+def test_a_capacity_of_nothing_is_not_known() -> None:
+    known = Policy.of(spec(desired=Desired(type=DesiredType.ByCapacity)))
+    fleet = fleet_of({"a": 1, "b": 1}, capacity=0.0)
+    assert desired_shares(fleet, known).tolist() == [0.5, 0.5]
+
+
+def test_only_ready_pods_bring_capacity() -> None:
+    known = Policy.of(spec(desired=Desired(type=DesiredType.ByCapacity)))
+    pods = {"a-0": pod("a-0", capacity=3.0), "a-1": pod("a-1", capacity=3.0, ready=False)}
+    backends = {
+        "a": Backend(weight=1, pods=pods),
+        "b": Backend(weight=1, pods={"b-0": pod("b-0", capacity=1.0)}),
+    }
+    fleet = Fleet(Snapshot(time=NOW, window=15.0, backends=backends))
+    assert desired_shares(fleet, known).tolist() == [0.75, 0.25]
+
+
 def test_whole_weights_keep_ratios_of_one_to_four_hundred() -> None:
     fleet = fleet_of({"a": 1, "b": 1})
     weights = weights_of(fleet, np.array([400 / 401, 1 / 401]))
@@ -76,7 +98,13 @@ def test_a_share_above_nothing_never_becomes_weight_nothing_and_none_is_too_larg
     many = {f"b{i:04}": 1 for i in range(2000)}
     shares = np.zeros(2000)
     shares[0] = 1.0
-    assert weights_of(fleet_of(many), shares)["b0000"] == MOST_WEIGHT
+    assert weights_of(fleet_of(many), shares)["b0000"] == 1_000_000
+
+
+def test_only_proportions_count_and_of_nothing_comes_nothing() -> None:
+    fleet = fleet_of({"a": 1, "b": 1})
+    assert weights_of(fleet, np.array([0.3, 0.1])) == {"a": 1500, "b": 500}
+    assert weights_of(fleet, np.zeros(2)) == {"a": 0, "b": 0}
 
 
 def test_shares_of_weights_that_are_all_zero_are_zero() -> None:
@@ -91,6 +119,8 @@ def test_known_good_weights_come_back_to_the_digit() -> None:
     "stale",
     [
         {"a": 900, "b": 10, "c": 10, "d": 10},  # not what is desired
+        {"a": 2, "b": 1, "c": 1, "d": 1},  # one has too much, nobody too little
+        {"a": 7, "b": 10, "c": 10, "d": 10},  # one has too little, nobody too much
         {"a": 1, "b": 1, "c": 1},  # another set of backends
         {"a": 1, "b": 1, "c": 1, "d": 0},  # a ready backend without weight
         None,
@@ -114,6 +144,11 @@ def test_whole_factors_give_the_base_to_the_digit_and_none_gives_zero() -> None:
     assert scaled_down({"a": 7, "b": 3}, {"a": 1.0}) == {"a": 7, "b": 3}
     assert scaled_down({"a": 7, "b": 3}, {"a": 0.0}) == {"a": 0, "b": 3}
     assert scaled_down({"a": 0, "b": 3}, {"a": 0.5}) == {"a": 0, "b": 3}
+
+
+def test_a_factor_for_nobody_and_a_base_of_nothing_change_nothing() -> None:
+    assert scaled_down({"a": 100}, {"gone": 0.5}) == {"a": 100}
+    assert scaled_down({"a": 0}, {}) == {"a": 0}
 
 
 def test_scaling_up_stops_at_the_largest_weight() -> None:
