@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.machinery
+import inspect
 import os
 import resource
 import sys
@@ -29,6 +30,7 @@ from tools.mutation.reach import Reach
 OPTIONS = ("-q", "-x", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "timeout=0")
 LIMIT_FACTOR, LIMIT_SECONDS = 5.0, 10  # a change that never ends is noticed
 SURVIVED = "survived"
+BROKEN = "the trial itself broke"
 
 
 class _Watch:
@@ -104,10 +106,12 @@ class Trial:
         self.pid, self.end = pid, end
 
     def wait(self) -> str:
-        """All that it wrote, "" if it was ended for taking too long or crashed."""
+        """All that it wrote, "" where it was ended for taking too long."""
         with os.fdopen(self.end) as told:
             text = told.read()
         os.waitpid(self.pid, 0)
+        if text.startswith(BROKEN):
+            raise RuntimeError(text)
         return text
 
 
@@ -171,11 +175,18 @@ def _forked(work: Callable[[], str]) -> Trial:
         null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(null, stream)
-        text = work().encode()
+        text = _done(work).encode()
         while text:
             text = text[os.write(writing, text) :]
     finally:
         os._exit(0)
+
+
+def _done(work: Callable[[], str]) -> str:
+    try:
+        return work()
+    except Exception as error:
+        return f"{BROKEN}: {error!r}"
 
 
 def _replace(path: Path, source: str) -> None:
@@ -197,26 +208,31 @@ def _transplant(path: Path, source: str) -> None:
     code = dict(_codes(compile(source, place, "exec", dont_inherit=True)))
     module = next(module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == place)
     for function in _functions(module):
-        if function.__qualname__ in code:
-            function.__code__ = code[function.__qualname__]
+        new = code.pop(function.__qualname__, None)
+        if new is not None:
+            function.__code__ = new
+    if code:
+        raise LookupError(f"{place}: {', '.join(code)} not found where it is loaded")
 
 
 def _codes(code: CodeType) -> Iterator[tuple[str, CodeType]]:
-    """Of functions and methods, by qualified name."""
+    """Of functions and methods, by qualified name; what is inside them comes with them."""
     for each in code.co_consts:
-        if isinstance(each, CodeType):
-            yield each.co_qualname, each
-            if "<locals>" not in each.co_qualname:
-                yield from _codes(each)
+        if isinstance(each, CodeType) and each.co_flags & inspect.CO_OPTIMIZED:
+            if not each.co_name.startswith("<"):  # a lambda of a table, a comprehension
+                yield each.co_qualname, each
+        elif isinstance(each, CodeType):  # the body of a class
+            yield from _codes(each)
 
 
 def _functions(holder: ModuleType | type) -> Iterator[FunctionType]:
-    """Functions and methods that are defined there, properties' too."""
+    """Functions and methods that are defined there, inside properties and the like too."""
     for value in list(vars(holder).values()):
-        for each in (value, *(getattr(value, name, None) for name in ("func", "fget", "__func__", "__wrapped__"))):
+        inner = (getattr(value, name, None) for name in ("fget", "__func__", "__wrapped__"))
+        for each in (value, *inner, *getattr(value, "__dict__", {}).values()):
             if isinstance(each, FunctionType):
                 yield each
-        if isinstance(value, type) and isinstance(holder, ModuleType) and value.__module__ == holder.__name__:
+        if isinstance(value, type) and value.__module__ == getattr(holder, "__name__", None):
             yield from _functions(value)
 
 

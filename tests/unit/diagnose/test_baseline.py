@@ -28,6 +28,18 @@ def test_what_is_older_than_a_quarter_of_an_hour_is_forgotten() -> None:
     assert filled([50.0] * 10).traffic(5_000.0) is None
 
 
+def test_a_minute_and_a_quarter_of_an_hour_are_both_within() -> None:
+    baseline = filled([50.0, 50.0])
+    assert baseline.traffic(75.0) == 50.0
+    assert baseline.traffic(74.0) is None
+    assert baseline.traffic(900.0) == 50.0
+    assert baseline.traffic(901.0) is None
+
+
+def test_the_median_is_the_middle_one_in_order() -> None:
+    assert filled([10.0, 30.0, 20.0]).traffic(120.0) == 20.0
+
+
 def test_ticks_within_a_bin_add_nothing() -> None:
     baseline = filled([50.0, 900.0, 900.0], step=1.0)
     baseline.learn_traffic(15.0, 50.0)

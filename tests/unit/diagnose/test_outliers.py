@@ -18,6 +18,22 @@ def test_all_failing_alike_makes_no_outlier() -> None:
     assert not failing(np.full(6, 80.0), np.full(6, 200.0)).any()
 
 
+@pytest.mark.parametrize(
+    ("bad", "errors", "good", "found"),
+    [
+        (1, 13.0, 3, True),  # 4.4 against the others, 4.1 against the median pod
+        (4, 18.0, 6, False),  # 3.6 and 5.2
+        (4, 23.0, 5, True),  # 3.8 and 6.1
+        (4, 22.0, 5, False),  # 3.7 and 5.95
+    ],
+)
+def test_four_standard_errors_from_the_others_or_six_from_the_median_pod(
+    bad: int, errors: float, good: int, found: bool
+) -> None:
+    pods = np.array([errors] * bad + [2.0] * good)
+    assert failing(pods, np.full(bad + good, 200.0)).tolist() == [found] * bad + [False] * good
+
+
 def test_less_than_five_points_is_left_alone_however_significant() -> None:
     assert not failing(np.array([4_000.0, 100, 100, 100]), np.full(4, 100_000.0)).any()
 
@@ -25,6 +41,11 @@ def test_less_than_five_points_is_left_alone_however_significant() -> None:
 @pytest.mark.parametrize("requests", [19.0, 0.0, NAN])
 def test_too_few_or_unknown_requests_judge_nobody(requests: float) -> None:
     assert not failing(np.array([requests, 0.0, 0.0]), np.array([requests, 200.0, 200.0]))[0]
+
+
+def test_twenty_requests_are_enough_to_be_judged() -> None:
+    assert failing(np.array([20.0, 0, 0]), np.array([20.0, 200, 200])).tolist() == [True, False, False]
+    assert slow(np.array([0.06, 0.02, 0.02]), np.array([20.0, 200, 200])).tolist() == [True, False, False]
 
 
 def test_unknown_errors_are_not_judged_and_do_not_disturb_the_others() -> None:
@@ -51,6 +72,17 @@ def test_a_pod_three_times_slower_is_an_outlier() -> None:
 
 def test_forty_percent_slower_is_not() -> None:
     assert not slow(np.array([0.028, 0.02, 0.02, 0.02]), np.full(4, 100.0)).any()
+
+
+def test_twice_as_slow_is() -> None:
+    assert slow(np.array([0.04, 0.02, 0.02]), np.full(3, 100.0)).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("log_ratio", "found"), [(0.62, False), (0.78, True)])
+def test_where_latencies_differ_it_takes_three_and_a_half_of_their_sigmas(log_ratio: float, found: bool) -> None:
+    """The MAD of these logs is 0.135, so their sigma 0.2."""
+    latency = 0.02 * np.exp([-0.27, -0.135, -0.135, 0.0, 0.135, 0.135, log_ratio])
+    assert slow(latency, np.full(7, 100.0)).tolist() == [False] * 6 + [found]
 
 
 def test_of_two_pods_nobody_knows_which_is_the_slow_one() -> None:

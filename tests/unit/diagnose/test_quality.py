@@ -7,11 +7,14 @@ import math
 import msgspec
 import pytest
 
+from evenload.diagnose import quality
 from evenload.engine import Engine
 from evenload.model.diagnosis import Label
+from evenload.model.fleet import Fleet
 from evenload.model.plan import Freeze
-from evenload.model.snapshot import Signal, SignalState, Snapshot
-from tests.unit.engine.build import later, snapshot, steps, write_of
+from evenload.model.policy import Policy
+from evenload.model.snapshot import Backend, Signal, SignalState, Snapshot
+from tests.unit.engine.build import later, pod, snapshot, steps, write_of
 from tests.unit.engine.plant import spec
 
 
@@ -47,6 +50,10 @@ def test_an_old_sample_is_stale_whatever_its_state_says(age: float) -> None:
     assert "sample is" in told(snapshot(signals={"requests": Signal(age=age)}))
 
 
+def test_a_sample_as_old_as_it_may_be_is_still_good() -> None:
+    assert Engine(spec()).step(snapshot(signals={"requests": Signal(age=60.0)})).diagnosis.label is Label.Healthy
+
+
 @pytest.mark.parametrize("requests", [None, math.nan, -5.0, math.inf])
 def test_a_ready_pod_without_a_believable_count(requests: float | None) -> None:
     assert "1 of 4 ready pods have no request count (c-0)" in told(snapshot({"c-0": {"requests": requests}}))
@@ -55,6 +62,18 @@ def test_a_ready_pod_without_a_believable_count(requests: float | None) -> None:
 def test_a_new_pod_may_lack_its_count_for_two_windows() -> None:
     sight = snapshot({"c-0": {"requests": None, "age": 20.0}})
     assert Engine(spec()).step(sight).diagnosis.label is Label.Healthy
+
+
+def test_after_two_windows_a_pod_is_no_longer_new() -> None:
+    assert "c-0" in told(snapshot({"c-0": {"requests": None, "age": 30.0}}))
+    assert "c-0" in told(snapshot({"c-0": {"requests": None, "age": None}}))
+
+
+@pytest.mark.parametrize(("count", "problem"), [(50, None), (49, "1 of 49 ready pods have no request count (a-0)")])
+def test_one_count_in_fifty_may_be_missing(count: int, problem: str | None) -> None:
+    pods = {f"a-{i}": pod(f"a-{i}", **({"requests": None} if i == 0 else {})) for i in range(count)}
+    sight = Snapshot(time=0.0, window=15.0, backends={"a": Backend(weight=1, pods=pods)})
+    assert quality.problem(sight, Fleet(sight), Policy.of(spec())) == problem
 
 
 @pytest.mark.parametrize("window", [0.0, -1.0, math.nan, math.inf])
@@ -78,6 +97,11 @@ def test_no_ready_pod_anywhere() -> None:
 def test_too_few_requests_to_tell_chance_from_fault() -> None:
     sight = snapshot({f"{n}-0": {"requests": 7.0} for n in "abcd"}, weights={"a": 9000})
     assert "only 28 requests in 15 s; 80 are needed" in told(sight)
+
+
+def test_twenty_requests_a_ready_pod_are_enough() -> None:
+    sight = snapshot({f"{n}-0": {"requests": 20.0} for n in "abcd"})
+    assert quality.too_few(sight, Fleet(sight), Policy.of(spec())) is None
 
 
 def test_a_gap_of_three_minutes_forgets_what_was_learnt_and_waits_a_tick() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from evenload.diagnose.skew import Skew, learned, measure
+from evenload.diagnose.statistics import chi2_quantile
 
 
 def judged(counts: list[float], targets: list[float] | None = None, **changes: object) -> Skew:
@@ -65,6 +66,27 @@ def test_a_spread_learnt_from_calm_ticks_raises_the_bar() -> None:
     counts = [300.0, *[200.0] * 9]
     assert judged(counts, spread=0.02).seen
     assert not judged(counts, spread=0.12).seen
+
+
+def test_the_usual_spread_widens_the_limits_as_far_as_it_may() -> None:
+    """At 210 requests a pod, 12% of spread disperse counts by 1 + 210 x 0.0144, and excuse e^0.48 times a share."""
+    skew = judged([300.0, *[200.0] * 9], spread=0.12)
+    assert skew.threshold == pytest.approx(1.616, abs=1e-3)
+    assert skew.g_limit == pytest.approx(chi2_quantile(0.999, 9) * 4.024)
+    assert judged([300.0, *[200.0] * 9], spread=0.5).threshold == 2.5
+    assert judged([300.0, *[200.0] * 9], spread=0.5, explained=True).threshold == 1.3
+
+
+def test_before_anything_is_learnt_the_windows_own_spread_excuses() -> None:
+    skew = judged([500.0, 400.0, 300.0, 200.0])
+    assert skew.threshold == pytest.approx(min(np.exp(4 * skew.spread), 2.5))
+    assert skew.threshold > 1.3
+    assert skew.g_limit == pytest.approx(chi2_quantile(0.999, 3))
+
+
+def test_the_worst_ratio_is_told_of_the_judged_pods() -> None:
+    assert judged([300, 100]).worst == pytest.approx(1.5)
+    assert judged([100.0]).worst is None
 
 
 def test_a_hot_pod_among_four_is_no_excuse_for_itself_once_the_usual_spread_is_known() -> None:

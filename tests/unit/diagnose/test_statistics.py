@@ -75,12 +75,35 @@ def test_counting_noise_is_not_taken_for_spread() -> None:
     assert share_spread(spread / 100, spread) == pytest.approx(0.3, abs=0.06)
 
 
+@pytest.mark.parametrize(("count", "spread"), [(1e12, 0.07413), (400.0, 0.05473), (100.0, 0.0)])
+def test_spread_is_the_robust_sigma_of_the_logs_less_the_variance_of_counting(count: float, spread: float) -> None:
+    """Of logs 0, 0, 0.1, -0.1 the MAD is 0.05, hence sigma 0.07413; counting adds 1 / n to its square."""
+    ratios = np.exp([0.0, 0.0, 0.1, -0.1])
+    assert share_spread(ratios, np.full(4, count)) == pytest.approx(spread, abs=2e-5)
+
+
+def test_a_pod_without_requests_is_far_off_and_not_infinitely() -> None:
+    assert share_spread(np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.0, 9.0])) == 0.0
+    assert math.isfinite(share_spread(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.0, 100.0, 200.0, 300.0])))
+
+
 def test_leave_one_out_is_the_pooled_two_proportion_test() -> None:
     errors, requests = np.array([30.0, 2.0, 3.0, 1.0]), np.array([100.0, 100.0, 120.0, 80.0])
     rest_errors, rest = 6.0, 300.0
     pooled = 36 / 400
     expected = (0.3 - rest_errors / rest) / math.sqrt(pooled * (1 - pooled) * (1 / 100 + 1 / rest))
     assert leave_one_out_z(errors, requests)[0] == pytest.approx(expected)
+
+
+def test_against_the_median_pod_is_the_two_proportion_test_at_the_ratio_between() -> None:
+    z = against_median_z(np.array([0.3, 0.1, 0.1]), np.full(3, 200.0))
+    assert z.tolist() == pytest.approx([0.2 / math.sqrt(0.2 * 0.8 / 200), 0.0, 0.0])
+
+
+def test_without_any_request_or_any_error_nobody_stands_out() -> None:
+    assert leave_one_out_z(np.zeros(3), np.zeros(3)).tolist() == [0.0] * 3
+    assert leave_one_out_z(np.zeros(3), np.full(3, 100.0)).tolist() == [0.0] * 3
+    assert against_median_z(np.zeros(3), np.full(3, 100.0)).tolist() == [0.0] * 3
 
 
 def test_a_third_of_the_pods_failing_alike_hides_nobody_from_either_test() -> None:
@@ -92,3 +115,8 @@ def test_a_third_of_the_pods_failing_alike_hides_nobody_from_either_test() -> No
 def test_latency_outliers_are_measured_in_logs_with_a_floor() -> None:
     z = log_outlier_z(np.array([0.020, 0.020, 0.020, 0.040]), 0.1)
     assert z[3] == pytest.approx(math.log(2) / 0.1)
+
+
+def test_latency_that_spreads_more_than_the_floor_sets_its_own_measure() -> None:
+    z = log_outlier_z(np.exp([-0.2, 0.0, 0.2, 1.0]), 0.1)
+    assert z[3] == pytest.approx(0.9 / (1.4826 * 0.2))

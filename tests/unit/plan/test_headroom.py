@@ -22,6 +22,18 @@ def test_from_hardly_any_traffic_nothing_can_be_told() -> None:
     assert np.isnan(Cost().predicted(fleet, 15.0, np.full(4, 0.25))).tolist() == [False, True, True, True]
 
 
+@pytest.mark.parametrize(("requests", "told"), [(60.0, True), (59.0, False)])
+def test_up_to_four_times_its_traffic_can_be_told(requests: float, told: bool) -> None:
+    fleet = Fleet(snapshot({"a-0": {"requests": requests, "cpu": 0.05}, "b-0": {"requests": 480.0 - requests}}))
+    predicted = Cost().predicted(fleet, 15.0, np.array([0.25, 0.25, 0.25, 0.25]))
+    assert bool(np.isfinite(predicted[0])) is told
+
+
+def test_a_backend_without_traffic_tells_nothing() -> None:
+    fleet = Fleet(snapshot({"a-0": {"requests": 0.0, "cpu": 0.0}}))
+    assert np.isnan(Cost().predicted(fleet, 15.0, np.full(4, 0.25))[0])
+
+
 def test_the_last_calm_tick_tells_what_a_fair_share_costs() -> None:
     cost = Cost()
     cost.learn(Fleet(snapshot()), 15.0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Episode, Phase, Step, StepState
 from evenload.model.plan import Purpose
-from evenload.plan.work import Work, lowered, under_way
+from evenload.model.snapshot import Backend, RouteWrite, Snapshot
+from evenload.plan.work import Work, is_ours, lowered, told_change, under_way
 
 BASE = {"a": 100, "b": 100}
 DOWN = {"a": 0, "b": 100}
@@ -57,6 +58,11 @@ def test_a_drain_holds_its_backend_back_for_a_restart() -> None:
     assert (work.base, work.held_back, work.idle) == (BASE, ("a",), False)
     assert work.restart is not None
     assert work.restart.eviction is None
+
+
+def test_a_backend_is_held_back_since_the_write_landed_or_was_planned() -> None:
+    assert fold(drain()).held_since == 11.0
+    assert fold(drain(applied_at=None)).held_since == 10.0
 
 
 def test_a_planned_drain_does_not_yet() -> None:
@@ -117,3 +123,36 @@ def test_two_ejections_keep_the_first_base() -> None:
 def test_scaling_all_alike_lowers_nobody() -> None:
     assert lowered(weights(Purpose.Eject, {"a": 1000, "b": 1000})) == ()
     assert lowered(weights(Purpose.Eject, {"a": 50, "b": 1000})) == ("a",)
+
+
+def test_a_cut_of_a_tenth_is_not_yet_held_back() -> None:
+    even = {"a": 100, "b": 900}
+    assert lowered(weights(Purpose.Eject, {"a": 90, "b": 910}, even)) == ()
+    assert lowered(weights(Purpose.Eject, {"a": 89, "b": 911}, even)) == ("a",)
+    assert lowered(weights(Purpose.Eject, {"b": 900}, even)) == ("a",)
+
+
+def seen(written: RouteWrite | None, **weight: int) -> Snapshot:
+    backends = {name: Backend(weight=each) for name, each in weight.items()}
+    return Snapshot(time=60.0, window=15.0, backends=backends, last_write=written)
+
+
+def test_weights_are_ours_while_they_are_as_our_last_step_left_them() -> None:
+    work = fold(weights(Purpose.Restore, BASE, DOWN))
+    assert is_ours(seen(RouteWrite(manager="helm", time=50.0), a=100, b=100), work)
+    assert not is_ours(seen(None, a=99, b=100), work)
+
+
+def test_without_a_step_they_are_ours_if_we_wrote_last() -> None:
+    assert is_ours(seen(RouteWrite(manager="evenload", time=50.0), a=1), Work())
+    assert not is_ours(seen(RouteWrite(manager="helm", time=50.0), a=1), Work())
+    assert not is_ours(seen(None, a=1), Work())
+
+
+def test_the_last_change_is_the_latest_one_told_that_is_not_in_the_future() -> None:
+    work = fold(weights(Purpose.Restore, BASE, DOWN))
+    assert told_change(seen(None), Work()) is None
+    assert told_change(seen(None), work) == 11.0
+    assert told_change(seen(RouteWrite(manager="helm", time=50.0)), work) == 50.0
+    assert told_change(seen(RouteWrite(manager="helm", time=60.0)), work) == 60.0
+    assert told_change(seen(RouteWrite(manager="helm", time=61.0)), work) == 11.0
