@@ -18,7 +18,8 @@ LABELS: Mapping[Label, tuple[str, str]] = {
     Label.LoadBalancerSkew: (
         "A backend gets more than its share. `WeightsWrong`: the weights say so; the field manager is named. "
         "`WeightsIgnored`: the weights are right and traffic does not follow",
-        "puts wrong weights back in one step; corrects ignored ones in small steps",
+        "puts wrong weights back in one step; leans against a balancer that ignores them, in small steps, and goes on "
+        "saying so while it leans",
     ),
     Label.Dependency: ("Most pods fail or are slow together, with usual traffic", "nothing; tells people"),
     Label.Surge: ("Much more traffic than usual, evenly spread", "advises to scale out; never restarts"),

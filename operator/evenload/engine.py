@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+import numpy as np
+
 from evenload import verify as verification
 from evenload.diagnose.diagnosis import diagnose
 from evenload.diagnose.facts import Facts, overloaded_pods, slowness
@@ -108,9 +110,10 @@ class Engine:
             targets_by_backend=targets,
             told=told_change(snapshot, work),
             ours=ours and not work.held_back,
-            compensating=work.compensating,
+            compensating=work.compensating and not work.held_back,
             overloaded=episode.overloaded_pods if episode is not None else {},
             held_back=work.held_back,
+            gains_by_backend=self._law.gains(fleet),
             memory=self._memory,
         )
 
@@ -121,7 +124,7 @@ class Engine:
             self._law.forgive()
         elif episode is not None and episode.label is Label.Slow:
             self._law.adopt(fleet, desired)
-        return self._law.leaning(fleet, desired)
+        return _on_the_way(fleet, desired, self._law.leaning(fleet, desired))
 
     def _follow(self, facts: Facts, diagnosis: Diagnosis) -> None:
         """Let the law see this tick: what traffic does with the weights, and who is slow without being to blame."""
@@ -138,6 +141,17 @@ class Engine:
         calm = facts.snapshot.episode is None and diagnosis.label in (Label.Healthy, Label.MemoryLeak)
         if calm and facts.clean and work.idle:
             self._cost.learn(facts.fleet, facts.snapshot.window)
+
+
+def _on_the_way(fleet: Fleet, desired: Floats, leaning: Floats) -> Floats:
+    """What the weights ask for, where that lies between what is desired and what they are to lean to.
+
+    A step that headroom cut short leaves a slow pod more than it is to have: that is no skew.
+    """
+    if leaning is desired or np.isnan(fleet.commanded).any():
+        return desired
+    way = np.clip(fleet.commanded, np.minimum(desired, leaning), np.maximum(desired, leaning))
+    return np.asarray(way * (desired.sum() / max(float(way.sum()), 1e-12)))
 
 
 def _decision(
@@ -172,7 +186,7 @@ def _decision(
 def _balanced(diagnosis: Diagnosis) -> bool | None:
     if diagnosis.label in (Label.NoData, Label.RolloutInProgress):
         return None
-    return diagnosis.label in (Label.Healthy, Label.WarmUp, Label.MemoryLeak)
+    return diagnosis.compensated or diagnosis.label in (Label.Healthy, Label.WarmUp, Label.MemoryLeak)
 
 
 def _settled(scene: Scene) -> bool:

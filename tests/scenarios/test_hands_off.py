@@ -32,6 +32,13 @@ def test_a_surge_is_called_one_and_nothing_is_written(name: str, size: int, seed
     assert run.writes == []
 
 
+def test_a_server_near_its_limit_is_not_called_slow_for_its_queue() -> None:
+    """In this run a surge lasts until it is usual, and one of forty servers has an eighth more to do."""
+    run = calm_run("surge-1.8", 40, 22)
+    assert run.writes == []
+    assert Label.Slow not in {label for _, label in run.labels()}
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", ["stale", "missing-pods", "idle", "traffic-stops"])
 def test_without_data_nothing_is_written(name: str, size: int) -> None:

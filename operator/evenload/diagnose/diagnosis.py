@@ -15,8 +15,10 @@ from evenload.model.fleet import some
 
 def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
     """The first rule that matches, with the others that hold beside it. Moves `memory` on by this tick."""
-    if facts.problem:
-        return _no_data(facts, memory, facts.problem)
+    problem = facts.problem
+    memory.heard.listen(facts.time, facts.fleet)
+    if problem:
+        return _no_data(facts, memory, problem)
     broken_off = memory.refuses(facts.time)
     memory.watch(facts.time, facts.fleet)
     if broken_off:
@@ -27,7 +29,7 @@ def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
     few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)
     if few and rule.counted:
         return _no_data(facts, memory, few)
-    calm = _calm(facts, rule.label)
+    calm = _calm(facts, rule)
     _learn(facts, memory, calm=calm)
     return _told(facts, memory, confirmed, rule, finding, calm=calm)
 
@@ -49,10 +51,10 @@ def _no_data(facts: Facts, memory: Memory, because: str) -> Diagnosis:
     return Diagnosis(label=Label.NoData, since=since, sentence=f"cannot tell: {because}; nothing is written meanwhile")
 
 
-def _calm(facts: Facts, label: Label) -> bool:
-    """Healthy, and nothing is even suspected: only such ticks teach what is usual, and end an incident."""
+def _calm(facts: Facts, rule: Rule) -> bool:
+    """Nobody suffers, and nothing is even suspected: only such ticks teach what is usual, and end an incident."""
     suspected = facts.skew.seen or some(facts.failing) or some(facts.slow) or hysteresis.depends(facts)
-    return label in (Label.Healthy, Label.MemoryLeak) and not suspected
+    return rule.calm and not suspected
 
 
 def _learn(facts: Facts, memory: Memory, *, calm: bool) -> None:

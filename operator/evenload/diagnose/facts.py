@@ -33,7 +33,8 @@ class Facts:
     `targets_by_backend` is the share each backend should have now (sum 1); `told` is when the cluster says that the
     weights changed; `ours`, that we wrote them last; `compensating`, that they lean on purpose against a balancer that
     ignores them; `overloaded` names the pods an earlier skew overloaded, with their UIDs; `held_back`, the backends
-    that we keep below their share for now.
+    that we keep below their share for now; `gains_by_backend`, ln of what the balancer makes of each weight, as
+    measured up to the last tick (0 where nobody knows).
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Facts:
         compensating: bool,
         overloaded: dict[str, str],
         held_back: tuple[str, ...],
+        gains_by_backend: Floats,
         memory: Memory,
     ) -> None:
         self.snapshot = snapshot
@@ -58,6 +60,7 @@ class Facts:
         self.compensating = compensating
         self.overloaded = overloaded
         self.held_back = held_back
+        self.gains_by_backend = gains_by_backend
         self.memory = memory
         self.told = told
         self.time = snapshot.time
@@ -65,7 +68,7 @@ class Facts:
     @once
     def problem(self) -> str | None:
         """Why this Snapshot cannot be judged at all, or None."""
-        return quality.problem(self.snapshot, self.fleet, self.policy)
+        return quality.problem(self.snapshot, self.fleet, self.policy, self.memory.heard)
 
     @once
     def rps(self) -> float:
@@ -162,10 +165,17 @@ class Facts:
         return skew.measure(
             self.requests,
             self.pod_targets,
+            asked=self.pod_targets if self.compensating else self._asked,
             tolerance_ratio=self.policy.tolerance_ratio,
             spread=self.memory.spread,
             explained=self.weights_wrong,
         )
+
+    @property
+    def _asked(self) -> Floats:
+        """The share that the weights ask for, by pod; 0 for pods that are not ready."""
+        by_backend = self.fleet.commanded / np.maximum(self.fleet.ready_by_backend, 1.0)
+        return np.where(self.fleet.ready, by_backend[self.fleet.where], 0.0)
 
     @once
     def failing(self) -> Bools:
@@ -175,7 +185,7 @@ class Facts:
     @once
     def slow(self) -> Bools:
         """Ready pods whose latency stands out, though they get no more requests than their peers do."""
-        found = outliers.slow(self.fleet.latency, self.requests)
+        found = outliers.slow(self.fleet.latency, self.requests, self.fleet.utilization)
         if some(found):  # what fails besides is Failing's to judge
             found &= ~self.failing & (self.requests <= OVER_SHARE_RATIO * median(self.requests[self.requests > 0]))
         return found

@@ -8,9 +8,9 @@ import numpy as np
 
 from evenload.diagnose.facts import Facts
 from evenload.model.base import Value
-from evenload.model.diagnosis import Evidence, SkewCause
+from evenload.model.diagnosis import GAIN_METRIC, Evidence, SkewCause
 from evenload.model.fleet import Bools
-from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate
+from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate, times
 
 MOST_NAMED = 20  # pods or backends with evidence of their own: a status has room for so many
 
@@ -71,6 +71,22 @@ def weight_evidence(facts: Facts) -> Iterator[Evidence]:
             threshold=target * facts.policy.tolerance_ratio,
             sentence=f"weight {fleet.weights[index]:.0f} gives {fleet.backends[index]} {percent(commanded)}; "
             f"it should get {percent(target)}",
+        )
+
+
+def gain_evidence(facts: Facts, bent: Bools) -> Iterator[Evidence]:
+    """What the balancer makes of the weight of each backend in the mask."""
+    fleet = facts.fleet
+    for index in np.flatnonzero(bent)[:MOST_NAMED].tolist():
+        factor = float(np.exp(facts.gains_by_backend[index]))
+        yield Evidence(
+            metric=GAIN_METRIC,
+            subject=fleet.backends[index],
+            observed=factor,
+            expected=1.0,
+            threshold=facts.policy.tolerance_ratio,
+            sentence=f"weight {fleet.weights[index]:.0f} asks for {percent(float(fleet.commanded[index]))}; "
+            f"the balancer gives {fleet.backends[index]} {times(factor)} that",
         )
 
 

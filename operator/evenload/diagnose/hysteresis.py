@@ -6,14 +6,16 @@ badly in a clean window, without getting better.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from evenload.diagnose.facts import SICK_LATENCY_RATIO, Facts
 from evenload.diagnose.memory import Memory
+from evenload.diagnose.statistics import median
 from evenload.model.diagnosis import Label
-from evenload.model.fleet import Bools, some
+from evenload.model.fleet import Bools, Floats, some
 
 CONFIRMING_TICKS = 2
 SLOW_TICKS = 3  # a burst makes anyone slow for a window; windows overlap by two ticks
@@ -25,6 +27,7 @@ STOPPED_RATIO = 0.02
 DEPENDENCY_POD_RATIO = 0.6
 SURGE_UTILIZATION = 0.8
 SICK_ERROR_RATIO = 0.3
+RELEASED_RATIO = 0.5  # of the limit, in logarithms: so far back, a fault that was told is over
 FALLING_RATIO = 0.6  # less than this of the last tick's error ratio: it may be recovering, look again
 
 
@@ -43,6 +46,7 @@ class Confirmed:
     empty_backends: bool
     all_zero: bool
     starved: bool
+    bent_by_backend: Bools  # the weights lean against a balancer that still bends them
 
 
 def confirm(facts: Facts, memory: Memory) -> Confirmed:
@@ -63,6 +67,7 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
         empty_backends=_lasts(facts, memory, Label.Failing, some(empty_with_weight(facts))),
         starved=_lasts(facts, memory, Label.RolloutInProgress, some(facts.starved_by_backend)),
         all_zero=_lasts(facts, memory, Label.LoadBalancerSkew, facts.all_zero),
+        bent_by_backend=_bent(facts, memory),
     )
     memory.error_ratios = {facts.fleet.names[i]: float(facts.error_ratios[i]) for i in facts.bad.nonzero()[0]}
     return confirmed
@@ -142,6 +147,34 @@ def _slow(facts: Facts, memory: Memory) -> Bools:
         confirmed[index] = streak is not None and streak.ticks >= SLOW_TICKS
     memory.keep_only(Label.Slow, {facts.fleet.names[index] for index in candidates})
     return confirmed
+
+
+def _bent(facts: Facts, memory: Memory) -> Bools:
+    """Backends whose weight leans against a gain beyond the tolerance; told until the gain is half-way back.
+
+    A gain within twice the usual spread of this fleet is no fault, even if it is what is left of one.
+    """
+    fleet = facts.fleet
+    if not facts.compensating:
+        memory.bent = frozenset()
+        return np.zeros(len(fleet.backends), dtype=bool)
+    raised = math.log(facts.policy.tolerance_ratio)
+    released = min(raised, max(RELEASED_RATIO * raised, 2 * (memory.spread or 0.0)))
+    known = np.array([name in memory.bent for name in fleet.backends], dtype=bool)
+    gains = facts.gains_by_backend
+    bent: Bools = (np.abs(gains) > np.where(known, released, raised)) & _leans_against(facts, gains)
+    memory.bent = frozenset(facts.backends(bent))
+    return bent
+
+
+def _leans_against(facts: Facts, gains: Floats) -> Bools:
+    """Whether each backend's weight makes up for at least half of its gain."""
+    fleet, targets = facts.fleet, facts.targets_by_backend
+    weighted = (fleet.weights > 0) & (targets > 0)
+    lean = np.log(np.where(weighted, fleet.commanded, 1.0) / np.where(weighted, targets, 1.0))
+    lean = lean - median(lean[weighted])
+    against: Bools = weighted & (-np.sign(gains) * lean > RELEASED_RATIO * np.abs(gains))
+    return against
 
 
 def _slow_lately(facts: Facts, memory: Memory) -> Bools:

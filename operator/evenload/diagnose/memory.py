@@ -12,6 +12,7 @@ import numpy as np
 
 from evenload.diagnose.baseline import Baseline
 from evenload.diagnose.outlook import Outlook
+from evenload.diagnose.quality import Heard
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Fleet, Floats
 
@@ -37,6 +38,7 @@ class Memory:
     def __init__(self) -> None:
         self.time: float | None = None
         self._tick = 0.0
+        self.heard = Heard()
         self.baseline = Baseline()
         self.outlook = Outlook()
         self.spread: float | None = None
@@ -46,6 +48,7 @@ class Memory:
         self.streaks: dict[tuple[Label, str], Streak] = {}  # by label and pod ("" for the whole Balancer)
         self.error_ratios: dict[str, float] = {}  # of pods with errors, as of the last tick
         self.slow_at: dict[str, float] = {}  # pods that were slow lately, and when
+        self.bent: frozenset[str] = frozenset()  # backends whose weights lean against the balancer, as last told
         self.label: Label | None = None
         self.since = 0.0
         self.calm_ticks = 0

@@ -14,6 +14,7 @@ MEDIAN_Z = 6.0
 LATENCY_Z = 3.5
 LATENCY_RATIO = 1.5
 LATENCY_SPREAD_FLOOR = 0.1  # of ln latency: pods that agree to the millisecond make nobody an outlier
+MOST_UTILIZATION = 0.95  # beyond it a queue tells how long the overload lasts, not how busy the server is
 LEAST_PEERS = 3  # of two pods, which one is the slow one?
 
 
@@ -35,14 +36,25 @@ def failing(errors: Floats, requests: Floats) -> Bools:
     return found
 
 
-def slow(latency: Floats, requests: Floats) -> Bools:
-    """Pods far slower than the median pod."""
+def slow(latency: Floats, requests: Floats, utilization: Floats) -> Bools:
+    """Pods far slower than the median pod, and that not only because they are busier.
+
+    A queue before a server at use u makes its requests take 1 / (1 - u) times as long (M/M/1): near the limit a little
+    more load is much more latency. What is left without that is the server's own time; where use is unknown, all of it.
+    """
     judged = (latency > 0) & (requests >= LEAST_REQUESTS)
     found = np.zeros(latency.size, dtype=bool)
     known = latency[judged]
     if known.size >= LEAST_PEERS:
-        far = known > LATENCY_RATIO * median(known)
-        if not some(far):
-            return found
-        found[judged] = far & (log_outlier_z(known, LATENCY_SPREAD_FLOOR) > LATENCY_Z)
+        found[judged] = _far(known)
+    if some(found):
+        idle = 1 - np.minimum(np.where(np.isnan(utilization), 0.0, utilization), MOST_UTILIZATION)
+        found[judged] &= _far(known * idle[judged])
     return found
+
+
+def _far(latency: Floats) -> Bools:
+    far: Bools = latency > LATENCY_RATIO * median(latency)
+    if not some(far):
+        return far
+    return far & (log_outlier_z(latency, LATENCY_SPREAD_FLOOR) > LATENCY_Z)

@@ -6,24 +6,48 @@ import math
 
 import numpy as np
 
-from evenload.model.fleet import Fleet, some
+from evenload.model.fleet import Bools, Fleet, some
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Signal, SignalState, Snapshot
 from evenload.model.wording import duration
 
 WARM_UP_READS = 2  # a pod has a rate only after two scrapes: so long it is not missing, it is new
 TOLERATED_MISSING_RATIO = 0.02  # of the ready pods; in a fleet below 50 that is nobody
+MISSED_RATIO = 0.1  # of the ready pods may have missed scrapes: of every ten scrapes one may fail (measured)
 BROKEN_ERROR_STATES = frozenset({SignalState.Stale, SignalState.NaN})
 
 
-def problem(snapshot: Snapshot, fleet: Fleet, policy: Policy) -> str | None:
+class Heard:
+    """When pods that have no count now last had one. Bounded: the pods of one tick, and those silent since."""
+
+    def __init__(self) -> None:
+        self._time = -math.inf
+        self._names: list[str] = []
+        self._told: Bools = np.zeros(0, dtype=bool)
+        self._silent: dict[str, float] = {}
+
+    def last(self, names: list[str], missing: Bools) -> list[float]:
+        """Of the pods in `missing`, in seconds since the epoch; -inf: never."""
+        lately = dict.fromkeys((self._names[index] for index in np.flatnonzero(self._told).tolist()), self._time)
+        known = self._silent | lately
+        return [known.get(names[index], -math.inf) for index in np.flatnonzero(missing).tolist()]
+
+    def listen(self, time: float, fleet: Fleet) -> None:
+        """Count this tick in."""
+        missing = np.isnan(fleet.requests)
+        silent = [fleet.names[index] for index in np.flatnonzero(missing).tolist()]
+        self._silent = dict(zip(silent, self.last(fleet.names, missing), strict=True)) if silent else {}
+        self._time, self._names, self._told = time, fleet.names, ~missing
+
+
+def problem(snapshot: Snapshot, fleet: Fleet, policy: Policy, heard: Heard) -> str | None:
     """A sentence that says why this Snapshot cannot be judged, or None."""
     return (
         _impossible(snapshot)
         or _nobody(fleet)
         or _unfit("request", snapshot.signals.get("requests"), policy)
         or _unfit_errors(snapshot.signals.get("errors"), policy)
-        or _partial(snapshot, fleet)
+        or _partial(snapshot, fleet, policy, heard)
     )
 
 
@@ -70,7 +94,8 @@ def _unfit_errors(signal: Signal | None, policy: Policy) -> str | None:
     return _unfit("error", signal, policy)
 
 
-def _partial(snapshot: Snapshot, fleet: Fleet) -> str | None:
+def _partial(snapshot: Snapshot, fleet: Fleet, policy: Policy, heard: Heard) -> str | None:
+    """A pod whose scrapes fail may be the hot one. Who missed a scrape or two is not judged for so long."""
     if not some(fleet.ready & np.isnan(fleet.requests)):
         return None
     settled = ~(fleet.age < WARM_UP_READS * snapshot.window)  # an unknown age is no excuse
@@ -78,6 +103,9 @@ def _partial(snapshot: Snapshot, fleet: Fleet) -> str | None:
     missing = expected & np.isnan(fleet.requests)
     count, of = int(missing.sum()), int(expected.sum())
     if count <= TOLERATED_MISSING_RATIO * of:
+        return None
+    silent = sum(snapshot.time - when > policy.max_age_seconds for when in heard.last(fleet.names, missing))
+    if silent <= TOLERATED_MISSING_RATIO * of and count <= MISSED_RATIO * of:
         return None
     first = fleet.names[int(np.argmax(missing))]
     return f"{count} of {of} ready pods have no request count ({first})"

@@ -17,6 +17,7 @@ from evenload.diagnose.findings import (
     Finding,
     blame,
     error_evidence,
+    gain_evidence,
     hottest,
     latency_evidence,
     leak_evidence,
@@ -46,6 +47,7 @@ class Rule(Value, frozen=True, kw_only=True):
     why_here: str
     explains: frozenset[Label] = frozenset()
     counted: bool = True  # False: stands on weights and pods alone, so few requests do not weaken it
+    calm: bool = False  # nobody suffers from it just now: such ticks teach what is usual, and end an incident
 
 
 def all_zero(facts: Facts, confirmed: Confirmed) -> Finding | None:
@@ -289,6 +291,22 @@ def memory_leak(facts: Facts, confirmed: Confirmed) -> Finding | None:
     )
 
 
+def compensated(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    """A balancer that we lean against hides its fault from everyone who looks at traffic alone: so it is said."""
+    bent = confirmed.bent_by_backend
+    if not bent.any():
+        return None
+    worst = int(np.argmax(np.where(bent, np.abs(facts.gains_by_backend), 0.0)))
+    name, factor = facts.fleet.backends[worst], float(np.exp(facts.gains_by_backend[worst]))
+    return Finding(
+        sentence=f"compensated: traffic is even only because the weights lean against the balancer, which gives {name} "
+        f"{times(factor)} what its weight asks for",
+        cause=SkewCause.WeightsIgnored,
+        backends=facts.backends(bent),
+        evidence=(*gain_evidence(facts, bent), *whole_error_evidence(facts)),
+    )
+
+
 def healthy(facts: Facts, confirmed: Confirmed) -> Finding:
     worst = 1.0 if facts.skew.worst is None else facts.skew.worst
     failed = "" if facts.error_ratio is None else f", {percent(facts.error_ratio)} fail"
@@ -354,6 +372,14 @@ RULES: tuple[Rule, ...] = (
         label=Label.MemoryLeak,
         test=memory_leak,
         why_here="a matter of hours, told beside whatever is a matter of minutes",
+        calm=True,
     ),
-    Rule(label=Label.Healthy, test=healthy, why_here="nothing above matched"),
+    Rule(
+        label=Label.LoadBalancerSkew,
+        test=compensated,
+        why_here="even traffic is no proof of a sound balancer while the weights lean; it hurts nobody, so all else "
+        "comes first",
+        calm=True,
+    ),
+    Rule(label=Label.Healthy, test=healthy, why_here="nothing above matched", calm=True),
 )

@@ -55,10 +55,17 @@ class Skew:
 
 
 def measure(
-    requests: Floats, targets: Floats, *, tolerance_ratio: float, spread: float | None, explained: bool
+    requests: Floats,
+    targets: Floats,
+    *,
+    asked: Floats,
+    tolerance_ratio: float,
+    spread: float | None,
+    explained: bool,
 ) -> Skew:
     """Compare counts by pod with target shares by pod; pods without a count or a target are not judged.
 
+    `asked` is the share by pod that the weights ask for: what differs from that is the balancer's own spread.
     `spread` is what calm ticks taught, None while they taught nothing: few pods make a poor estimate of it in a window
     with a hot one. It disperses counts beyond chance by phi = 1 + n spread^2. `explained`: the weights themselves ask
     for the skew, so a wide spread excuses nothing.
@@ -70,7 +77,7 @@ def measure(
         return _nothing(requests)
     shares = shares / shares.sum()
     ratios = counts / (total * shares)
-    seen_spread = share_spread(ratios, counts)
+    seen_spread = _spread(counts, asked[judged], ratios)
     phi = 1 + (spread or 0.0) ** 2 * total / counts.size
     threshold = (
         tolerance_ratio if explained else max(tolerance_ratio, _excused(seen_spread if spread is None else spread))
@@ -97,6 +104,13 @@ def learned(known: float | None, seen: float) -> float:
     """The usual spread after one more calm tick."""
     seen = min(seen, MOST_SPREAD)
     return seen if known is None else known + LEARNING_RATE * (seen - known)
+
+
+def _spread(counts: Floats, asked: Floats, ratios: Floats) -> float:
+    """Of shares about what the weights ask for; about the targets where some pod is asked for nothing."""
+    if not (asked > 0).all():
+        return share_spread(ratios, counts)
+    return share_spread(counts / (counts.sum() * asked / asked.sum()), counts)
 
 
 def _excused(spread: float) -> float:

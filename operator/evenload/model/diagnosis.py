@@ -30,6 +30,9 @@ class SkewCause(StrEnum):
     WeightsIgnored = "WeightsIgnored"  # the weights are right and traffic does not follow them
 
 
+GAIN_METRIC = "balancer_gain"  # what a backend gets over what its weight asks for
+
+
 class Evidence(Value, frozen=True, kw_only=True):
     """One number the diagnosis rests on. `subject` is a pod, a backend, or "" for the whole Balancer."""
 
@@ -61,3 +64,9 @@ class Diagnosis(Value, frozen=True, kw_only=True):
     ruled_out: tuple[RuledOut, ...] = ()
     since: float | None = None
     sentence: str = ""
+
+    @property
+    def compensated(self) -> bool:
+        """A skew that only the weights show: they lean against it, and so traffic is even."""
+        skewed = self.label is Label.LoadBalancerSkew
+        return skewed and any(evidence.metric == GAIN_METRIC for evidence in self.evidence)

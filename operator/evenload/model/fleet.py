@@ -89,6 +89,12 @@ class Fleet:
         return self.by_backend(self.requests)
 
     @once
+    def told_by_backend(self) -> Bools:
+        """Whether no ready pod of a backend lacks its count: else its sum says nothing."""
+        told: Bools = self._sums(self.ready & np.isnan(self.requests)) == 0
+        return told
+
+    @once
     def utilization(self) -> Floats:
         """CPU over its limit, 0..1 and a little above; NaN where either is unknown."""
         limit: Floats = np.where(self.cpu_limit > 0, self.cpu_limit, np.nan)

@@ -7,13 +7,14 @@ import numpy as np
 from evenload.model.decision import Verdict
 from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import StepState
-from evenload.model.fleet import Bools, Fleet
+from evenload.model.fleet import Bools, Fleet, Floats
 from evenload.model.plan import Advise, Purpose, SetWeights
 from evenload.model.wording import listing, weights
 from evenload.plan.moves import Plan
 from evenload.plan.scene import Predict, Scene
 from evenload.plan.targets import desired_shares, restored, shares_of, weights_of
 
+STARVED_RATIO = 0.5  # of its share: what leaning against a balancer may cost a backend before it leans less
 RESTORE_FRACTIONS = (1.0, 0.75, 0.5, 0.25)  # of the way back, where the receivers cannot take all at once
 
 
@@ -85,15 +86,49 @@ def _ineffective(scene: Scene) -> Advise:
 
 
 def lean(scene: Scene, why: str) -> Plan | None:
-    """The weight law's next step, as far as the receivers' headroom allows."""
+    """The weight law's next step, as far as the receivers' headroom allows.
+
+    Where the balancer is known to bend weights every gain counts, otherwise only one beyond doubt.
+    """
+    bends = scene.diagnosis.cause is SkewCause.WeightsIgnored
+    return _step(scene, scene.law.gain if bends else scene.law.certain, f"{why}; setting", "to lean against it")
+
+
+def _step(scene: Scene, gains: Floats, why: str, what_for: str) -> Plan | None:
     fleet, desired = scene.fleet, desired_shares(scene.fleet, scene.policy)
     use = fleet.utilization[fleet.ready & ~np.isnan(fleet.utilization)]
-    hottest = float(use.max(initial=0.0))
-    bends = scene.diagnosis.cause is SkewCause.WeightsIgnored
-    correcting = scene.work.compensating
-    shares = scene.law.wanted(fleet, desired, hottest=hottest, correcting=correcting, bends=bends)
+    hottest, correcting = float(use.max(initial=0.0)), scene.work.compensating
+    shares = scene.law.wanted(fleet, desired, gains, hottest=hottest, correcting=correcting)
     if shares is None:
         return None
     after = _affordable(scene, weights_of(fleet, shares), lambda asked: scene.predict(scene.law.bent(asked)))
-    because = f"{why}; setting {weights(after)} to lean against it"
+    because = f"{why} {weights(after)} {what_for}"
     return Plan(writes=(SetWeights(before=scene.before, after=after, purpose=Purpose.Rebalance, because=because),))
+
+
+def keep_leaning(scene: Scene) -> Plan:
+    """Traffic is even because the weights lean: say so, and write only where the lean has become too much."""
+    because = f"{scene.diagnosis.sentence}; mend the balancer: the weights come back by themselves once it follows them"
+    tell = (Advise(topic="BalancerIgnoresWeights", because=because),)
+    desired = desired_shares(scene.fleet, scene.policy)
+    starved = bool((scene.fleet.shares < STARVED_RATIO * desired).any())
+    less = lean(scene, scene.diagnosis.sentence) if starved and scene.calm else None
+    return Plan(writes=less.writes if less is not None else (), tell=tell)
+
+
+def give_back(scene: Scene) -> Plan | None:
+    """What the weights leaned against is over: they come back step by step, at last to the digit.
+
+    A slow pod's share follows its latency; a balancer's gain is believed to be gone once traffic is calm.
+    """
+    if scene.episode is not None and scene.episode.label is Label.Slow:
+        step = lean(scene, "what was slow recovers")
+    elif scene.calm:
+        step = _step(scene, np.zeros_like(scene.law.gain), "the balancer follows its weights again; setting", "for now")
+    else:
+        return None
+    if step is not None or scene.law.leans:
+        return step
+    after = restored(scene.fleet, scene.policy, scene.snapshot.known_good)
+    because = f"what the weights leaned against is over; putting back {weights(after)}"
+    return Plan(writes=(SetWeights(before=scene.before, after=after, purpose=Purpose.Restore, because=because),))

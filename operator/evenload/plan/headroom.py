@@ -25,7 +25,8 @@ class Cost:
 
     def learn(self, fleet: Fleet, window: float) -> None:
         """From a tick without a fault."""
-        use, rps = worst_use(fleet), fleet.requests_by_backend / window
+        use = np.where(fleet.told_by_backend, worst_use(fleet), np.nan)
+        rps = fleet.requests_by_backend / window
         if fleet.backends != self._backends:
             self._backends, self._use, self._rps = fleet.backends, use, rps
             return

@@ -87,7 +87,7 @@ class Law:
         return averaged
 
     def _update(self, fleet: Fleet) -> None:
-        judged = (self._averaged > 0) & (fleet.ready_by_backend > 0) & (fleet.commanded > 0)
+        judged = (self._averaged > 0) & (fleet.ready_by_backend > 0) & (fleet.commanded > 0) & fleet.told_by_backend
         if np.count_nonzero(judged) < 2 or not fleet.total_requests:
             return
         counts = np.maximum(fleet.requests_by_backend[judged], 0.5)
@@ -139,10 +139,19 @@ class Law:
         lean = np.where(targets > 0, fleet.commanded / np.maximum(targets, _LEAST_SHARE), 1.0)
         self.penalty = np.clip(lean / max(float(lean.max()), _LEAST_SHARE), LEAST_PENALTY, 1.0)
 
+    def gains(self, fleet: Fleet) -> Floats:
+        """By backend, ln of what traffic makes of its weight; 0 where it was not measured yet."""
+        return self.gain if fleet.backends == self._backends else np.zeros(len(fleet.backends))
+
     @property
     def leans(self) -> bool:
         """Whether any backend is penalised."""
         return some(self.penalty < 1.0)
+
+    @property
+    def certain(self) -> Floats:
+        """The gains that are beyond doubt; 0 for the others."""
+        return np.where(np.abs(self.gain) > np.maximum(LEAST_GAIN, 3 * np.sqrt(self.variance)), self.gain, 0.0)
 
     def leaning(self, fleet: Fleet, targets: Floats) -> Floats:
         """Target shares as the penalties bend them, sum as before."""
@@ -152,16 +161,17 @@ class Law:
         leaning: Floats = bent * (targets.sum() / max(float(bent.sum()), _LEAST_SHARE))
         return leaning
 
-    def wanted(self, fleet: Fleet, targets: Floats, *, hottest: float, correcting: bool, bends: bool) -> Floats | None:
-        """Commanded shares to write next, or None within the dead band. `hottest`: the highest CPU use, 0..1.
+    def wanted(
+        self, fleet: Fleet, targets: Floats, gains: Floats, *, hottest: float, correcting: bool
+    ) -> Floats | None:
+        """Commanded shares to write next, or None within the dead band.
 
-        `bends`: the balancer is known to bend weights; otherwise only a gain beyond doubt counts.
+        `gains`: ln, by backend, what to lean against; `hottest`: the highest CPU use, 0..1.
         """
         if fleet.backends != self._backends:
             return None
         movable = (targets > 0) & (fleet.commanded > 0)
-        known = np.where(np.abs(self.gain) > np.maximum(LEAST_GAIN, 3 * np.sqrt(self.variance)), self.gain, 0.0)
-        goal = np.where(movable, targets * np.exp(-(self.gain if bends else known)) * self.penalty, 0.0)
+        goal = np.where(movable, targets * np.exp(-gains) * self.penalty, 0.0)
         total = float(goal.sum())
         if movable.sum() < 2 or total <= 0:
             return None

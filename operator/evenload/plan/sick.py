@@ -10,7 +10,7 @@ from evenload.model.diagnosis import Label
 from evenload.model.plan import Advise, Purpose, RestartPod, SetWeights, Write
 from evenload.model.snapshot import Pod
 from evenload.model.spec import RestartWhen
-from evenload.model.wording import clock, duration, weights
+from evenload.model.wording import clock, duration
 from evenload.plan import restarts
 from evenload.plan.balance import lean
 from evenload.plan.moves import Plan
@@ -156,17 +156,6 @@ def spare_slow(scene: Scene) -> Plan:
     told_apart = since is not None and scene.snapshot.time - since >= scene.snapshot.window  # others may join
     leaning = lean(scene, scene.diagnosis.sentence) if told_apart and not suspect else None
     return Plan(writes=leaning.writes if leaning is not None else (), tell=tell)
-
-
-def give_back(scene: Scene) -> Plan | None:
-    """A pod that was slow answers as its peers do: its share comes back bit by bit, at last to the digit."""
-    if scene.episode is None or scene.episode.label is not Label.Slow:
-        return None
-    if scene.law.leans:
-        return lean(scene, "what was slow recovers")
-    after = restored(scene.fleet, scene.policy, scene.snapshot.known_good)
-    because = f"what was slow has recovered; putting back {weights(after)}"
-    return Plan(writes=(SetWeights(before=scene.before, after=after, purpose=Purpose.Restore, because=because),))
 
 
 def relieve_leak(scene: Scene) -> Plan:

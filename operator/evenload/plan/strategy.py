@@ -7,11 +7,11 @@ from collections.abc import Callable
 from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import EFFECTIVE_STATES, Phase
 from evenload.model.plan import Advise, Freeze
-from evenload.plan.balance import rebalance, rescue
+from evenload.plan.balance import give_back, keep_leaning, rebalance, rescue
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
 from evenload.plan.scene import Scene
-from evenload.plan.sick import give_back, mend_failing, relieve_leak, spare_slow
+from evenload.plan.sick import mend_failing, relieve_leak, spare_slow
 from evenload.plan.undo import after_undo, resume, undo_harm, wished
 
 FREEZING_LABELS = {
@@ -50,6 +50,8 @@ def _mend(scene: Scene) -> Plan | None:
     match scene.diagnosis.label:
         case Label.Failing:
             return mend_failing(scene)
+        case Label.LoadBalancerSkew if scene.diagnosis.compensated:
+            return keep_leaning(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.WeightsIgnored:
             return rebalance(scene)
         case Label.Surge:
@@ -69,8 +71,7 @@ def _finish(scene: Scene) -> Plan | None:
     if episode is None:
         return None
     written = any(step.state in EFFECTIVE_STATES for step in episode.steps)
-    leaning = scene.work.compensating and scene.law.leans
-    if scene.calm and scene.work.idle and not leaning:
+    if scene.calm and scene.work.idle and not scene.work.compensating:
         return Plan(close=Phase.Succeeded if written else Phase.Expired, verdicts=ended_well(scene.unjudged))
     return None
 

@@ -25,7 +25,10 @@ class Restart(Value, frozen=True, kw_only=True):
 
 
 class Work(Value, frozen=True, kw_only=True):
-    """`ramps` are the ramp steps since the last ejection, drain or eviction; `compensating`: see Rebalance."""
+    """`ramps` are the ramp steps since the last ejection, drain or eviction.
+
+    `compensating`: the weights lean (see Rebalance), or will again once what is held back has its share.
+    """
 
     base: dict[str, int] | None = None
     held_back: tuple[str, ...] = ()
@@ -82,17 +85,17 @@ def _held(work: Work, step: Step) -> Work:
         held_since=step.planned_at if step.applied_at is None else step.applied_at,
         restart=restart,
         last=step,
+        compensating=work.compensating,
     )
 
 
 def _released(work: Work, step: Step | None) -> Work:
     """Nothing is held back any more; an eviction that was begun goes on."""
     evicting = work.restart is not None and work.restart.eviction is not None
-    return Work(
-        restart=work.restart if evicting else None,
-        last=step,
-        compensating=step is not None and step.purpose is Purpose.Rebalance,
+    leans = step is not None and (
+        step.purpose is Purpose.Rebalance or (step.purpose is Purpose.Ramp and work.compensating)
     )
+    return Work(restart=work.restart if evicting else None, last=step, compensating=leans)
 
 
 def lowered(step: Step) -> tuple[str, ...]:

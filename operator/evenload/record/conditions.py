@@ -159,7 +159,8 @@ def _balanced(facts: Facts) -> Finding:
         return Finding(status=TRUE, reason=label.value, message="every backend gets its share of the traffic")
     if label is Label.NoData:
         return Finding(status=UNKNOWN, reason=label.value, message=decision.diagnosis.sentence)
-    status = {True: TRUE, False: FALSE, None: UNKNOWN}[decision.balanced] if label in _CALM else FALSE
+    calm = label in _CALM or decision.diagnosis.compensated
+    status = {True: TRUE, False: FALSE, None: UNKNOWN}[decision.balanced] if calm else FALSE
     return Finding(status=status, reason=label.value, message=decision.diagnosis.sentence)
 
 

@@ -56,6 +56,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("growth", "traffic grows until the first server is full", growth, long=True),
     Scenario("idle", "half a request a second", trials.idle),
     Scenario("stale", "Prometheus stops scraping", trials.stale),
+    Scenario("missed-scrapes", "75% to one, scrapes of 20 s, an eighth missed", trials.missed_scrapes),
     Scenario("missing-pods", "three in ten pods are not scraped", trials.missing_pods),
     Scenario("traffic-stops", "nothing arrives any more", trials.traffic_stops),
     Scenario("neutral-change", "other weights, the same shares", trials.neutral_change),

@@ -309,6 +309,20 @@ def stale(world: World) -> Trial:
     )
 
 
+def missed_scrapes(world: World) -> Trial:
+    """Scrapes of twenty seconds, of which one in eight fails: some pod always lacks its count."""
+    plant, hot = world.plant(Setting(scrape=20.0, missed_ratio=0.12)), world.victim()
+    return Trial(
+        plant=plant,
+        spec=spec(),
+        events=((world.onset, weigh(hot, 0.75)),),
+        expected=(Expected(labels=SKEW, start=world.onset, within=120),),
+        forbidden=RESTART,
+        tick=20.0,
+        window=60.0,
+    )
+
+
 def missing_pods(world: World) -> Trial:
     """The scrapes of some pods fail; a hot one may be among them, so nothing is done."""
     plant, victims = world.plant(), world.victims(0.3)

@@ -47,6 +47,10 @@ SKEWED = {"skewed": "web", "silent-pods": "web"}
 OPERATOR_SICK: Mapping[str, Mapping[str, str]] = {
     # alert -> one series that makes it fire, in a namespace of the alert's own name
     "EvenloadImbalanceNotImproving": {'evenload_balancer_condition{condition="Balanced",status="False",%s}': "1"},
+    "EvenloadBalancerIgnoresWeights": {
+        'evenload_diagnosis{type="LoadBalancerSkew",%s}': "1",
+        'evenload_balancer_condition{condition="Balanced",status="True",%s}': "1",
+    },
     "EvenloadSignalsMissing": {'evenload_balancer_condition{condition="SignalsFresh",status="False",%s}': "1"},
     "EvenloadHeadroomLow": {"evenload_balancer_headroom_ratio{%s}": "0.12"},
     "EvenloadSaturationSoon": {"evenload_saturation_eta_seconds{%s}": "600"},

@@ -66,12 +66,15 @@ def test_up_to_four_of_ten_failing_pods_are_all_found_and_nobody_else(bad: int) 
         assert failing(errors, requests).tolist() == [True] * bad + [False] * (10 - bad)
 
 
+IDLE = np.full(4, NAN)
+
+
 def test_a_pod_three_times_slower_is_an_outlier() -> None:
-    assert slow(np.array([0.06, 0.02, 0.021, 0.019]), np.full(4, 100.0)).tolist() == [True, False, False, False]
+    assert slow(np.array([0.06, 0.02, 0.021, 0.019]), np.full(4, 100.0), IDLE).tolist() == [True, False, False, False]
 
 
 def test_forty_percent_slower_is_not() -> None:
-    assert not slow(np.array([0.028, 0.02, 0.02, 0.02]), np.full(4, 100.0)).any()
+    assert not slow(np.array([0.028, 0.02, 0.02, 0.02]), np.full(4, 100.0), IDLE).any()
 
 
 def test_twice_as_slow_is() -> None:
@@ -86,8 +89,19 @@ def test_where_latencies_differ_it_takes_three_and_a_half_of_their_sigmas(log_ra
 
 
 def test_of_two_pods_nobody_knows_which_is_the_slow_one() -> None:
-    assert not slow(np.array([0.5, 0.02]), np.full(2, 100.0)).any()
+    assert not slow(np.array([0.5, 0.02]), np.full(2, 100.0), IDLE[:2]).any()
 
 
 def test_unknown_latency_is_not_judged() -> None:
-    assert not slow(np.array([NAN, 0.02, 0.02, 0.02]), np.full(4, 100.0)).any()
+    assert not slow(np.array([NAN, 0.02, 0.02, 0.02]), np.full(4, 100.0), IDLE).any()
+
+
+def test_the_queue_of_a_busier_pod_is_not_its_slowness() -> None:
+    latency, requests = np.array([0.28, 0.14, 0.14, 0.139]), np.full(4, 400.0)
+    assert slow(latency, requests, np.full(4, 0.8))[0]
+    assert not slow(latency, requests, np.array([0.92, 0.8, 0.8, 0.81])).any()
+
+
+def test_a_pod_whose_requests_cost_twice_the_cpu_is_slow_for_all_its_use() -> None:
+    use = np.array([0.8, 0.4, 0.4, 0.41])
+    assert slow(0.02 * np.array([2.0, 1.0, 1.0, 1.0]) / (1 - use), np.full(4, 400.0), use).tolist()[0]

@@ -134,3 +134,42 @@ def test_missing_latency_and_cpu_disable_only_the_rules_that_need_them() -> None
 def test_signals_without_a_word_are_taken_as_fresh() -> None:
     sight = msgspec.structs.replace(snapshot(), signals={})
     assert Engine(spec()).step(sight).diagnosis.label is Label.Healthy
+
+
+TWENTY = "abcdefghijklmnopqrst"
+
+
+def without(*names: str) -> Snapshot:
+    return snapshot({f"{name}-0": {"requests": None} for name in names}, backends=TWENTY)
+
+
+def test_a_missed_scrape_is_bridged_for_as_long_as_a_sample_is_believed() -> None:
+    engine = Engine(spec())
+    engine.step(snapshot(backends=TWENTY))
+    assert engine.step(later(without("c", "d"), 10)).diagnosis.label is Label.Healthy
+    assert engine.step(later(without("c", "d"), 55)).diagnosis.label is Label.Healthy
+    assert "2 of 20 ready pods have no request count (c-0)" in engine.step(later(without("c", "d"), 65)).sentence
+    engine.step(later(snapshot(backends=TWENTY), 75))
+    assert engine.step(later(without("c", "d"), 85)).diagnosis.label is Label.Healthy
+
+
+def test_more_than_a_tenth_of_the_pods_are_not_missed_scrapes() -> None:
+    engine = Engine(spec())
+    engine.step(snapshot(backends=TWENTY))
+    assert engine.step(later(without("c", "d", "e"), 10)).diagnosis.label is Label.NoData
+
+
+def test_a_pod_that_never_told_its_count_may_be_the_hot_one() -> None:
+    engine = Engine(spec())
+    engine.step(without("c"))
+    assert engine.step(later(without("c"), 10)).diagnosis.label is Label.NoData
+
+
+def test_who_missed_a_scrape_is_written_no_weight_for_it() -> None:
+    engine = Engine(spec())
+    for tick in range(4):
+        engine.step(later(snapshot(backends=TWENTY), 10.0 * tick))
+    for tick in range(4, 8):
+        decision = engine.step(later(without("c"), 10.0 * tick))
+        assert decision.diagnosis.label is Label.Healthy
+        assert write_of(decision) is None

@@ -39,20 +39,22 @@ def test_failing_pods_are_those_that_break_every_limit(requests: Floats, ratios:
     assert outliers.failing(errors, requests).tolist() == expected.tolist()
 
 
-@given(arrays(np.float64, PODS, elements=st.floats(0.001, 3.0)), COUNTS)
-def test_slow_pods_are_those_that_break_every_limit(latency: Floats, requests: Floats) -> None:
+@given(arrays(np.float64, PODS, elements=st.floats(0.001, 3.0)), COUNTS, RATIOS)
+def test_slow_pods_are_those_that_break_every_limit(latency: Floats, requests: Floats, use: Floats) -> None:
     judged = requests >= outliers.LEAST_REQUESTS
     expected = np.zeros(PODS, dtype=bool)
-    known = latency[judged]
-    if known.size >= outliers.LEAST_PEERS:
-        far = known > outliers.LATENCY_RATIO * median(known)
-        expected[judged] = far & (log_outlier_z(known, outliers.LATENCY_SPREAD_FLOOR) > outliers.LATENCY_Z)
-    assert outliers.slow(latency, requests).tolist() == expected.tolist()
+    if judged.sum() >= outliers.LEAST_PEERS:
+        expected[judged] = True
+        for known in (latency[judged], (latency * (1 - np.minimum(use, outliers.MOST_UTILIZATION)))[judged]):
+            far = known > outliers.LATENCY_RATIO * median(known)
+            expected[judged] &= far & (log_outlier_z(known, outliers.LATENCY_SPREAD_FLOOR) > outliers.LATENCY_Z)
+    assert outliers.slow(latency, requests, use).tolist() == expected.tolist()
 
 
 @given(COUNTS, st.one_of(st.none(), st.floats(0.0, 0.25)), st.booleans())
 def test_hot_pods_are_those_that_break_every_limit(counts: Floats, spread: float | None, explained: bool) -> None:
-    seen = measure(counts, np.full(PODS, 1 / PODS), tolerance_ratio=1.3, spread=spread, explained=explained)
+    even = np.full(PODS, 1 / PODS)
+    seen = measure(counts, even, asked=even, tolerance_ratio=1.3, spread=spread, explained=explained)
     assert seen.hot.tolist() == _hot(counts, spread, seen.threshold, explained).tolist()
     ratios = seen.ratio[~np.isnan(seen.ratio)]
     assert seen.worst == (ratios.max() if ratios.size else None)

@@ -11,7 +11,13 @@ from evenload.diagnose.statistics import chi2_quantile
 
 def judged(counts: list[float], targets: list[float] | None = None, **changes: object) -> Skew:
     shares = np.array(targets) if targets is not None else np.full(len(counts), 1 / len(counts))
-    options: dict[str, object] = {"tolerance_ratio": 1.3, "spread": None, "explained": False, **changes}
+    options: dict[str, object] = {
+        "asked": shares,
+        "tolerance_ratio": 1.3,
+        "spread": None,
+        "explained": False,
+        **changes,
+    }
     return measure(np.array(counts), shares, **options)  # type: ignore[arg-type]
 
 

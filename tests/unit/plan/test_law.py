@@ -32,7 +32,7 @@ def test_a_gain_is_found_and_inverted_in_one_step_where_it_is_small() -> None:
     known = fleet(dict.fromkeys("abcd", 100), {"a": 1.6})
     law = watched(known)
     assert law.gain[0] == pytest.approx(math.log(1.6), abs=0.05)
-    wanted = law.wanted(known, EVEN, hottest=0.5, correcting=False, bends=True)
+    wanted = law.wanted(known, EVEN, law.gain, hottest=0.5, correcting=False)
     assert wanted is not None
     assert wanted[0] / wanted[1] == pytest.approx(1 / 1.6, rel=0.08)
 
@@ -42,7 +42,7 @@ def test_a_large_gain_is_approached_by_halves_or_by_quarters_where_it_burns() ->
     law = watched(known)
 
     def cut(hottest: float) -> float:
-        wanted = law.wanted(known, EVEN, hottest=hottest, correcting=False, bends=True)
+        wanted = law.wanted(known, EVEN, law.gain, hottest=hottest, correcting=False)
         assert wanted is not None
         return float(wanted[1] / wanted[0])
 
@@ -53,10 +53,10 @@ def test_a_large_gain_is_approached_by_halves_or_by_quarters_where_it_burns() ->
 def test_within_the_dead_band_nothing_is_written_and_correcting_stops_at_half_of_it() -> None:
     known = fleet(dict.fromkeys("abcd", 100), {"a": 1.09})
     law = watched(known, 12)
-    assert law.wanted(known, EVEN, hottest=0.5, correcting=False, bends=True) is None
-    assert law.wanted(known, EVEN, hottest=0.5, correcting=True, bends=True) is not None
+    assert law.wanted(known, EVEN, law.gain, hottest=0.5, correcting=False) is None
+    assert law.wanted(known, EVEN, law.gain, hottest=0.5, correcting=True) is not None
     finer = fleet(dict.fromkeys("abcd", 100), {"a": 1.04}, total=4e6)
-    assert watched(finer, 40).wanted(finer, EVEN, hottest=0.5, correcting=True, bends=True) is None
+    assert (law := watched(finer, 40)).wanted(finer, EVEN, law.gain, hottest=0.5, correcting=True) is None
 
 
 def test_at_rest_a_thousand_noisy_ticks_never_leave_the_dead_band() -> None:
@@ -66,14 +66,14 @@ def test_at_rest_a_thousand_noisy_ticks_never_leave_the_dead_band() -> None:
         counts = dice.poisson(240, size=4)
         known = Fleet(snapshot({f"{n}-0": {"requests": float(c)} for n, c in zip("abcd", counts, strict=True)}))
         law.observe(known, 5.0 * tick, 15.0, 2.5)
-        assert law.wanted(known, EVEN, hottest=0.5, correcting=False, bends=False) is None
+        assert law.wanted(known, EVEN, law.certain, hottest=0.5, correcting=False) is None
 
 
 def test_a_gain_in_doubt_does_not_bend_what_a_slow_pod_is_given() -> None:
     known = fleet(dict.fromkeys("abcd", 100), {"a": 1.15})
     law = watched(known)
     law.penalise(100.0, np.array([1.0, 3.0, 1.0, 1.0]))
-    wanted = law.wanted(known, EVEN, hottest=0.5, correcting=False, bends=False)
+    wanted = law.wanted(known, EVEN, law.certain, hottest=0.5, correcting=False)
     assert wanted is not None
     assert wanted[0] == pytest.approx(wanted[2])
     assert wanted[1] < 0.6 * wanted[2]
@@ -92,7 +92,7 @@ def test_weights_that_just_moved_are_not_taken_for_a_gain() -> None:
 def test_backends_that_changed_start_the_estimates_anew() -> None:
     law = watched(fleet(dict.fromkeys("abcd", 100), {"a": 9.0}))
     other = Fleet(snapshot(backends="abc"))
-    assert law.wanted(other, np.full(3, 1 / 3), hottest=0.5, correcting=False, bends=True) is None
+    assert law.wanted(other, np.full(3, 1 / 3), law.gain, hottest=0.5, correcting=False) is None
     assert law.leaning(other, np.full(3, 1 / 3)).tolist() == [1 / 3] * 3
     law.observe(other, 30.0, 15.0, 2.5)
     assert law.gain.size == 3
@@ -101,7 +101,7 @@ def test_backends_that_changed_start_the_estimates_anew() -> None:
 def test_with_one_backend_that_may_be_moved_there_is_nothing_to_lean_against() -> None:
     known = Fleet(snapshot(backends="ab", weights={"b": 0}))
     law = watched(known)
-    assert law.wanted(known, np.array([1.0, 0.0]), hottest=0.5, correcting=False, bends=True) is None
+    assert law.wanted(known, np.array([1.0, 0.0]), law.gain, hottest=0.5, correcting=False) is None
     assert law.gain.tolist() == [0.0, 0.0]
 
 
@@ -163,3 +163,11 @@ def test_traffic_that_follows_is_not_called_ineffective() -> None:
     for tick in range(8):
         law.observe(followed, 25.0 + 5 * tick, 15.0, 2.5)
         assert not law.ineffective(followed, hot, correcting=True)
+
+
+def test_a_pod_that_missed_its_scrape_says_nothing_of_its_gain() -> None:
+    known = fleet(dict.fromkeys("abcd", 100), {})
+    law = watched(known)
+    silent = Fleet(snapshot({"a-0": {"requests": None}}))
+    watched(silent, 4, law, start=20.0)
+    assert law.gain.tolist() == pytest.approx([0.0] * 4, abs=0.01)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from evenload.api.v1alpha1 import BalancerStatus, Condition, Outlier, Resolved
 from evenload.api.values import moment
 from evenload.model.decision import HeldReason
-from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.diagnosis import GAIN_METRIC, Diagnosis, Evidence, Label
 from evenload.model.episode import Disruption, Phase
 from evenload.model.snapshot import Backend, RouteWrite, Signal, SignalState
 from evenload.model.spec import Mode
@@ -46,6 +46,18 @@ def test_a_healthy_balancer_in_one_status() -> None:
     assert status.diagnosis is not None
     assert (status.diagnosis.label, status.diagnosis.sentence, status.outliers) == (Label.Healthy, "", ())
     assert status.resolved is not None
+
+
+def test_a_compensated_skew_leaves_balanced_true_and_says_why() -> None:
+    lean = Diagnosis(
+        label=Label.LoadBalancerSkew,
+        sentence="compensated: traffic is even only because the weights lean",
+        evidence=(Evidence(metric=GAIN_METRIC, observed=4.0),),
+    )
+    status = status_of(NONE, facts(decision=healthy(diagnosis=lean)))
+    assert words(status)["Balanced"] == ("True", "LoadBalancerSkew")
+    assert condition(status, "Balanced").message == lean.sentence
+    assert status.outliers == ()
 
 
 @given(
