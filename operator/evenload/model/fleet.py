@@ -17,6 +17,7 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.intp]
 
 _ABSURD = 1e18  # more than any count, byte or second we could be told
+_NOTHING = 1e-12  # less than any: ratios of such dust overflow
 
 
 def some(mask: Bools | Floats) -> bool:
@@ -145,4 +146,5 @@ def _columns(pods: list[Pod]) -> Floats:
         ],
         dtype=float,
     )
-    return np.where((values >= 0) & (values < _ABSURD), values, np.nan)
+    believed = np.where((values >= 0) & (values < _ABSURD), values, np.nan)
+    return np.where(believed < _NOTHING, 0.0, believed)
