@@ -45,7 +45,11 @@ def test_too_few_or_unknown_requests_judge_nobody(requests: float) -> None:
 
 def test_twenty_requests_are_enough_to_be_judged() -> None:
     assert failing(np.array([20.0, 0, 0]), np.array([20.0, 200, 200])).tolist() == [True, False, False]
-    assert slow(np.array([0.06, 0.02, 0.02]), np.array([20.0, 200, 200])).tolist() == [True, False, False]
+    assert slow(np.array([0.06, 0.02, 0.02]), np.array([20.0, 200, 200]), np.full(3, NAN)).tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_unknown_errors_are_not_judged_and_do_not_disturb_the_others() -> None:
@@ -78,14 +82,14 @@ def test_forty_percent_slower_is_not() -> None:
 
 
 def test_twice_as_slow_is() -> None:
-    assert slow(np.array([0.04, 0.02, 0.02]), np.full(3, 100.0)).tolist() == [True, False, False]
+    assert slow(np.array([0.04, 0.02, 0.02]), np.full(3, 100.0), np.full(3, NAN)).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize(("log_ratio", "found"), [(0.62, False), (0.78, True)])
 def test_where_latencies_differ_it_takes_three_and_a_half_of_their_sigmas(log_ratio: float, found: bool) -> None:
     """The MAD of these logs is 0.135, so their sigma 0.2."""
     latency = 0.02 * np.exp([-0.27, -0.135, -0.135, 0.0, 0.135, 0.135, log_ratio])
-    assert slow(latency, np.full(7, 100.0)).tolist() == [False] * 6 + [found]
+    assert slow(latency, np.full(7, 100.0), np.full(7, NAN)).tolist() == [False] * 6 + [found]
 
 
 def test_of_two_pods_nobody_knows_which_is_the_slow_one() -> None:

@@ -73,7 +73,7 @@ def test_after_two_windows_a_pod_is_no_longer_new() -> None:
 def test_one_count_in_fifty_may_be_missing(count: int, problem: str | None) -> None:
     pods = {f"a-{i}": pod(f"a-{i}", **({"requests": None} if i == 0 else {})) for i in range(count)}
     sight = Snapshot(time=0.0, window=15.0, backends={"a": Backend(weight=1, pods=pods)})
-    assert quality.problem(sight, Fleet(sight), Policy.of(spec())) == problem
+    assert quality.problem(sight, Fleet(sight), Policy.of(spec()), quality.Heard()) == problem
 
 
 @pytest.mark.parametrize("window", [0.0, -1.0, math.nan, math.inf])
