@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from evenload.diagnose.facts import Facts
+from evenload.diagnose.statistics import median
 from evenload.model.base import Value
 from evenload.model.diagnosis import GAIN_METRIC, Evidence, SkewCause
-from evenload.model.fleet import Bools
+from evenload.model.fleet import Bools, Floats
 from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate, times
 
 MOST_NAMED = 20  # pods or backends with evidence of their own: a status has room for so many
@@ -196,6 +197,6 @@ def _worst_first(facts: Facts, pods: Bools) -> list[int]:
     return [int(index) for index in found[order][:MOST_NAMED]]
 
 
-def _median(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+def _median(values: Floats) -> float:
     known = values[~np.isnan(values)]
-    return float(np.median(known)) if known.size else 0.0
+    return median(known) if known.size else 0.0

@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from evenload.model.fleet import Floats
+from evenload.model.fleet import Floats, Ints
 
 _NORMAL = NormalDist()
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
@@ -44,9 +44,14 @@ def median(values: Floats) -> float:
         return float("nan")
     ordered = values.copy()
     ordered.sort()
-    middle = values.size // 2
+    return _middle(ordered)
+
+
+def _middle(ordered: Floats) -> float:
+    """The median of what is sorted."""
+    middle = ordered.size // 2
     upper: float = ordered.item(middle)
-    return upper if values.size % 2 else (ordered.item(middle - 1) + upper) / 2
+    return upper if ordered.size % 2 else (ordered.item(middle - 1) + upper) / 2
 
 
 def robust_sigma(values: Floats) -> float:
@@ -89,10 +94,17 @@ def log_outlier_z(values: Floats, floor: float) -> Floats:
     return z
 
 
+@cache
+def _pairs(size: int) -> tuple[Ints, Ints]:
+    """Every pair of places in a vector, the later one and the earlier one: asked for at a few sizes, on every bin."""
+    later, earlier = np.triu_indices(size, 1)[::-1]
+    return later, earlier
+
+
 def mann_kendall_z(values: Floats) -> Floats:
     """Mann and Kendall's trend statistic of each column (or of a vector), as a standard normal z (without ties)."""
     size = values.shape[0]
-    later, earlier = np.triu_indices(size, 1)[::-1]
+    later, earlier = _pairs(size)
     score = np.sign(values[later] - values[earlier]).sum(axis=0)
     z: Floats = (score - np.sign(score)) / math.sqrt(size * (size - 1) * (2 * size + 5) / 18)
     return z
@@ -106,9 +118,9 @@ def theil_sen(values: Floats, steps: Floats | None = None, stretch: float = 1.0)
     """
     size = values.size
     axis = np.arange(size, dtype=float) if steps is None else steps
-    later, earlier = np.triu_indices(size, 1)[::-1]
+    later, earlier = _pairs(size)
     slopes = np.sort((values[later] - values[earlier]) / (axis[later] - axis[earlier]))
     reach = stretch * BOUND_Z * math.sqrt(size * (size - 1) * (2 * size + 5) / 18)
     low = max(0, round((slopes.size - reach) / 2) - 1)
     high = min(slopes.size - 1, round((slopes.size + reach) / 2))
-    return float(np.median(slopes)), float(slopes[low]), float(slopes[high])
+    return _middle(slopes), float(slopes[low]), float(slopes[high])

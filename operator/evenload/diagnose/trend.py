@@ -60,6 +60,8 @@ def _suspect(memory: Floats, limits: Floats) -> Bools:
     enough = (~np.isnan(memory)).sum(axis=0) >= LEAST_BINS
     suspect: Bools = enough & (limits > 0)
     whole = suspect & ~np.isnan(memory).any(axis=0)
+    suspect &= ~whole | (memory[-1] > memory[0])
+    whole &= suspect
     suspect[whole] = mann_kendall_z(memory[:, whole]) > TREND_Z
     return suspect
 

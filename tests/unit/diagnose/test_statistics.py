@@ -18,6 +18,7 @@ from evenload.diagnose.statistics import (
     normal_quantile,
     robust_sigma,
     share_spread,
+    theil_sen,
 )
 
 
@@ -120,3 +121,10 @@ def test_latency_outliers_are_measured_in_logs_with_a_floor() -> None:
 def test_latency_that_spreads_more_than_the_floor_sets_its_own_measure() -> None:
     z = log_outlier_z(np.exp([-0.2, 0.0, 0.2, 1.0]), 0.1)
     assert z[3] == pytest.approx(0.9 / (1.4826 * 0.2))
+
+
+@pytest.mark.parametrize("size", [2, 3, 8, 29, 30])
+def test_a_slope_is_the_median_over_all_pairs(size: int) -> None:
+    values = np.random.default_rng(size).normal(size=size)
+    slopes = [(values[j] - values[i]) / (j - i) for i in range(size) for j in range(i + 1, size)]
+    assert theil_sen(values)[0] == np.median(slopes)
