@@ -69,21 +69,24 @@ def share_spread(ratios: Floats, counts: Floats) -> float:
 def leave_one_out_z(errors: Floats, requests: Floats) -> Floats:
     """z of each pod's error ratio against all others' together (two proportions, pooled).
 
-    Unlike Envoy's success-rate rule it does not go blind when several fail: nobody is part of his own yardstick.
+    Two pods or more, each with requests, and neither none nor all of them failed. Unlike Envoy's success-rate rule it
+    does not go blind when several fail: nobody is part of his own yardstick.
     """
     others = requests.sum() - requests
-    pooled = errors.sum() / max(requests.sum(), 1.0)
-    variance = pooled * (1 - pooled) * (1 / np.maximum(requests, 1e-9) + 1 / np.maximum(others, 1e-9))
-    difference = errors / np.maximum(requests, 1e-9) - (errors.sum() - errors) / np.maximum(others, 1e-9)
-    z: Floats = difference / np.sqrt(np.maximum(variance, 1e-12))
+    pooled = errors.sum() / requests.sum()
+    variance = pooled * (1 - pooled) * (1 / requests + 1 / others)
+    z: Floats = (errors / requests - (errors.sum() - errors) / others) / np.sqrt(variance)
     return z
 
 
 def against_median_z(ratios: Floats, requests: Floats) -> Floats:
-    """z of each pod's error ratio against the median pod's: sees an outlier that hides behind other outliers."""
+    """z of each pod's error ratio against the median pod's: sees an outlier that hides behind other outliers.
+
+    Each pod with requests; where neither failed, z is 0.
+    """
     middle = median(ratios)
     between = (ratios + middle) / 2
-    return (ratios - middle) / np.sqrt(np.maximum(between * (1 - between), 1e-9) / np.maximum(requests, 1e-9))
+    return (ratios - middle) / np.sqrt(np.maximum(between * (1 - between), 1e-9) / requests)
 
 
 def log_outlier_z(values: Floats, floor: float) -> Floats:

@@ -28,7 +28,7 @@ def test_normal_quantiles_are_scipys(probability: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("degrees", "tolerance"), [(1, 0.06), (2, 0.06), (3, 0.02), (9, 0.01), (39, 0.01), (499, 0.01)]
+    ("degrees", "tolerance"), [(1, 0.06), (2, 0.06), (3, 0.02), (9, 0.01), (39, 0.002), (499, 0.001)]
 )
 def test_chi_squared_quantiles_are_close_to_scipys(degrees: int, tolerance: float) -> None:
     assert chi2_quantile(0.999, degrees) == pytest.approx(stats.chi2.ppf(0.999, degrees), rel=tolerance)
@@ -101,9 +101,7 @@ def test_against_the_median_pod_is_the_two_proportion_test_at_the_ratio_between(
     assert z.tolist() == pytest.approx([0.2 / math.sqrt(0.2 * 0.8 / 200), 0.0, 0.0])
 
 
-def test_without_any_request_or_any_error_nobody_stands_out() -> None:
-    assert leave_one_out_z(np.zeros(3), np.zeros(3)).tolist() == [0.0] * 3
-    assert leave_one_out_z(np.zeros(3), np.full(3, 100.0)).tolist() == [0.0] * 3
+def test_where_nobody_fails_nobody_stands_out() -> None:
     assert against_median_z(np.zeros(3), np.full(3, 100.0)).tolist() == [0.0] * 3
 
 

@@ -59,6 +59,14 @@ def test_theil_sen_is_scipys(seed: int) -> None:
     assert high == pytest.approx(expected.high_slope)
 
 
+@pytest.mark.parametrize("size", [4, 8, 13, 21, 34])
+def test_its_bounds_are_scipys_at_any_length_and_the_extremes_where_values_are_few(size: int) -> None:
+    for seed in range(10):
+        values = np.random.default_rng(seed).normal(size=size)
+        expected = stats.theilslopes(values, np.arange(size), alpha=0.95)
+        assert theil_sen(values)[1:] == pytest.approx((expected.low_slope, expected.high_slope))
+
+
 def test_one_percent_a_minute_is_found_and_its_end_foretold() -> None:
     found = 0
     for seed in range(50):
