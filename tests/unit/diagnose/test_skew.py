@@ -83,6 +83,15 @@ def test_the_usual_spread_widens_the_limits_as_far_as_it_may() -> None:
     assert judged([300.0, *[200.0] * 9], spread=0.5, explained=True).threshold == 1.3
 
 
+@pytest.mark.parametrize(
+    ("total", "spread", "hot"), [(240, None, True), (215, None, False), (600, 0.1, True), (500, 0.1, False)]
+)
+def test_a_hot_pod_is_beyond_chance_for_the_whole_fleet(total: float, spread: float | None, hot: bool) -> None:
+    """1.4 times a share of a quarter is 0.231 sqrt(n / phi) sigmas; one pod in 4,000 is beyond 3.48 by chance."""
+    counts = [0.35 * total, *[0.65 * total / 3] * 3]
+    assert judged(counts, spread=spread, explained=True).hot.tolist() == [hot, False, False, False]
+
+
 def test_before_anything_is_learnt_the_windows_own_spread_excuses() -> None:
     skew = judged([500.0, 400.0, 300.0, 200.0])
     assert skew.threshold == pytest.approx(min(np.exp(4 * skew.spread), 2.5))

@@ -14,8 +14,7 @@ from evenload.model.snapshot import Backend, Snapshot
 from evenload.model.spec import Desired, DesiredType, Mode, Restart, RestartWhen, Share
 from tests.unit.engine.build import NOW, later, pod, snapshot, steps, write_of
 from tests.unit.engine.plant import spec
-
-EVEN = dict.fromkeys("abcd", 100)
+from tests.unit.plan.scenes import EVEN, done, episode
 
 
 def wide(changes: dict[str, dict[str, object]] | None = None, **fields: object) -> Snapshot:
@@ -30,35 +29,6 @@ def wide(changes: dict[str, dict[str, object]] | None = None, **fields: object) 
 
     backends = {name: Backend(weight=100, pods=pods(name)) for name in "ab"}  # type: ignore[arg-type]
     return Snapshot(time=NOW, window=15.0, backends=backends, **fields)  # type: ignore[arg-type]
-
-
-def episode(*known: Step, **changes: object) -> Episode:
-    fields: dict[str, object] = {
-        "name": "rem",
-        "opened_at": NOW - 300,
-        "label": Label.Failing,
-        "phase": Phase.Executing,
-        "steps": known,
-        **changes,
-    }
-    return Episode(**fields)  # type: ignore[arg-type]
-
-
-def done(
-    name: str, purpose: Purpose, before: dict[str, int], after: dict[str, int], ago: float = 60.0, **changes: object
-) -> Step:
-    fields: dict[str, object] = {
-        "name": name,
-        "action": "Drain" if purpose is Purpose.Drain else "SetWeights",
-        "state": StepState.Applied,
-        "planned_at": NOW - ago,
-        "applied_at": NOW - ago,
-        "purpose": purpose,
-        "before": before,
-        "after": after,
-        **changes,
-    }
-    return Step(**fields)  # type: ignore[arg-type]
 
 
 def topics(decision: Decision) -> list[str]:

@@ -12,7 +12,7 @@ from evenload.model.snapshot import Hold, Snapshot
 from evenload.model.spec import Mode
 from tests.unit.engine.build import NOW, snapshot, steps, write_of
 from tests.unit.engine.plant import spec
-from tests.unit.plan.test_moves import EVEN, done, episode
+from tests.unit.plan.scenes import EVEN, done, episode
 
 FOUND = {**EVEN, "a": 50}
 WISH = Undoing(of="shop-1st", left=EVEN, found=FOUND)
