@@ -71,14 +71,14 @@ def eviction(**changes: object) -> Step:
     return Step(**fields)  # type: ignore[arg-type]
 
 
-def scene(sight: Snapshot, label: Label = Label.Failing, *, said: Diagnosis | None = None, **changes: object) -> Scene:
-    """Of what `sight` shows, with the diagnosis `label` and the plain policy of tests."""
+def scene(sight: Snapshot, diagnosis: Diagnosis | Label = Label.Failing, /, **changes: object) -> Scene:
+    """Of what `sight` shows, with the plain policy of tests."""
     fleet = Fleet(sight)
     fields: dict[str, object] = {
         "snapshot": sight,
         "fleet": fleet,
         "policy": Policy.of(spec()),
-        "diagnosis": said or Diagnosis(label=label, sentence="a-0 fails"),
+        "diagnosis": Diagnosis(label=diagnosis, sentence="a-0 fails") if isinstance(diagnosis, Label) else diagnosis,
         "episode": sight.episode,
         "work": under_way(sight.episode),
         "resume": None,

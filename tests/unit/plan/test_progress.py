@@ -25,8 +25,8 @@ def ejected(*ago: float, pod: dict[str, object] | None = None, after: dict[str, 
     return snapshot({"a-0": {"requests": 10.0, **(pod or {})}}, weights=after, episode=episode(*steps))
 
 
-def going_on(sight: Snapshot, **changes: object) -> Plan:
-    plan = continue_ejection(scene(sight, Label.Healthy, **changes))
+def going_on(sight: Snapshot, diagnosis: Diagnosis | Label = Label.Healthy, /, **changes: object) -> Plan:
+    plan = continue_ejection(scene(sight, diagnosis, **changes))
     assert plan is not None
     return plan
 
@@ -87,7 +87,7 @@ def test_six_ticks_of_probing_come_before_the_restart() -> None:
 
 
 def test_nobody_is_restarted_for_it_without_leave_or_again_so_soon() -> None:
-    failing = {"errors": 9.0}
+    failing: dict[str, object] = {"errors": 9.0}
     assert not any(isinstance(w, Drain) for w in going_on(ejected(30.0, pod=failing), policy=NO_RESTARTS).writes)
     lately = (Disruption(time=NOW - 1800, kind="Restart", pod="a-0", workload="Deployment/a"),)
     sight = snapshot(
@@ -163,7 +163,7 @@ def test_a_ramp_waits_only_for_trouble_of_what_ramps_up() -> None:
     sight = snapshot(weights={"a": 10}, episode=episode(step(Purpose.Eject, EVEN, EJECTED, 100.0), ramp))
 
     def busy(label: Label, *backends: str) -> str:
-        return going_on(sight, said=Diagnosis(label=label, backends=backends, sentence="it fails")).busy
+        return going_on(sight, Diagnosis(label=label, backends=backends, sentence="it fails")).busy
 
     assert busy(Label.WarmUp, "a") == "the ramp of a waits: it fails"
     assert busy(Label.WarmUp, "b") == "a ramps up"
