@@ -78,6 +78,31 @@ def test_one_percent_a_minute_is_found_and_its_end_foretold() -> None:
     assert found >= 49
 
 
+def test_twenty_bins_are_enough_to_tell() -> None:
+    assert judge(rising(1.0)[:20], QUIET[:20], LIMIT) is not None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_end_is_where_the_median_slope_and_its_bounds_reach_the_limit(seed: int) -> None:
+    memory = noisy(rising(1.0), seed)
+    leak, expected = judge(memory, QUIET, LIMIT), stats.theilslopes(memory, STEPS, alpha=0.95)
+    assert leak is not None
+    room = LIMIT - memory[-1]
+    assert leak.seconds == pytest.approx(room / expected.slope * 30)
+    assert leak.soonest == pytest.approx(room / expected.high_slope * 30)
+    assert leak.latest == pytest.approx(room / expected.low_slope * 30)
+    assert leak.slope == pytest.approx(expected.slope / 30)
+
+
+@pytest.mark.parametrize(("later", "leaks"), [(0.75, False), (0.85, True)])
+def test_a_leak_goes_on_rising_four_fifths_as_fast(later: float, leaks: bool) -> None:
+    half = STEPS[:15] * 0.005 * LIMIT
+    memory = np.concatenate([half, half[-1] + (1 + STEPS[:15]) * later * 0.005 * LIMIT]) + 0.3 * LIMIT
+    jitter = 0.002 * LIMIT * np.tile([1.0, -1.0], 15)
+    assert (judge(memory, QUIET, LIMIT) is not None) is leaks
+    assert (judge(memory + jitter, QUIET, LIMIT) is not None) is leaks
+
+
 def test_nothing_else_is_called_a_leak() -> None:
     dice = np.random.default_rng(5)
     day = 0.3 + 0.1 * np.sin(STEPS / 9)

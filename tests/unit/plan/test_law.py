@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evenload.model.fleet import Fleet, Floats
-from evenload.plan.law import LEAST_PENALTY, Law
+from evenload.plan.law import Law
 from tests.unit.engine.build import snapshot
 
 EVEN = np.full(4, 0.25)
@@ -131,7 +131,7 @@ def test_the_penalty_has_a_floor() -> None:
     law = watched(fleet(dict.fromkeys("abcd", 100), {}))
     for tick in range(30):
         law.penalise(100.0 * tick, slowness(50.0))
-    assert law.penalty[1] == LEAST_PENALTY
+    assert law.penalty[1] == 0.05
 
 
 def test_targets_lean_with_the_penalties_and_keep_their_sum() -> None:
@@ -171,3 +171,151 @@ def test_a_pod_that_missed_its_scrape_says_nothing_of_its_gain() -> None:
     silent = Fleet(snapshot({"a-0": {"requests": None}}))
     watched(silent, 4, law, start=20.0)
     assert law.gain.tolist() == pytest.approx([0.0] * 4, abs=0.01)
+
+
+# --- by the formula
+
+
+def test_one_tick_moves_a_gain_by_the_share_of_doubt_that_is_not_the_measurements() -> None:
+    """Kalman: v / (v + r) of the surprise; v = 1 + 0.03^2, r = 1 / n + 0.02^2."""
+    known = fleet(dict.fromkeys("abcd", 100), {"a": 1.6})
+    law = watched(known, 1)
+    trust = 1.0009 / (1.0009 + 1 / known.requests + 0.0004)
+    expected = trust * np.log(known.requests / known.requests[1])
+    assert law.gain.tolist() == pytest.approx(expected.tolist())
+    assert law.variance.tolist() == pytest.approx(((1 - trust) * 1.0009).tolist())
+
+
+def test_while_weights_move_a_measurement_is_doubted_by_half_of_the_move() -> None:
+    law = watched(fleet(dict.fromkeys("abcd", 100), {}), 4)
+    doubt = law.variance[0] + 0.0009
+    ahead = Fleet(snapshot({f"{n}-0": {"requests": 1000.0} for n in "abcd"}, weights={"a": 200}))
+    law.observe(ahead, 20.0, 15.0, 2.5)
+    noise = 1 / 1000 + 0.0004 + (0.5 * math.log(0.25 / 0.4)) ** 2
+    assert law.variance[0] == pytest.approx(doubt * noise / (doubt + noise))
+
+
+def test_a_window_that_holds_old_and_new_weights_is_measured_against_their_average() -> None:
+    """Ten seconds after a change the window, 2.5 s late, holds it for a half."""
+    law = watched(fleet(dict.fromkeys("abcd", 100), {}), 4)
+    shares = (EVEN + np.array([400, 100, 100, 100]) / 700) / 2
+    pods = {f"{n}-0": {"requests": 4000 * share} for n, share in zip("abcd", shares.tolist(), strict=True)}
+    half = Fleet(snapshot(pods, weights={"a": 400}))
+    law.observe(Fleet(snapshot(weights={"a": 400})), 20.0, 15.0, 2.5)
+    before = law.gain.copy()
+    law.observe(half, 30.0, 15.0, 2.5)
+    assert np.abs(law.gain - before).max() < 0.001
+
+
+def test_one_surprise_is_a_missed_scrape_and_a_second_the_same_way_a_gain_that_jumped() -> None:
+    calm = fleet(dict.fromkeys("abcd", 100), {})
+    jumped, other = fleet(dict.fromkeys("abcd", 100), {"a": 3.0}), fleet(dict.fromkeys("abcd", 100), {"a": 1 / 3})
+    law = watched(calm, 30)
+    watched(jumped, 1, law, start=150.0)
+    once = law.gain[0]
+    watched(jumped, 1, law, start=155.0)
+    assert once < 0.8
+    assert law.gain[0] > 1.0
+    swinging = watched(calm, 30)
+    watched(jumped, 1, swinging, start=150.0)
+    watched(other, 1, swinging, start=155.0)
+    assert abs(swinging.gain[0]) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("gain", "hottest", "cut"),
+    [
+        (2.4545, 0.95, 2.34),  # 1.8 times its share: halves
+        (3.6667, 0.95, 3.67),  # 2.2 times: all it takes, as quarters allow it
+        (3.6667, 0.86, 3.67),
+        (3.6667, 0.85, 2.44),  # not hot
+        (36.0, 0.95, 5.28),  # a quarter, and the others by what that leaves
+    ],
+)
+def test_only_far_beyond_its_share_and_hot_may_a_step_be_larger_than_a_half(
+    gain: float, hottest: float, cut: float
+) -> None:
+    known = fleet(dict.fromkeys("abcd", 100), {"a": gain}, total=4e5)
+    law = watched(known)
+    wanted = law.wanted(known, EVEN, np.array([math.log(gain), 0, 0, 0]), hottest=hottest, correcting=False)
+    assert wanted is not None
+    assert wanted.sum() == pytest.approx(1.0)
+    assert wanted[1] / wanted[0] == pytest.approx(cut, rel=0.02)
+
+
+def test_a_backend_without_weight_is_not_given_any_by_the_law() -> None:
+    known = fleet({"a": 100, "b": 100, "c": 100, "d": 0}, {"a": 2.0})
+    wanted = watched(known).wanted(known, EVEN, np.array([0.7, 0, 0, 0]), hottest=0.5, correcting=False)
+    assert wanted is not None
+    assert wanted[3] == 0.0
+    assert wanted[1] == wanted[2] > wanted[0] > 0
+
+
+@pytest.mark.parametrize(("gain", "total", "certain"), [(1.4, 4e5, True), (1.25, 4e5, False), (1.6, 40.0, False)])
+def test_a_gain_is_certain_beyond_a_factor_of_1_3_and_three_sigmas(gain: float, total: float, certain: bool) -> None:
+    law = watched(fleet(dict.fromkeys("abcd", 100), {"a": gain}, total=total), 1)
+    assert bool(law.certain[0] == law.gain[0]) is certain
+    assert certain or law.certain[0] == 0.0
+    assert law.certain[1:].tolist() == [0.0] * 3
+
+
+@pytest.mark.parametrize("counts", [(300.0, 200.0, 100.0), (500.0, 400.0, 200.0, 100.0, 50.0)])
+def test_of_an_odd_number_the_middle_backend_is_the_measure(counts: tuple[float, ...]) -> None:
+    names = "abcde"[: len(counts)]
+    pods = {f"{n}-0": {"requests": count} for n, count in zip(names, counts, strict=True)}
+    law = watched(Fleet(snapshot(pods, backends=names)), 1)
+    assert law.gain[len(counts) // 2] == 0.0
+    assert law.gain[0] > 0 > law.gain[-1]
+
+
+def test_of_an_even_number_it_is_between_the_middle_two() -> None:
+    pods = {f"{n}-0": {"requests": count} for n, count in zip("abcd", (8e5, 4e5, 2e5, 1e5), strict=True)}
+    law = watched(Fleet(snapshot(pods)), 1)
+    assert law.gain.tolist() == pytest.approx([k * math.log(2) for k in (1.5, 0.5, -0.5, -1.5)], rel=1e-2)
+
+
+def test_a_very_slow_backend_is_cut_to_a_quarter_at_once_and_no_further() -> None:
+    law = watched(fleet(dict.fromkeys("abcd", 100), {}))
+    law.penalise(100.0, slowness(10.0))
+    assert law.penalty.tolist() == [1.0, 0.25, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("cuts", "patience"), [(1, 60.0), (3, 240.0), (9, 1920.0)])
+def test_patience_doubles_with_each_cut_up_to_half_an_hour(cuts: int, patience: float) -> None:
+    law = watched(fleet(dict.fromkeys("abcd", 100), {}))
+    for _ in range(cuts):
+        law.penalise(100.0, slowness(1.6))
+    low = float(law.penalty[1])
+    law.penalise(100.0 + patience - 1, slowness(1.0))
+    assert law.penalty[1] == low
+    law.penalise(100.0 + patience, slowness(1.0))
+    assert law.penalty[1] > low
+
+
+def test_weights_that_lean_are_taken_over_as_their_lean_once() -> None:
+    leaning = fleet({"a": 50, "b": 100, "c": 100, "d": 100}, {})
+    law = Law()
+    law.adopt(leaning, EVEN)
+    assert law.penalty.tolist() == pytest.approx([0.5, 1.0, 1.0, 1.0])
+    law.adopt(fleet({"a": 10, "b": 100, "c": 100, "d": 100}, {}), EVEN)
+    assert law.penalty[0] == pytest.approx(0.5)
+    unwanted = Law()
+    unwanted.adopt(leaning, np.array([1 / 3, 1 / 3, 1 / 3, 0.0]))
+    assert unwanted.penalty[3] == 1.0
+
+
+def test_weights_are_bent_by_the_gains_and_a_backend_unknown_is_not() -> None:
+    law = watched(fleet(dict.fromkeys("abcd", 100), {"a": 2.0}, total=4e5))
+    bent = law.bent({"a": 100, "new": 70})
+    assert bent["a"] == pytest.approx(200, rel=0.02)
+    assert bent["new"] == 70
+
+
+def test_nothing_is_ineffective_before_it_was_seen_to_begin_or_when_it_was_hardly_tried() -> None:
+    stuck = {"a-0": {"requests": 1800.0}, **{f"{n}-0": {"requests": 600.0} for n in "bcd"}}
+    law, hot = watched(Fleet(snapshot(stuck))), np.array([True, False, False, False])
+    assert not law.ineffective(Fleet(snapshot(stuck)), hot, correcting=True)
+    hardly = Fleet(snapshot(stuck, weights={"a": 80}))
+    for tick in range(8):
+        law.observe(hardly, 25.0 + 5 * tick, 15.0, 2.5)
+        assert not law.ineffective(hardly, hot, correcting=True)
