@@ -9,6 +9,7 @@ import pytest
 from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import Phase, StepState
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
+from evenload.record.flight import Flight, unpack
 from evenload.recording import Header, Recording, decision_line, read, write
 from evenload.replay import replay
 from evenload.simulate.loop import CrashPoint, Operator
@@ -17,6 +18,7 @@ from evenload.simulate.world import PEOPLE, START
 from tests.scenarios.stage import calm_run, first_seen, mitigated, onset, operate, trial
 
 SEEDS = (1, 2, 3, 4, 5)
+FIRST_RECORDED = 10  # ticks: from there on to the fault the recorder keeps all
 ENOUGH = 390.0  # run seconds: two hundred after the fault
 
 
@@ -101,11 +103,28 @@ def test_an_operator_that_dies_around_any_write_ends_well_and_doubles_nothing(po
     _ended_well(operate(trial("postmortem"), arm, duration=ENOUGH))
 
 
+MANIFEST = {"kind": "Balancer", "spec": {"targetRef": {"name": "shop"}, "mode": "Auto"}}
+
+
+def test_the_flight_recording_of_an_episode_replays_to_the_decisions_that_were_made() -> None:
+    def begin(operator: Operator, tick: int) -> None:
+        if tick == FIRST_RECORDED:
+            operator.forget()  # an operator that starts now: its engine and its recorder begin together
+
+    run = operate(trial("postmortem"), begin, keep_snapshots=True).run
+    last = max(at for at, snapshot in enumerate(run.snapshots) if snapshot.episode is not None)
+    flight = Flight()
+    for snapshot in run.snapshots[FIRST_RECORDED : last + 1]:
+        flight.record(snapshot)
+    again = [decision_line(decision) for decision in replay(read(unpack(flight.pack(MANIFEST, 5))))]
+    assert again == [decision_line(tick.decision) for tick in run.ticks[FIRST_RECORDED : last + 1]]
+    assert any(b'"RestartPod"' in line for line in again)
+
+
 def test_a_run_replays_to_the_same_bytes() -> None:
     played = trial("postmortem")
     run = operate(played, keep_snapshots=True).run
-    manifest = {"kind": "Balancer", "spec": {"targetRef": {"name": "shop"}, "mode": "Auto"}}
     file = io.BytesIO()
-    write(Recording(header=Header.of(manifest, 5), snapshots=run.snapshots), file)
+    write(Recording(header=Header.of(MANIFEST, 5), snapshots=run.snapshots), file)
     decided = [decision_line(tick.decision) for tick in run.ticks]
     assert [decision_line(decision) for decision in replay(read(io.BytesIO(file.getvalue())))] == decided

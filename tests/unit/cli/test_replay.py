@@ -10,6 +10,7 @@ from evenload.model.decision import Decision, Held, HeldReason
 from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.plan import Action, Advise, Drain, Freeze, Purpose, RestartPod, SetWeights
 from evenload.recording import Header, Recording, write
+from tests.support.golden import FOLDER, check_golden
 from tests.unit.cli import objects
 from tests.unit.cli.conftest import Run
 from tests.unit.report import story
@@ -31,6 +32,11 @@ def test_replay_prints_a_decision_a_line(run: Run, recorded: Path) -> None:
     assert result.exit_code == 0
     assert [decision["time"] for decision in decisions] == [snapshot.time for snapshot, _ in story.recording()]
     assert set(decisions[0]) == {"time", "diagnosis", "pods", "backends", "evidence", "actions", "held"}
+
+
+def test_the_public_format_is_what_a_person_has_read(run: Run) -> None:
+    """A recording with no more keys than the format asks for: healthy, a bad update taken back, stale numbers."""
+    check_golden("replay/decisions.jsonl", run("replay", str(FOLDER / "replay/recording.jsonl"), "-o", "json").stdout)
 
 
 def test_replay_finds_the_skew_in_the_story(run: Run, recorded: Path) -> None:
