@@ -54,24 +54,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=20, help="runs of each scenario and size")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--days", type=int, default=4, help="healthy days, at 4 and at 10 pods")
+    parser.add_argument("--no-held-out", action="store_true", help="leave them out, while an engine is being tuned")
     parser.add_argument("--jobs", type=int, default=cores(), help="processes")
     asked = parser.parse_args(argv)
     PICTURE.write_text(playback_svg(playback(BY_NAME["postmortem"], SIZES[0], REPORT_SEEDS.start)))
-    PAGE.write_text("".join(page(measure(asked.seeds, asked.sizes, asked.days, mapper(asked.jobs)))))
+    measured = measure(asked.seeds, asked.sizes, asked.days, held_out=not asked.no_held_out, each=mapper(asked.jobs))
+    PAGE.write_text("".join(page(measured)))
 
 
-def measure(seeds: int, sizes: Sequence[int], days: int, each: Mapper) -> Measured:
+def measure(seeds: int, sizes: Sequence[int], days: int, *, held_out: bool, each: Mapper) -> Measured:
     """All the runs."""
     fresh = range(REPORT_SEEDS.start, REPORT_SEEDS.start + seeds)
     few, some = fresh[: max(1, seeds // 4)], sizes[:2]
     arguments = f"--seeds {seeds} --sizes {' '.join(map(str, sizes))} --days {days}"
+    arguments += "" if held_out else " --no-held-out"
     return Measured(
         arguments=arguments,
         usual=run(sizes=sizes, seeds=fresh, mapper=each),
         long=run(SLOW_LONG, sizes=some, seeds=few, mapper=each),
         days=run([HEALTHY_DAY], sizes=some, seeds=fresh[:days], mapper=each),
         control=run(CONTROL, sizes=CONTROL_SIZES, seeds=fresh, mapper=each),
-        held_out=run(sizes=sizes, seeds=fresh, held_out=True, mapper=each),
+        held_out=run(sizes=sizes, seeds=fresh if held_out else (), held_out=True, mapper=each),
     )
 
 
@@ -86,12 +89,13 @@ def page(measured: Measured) -> Iterator[str]:
     yield from _weak(measured)
     yield "\n## What was said for what was true\n\nA row a truth, a column an answer; runs.\n\n"
     yield from _confusion(Results(scores=(*measured.usual.scores, *measured.long.scores)))
-    yield "\nIn the scenarios never used in tuning:\n\n"
-    yield from _confusion(measured.held_out)
+    if measured.held_out.scores:
+        yield "\nIn the scenarios never used in tuning:\n\n"
+        yield from _confusion(measured.held_out)
     yield "\n## By scenario and size\n\n"
     yield from _table(measured.known.rows())
     yield "\n## Scenarios never used in tuning\n\n"
-    yield from _table(measured.held_out.rows())
+    yield from _table(measured.held_out.rows()) if measured.held_out.scores else ["Not run for this page.\n"]
     yield "\n## What the scenarios are\n\n"
     named = dict.fromkeys(row.scenario for row in measured.every.rows())
     yield from (f"- `{name}`: {BY_NAME[name].summary}.\n" for name in named)
@@ -123,7 +127,8 @@ def _aims(measured: Measured) -> Iterator[list[str]]:
     for name, size in WEAK_CELLS:
         if (name, size) in cells:
             share = cells[name, size].in_time
-            yield _aim(f"of these `{name}`, N = {size}", ">= 80%", f"{share:.0%}", share >= WEAK, f"--scenario {name}")
+            options = f"--scenario {name} --size {size}"
+            yield _aim(f"of these `{name}`, N = {size}", ">= 80%", f"{share:.0%}", share >= WEAK, options)
     held_out = measured.held_out.total()
     if held_out.runs:
         told = f"{held_out.in_time:.1%} of {held_out.runs} runs"

@@ -14,7 +14,8 @@ def chaos(world: World) -> Trial:
     setting = Setting(sick_above=40.0, missed_ratio=0.05, burstiness=0.2, pods_per_backend=1 + world.victim() % 2)
     plant = world.plant(setting)
     moments = np.sort(world.rng.uniform(60, 1100, 12))
-    return Trial(plant=plant, spec=spec(), events=tuple((float(at), _mishap(world)) for at in moments), duration=1200.0)
+    events = tuple((float(at), _mishap(world)) for at in moments)
+    return Trial(plant=plant, spec=spec(), events=events, rules_only=True, duration=1200.0)
 
 
 def _mishap(world: World) -> Event:

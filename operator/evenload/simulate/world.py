@@ -53,6 +53,7 @@ class Trial:
     spec: BalancerSpec
     events: tuple[tuple[float, Event], ...] = ()
     expected: tuple[Expected, ...] = ()
+    rules_only: bool = False  # there is no right answer: any diagnosis will do
     forbidden: frozenset[Forbidden] = frozenset()
     wrong: frozenset[Label] = frozenset()  # labels that must not be given at any time
     most_restarts: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evenload.model.snapshot import SignalState
+from evenload.model.snapshot import Pod, SignalState
 from evenload.simulate.balancer import Balancer
 from evenload.simulate.plant import Cluster, Eviction, Plant
 from evenload.simulate.scrape import Scraper
@@ -194,6 +194,66 @@ def test_a_counter_that_starts_again_never_gives_a_negative_increase() -> None:
         assert seen is None or 0 <= seen < 30 * 80 / 4 * 1.5
         cpu = world.backends(30)["shop-a"].pods["shop-a-0001"].cpu
         assert cpu is None or 0 <= cpu <= 1
+
+
+def seen(world: Plant) -> list[Pod]:
+    return [pod for backend in world.backends(30).values() for pod in backend.pods.values()]
+
+
+def test_a_pod_whose_series_lost_their_label_is_not_seen_any_more() -> None:
+    world = plant()
+    world.advance(START + 60)
+    world.unnamed.add(1)
+    lost, *others = seen(world)
+    assert (lost.requests, lost.cpu, lost.memory) == (None, None, None)
+    assert all(pod.requests is not None for pod in others)
+
+
+def test_series_that_are_there_twice_count_twice() -> None:
+    world = plant()
+    world.advance(START + 60)
+    once = [pod.requests or 0.0 for pod in seen(world)]
+    world.counted_times = 2.0
+    assert [pod.requests for pod in seen(world)] == [2 * count for count in once]
+
+
+def test_ages_are_by_the_operators_clock_and_unknown_where_it_says_not_yet() -> None:
+    world = plant()
+    world.replace(0)
+    world.advance(START + 60)
+    *old, new = (pod.age for pod in sorted(seen(world), key=lambda pod: -(pod.age or 0)))
+    world.clock_error_seconds = -300.0
+    assert min(age for age in (pod.age for pod in seen(world)) if age is not None) == pytest.approx(8760.0)
+    assert len(old) == 3
+    assert new is not None
+    assert [pod.age for pod in seen(world)].count(None) == 1
+
+
+def test_a_zone_stays_with_the_place_of_a_pod() -> None:
+    world = plant()
+    assert {pod.zone for pod in seen(world)} == {None}
+    world.servers["zone"] = [0, 1, 0, 1]
+    world.replace(1)
+    world.advance(START + 60)
+    assert [pod.zone for pod in seen(world)] == ["zone-0", "zone-1", "zone-0", "zone-1"]
+
+
+def test_a_balancer_that_misreads_weights_does_as_it_understood_them() -> None:
+    world = plant()
+    world.balancer.misread = lambda asked, manager: asked[::-1] if manager == "me" else asked
+    to(world, 0.7)
+    world.advance(START + 5)
+    assert world.chances()[-1] == pytest.approx(0.7)
+    assert world.balancer.weights["shop-a"] > world.balancer.weights["shop-d"]
+
+
+def test_requests_beyond_what_a_server_can_do_are_counted() -> None:
+    calm, hot = plant(), plant()
+    to(hot, 0.8)
+    for world in (calm, hot):
+        world.advance(START + 120)
+    assert calm.truth.over_capacity == 0
+    assert hot.truth.over_capacity / hot.truth.arrived == pytest.approx(0.8 - 0.5, abs=0.05)  # 64/s at 40/s of 80/s
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,11 @@ def test_forbidden_actions_name_the_run_that_shows_them() -> None:
     assert json.loads(results.json())["forbidden"] == list(results.forbidden())
 
 
+def test_where_only_rules_are_kept_any_diagnosis_will_do() -> None:
+    (one,) = run(["chaos"], sizes=[2], seeds=[1]).scores
+    assert (one.expected, one.given, one.in_time) == ("any", "any", True)
+
+
 def test_no_runs_make_an_empty_table_and_no_error() -> None:
     assert Results(scores=()).total().runs == 0
     assert "forbidden actions: 0" in Results(scores=()).table()
