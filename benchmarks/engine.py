@@ -101,7 +101,7 @@ def snapshot(balancer: int, pods: int, tick: int, rng: np.random.Generator) -> S
     size = max(1, pods // BACKENDS)
     backends: dict[str, dict[str, Pod]] = {}
     for row in range(pods):
-        backend = f"shop-{min(row // size, BACKENDS - 1)}"
+        backend = f"shop-{balancer}-{min(row // size, BACKENDS - 1)}"
         backends.setdefault(backend, {})[f"{backend}-{row}"] = Pod(
             ready=True,
             age=86_400.0 + tick * TICK_SECONDS,

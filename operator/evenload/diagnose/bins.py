@@ -5,6 +5,8 @@ One bounded table for all of them, in numpy columns side by side: three numbers 
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import numpy as np
 
 from evenload.model.fleet import Fleet, Floats
@@ -26,6 +28,7 @@ class Bins:
         self._rows: Floats = np.full((3, BINS, 0), np.nan)  # memory, requests a second, utilization
         self._open: list[Floats] = []
         self._bin: int | None = None
+        self._phase = 0.0
         self._total_open: list[float] = []
         self.total: Floats = np.full(TOTAL_BINS, np.nan)  # requests a second over all pods, farther back
 
@@ -49,7 +52,9 @@ class Bins:
 
     def observe(self, time: float, window: float, fleet: Fleet) -> bool:
         """One tick of it. Whether that closed a bin; columns are then as `fleet` has its pods."""
-        bin_ = int(time // BIN_SECONDS)
+        if self._bin is None:
+            self._phase = phase(fleet.backends)
+        bin_ = int((time + self._phase) // BIN_SECONDS)
         passed = 0 if self._bin is None else bin_ - self._bin
         self._bin = bin_
         self._follow(tuple(pod.uid for pod in fleet.pods))
@@ -81,6 +86,11 @@ class Bins:
         total = sum(self._total_open) / len(self._total_open)
         self.total = np.concatenate([self.total[passed:], [total], np.full(passed - 1, np.nan)])
         self._open, self._total_open = [], []
+
+
+def phase(backends: tuple[str, ...]) -> float:
+    """Seconds by which this Balancer's bins end early: what is computed once a bin must not fall on one tick of all."""
+    return float(crc32(" ".join(backends).encode()) % int(BIN_SECONDS))
 
 
 def _taken(values: Floats, source: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:

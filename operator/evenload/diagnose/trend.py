@@ -78,7 +78,7 @@ def judge(memory: Floats, rps: Floats, limit: float) -> Leak | None:
     slope, low, high = theil_sen(own)
     middle = own.size // 2
     early, late = theil_sen(own[:middle])[0], theil_sen(own[middle:])[0]
-    if low <= 0 or late < STILL_RISING_RATIO * early:
+    if low <= 0 or late <= 0 or late < STILL_RISING_RATIO * early:
         return None
     room = max(limit - float(memory[-1]), 0.0)
     if room / min(slope, late) >= REACH_WINDOWS * BINS:

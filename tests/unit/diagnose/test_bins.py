@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evenload.diagnose.bins import BIN_SECONDS, BINS, TOTAL_BINS, Bins
+from evenload.diagnose.bins import BIN_SECONDS, BINS, TOTAL_BINS, Bins, phase
 from evenload.model.fleet import Fleet
 from tests.unit.engine.build import NOW, WINDOW, later, snapshot
-
-START = NOW // BIN_SECONDS * BIN_SECONDS - NOW  # of a bin, from NOW
 
 
 def watch(bins: Bins, second: float, backends: str = "ab", **pods: dict[str, object]) -> bool:
     changed = {f"{name}-0": change for name, change in pods.items()}
-    sight = later(snapshot(changed, backends=backends), START + second)
+    early = phase(tuple(backends)) if bins._bin is None else bins._phase
+    begin = NOW // BIN_SECONDS * BIN_SECONDS - early - NOW  # of a bin, from NOW
+    sight = later(snapshot(changed, backends=backends), begin + second)
     return bins.observe(sight.time, WINDOW, Fleet(sight))
 
 
@@ -63,3 +63,10 @@ def test_it_never_grows() -> None:
     assert bins.total.shape == (TOTAL_BINS,)
     watch(bins, 30.0 * 500)
     assert np.isnan(bins.memory).sum() == 2 * (BINS - 1)
+
+
+def test_balancers_do_not_close_their_bins_on_the_same_tick() -> None:
+    phases = [phase((f"shop-{number}-a", f"shop-{number}-b")) for number in range(300)]
+    assert all(0 <= early < BIN_SECONDS for early in phases)
+    thirds = [sum(third <= early / 10 < third + 1 for early in phases) for third in range(3)]
+    assert min(thirds) > 70

@@ -122,6 +122,11 @@ def test_nothing_else_is_called_a_leak() -> None:
     assert alarms <= 5
 
 
+def test_a_step_between_two_level_halves_is_no_leak() -> None:
+    half = np.array([0.0] * 11 + [1.0] * 4)
+    assert judge(1e8 + 1e6 * np.concatenate([half, half + 5]), QUIET, LIMIT) is None
+
+
 def test_memory_that_follows_rising_traffic_is_no_leak() -> None:
     load = 10 + STEPS + np.random.default_rng(1).normal(0, 3, size=BINS)
     assert judge(noisy(LIMIT * (0.1 + 0.01 * load), 1, 0.0005), load, LIMIT) is None
