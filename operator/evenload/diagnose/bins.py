@@ -9,11 +9,12 @@ from zlib import crc32
 
 import numpy as np
 
-from evenload.model.fleet import Fleet, Floats
+from evenload.model.fleet import Bools, Fleet, Floats
 
 BIN_SECONDS = 30.0
 BINS = 30
 TOTAL_BINS = 50  # the total costs little, and a longer line is a surer one
+LEAST_TOLD = 0.8  # of the ready pods, or the total is not known
 LOW_RATIO = 0.2  # of memory: garbage collection's saw-tooth does not reach so low
 
 
@@ -29,7 +30,6 @@ class Bins:
         self._open: list[Floats] = []
         self._bin: int | None = None
         self._phase = 0.0
-        self._total_open: list[float] = []
         self.total: Floats = np.full(TOTAL_BINS, np.nan)  # requests a second over all pods, farther back
 
     @property
@@ -59,12 +59,11 @@ class Bins:
         self._bin = bin_
         self._follow(tuple(pod.uid for pod in fleet.pods))
         if passed:
-            self._close(min(passed, BINS))
+            self._close(min(passed, BINS), fleet.ready)
         told = np.array([fleet.memory, fleet.requests / window, fleet.utilization])
         if not all(self._uids):
             told[:, [not uid for uid in self._uids]] = np.nan
         self._open.append(told)
-        self._total_open.append(fleet.total_requests / window)
         return passed > 0
 
     def _follow(self, uids: tuple[str, ...]) -> None:
@@ -77,20 +76,25 @@ class Bins:
         self._open = [_taken(told, source) for told in self._open]
         self._uids = uids
 
-    def _close(self, passed: int) -> None:
+    def _close(self, passed: int, ready: Bools) -> None:
         """The open bin becomes a row; bins that nobody saw become empty ones."""
         told = np.array(self._open)
         row = np.array([_low(told[:, 0]), mean_told(told[:, 1]), mean_told(told[:, 2])])
         unseen = np.full((3, passed - 1, row.shape[1]), np.nan)
         self._rows = np.concatenate([self._rows[:, passed:], row[:, None], unseen], axis=1)
-        total = sum(self._total_open) / len(self._total_open)
-        self.total = np.concatenate([self.total[passed:], [total], np.full(passed - 1, np.nan)])
-        self._open, self._total_open = [], []
+        self.total = np.concatenate([self.total[passed:], [_total(row[1][ready])], np.full(passed - 1, np.nan)])
+        self._open = []
 
 
 def phase(backends: tuple[str, ...]) -> float:
     """Seconds by which this Balancer's bins end early: what is computed once a bin must not fall on one tick of all."""
     return float(crc32(" ".join(backends).encode()) % int(BIN_SECONDS))
+
+
+def _total(rps: Floats) -> float:
+    """Of all ready pods. A few whose scrapes were missed count as the others do, or each would look like a dip."""
+    told = rps[~np.isnan(rps)]
+    return float(told.mean()) * rps.size if told.size and told.size >= LEAST_TOLD * rps.size else np.nan
 
 
 def _taken(values: Floats, source: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:

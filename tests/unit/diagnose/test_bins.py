@@ -26,7 +26,7 @@ def test_a_bin_closes_when_its_time_is_over_and_tells_the_low_of_memory_and_mean
     assert bins.memory[-1].tolist() == [70e6, 80e6]
     assert bins.rps[-1].tolist() == [15.0, 16.0]
     assert bins.utilization[-1] == pytest.approx([0.32, 0.32])
-    assert bins.total[-1] == pytest.approx((26 + 36 + 16) / 3)
+    assert bins.total[-1] == pytest.approx(31.0)
     assert np.isnan(bins.memory[:-1]).all()
 
 
@@ -70,3 +70,20 @@ def test_balancers_do_not_close_their_bins_on_the_same_tick() -> None:
     assert all(0 <= early < BIN_SECONDS for early in phases)
     thirds = [sum(third <= early / 10 < third + 1 for early in phases) for third in range(3)]
     assert min(thirds) > 70
+
+
+def test_a_pod_whose_scrapes_are_missed_makes_no_dip_and_many_make_the_total_unknown() -> None:
+    silent: dict[str, object] = {"requests": None}
+    bins, blind = Bins(), Bins()
+    for second in (0, 10, 20, 30):
+        watch(bins, second, "abcdef", c=silent)
+        watch(blind, second, "abcdef", c=silent, d=silent)
+    assert bins.total[-1] == pytest.approx(6 * 16.0)
+    assert np.isnan(blind.total[-1])
+
+
+def test_a_pod_that_is_not_ready_is_not_part_of_the_total() -> None:
+    bins = Bins()
+    for second in (0, 30):
+        watch(bins, second, "abc", c={"ready": False})
+    assert bins.total[-1] == pytest.approx(2 * 16.0)
