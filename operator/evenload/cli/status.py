@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
 
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from evenload import clock
 from evenload.api.v1alpha1 import Balancer, ConditionStatus, ConditionType, Remediation
+from evenload.cli.changes import Changes
 from evenload.cli.cluster import Cluster
 from evenload.cli.exits import ExitCode
 from evenload.cli.get import Names, mode, reason
@@ -27,7 +27,6 @@ from evenload.kube.resources import REMEDIATIONS
 LATEST_STEPS = 5
 
 Watch = Annotated[bool, typer.Option("-w", "--watch", help="Keep watching; Ctrl-C ends it.")]
-Interval = Annotated[float, typer.Option(min=0.5, max=60.0, help="Seconds between two looks with -w.")]
 
 
 class View(NamedTuple):
@@ -41,7 +40,6 @@ def status(
     cluster: Cluster,
     names: Names = None,
     watch: Watch = False,
-    interval: Interval = 2.0,
     everywhere: Everywhere = False,
     selector: Selector = None,
 ) -> ExitCode:
@@ -51,7 +49,7 @@ def status(
         return views(cluster, names or (), everywhere=everywhere, selector=selector)
 
     if watch:
-        return follow(look, lambda: time.sleep(interval))
+        return follow(look, Changes(cluster, everywhere=everywhere).wait)
     found = look()
     if not found:
         note(f"No Balancers found in namespace {cluster.namespace}; -A looks in all.")
@@ -139,7 +137,7 @@ def _detail(view: View) -> list[str]:
     return [*lines, f"  more: evenload why {view.balancer.name} -n {view.balancer.namespace}"]
 
 
-def follow(look: Callable[[], list[View]], wait: Callable[[], None]) -> ExitCode:
+def follow(look: Callable[[], list[View]], wait: Callable[[], object]) -> ExitCode:
     """Look again and again until Ctrl-C. A cluster that does not answer for a while is said, and asked again.
 
     Raises NotFound and other errors of the very first look, so that a wrong name is not retried for ever.
@@ -153,7 +151,7 @@ def follow(look: Callable[[], list[View]], wait: Callable[[], None]) -> ExitCode
     return ExitCode.Fine
 
 
-def _live(found: list[View], look: Callable[[], list[View]], wait: Callable[[], None]) -> None:
+def _live(found: list[View], look: Callable[[], list[View]], wait: Callable[[], object]) -> None:
     trouble = ""
     try:
         with Live(screen(found), console=console(), auto_refresh=False, screen=True) as live:
@@ -173,7 +171,7 @@ def screen(found: Sequence[View], trouble: str = "") -> Group:
     return Group(table(TITLES, [row(view) for view in found]), *lines, *warning, foot)
 
 
-def _log(found: list[View], look: Callable[[], list[View]], wait: Callable[[], None]) -> None:
+def _log(found: list[View], look: Callable[[], list[View]], wait: Callable[[], object]) -> None:
     """A line for each change: it goes into files and pipes."""
     said: dict[str, str] = {}
     trouble = ""
