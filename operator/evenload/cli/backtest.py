@@ -17,6 +17,7 @@ import typer
 
 from evenload import clock
 from evenload.cli.cluster import Access, connect
+from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.options import PrometheusUrl, TokenFile
 from evenload.cli.printing import note, on_terminal, print_table, say
@@ -54,7 +55,8 @@ class _Asked(NamedTuple):
 def backtest(
     access: Access,
     balancer: Annotated[
-        list[str] | None, typer.Argument(help="Names of Balancers; all of the namespace by default.")
+        list[str] | None,
+        typer.Argument(help="Names of Balancers; all of the namespace by default.", autocompletion=balancer_names),
     ] = None,
     file: Annotated[
         Path | None,

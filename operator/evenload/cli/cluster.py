@@ -20,6 +20,7 @@ from evenload.kube.resources import Manifest, Resource
 PAGE: Final = 500
 TIMEOUT_SECONDS: Final = (5.0, 20.0)
 """To connect, and for the answer: a person is waiting."""
+WATCH_SECONDS: Final = 120
 _SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -39,7 +40,8 @@ class Cluster:
         self._api = api
         self.namespace = namespace
         self._user = ""
-        self._headers = {"Impersonate-User": as_user} if as_user else {}
+        if as_user:
+            api.set_default_header("Impersonate-User", as_user)
 
     @property
     def server(self) -> str:
@@ -65,6 +67,33 @@ class Cluster:
     def create(self, path: str, body: Mapping[str, object]) -> Manifest:
         """POST: used for reviews, which change nothing."""
         return self._call("POST", path, body, "application/json")
+
+    def watch(self, resource: Resource, *, everywhere: bool = False) -> Iterator[Manifest]:
+        """Each change from now on, until the API server ends it, which it does within minutes. Raises KubeError."""
+        from kubernetes.client import ApiException, CustomObjectsApi
+        from kubernetes.watch import Watch
+        from urllib3.exceptions import HTTPError
+
+        # From now on: without a version each object there is would be told first, recordings and all.
+        now = self.read(f"{resource.path(None if everywhere else self.namespace)}?limit=1")["metadata"]
+        custom = CustomObjectsApi(self._api)
+        listing, where = (
+            (custom.list_cluster_custom_object, {})
+            if everywhere
+            else (custom.list_namespaced_custom_object, {"namespace": self.namespace})
+        )
+        kind = {"group": resource.group, "version": resource.version, "plural": resource.plural}
+        try:
+            yield from Watch().stream(  # type: ignore[no-untyped-call]
+                listing,
+                **kind,
+                **where,
+                resource_version=now["resourceVersion"],
+                timeout_seconds=WATCH_SECONDS,
+                _request_timeout=(TIMEOUT_SECONDS[0], 2 * WATCH_SECONDS),
+            )
+        except (HTTPError, ApiException) as error:
+            raise self._unreachable("GET", error) from error
 
     def add(self, resource: Resource, body: Mapping[str, object], namespace: str) -> Manifest:
         """Create an object; what the API server then holds. With generateName a lost answer may leave one behind."""
@@ -108,7 +137,7 @@ class Cluster:
     def _call(
         self, method: str, path: str, body: Mapping[str, object] | None = None, content_type: str | None = None
     ) -> Manifest:
-        headers = {**self._headers, "Accept": "application/json"}
+        headers = {"Accept": "application/json"}
         if content_type:
             headers["Content-Type"] = content_type
         status, text = self._send(method, path, headers, body)

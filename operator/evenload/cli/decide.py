@@ -28,6 +28,7 @@ from evenload.api.v1alpha1 import (
 )
 from evenload.api.values import moment
 from evenload.cli.cluster import Cluster
+from evenload.cli.completing import balancer_names, remediation_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.objects import Item, balancers, is_open, remediations
 from evenload.cli.options import Everywhere
@@ -38,9 +39,13 @@ from evenload.kube.resources import BALANCERS, REMEDIATIONS
 from evenload.model.episode import ApprovalDecision, StepState, Undoing
 from evenload.model.spec import Mode
 
-RemediationName = Annotated[str, typer.Argument(help="Name of the Remediation (see: evenload history).")]
+RemediationName = Annotated[
+    str, typer.Argument(help="Name of the Remediation (see: evenload history).", autocompletion=remediation_names)
+]
 Note = Annotated[str | None, typer.Option("--note", "-m", help="Why; it is stored and shown in the report.")]
-BalancerNames = Annotated[list[str] | None, typer.Argument(metavar="BALANCER", help="Names of Balancers.")]
+BalancerNames = Annotated[
+    list[str] | None, typer.Argument(metavar="BALANCER", help="Names of Balancers.", autocompletion=balancer_names)
+]
 All = Annotated[bool, typer.Option("--all", help="All Balancers of the namespace (with -A: of all namespaces).")]
 
 

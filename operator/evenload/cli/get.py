@@ -9,6 +9,7 @@ import typer
 
 from evenload.api.v1alpha1 import Balancer, ConditionType, Outcome, Remediation
 from evenload.cli.cluster import Cluster
+from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.objects import Item, balancers, condition, remediations, status_of
 from evenload.cli.options import Everywhere, Output, OutputFlag, Selector
@@ -16,7 +17,10 @@ from evenload.cli.printing import Column, note, show
 from evenload.cli.text import age
 from evenload.model.episode import StepState
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="BALANCER", help="Names; all of them by default.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="BALANCER", help="Names; all of them by default.", autocompletion=balancer_names),
+]
 
 
 def get(
@@ -38,7 +42,10 @@ def get(
 def history(
     cluster: Cluster,
     balancer: Annotated[
-        str | None, typer.Argument(metavar="BALANCER", help="Only of this Balancer; of all by default.")
+        str | None,
+        typer.Argument(
+            metavar="BALANCER", help="Only of this Balancer; of all by default.", autocompletion=balancer_names
+        ),
     ] = None,
     output: OutputFlag = Output.table,
     everywhere: Everywhere = False,

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from evenload.cli.cluster import Cluster
+from evenload.cli.completing import remediation_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.objects import remediations
 from evenload.cli.printing import note, on_terminal
@@ -28,7 +29,9 @@ class ReportOutput(StrEnum):
 
 def report(
     cluster: Cluster,
-    remediation: Annotated[str, typer.Argument(help="Name of the Remediation (see: evenload history).")],
+    remediation: Annotated[
+        str, typer.Argument(help="Name of the Remediation (see: evenload history).", autocompletion=remediation_names)
+    ],
     output: Annotated[
         ReportOutput, typer.Option("-o", "--output", help="Markdown, an HTML page with plots, or plain data.")
     ] = ReportOutput.md,

@@ -13,6 +13,7 @@ import typer
 
 from evenload import clock
 from evenload.cli.cluster import Access, connect
+from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.options import PrometheusUrl, TokenFile
 from evenload.cli.printing import note
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def record(
     access: Access,
-    balancer: Annotated[str, typer.Argument(help="Name of the Balancer.")],
+    balancer: Annotated[str, typer.Argument(help="Name of the Balancer.", autocompletion=balancer_names)],
     duration: Annotated[str | None, typer.Option(help="How long, as in 10m; until Ctrl-C by default.")] = None,
     output: Annotated[str, typer.Option("-o", "--output", help='File to write; "-" is stdout.', metavar="FILE")] = "-",
     prometheus: PrometheusUrl = None,

@@ -25,6 +25,7 @@ from evenload.api.v1alpha1 import (
 )
 from evenload.cli.advice import on_held
 from evenload.cli.cluster import Cluster
+from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.get import mode
 from evenload.cli.objects import Item, balancers, belonging, condition, is_open, of_balancer, remediations, status_of
@@ -49,7 +50,7 @@ class Section(Value, frozen=True, kw_only=True):
 
 def why(
     cluster: Cluster,
-    balancer: Annotated[str, typer.Argument(help="Name of the Balancer.")],
+    balancer: Annotated[str, typer.Argument(help="Name of the Balancer.", autocompletion=balancer_names)],
     output: Annotated[WhyOutput, typer.Option("-o", "--output", help="Output format.")] = WhyOutput.text,
 ) -> ExitCode:
     """Say why: the diagnosis, its evidence and thresholds, what was ruled out, what is held back and until when."""

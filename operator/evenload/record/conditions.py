@@ -179,8 +179,8 @@ def _signals_fresh(facts: Facts) -> Finding:
 
 _SIGNAL_ADVICE = {
     SignalState.Fresh: "",
-    SignalState.Missing: "Prometheus has no series of these pods; check spec.signals (preset, labels, queries), the "
-    "address of Prometheus, and that it scrapes the pods",
+    SignalState.Missing: "Prometheus does not answer, or has no series of these pods; check its address, that it is "
+    "up and scrapes the pods, and spec.signals (preset, labels, queries)",
     SignalState.Stale: "the newest sample is older than spec.signals.maxAge; check that Prometheus still scrapes "
     "the pods",
     SignalState.NaN: "Prometheus answers with something that is not a number; check spec.signals.queries",
