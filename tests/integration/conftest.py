@@ -24,10 +24,19 @@ from tests.support.apiproxy import ApiProxy
 HOW_TO = "these tests need a real API server: run `make integration` (it brings one up), or name a test cluster in "
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Most of them wait, so several run at a time: those that wait longest begin first, or they would end alone."""
     for item in items:
         if "tests/integration" in item.path.as_posix():
             item.add_marker(pytest.mark.integration)
+    items.sort(key=_patience, reverse=True)
+
+
+def _patience(item: pytest.Item) -> float:
+    """Its own time limit; the usual one is shorter."""
+    limit = item.get_closest_marker("timeout")
+    return float(limit.args[0]) if limit else 0.0
 
 
 @pytest.fixture(scope="session")

@@ -91,25 +91,35 @@ class FakePrometheus:
         self._stretch = window_seconds / (window_seconds - scrape_seconds)
         self._outstanding = 0
         self._ended = asyncio.Event()
+        self._port = 0  # at first any that is free
 
     async def __aenter__(self) -> Self:
-        application = web.Application(client_max_size=16 * 1024 * 1024)
-        application.router.add_route("*", "/api/v1/query", self._handle)
-        application.router.add_route("*", "/api/v1/query_range", self._handle)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await self.come_up()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
+        await self.go_down()
+
+    async def go_down(self) -> None:
+        """Nobody listens any more, and what was connected is cut off."""
         await self._runner.cleanup()
+
+    async def come_up(self) -> None:
+        """At the same address as before."""
+        application = web.Application(client_max_size=16 * 1024 * 1024)
+        application.router.add_route("*", "/api/v1/query", self._handle)
+        application.router.add_route("*", "/api/v1/query_range", self._handle)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return f"http://127.0.0.1:{self._port}"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self._outstanding += 1

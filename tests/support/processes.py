@@ -187,7 +187,8 @@ class Operators:
 
 def free_port() -> int:
     """A port that nobody listens at. Below the range of outgoing connections: one of those could take it meanwhile."""
-    for port in random.sample(range(10_000, 32_000), 200):
+    # Not the seeded generator: tests that run side by side would all find the same one.
+    for port in random.SystemRandom().sample(range(10_000, 32_000), 200):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

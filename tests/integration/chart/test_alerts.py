@@ -26,6 +26,8 @@ from lab import build, parts
 from lab.control_plane import free_ports
 from tests.support.chart import of_kind, rendered
 
+pytestmark = pytest.mark.xdist_group("alerts")  # one Prometheus for all of them
+
 DEADLINE = 40.0
 WINDOW = "4s"
 HOLD = "1s"

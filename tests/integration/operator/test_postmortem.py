@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.integration.operator.conftest import Start
 from tests.integration.operator.outcome import WHOLE, evictions, purposes, weights_written
 from tests.support.apiproxy import ApiProxy
 from tests.support.town import BAD, EQUAL, SICK, Town, shares
 
 LARGEST_MEMORY_BYTES = 150e6
+LARGEST_CORE_SHARE = 0.03  # at a tick of one second, the shortest there is
 
 
 async def test_a_healthy_balancer_costs_the_api_server_nothing_but_the_lease(
@@ -18,7 +21,9 @@ async def test_a_healthy_balancer_costs_the_api_server_nothing_but_the_lease(
     await shop.until(shop.healthy)
     await shop.until(shop.remembers_good_weights)
     before = len(proxy.writes(leases=True))
+    began, spent = time.monotonic(), operator.cpu_seconds
     await operator.ticked(15)
+    assert operator.cpu_seconds - spent < LARGEST_CORE_SHARE * (time.monotonic() - began)
     kinds = {seen.path.split("/")[-2] for seen in proxy.writes(leases=True)[before:]}
     assert kinds == {"leases"}
     assert operator.memory_bytes < LARGEST_MEMORY_BYTES

@@ -34,18 +34,31 @@ async def bad_day(mode: Mode, shop: Shop, operator: OperatorProcess, proxy: ApiP
     # given that Prometheus fails in this way
     shop.prometheus.mode = mode
     await shop.until(lambda: _signals_are(shop, REASONS[mode]), what=f"SignalsFresh False {REASONS[mode]}")
-    # when the bad update comes
-    await shop.set_weights(BAD)
-    await operator.ticked(4)
-    # then nothing is touched
-    assert not touched(proxy.writes(), shop)
-    assert await shop.condition("Balanced") == ("Unknown", "NoData")
-    assert await shop.condition("Ready") == ("True", "Watching")
-    assert await shop.remediations() == []
+    # when the bad update comes, then nothing is touched
+    await _bad_update_that_nobody_sees(shop, operator, proxy)
     # and with the numbers back it is mended
     shop.prometheus.mode = Mode.Ok
     if mode in MENDED_AFTERWARDS:
         await _mended(shop, proxy)
+
+
+async def down(shop: Shop, operator: OperatorProcess, proxy: ApiProxy) -> None:
+    """Nobody listens there at all; later it is up again."""
+    await shop.prometheus.go_down()
+    await shop.until(lambda: _signals_are(shop, "Missing"), what="SignalsFresh False Missing")
+    assert "Prometheus does not answer" in await shop.message("SignalsFresh")
+    await _bad_update_that_nobody_sees(shop, operator, proxy)
+    await shop.prometheus.come_up()
+    await _mended(shop, proxy)
+
+
+async def _bad_update_that_nobody_sees(shop: Shop, operator: OperatorProcess, proxy: ApiProxy) -> None:
+    await shop.set_weights(BAD)
+    await operator.ticked(4)
+    assert not touched(proxy.writes(), shop)
+    assert await shop.condition("Balanced") == ("Unknown", "NoData")
+    assert await shop.condition("Ready") == ("True", "Watching")
+    assert await shop.remediations() == []
 
 
 async def gone_in_the_middle(shop: Shop, operator: OperatorProcess, proxy: ApiProxy) -> None:
@@ -65,14 +78,18 @@ async def gone_in_the_middle(shop: Shop, operator: OperatorProcess, proxy: ApiPr
 
 async def test_bad_days_of_prometheus(town: Town, start: Start, proxy: ApiProxy) -> None:
     async with AsyncExitStack() as stack:
-        sources = [await stack.enter_async_context(_prometheus()) for _ in range(len(REASONS) + 1)]
+        sources = [await stack.enter_async_context(_prometheus()) for _ in range(len(REASONS) + 2)]
         shops = await asyncio.gather(*(town.open_shop(prometheus=source) for source in sources))
         operator = start(*shops, query_timeout_seconds=QUERY_SECONDS)
         await asyncio.gather(*(shop.until(shop.healthy, seconds=60) for shop in shops))
         scenarios = {
             mode.name: bad_day(mode, shop, operator, proxy) for mode, shop in zip(REASONS, shops, strict=False)
         }
-        await side_by_side(**scenarios, gone_in_the_middle=gone_in_the_middle(shops[-1], operator, proxy))
+        others = {
+            each.__name__: each(shop, operator, proxy)
+            for each, shop in zip((down, gone_in_the_middle), shops[-2:], strict=True)
+        }
+        await side_by_side(**scenarios, **others)
         # and all the while no tick waited for it
         ticks = await operator.metric("evenload_tick_duration_seconds_count")
         quick = await operator.metric(f'evenload_tick_duration_seconds_bucket{{le="{LONGEST_TICK}"}}')
