@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
@@ -343,12 +344,12 @@ def _take(reading: Reading, row: Any) -> None:
         case "age":
             reading.ages[metric.namespace] = value
         case "idle":
-            reading.idle.setdefault(metric.namespace, {})[metric.pod] = value
+            reading.idle.setdefault(metric.namespace, {})[sys.intern(metric.pod)] = value
         case _:
             pods = reading.values.setdefault(metric.namespace, {})
             if not metric.pod or metric.pod in pods:
                 raise ValueError(f'"{metric.pod}" has not one row; a query must give one series a pod')
-            pods[metric.pod] = value
+            pods[sys.intern(metric.pod)] = value  # one name for all six signals: 20 MB of 50,000 pods
 
 
 def described(body: bytes) -> str:

@@ -278,3 +278,8 @@ class TestParsing:
     def test_labels_are_read_by_the_names_the_balancer_gives(self) -> None:
         body = b'{"data":{"result":[{"metric":{"ns":"shop","p":"a","pod":"exporter"},"value":[1,"2"]}]}}'
         assert parse(body, PodLabels("ns", "p")).values == {"shop": {"a": 2.0}}
+
+    def test_a_pod_has_one_name_in_all_signals(self) -> None:
+        body = b'{"data":{"result":[{"metric":{"namespace":"shop","pod":"shop-0"},"value":[1,"2"]}]}}'
+        first, second = (next(iter(parse(body, self.labels).values["shop"])) for _ in range(2))
+        assert first is second  # six copies of 50,000 names would be 20 MB
