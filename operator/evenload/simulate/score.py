@@ -103,6 +103,7 @@ def score(scenario: Scenario, size: int, seed: int) -> Score:
     before = [tick for tick in run.ticks if _FIRST_WORDS_SECONDS < tick.time - START <= onset]
     at_onset, early = _last(run, onset), _last(run, onset + EARLY_SECONDS)
     arrived_before, failed_before = (at_onset.arrived, at_onset.failed) if at_onset else (0, 0)
+    failed = run.ticks[-1].failed - failed_before
     owed = tuple(trial.owed(run))
     return Score(
         scenario=scenario.name,
@@ -116,8 +117,9 @@ def score(scenario: Scenario, size: int, seed: int) -> Score:
         wrong_before=sum(tick.decision.diagnosis.label not in _QUIET for tick in before),
         ticks_before=len(before),
         arrived=run.ticks[-1].arrived - arrived_before,
-        failed=run.ticks[-1].failed - failed_before,
-        failed_alone=failed_alone(scenario.trial(size, seed)),
+        failed=failed,
+        # Who wrote nothing threw none of the world's dice: it is the same world, and need not be played again.
+        failed_alone=failed_alone(scenario.trial(size, seed)) if run.writes else failed,
         tick_seconds=trial.tick,
         arrived_early=early.arrived - arrived_before if early else 0,
         over_early=early.over_capacity - (at_onset.over_capacity if at_onset else 0.0) if early else 0.0,

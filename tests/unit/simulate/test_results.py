@@ -11,7 +11,7 @@ from evenload.errors import InputError
 from evenload.model.snapshot import Snapshot
 from evenload.simulate.results import REPORT_SEEDS, TUNING_SEEDS, HealthyDay, Results, choose, run
 from evenload.simulate.scenarios import BY_NAME, SCENARIOS, Scenario
-from evenload.simulate.score import Score, ticks
+from evenload.simulate.score import Score, failed_alone, ticks
 from evenload.simulate.world import START
 
 FOUND = Score(
@@ -85,6 +85,13 @@ def test_forbidden_actions_name_the_run_that_shows_them() -> None:
     assert results.forbidden() == ("bad-update N=4 seed=3: 1 restarts where none may be",)
     assert "bad-update N=4 seed=3" in results.table()
     assert json.loads(results.json())["forbidden"] == list(results.forbidden())
+
+
+@pytest.mark.parametrize("name", ["stale", "surge-3", "dependency-errors"])
+def test_a_world_in_which_nothing_was_done_is_the_world_left_alone(name: str) -> None:
+    (one,) = run([name], sizes=[4], seeds=[1]).scores
+    assert one.weight_writes == one.restarts == 0
+    assert one.failed == one.failed_alone == failed_alone(BY_NAME[name].trial(4, 1)) > 0
 
 
 def test_where_only_rules_are_kept_any_diagnosis_will_do() -> None:
