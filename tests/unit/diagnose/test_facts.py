@@ -4,41 +4,15 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 
-from evenload.diagnose.facts import Facts, overloaded_pods, slowness
+from evenload.diagnose.facts import overloaded_pods, slowness
 from evenload.diagnose.memory import Memory
 from evenload.model.diagnosis import Diagnosis, Label, SkewCause
 from evenload.model.fleet import Fleet
-from evenload.model.policy import Policy
 from evenload.model.snapshot import Backend, Snapshot
+from tests.unit.diagnose.measured import facts
 from tests.unit.engine.build import NOW, pod, snapshot
-from tests.unit.engine.plant import spec
-
-
-def facts(sight: Snapshot | None = None, memory: Memory | None = None, **changes: object) -> Facts:
-    """Of even targets; weights that nobody touched."""
-    seen = sight or snapshot()
-    fleet = Fleet(seen)
-    known = memory or Memory()
-    known.watch(NOW, fleet)
-    size = len(fleet.backends)
-    fields: dict[str, object] = {
-        "snapshot": seen,
-        "fleet": fleet,
-        "policy": Policy.of(spec()),
-        "targets_by_backend": np.full(size, 1 / size),
-        "told": None,
-        "ours": False,
-        "compensating": False,
-        "overloaded": {},
-        "held_back": (),
-        "gains_by_backend": np.zeros(size),
-        "memory": known,
-        **changes,
-    }
-    return Facts(**fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("before", "steady"), [(83.0, True), (84.0, False), (49.3, True), (49.0, False), (None, True)])

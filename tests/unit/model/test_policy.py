@@ -36,6 +36,15 @@ def test_the_policy_has_plain_numbers() -> None:
     assert policy.tolerance_ratio == pytest.approx(1.3)
 
 
+def test_a_spec_of_defaults_is_a_policy_in_seconds_and_ratios() -> None:
+    policy = Policy.of(spec())
+    assert (policy.max_utilization, policy.min_ready_ratio, policy.restarts_per_hour) == (0.85, 0.51, 3)
+    assert (policy.max_age_seconds, policy.min_requests_per_pod) == (60.0, 20.0)
+    assert (policy.pod_cooldown_seconds, policy.workload_cooldown_seconds) == (600.0, 300.0)
+    assert (policy.drain_timeout_seconds, policy.eviction_deadline_seconds) == (60.0, 300.0)
+    assert policy.actuator_lag_seconds == 2.5
+
+
 def test_a_signals_state_is_not_a_truth_value() -> None:
     with pytest.raises(TypeError, match="compare it"):
         bool(SignalState.Missing)
