@@ -69,13 +69,13 @@ def share_spread(ratios: Floats, counts: Floats) -> float:
 def leave_one_out_z(errors: Floats, requests: Floats) -> Floats:
     """z of each pod's error ratio against all others' together (two proportions, pooled).
 
-    Two pods or more, each with requests, and neither none nor all of them failed. Unlike Envoy's success-rate rule it
+    Two pods or more, each with requests; where none or all of these failed, z is 0. Unlike Envoy's success-rate rule it
     does not go blind when several fail: nobody is part of his own yardstick.
     """
     others = requests.sum() - requests
     pooled = errors.sum() / requests.sum()
     variance = pooled * (1 - pooled) * (1 / requests + 1 / others)
-    z: Floats = (errors / requests - (errors.sum() - errors) / others) / np.sqrt(variance)
+    z: Floats = (errors / requests - (errors.sum() - errors) / others) / np.sqrt(np.maximum(variance, 1e-12))
     return z
 
 

@@ -101,6 +101,11 @@ def test_against_the_median_pod_is_the_two_proportion_test_at_the_ratio_between(
     assert z.tolist() == pytest.approx([0.2 / math.sqrt(0.2 * 0.8 / 200), 0.0, 0.0])
 
 
+@pytest.mark.parametrize("errors", [0.0, 100.0])
+def test_where_no_request_or_every_one_fails_nobody_is_unlike_the_others(errors: float) -> None:
+    assert leave_one_out_z(np.full(3, errors), np.full(3, 100.0)).tolist() == [0.0] * 3
+
+
 def test_where_nobody_fails_nobody_stands_out() -> None:
     assert against_median_z(np.zeros(3), np.full(3, 100.0)).tolist() == [0.0] * 3
 
