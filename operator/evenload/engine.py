@@ -24,13 +24,14 @@ from evenload.model.episode import Episode
 from evenload.model.fleet import Fleet, Floats
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
-from evenload.model.spec import BalancerSpec
+from evenload.model.spec import BalancerSpec, DesiredType
+from evenload.plan.capacity import Capacity
 from evenload.plan.headroom import Cost
 from evenload.plan.law import Law
 from evenload.plan.moves import Plan
 from evenload.plan.scene import Scene
 from evenload.plan.strategy import plan
-from evenload.plan.targets import desired_shares, shares_of
+from evenload.plan.targets import annotated, desired_shares, shares_of
 from evenload.plan.work import Work, is_ours, told_change, under_way
 from evenload.verify import Verification, verify
 
@@ -43,11 +44,12 @@ class Engine:
         self._memory = Memory()
         self._judging = verification.Memory()
         self._cost = Cost()
+        self._capacity = Capacity()
         self._law = Law()
 
     def step(self, snapshot: Snapshot) -> Decision:
         """What this Snapshot shows, what may be done now, what is held back and why."""
-        fleet = Fleet(snapshot)
+        fleet = self._fleet(snapshot)
         facts = self._facts(snapshot, fleet, under_way(snapshot.episode))
         verified = verify(snapshot, fleet, self._policy, self._judging, readable=facts.problem is None)
         diagnosis = self._diagnosis(facts)
@@ -57,6 +59,16 @@ class Engine:
         ruling = rule(case, () if planned.close else planned.writes)
         self._learn(facts, diagnosis, scene.work)
         return _decision(facts, verified, scene, planned, case, ruling)
+
+    def _fleet(self, snapshot: Snapshot) -> Fleet:
+        """Where capacity decides and nobody declares it, with what was learnt of it."""
+        fleet = Fleet(snapshot)
+        if self._policy.desired is DesiredType.ByCapacity and not annotated(fleet):
+            ours = is_ours(snapshot, under_way(snapshot.episode))
+            if self._capacity.unknown and ours and snapshot.known_good is not None:
+                self._capacity.adopt(fleet, snapshot.known_good)
+            fleet.learnt_by_backend = self._capacity.factors(fleet)
+        return fleet
 
     def _diagnosis(self, facts: Facts) -> Diagnosis:
         diagnosis = diagnose(facts, self._memory)
@@ -141,6 +153,13 @@ class Engine:
         calm = facts.snapshot.episode is None and diagnosis.label in (Label.Healthy, Label.MemoryLeak)
         if calm and facts.clean and work.idle:
             self._cost.learn(facts.fleet, facts.snapshot.window)
+            self._learn_capacity(facts)
+
+    def _learn_capacity(self, facts: Facts) -> None:
+        """Only where nothing is even suspected, and nothing moves pods: else a sick pod would teach its sickness."""
+        by_use = self._policy.desired is DesiredType.ByCapacity and not annotated(facts.fleet)
+        if by_use and self._memory.calm_ticks and not facts.snapshot.holds:
+            self._capacity.learn(facts.fleet, facts.time, facts.snapshot.window, self._policy.tolerance_ratio)
 
 
 def _on_the_way(fleet: Fleet, desired: Floats, leaning: Floats) -> Floats:

@@ -19,7 +19,7 @@ def desired_shares(fleet: Fleet, policy: Policy) -> Floats:
     """By backend, sum 1; 0 for a backend without ready pods. All 0 when nothing is ready.
 
     Even gives every ready pod the same, so a backend with twice the ready pods deserves twice; ByCapacity goes by the
-    capacity annotation of all ready pods, else by their CPU limits, else it is Even.
+    capacity annotation of all ready pods, else by their CPU limits as use has corrected them, else it is Even.
     """
     claims = np.where(fleet.ready_by_backend > 0, _claims(fleet, policy), 0.0)
     total = float(claims.sum())
@@ -35,10 +35,16 @@ def _claims(fleet: Fleet, policy: Policy) -> Floats:
     return _capacities(fleet) if policy.desired is DesiredType.ByCapacity else fleet.ready_by_backend
 
 
+def annotated(fleet: Fleet) -> bool:
+    """Whether people declare the capacity of every ready pod."""
+    return bool((fleet.capacity[fleet.ready] > 0).all())
+
+
 def _capacities(fleet: Fleet) -> Floats:
-    for known in (fleet.capacity, fleet.cpu_limit):
-        if bool((known[fleet.ready] > 0).all()):
-            return fleet.by_backend(np.where(fleet.ready, known, 0.0))
+    if annotated(fleet):
+        return fleet.by_backend(np.where(fleet.ready, fleet.capacity, 0.0))
+    if bool((fleet.cpu_limit[fleet.ready] > 0).all()):
+        return fleet.by_backend(np.where(fleet.ready, fleet.cpu_limit, 0.0)) * fleet.learnt_by_backend
     return fleet.ready_by_backend
 
 

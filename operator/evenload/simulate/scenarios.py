@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evenload.simulate import trials, trials_held_out, trials_owed, trials_robust
+from evenload.simulate import trials, trials_held_out, trials_owed, trials_robust, unequal
 from evenload.simulate.chaos import chaos
 from evenload.simulate.growth import growth
 from evenload.simulate.world import Trial, World
@@ -64,6 +64,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("healthy-bursty", "all is well, traffic comes in bursts", trials.healthy_bursty),
     Scenario("healthy-sparse", "all is well, five requests a second a pod", trials.healthy_sparse),
     Scenario("healthy-unequal", "all is well, capacities differ", trials.unequal_healthy),
+    Scenario("capacity-unknown", "capacities differ, only use shows it", unequal.capacity_unknown, long=True),
+    Scenario("capacity-equal", "capacities alike and not declared", unequal.capacity_equal, long=True),
+    Scenario(
+        "skew-over-unknown", "twice its share over capacities learnt from use", unequal.skew_over_unknown, long=True
+    ),
     Scenario("healthy-day", "24 hours, five times the traffic by day", trials.healthy_day, long=True),
     Scenario("canary", "explicit shares, one backend a tenth", trials.canary),
     Scenario("crashes", "a process dies twice, its counters start again", trials.crashes),

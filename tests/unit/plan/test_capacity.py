@@ -1,0 +1,128 @@
+"""What backends can bear, learnt from use: slowly, from enough, and never from failure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from evenload.model.fleet import Fleet
+from evenload.plan.capacity import CONFIRMING_WINDOWS, Capacity
+from tests.unit.engine.build import snapshot
+
+TOLERANCE = 1.3
+
+
+def fleet(weights: dict[str, int] | None = None, **cpu: float) -> Fleet:
+    """Even requests; `cpu` by backend what they cost, 0.08 cores of 0.25 elsewhere."""
+    pods = {f"{name}-0": {"cpu": cpu.get(name, 0.08)} for name in "abcd"}
+    return Fleet(snapshot(pods, weights=weights))
+
+
+def taught(known: Fleet, windows: int, capacity: Capacity | None = None, start: float = 0.0) -> Capacity:
+    capacity = capacity or Capacity()
+    for window in range(windows):
+        capacity.learn(known, start + 15.0 * window, 15.0, TOLERANCE)
+    return capacity
+
+
+def test_a_backend_whose_requests_cost_twice_the_cpu_can_bear_half() -> None:
+    known = fleet(a=0.16)
+    assert taught(known, 20).factors(known) == pytest.approx([0.5, 1.0, 1.0, 1.0], abs=0.03)
+
+
+def test_it_is_told_only_after_five_windows_that_agree() -> None:
+    known = fleet(a=0.16)
+    assert taught(known, CONFIRMING_WINDOWS - 1).factors(known).tolist() == [1.0] * 4
+    assert taught(known, CONFIRMING_WINDOWS).factors(known)[0] < 0.6
+
+
+def test_a_window_that_shows_otherwise_starts_the_count_anew() -> None:
+    capacity = taught(fleet(a=0.16), CONFIRMING_WINDOWS - 1)
+    right = fleet({"a": 50}, a=0.16)
+    taught(right, 1, capacity, start=200.0)
+    known = fleet(a=0.16)
+    taught(known, CONFIRMING_WINDOWS - 1, capacity, start=300.0)
+    assert capacity.factors(known).tolist() == [1.0] * 4
+
+
+def test_windows_that_overlap_teach_once() -> None:
+    known, capacity = fleet(a=0.16), Capacity()
+    for tick in range(CONFIRMING_WINDOWS * 2):
+        capacity.learn(known, 5.0 * tick, 15.0, TOLERANCE)
+    assert capacity.factors(known).tolist() == [1.0] * 4
+
+
+def test_a_difference_within_the_tolerance_is_left_alone() -> None:
+    known = fleet(a=0.1)
+    assert taught(known, 100).factors(known).tolist() == [1.0] * 4
+
+
+def test_one_step_is_a_factor_of_two_at_most() -> None:
+    known = fleet(a=0.02, b=0.2, c=0.2, d=0.2)
+    capacity = taught(known, CONFIRMING_WINDOWS)
+    assert capacity.factors(known)[0] == pytest.approx(2.0)
+    taught(known, 30, capacity, start=900.0)
+    assert capacity.factors(known)[0] > 4.0
+
+
+def test_noise_as_wide_as_a_quarter_moves_nothing_in_a_thousand_windows() -> None:
+    dice, capacity = np.random.default_rng(5), Capacity()
+    for window in range(1000):
+        a, b, c, d = (0.08 * np.exp(dice.normal(0, 0.25, 4))).tolist()
+        known = fleet(a=a, b=b, c=c, d=d)
+        capacity.learn(known, 15.0 * window, 15.0, TOLERANCE)
+        assert capacity.factors(known).tolist() == [1.0] * 4
+
+
+def test_what_fails_fast_at_no_cost_does_not_look_capable() -> None:
+    pods = {"a-0": {"cpu": 0.02, "errors": 220.0}}
+    known = Fleet(snapshot(pods))
+    assert taught(known, 30).factors(known)[0] < 0.6
+
+
+def test_an_idle_fleet_teaches_nothing() -> None:
+    known = fleet(a=0.01, b=0.004, c=0.004, d=0.004)
+    assert taught(known, 100).factors(known).tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("lacks", ["cpu", "cpu_limit", "errors", "requests"])
+def test_a_backend_that_lacks_a_number_keeps_what_its_limit_promises(lacks: str) -> None:
+    known = Fleet(snapshot({"a-0": {"cpu": 0.02, lacks: None}, "b-0": {"cpu": 0.16}}))
+    factors = taught(known, 20).factors(known)
+    assert factors[0] == 1.0
+    assert factors[1] == pytest.approx(0.5, abs=0.03)
+
+
+def test_of_one_backend_alone_there_is_nothing_to_compare() -> None:
+    known = Fleet(snapshot({f"{name}-0": {"cpu": None} for name in "bcd"}))
+    assert taught(known, 20).factors(known).tolist() == [1.0] * 4
+
+
+def test_what_is_known_stays_with_its_name_when_backends_come_and_go() -> None:
+    capacity = taught(fleet(c=0.16), 20)
+    fewer = Fleet(snapshot({"c-0": {"cpu": 0.16}}, backends="bce"))
+    assert capacity.factors(fewer) == pytest.approx([1.0, 0.5, 1.0], abs=0.03)
+    taught(fewer, 1, capacity, start=900.0)
+    assert capacity.factors(fewer) == pytest.approx([1.0, 0.5, 1.0], abs=0.03)
+
+
+def test_whoever_takes_over_reads_it_from_the_weights_that_it_led_to() -> None:
+    known, capacity = fleet(), Capacity()
+    assert capacity.unknown
+    capacity.adopt(known, {"a": 500, "b": 1000, "c": 1000, "d": 1050})
+    assert not capacity.unknown
+    assert capacity.factors(known) == pytest.approx([0.5, 1.0, 1.0, 1.0])
+
+
+def test_weights_of_one_backend_tell_no_capacity() -> None:
+    known, capacity = fleet(), Capacity()
+    capacity.adopt(known, {"a": 500})
+    assert capacity.factors(known).tolist() == [1.0] * 4
+
+
+def test_absurd_weights_are_no_capacity() -> None:
+    known, capacity = fleet(), Capacity()
+    capacity.adopt(known, {"a": 1, "b": 100_000, "c": 100_000, "d": 100_000})
+    assert capacity.factors(known)[0] == pytest.approx(math.exp(-2))
