@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evenload.diagnose.day import DAY_SECONDS, OLD_SECONDS, SLOT_SECONDS, Day
+from evenload.diagnose.memory import FORGET_SECONDS, Memory
 
 MIDNIGHT = 1_760_054_400.0
 
@@ -44,3 +45,13 @@ def test_a_moment_is_not_a_quarter_of_an_hour() -> None:
     day = live(Day(), MIDNIGHT, 120.0, 10.0)
     live(day, MIDNIGHT + SLOT_SECONDS, 60.0, 10.0)
     assert day.usual(MIDNIGHT) is None
+
+
+def test_a_silence_that_makes_all_else_be_forgotten_leaves_the_day() -> None:
+    memory = Memory()
+    live(memory.outlook.day, MIDNIGHT, SLOT_SECONDS + 60, 10.0)
+    memory.time = MIDNIGHT + SLOT_SECONDS
+    before = memory.outlook
+    assert memory.refuses(memory.time + FORGET_SECONDS + 1) is not None
+    assert memory.outlook is not before
+    assert memory.outlook.day.usual(MIDNIGHT + DAY_SECONDS) == pytest.approx(10.0)
