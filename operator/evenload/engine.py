@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
+from msgspec.structs import replace
 
 from evenload import verify as verification
 from evenload.diagnose.diagnosis import diagnose
@@ -22,6 +23,7 @@ from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.episode import Episode
 from evenload.model.fleet import Fleet, Floats
+from evenload.model.forecast import Forecast
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import BalancerSpec, DesiredType
@@ -30,6 +32,7 @@ from evenload.plan.headroom import Cost
 from evenload.plan.law import Law
 from evenload.plan.moves import Plan
 from evenload.plan.scene import Scene
+from evenload.plan.sick import quiet_time
 from evenload.plan.strategy import plan
 from evenload.plan.targets import annotated, desired_shares, shares_of
 from evenload.plan.work import Work, is_ours, told_change, under_way
@@ -197,9 +200,16 @@ def _decision(
         shares=_by_backend(facts.fleet, facts.fleet.shares) if known else {},
         targets=_by_backend(facts.fleet, facts.targets_by_backend),
         saturation=scene.saturation,
-        out_of_memory=scene.out_of_memory,
+        out_of_memory=_out_of_memory(scene),
         sentence=_sentence(scene.diagnosis, planned, ruling),
     )
+
+
+def _out_of_memory(scene: Scene) -> Forecast | None:
+    """With the quietest time before it, where that is known and yet to come."""
+    known, moment = scene.out_of_memory, quiet_time(scene)
+    later = known is not None and moment is not None and moment > scene.snapshot.time
+    return replace(known, quietest_at=moment) if known is not None and later else known
 
 
 def _balanced(diagnosis: Diagnosis) -> bool | None:

@@ -201,6 +201,10 @@ class Upcoming(Value, frozen=True, kw_only=True):
     ]
     within_seconds: Annotated[int, Meta(description="Within so many seconds, as of when this was written.", ge=0)]
     pod: Annotated[str, Meta(description="The pod that is first.", max_length=253)] = ""
+    quietest_at: Annotated[
+        Time | None,
+        Meta(description="The quietest time before it, if that is known: a restart is planned for then if allowed."),
+    ] = None
 
 
 class BudgetState(Value, frozen=True, kw_only=True):

@@ -140,7 +140,8 @@ def coming(forecast: Upcoming) -> str:
     within = f"within {duration(forecast.within_seconds)}"
     if forecast.kind is ForecastKind.Saturation:
         return f"If traffic grows on like this, {forecast.pod} has no CPU left {within}."
-    return f"If its memory grows on like this, {forecast.pod} is at its limit {within}."
+    quiet = f" The quietest time before is at {local_time(forecast.quietest_at)}." if forecast.quietest_at else ""
+    return f"If its memory grows on like this, {forecast.pod} is at its limit {within}.{quiet}"
 
 
 def _evidence(remediation: Remediation | None) -> Iterator[Section]:

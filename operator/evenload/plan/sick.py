@@ -164,7 +164,7 @@ def relieve_leak(scene: Scene) -> Plan:
     if full is None:
         return Plan(tell=(Advise(topic="MemoryLeak", because=scene.diagnosis.sentence),))
     index = scene.fleet.names.index(full.subject)
-    moment = quietest(scene.snapshot.time, scene.snapshot.time + full.soonest - LEAK_MARGIN_SECONDS, scene.usual)
+    moment = quiet_time(scene)
     tell = (Advise(topic="MemoryLeak", because=scene.diagnosis.sentence + _when(scene, moment)),)
     used = float(scene.fleet.memory[index] / scene.fleet.memory_limit[index])
     near = full.seconds <= LEAK_RESTART_SECONDS if moment is None else moment <= scene.snapshot.time
@@ -173,6 +173,12 @@ def relieve_leak(scene: Scene) -> Plan:
         return Plan(tell=tell)
     because = f"the memory of {full.subject} rises without end: full in {duration(full.seconds)}"
     return Plan(writes=tuple(begin_restart(scene, index, because)), tell=tell)
+
+
+def quiet_time(scene: Scene) -> float | None:
+    """When the first leaking pod is best restarted (seconds since the epoch); None without a leak, or where unknown."""
+    full, now = scene.out_of_memory, scene.snapshot.time
+    return None if full is None else quietest(now, now + full.soonest - LEAK_MARGIN_SECONDS, scene.usual)
 
 
 def _when(scene: Scene, moment: float | None) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from evenload.api.v1alpha1 import ForecastKind, Upcoming
+from evenload.api.values import moment
 from evenload.model.decision import Decision
 from evenload.model.diagnosis import Label
 from evenload.model.forecast import Forecast
@@ -30,5 +31,7 @@ def _told(kind: ForecastKind, known: Upcoming | None, now: Forecast) -> Upcoming
         within = known.within_seconds if now.seconds <= CLEARLY_RATIO * known.within_seconds else within
     if within is None:
         return None
-    same = known is not None and known.within_seconds == within
-    return known if same else Upcoming(kind=kind, within_seconds=within, pod=now.subject[:253])
+    quietest_at = moment(now.quietest_at) if now.quietest_at is not None else None
+    same = known is not None and (known.within_seconds, known.quietest_at) == (within, quietest_at)
+    found = Upcoming(kind=kind, within_seconds=within, pod=now.subject[:253], quietest_at=quietest_at)
+    return known if same else found

@@ -64,7 +64,7 @@ def running_full(name: str = "shop", namespace: str = "shop") -> Manifest:
     """A Balancer whose traffic is even and grows, and one of whose pods leaks."""
     manifest = healthy(name, namespace)
     manifest["status"]["forecasts"] = [
-        {"kind": "OutOfMemory", "withinSeconds": 3600, "pod": "shop-b-6f7d"},
+        {"kind": "OutOfMemory", "withinSeconds": 3600, "pod": "shop-b-6f7d", "quietestAt": at(1800)},
         {"kind": "Saturation", "withinSeconds": 900, "pod": "shop-a-9c4x"},
     ]
     return manifest

@@ -75,6 +75,12 @@ def test_without_leave_to_restart_people_are_told_when_to() -> None:
     assert any(line.startswith("restart it at about") for line in told(decisions))
 
 
+def test_the_forecast_names_the_quietest_time_until_it_has_come() -> None:
+    known = [(one.time, one.out_of_memory) for one in leaking(yesterday=True) if one.out_of_memory is not None]
+    assert {forecast.quietest_at for time, forecast in known if time < QUIET} == {QUIET}
+    assert all(forecast.quietest_at is None for time, forecast in known if QUIET <= time < QUIET + PART)
+
+
 def test_the_forecast_is_told_with_its_pod() -> None:
     known = [decision.out_of_memory for decision in leaking(yesterday=False)]
     forecast = next(one for one in known if one is not None)

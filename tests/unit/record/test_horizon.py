@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evenload.api.v1alpha1 import BalancerStatus, ForecastKind, Upcoming
+from evenload.api.values import moment
 from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.forecast import Forecast
 from evenload.record.conditions import Facts, Trouble, status_of
@@ -33,6 +34,15 @@ def test_what_is_far_away_or_unknown_is_not_told() -> None:
     assert told(WITHIN_SECONDS[-1] + 1) == ()
     assert upcoming((), healthy()) == ()
     assert upcoming(told(600), healthy()) == ()
+
+
+def test_the_quietest_time_before_it_is_told_and_told_anew_when_it_is_another() -> None:
+    leak = Forecast(seconds=3000.0, soonest=2000.0, subject="p", quietest_at=1900.0)
+    known = upcoming((), healthy(out_of_memory=leak))
+    assert known[0].quietest_at == moment(1900.0)
+    assert upcoming(known, healthy(out_of_memory=leak)) == known
+    after = upcoming(known, healthy(out_of_memory=Forecast(seconds=2990.0, soonest=1990.0, subject="p")))
+    assert after[0].quietest_at is None
 
 
 def test_both_kinds_stand_side_by_side() -> None:
