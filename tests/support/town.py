@@ -69,11 +69,20 @@ HASTE: Manifest = {
 
 
 class Served(NamedTuple):
-    """What one pod did between two looks."""
+    """What one pod has done until then."""
 
     time: float
     requests: float
     errors: float
+
+    def before(self, later: Served, time: float) -> Served:
+        """In between, at `time`."""
+        part = min(1.0, max(0.0, (time - self.time) / max(later.time - self.time, 1e-9)))
+        return Served(
+            time,
+            self.requests + part * (later.requests - self.requests),
+            self.errors + part * (later.errors - self.errors),
+        )
 
 
 @dataclass
@@ -89,18 +98,27 @@ class Server:
         self.overloaded_seconds = self.overloaded_seconds + seconds if rate > 1.5 * CAPACITY else 0.0
         self.sick |= fragile and self.overloaded_seconds > SICKENING_SECONDS
         failing = max(SICK_ERROR_RATIO if self.sick else 0.0, 1 - CAPACITY / rate if rate > CAPACITY else 0.0)
-        self.history.append(Served(now, rate * seconds, rate * seconds * failing))
-        while self.history[0].time <= now - (WINDOW_SECONDS - SCRAPE_SECONDS):
-            self.history.popleft()
+        done = self._grown(rate, now, seconds, failing)
         busy = min(1.0, rate / CAPACITY)
         latency = 0.3 if self.sick or busy == 1.0 else 0.02
         return {
-            "requests": sum(served.requests for served in self.history),
-            "errors": sum(served.errors for served in self.history),
+            "requests": done.requests,
+            "errors": done.errors,
             "cpu": LIMIT_CORES * (0.9 if self.sick and rate else busy),
             "memory": 50e6,
             "inFlight": float(round(rate * latency)),
         } | ({"latency": latency} if rate else {})
+
+    def _grown(self, rate: float, now: float, seconds: float, failing: float) -> Served:
+        """What it did in the window that ends now: exactly its length, however late a busy machine lets us look."""
+        last = self.history[-1] if self.history else Served(now - seconds, 0.0, 0.0)
+        newest = Served(now, last.requests + rate * seconds, last.errors + rate * seconds * failing)
+        self.history.extend((newest,) if self.history else (last, newest))
+        since = now - (WINDOW_SECONDS - SCRAPE_SECONDS)
+        while self.history[1].time <= since:
+            self.history.popleft()
+        start = self.history[0].before(self.history[1], since)
+        return Served(now, newest.requests - start.requests, newest.errors - start.errors)
 
 
 class Town:
