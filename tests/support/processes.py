@@ -87,9 +87,14 @@ class OperatorProcess:
 
     async def metric(self, name: str) -> float:
         """The value of a series without labels (or with these very labels)."""
+        (value,) = await self.metrics(name)
+        return value
+
+    async def metrics(self, *names: str) -> list[float]:
+        """Several, of the same moment; NaN for what is not there."""
         _, text = await self.page("metrics")
-        found = next((line for line in text.splitlines() if line.startswith(f"{name} ")), "")
-        return float(found.rpartition(" ")[2]) if found else float("nan")
+        known = {name: value for name, _, value in (line.rpartition(" ") for line in text.splitlines())}
+        return [float(known.get(name, "nan")) for name in names]
 
     async def ticked(self, times: int, *, seconds: float = 60.0) -> None:
         """That many more ticks have ended."""
