@@ -8,9 +8,11 @@ from tests.integration.operator.conftest import Start
 from tests.integration.operator.outcome import WHOLE, evictions, purposes, weights_written
 from tests.support.apiproxy import ApiProxy
 from tests.support.town import BAD, EQUAL, SICK, Town, shares
+from tests.support.wait import until
 
 LARGEST_MEMORY_BYTES = 150e6
-LARGEST_CORE_SHARE = 0.03  # at a tick of one second, the shortest there is
+LARGEST_CORE_SHARE = 0.03  # here at a tick of one second, the shortest there is
+MEASURED_SECONDS = 10.0
 
 
 async def test_a_healthy_balancer_costs_the_api_server_nothing_but_the_lease(
@@ -22,8 +24,9 @@ async def test_a_healthy_balancer_costs_the_api_server_nothing_but_the_lease(
     await shop.until(shop.remembers_good_weights)
     before = len(proxy.writes(leases=True))
     began, spent = time.monotonic(), operator.cpu_seconds
-    await operator.ticked(15)
+    await until(lambda: time.monotonic() > began + MEASURED_SECONDS, seconds=30, pause=1.0)  # it is not asked meanwhile
     assert operator.cpu_seconds - spent < LARGEST_CORE_SHARE * (time.monotonic() - began)
+    await operator.ticked(5)
     kinds = {seen.path.split("/")[-2] for seen in proxy.writes(leases=True)[before:]}
     assert kinds == {"leases"}
     assert operator.memory_bytes < LARGEST_MEMORY_BYTES
