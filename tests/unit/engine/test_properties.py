@@ -215,3 +215,52 @@ def test_a_clock_that_jumps_costs_a_tick_and_no_write(jump: float) -> None:
     assert write_of(decision) is None
     assert write_of(engine.step(later(skewed, jump + 5))) is None
     assert write_of(engine.step(later(skewed, jump + 10))) is not None
+
+
+@SETTINGS
+@given(
+    order=st.permutations("abcdef"),
+    hot=st.sampled_from([1.0, 1.7, 8.0]),
+    wrong=st.sampled_from([0.0, 0.3]),
+    seed=st.integers(0, 1000),
+)
+def test_exchanging_the_pods_exchanges_the_answer(order: list[str], hot: float, wrong: float, seed: int) -> None:
+    """The first pod's trouble told of another pod is the same trouble of that one; weights to the last unit."""
+    dice = np.random.default_rng(seed)
+    renamed = dict(zip("abcdef", order, strict=True))
+    one, other = Engine(spec()), Engine(spec())
+    for tick in range(6):
+        counts = {n: float(dice.poisson(240 * (hot if n == "a" else 1.0))) for n in "abcdef"}
+        errors = {n: float(dice.binomial(int(counts[n]), wrong if n == "b" else 0.0)) for n in counts}
+        plain = {f"{n}-0": {"requests": counts[n], "errors": errors[n]} for n in counts}
+        moved = {f"{renamed[n[0]]}-0": values for n, values in plain.items()}
+        first = one.step(later(snapshot(plain, backends="abcdef", weights={"a": 500}), 5 * tick))
+        second = other.step(later(snapshot(moved, backends="abcdef", weights={renamed["a"]: 500}), 5 * tick))
+        assert first.diagnosis.label is second.diagnosis.label
+        assert {renamed[name[0]] for name in first.diagnosis.pods} == {name[0] for name in second.diagnosis.pods}
+        written, again = write_of(first), write_of(second)
+        assert type(written) is type(again)
+        if isinstance(written, SetWeights) and isinstance(again, SetWeights):
+            assert {renamed[n]: weight for n, weight in written.after.items()} == pytest.approx(again.after, abs=1)
+
+
+@SETTINGS
+@given(
+    silent=st.sets(st.sampled_from("abcdef"), min_size=1, max_size=6),
+    absent=st.sampled_from([None, math.nan, -1.0, math.inf]),
+    share=st.integers(100, 9000),
+)
+def test_pods_without_a_count_never_lead_to_a_write(silent: set[str], absent: float | None, share: int) -> None:
+    """Whatever the others show: the missing one may be the hot one, and a burst of silence is no news of it."""
+    engine = Engine(spec())
+    for tick in range(3):
+        engine.step(later(snapshot(backends="abcdef"), 5 * tick))
+    sight = snapshot(
+        {"a-0": {"requests": 240.0 + share}, **{f"{name}-0": {"requests": absent} for name in silent}},
+        backends="abcdef",
+        weights={"a": 100 + share},
+    )
+    for tick in range(3, 10):
+        decision = engine.step(later(sight, 5 * tick))
+        assert decision.diagnosis.label is Label.NoData
+        assert write_of(decision) is None
