@@ -114,7 +114,7 @@ def continue_ejection(scene: Scene) -> Plan | None:
     restart = _restart_ejected(scene, held_for)
     if restart is not None:
         return restart
-    if any(not _may_return(scene, name) for name in work.held_back):
+    if not any(_may_return(scene, name) for name in work.held_back):
         return Plan(busy=f"{listing(work.held_back)} has no ready pod")
     if held_for < _ejection_seconds(scene):
         return Plan(
@@ -143,7 +143,7 @@ def _restart_ejected(scene: Scene, held_for: float) -> Plan | None:
     fleet = scene.fleet
     for index in np.flatnonzero(fleet.ready).tolist():
         backend = fleet.backends[int(fleet.where[index])]
-        stuck = backend in scene.work.held_back and restarts.alone(fleet, backend) and not _recovered(fleet, index)
+        stuck = backend in scene.work.held_back and restarts.alone(fleet, backend) and _keeps_failing(fleet, index)
         if stuck and not restarted_lately(scene, fleet.pods[index]):
             return Plan(
                 writes=tuple(begin_restart(scene, index, f"{fleet.names[index]} kept failing after its ejection"))
@@ -151,6 +151,7 @@ def _restart_ejected(scene: Scene, held_for: float) -> Plan | None:
     return None
 
 
-def _recovered(fleet: Fleet, index: int) -> bool:
+def _keeps_failing(fleet: Fleet, index: int) -> bool:
+    """Its probes say so. A pod that nobody asked, because its backend was empty until now, has not failed."""
     requests, errors = float(fleet.requests[index]), float(fleet.errors[index])
-    return requests >= PROBES_NEEDED and errors <= RECOVERED_ERROR_RATIO * requests
+    return requests >= PROBES_NEEDED and errors > RECOVERED_ERROR_RATIO * requests

@@ -153,7 +153,8 @@ def ramp(snapshot: Snapshot, fleet: Fleet, policy: Policy, work: Work, returning
     after = scaled_down(work.base, factors)
     if after == before:
         return None
-    share = "all" if fraction == 1.0 else f"{100 * fraction:.0f}%"
+    least = min(factors[name] for name in returning)
+    share = "all" if least == 1.0 else f"{100 * least:.0f}%"
     because = f"{', '.join(sorted(returning))} ramps up: {share} of its share"
     return SetWeights(before=before, after=after, purpose=Purpose.Ramp, because=because)
 
@@ -174,9 +175,11 @@ def _factors(fleet: Fleet, work: Work, returning: frozenset[str], fraction: floa
     base = work.base or {}
     total, commanded = sum(base.values()), dict(zip(fleet.backends, fleet.commanded.tolist(), strict=True))
     for name in work.held_back:
-        if name in returning:
-            yield name, fraction
-        else:
-            share = base.get(name, 0) / total if total else 0.0
-            kept = commanded.get(name, 0.0) / share if share else 0.0
-            yield name, float(np.clip(kept, 0.0, 1.0))
+        share = base.get(name, 0) / total if total else 0.0
+        kept = float(np.clip(commanded.get(name, 0.0) / share, 0.0, 1.0)) if share else 0.0
+        yield name, min(fraction, _next_stage(kept)) if name in returning else kept
+
+
+def _next_stage(kept: float) -> float:
+    """Whoever gets ready later than the others begins at the beginning, too."""
+    return next((fraction for fraction in RAMP_FRACTIONS if fraction > kept), RAMP_FRACTIONS[-1])

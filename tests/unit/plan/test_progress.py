@@ -67,14 +67,27 @@ def test_what_was_ejected_for_want_of_pods_comes_back_the_moment_one_is_ready() 
     assert (waiting.writes, waiting.busy) == ((), "a has no ready pod")
 
 
+def test_a_pod_that_nobody_asked_yet_has_not_failed_and_is_not_restarted() -> None:
+    """Its backend was empty until now, so it had no weight and no request."""
+    empty = {**EVEN, "a": 0}
+    assert ramp_of(going_on(ejected(500.0, pod={"requests": 0.0, "age": 5.0}, after=empty))) is not None
+
+
 @pytest.mark.parametrize(
     ("requests", "errors", "restarts"),
-    [(10.0, 1.0, True), (5.0, 0.25, False), (4.9, 0.0, True), (100.0, 5.0, False), (100.0, 5.1, True)],
+    [
+        (10.0, 1.0, True),
+        (5.0, 0.25, False),
+        (5.0, 0.26, True),
+        (4.9, 4.9, False),
+        (100.0, 5.0, False),
+        (100.0, 5.1, True),
+    ],
 )
 def test_what_keeps_failing_with_a_probes_worth_of_traffic_is_restarted(
     requests: float, errors: float, restarts: bool
 ) -> None:
-    """Five answers prove something, at most a twentieth of them failed."""
+    """Five answers prove something: more than a twentieth of them failed."""
     plan = going_on(ejected(30.0, pod={"requests": requests, "errors": errors}))
     assert any(isinstance(write, Drain) for write in plan.writes) is restarts
 

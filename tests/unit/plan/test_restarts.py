@@ -193,9 +193,9 @@ def test_the_ramp_is_timed_from_its_first_step() -> None:
     assert restarts.ramp_fraction(NOW, POLICY, held(ramped(20), ramped(5))) == 0.6
 
 
-@pytest.mark.parametrize(("done", "share"), [(0, "10%"), (3, "all")])
-def test_a_ramp_step_says_how_much_it_gives(done: int, share: str) -> None:
-    sight = snapshot(weights={"a": 0})
+@pytest.mark.parametrize(("done", "weight", "share"), [(0, 0, "10%"), (3, 60, "all")])
+def test_a_ramp_step_says_how_much_it_gives(done: int, weight: int, share: str) -> None:
+    sight = snapshot(weights={"a": weight})
     write = restarts.ramp(sight, Fleet(sight), POLICY, held(*[ramped(30)] * done), frozenset({"a"}))
     assert write is not None
     assert write.because == f"a ramps up: {share} of its share"
@@ -208,6 +208,15 @@ def test_a_ramp_moves_only_who_may_return() -> None:
     assert write.after == {"a": 20, "b": 20, "c": 200, "d": 200}  # `b` stays at 5 of 205: 9.8% of its share
     assert restarts.ramp(sight, Fleet(sight), POLICY, Work(), frozenset({"a"})) is None
     assert restarts.ramp(sight, Fleet(sight), POLICY, held(), frozenset()) is None
+
+
+def test_who_gets_ready_later_than_the_others_begins_at_the_beginning_of_the_ramp() -> None:
+    sight = snapshot(weights={"a": 100, "b": 0})
+    work = held(*[ramped(60)] * 4, held_back=("a", "b"))
+    write = restarts.ramp(sight, Fleet(sight), POLICY, work, frozenset({"a", "b"}))
+    assert write is not None
+    assert write.after == {"a": 100, "b": 10, "c": 100, "d": 100}
+    assert write.because == "a, b ramps up: 10% of its share"
 
 
 def test_a_ramp_step_that_stands_already_is_not_written_again() -> None:
