@@ -33,6 +33,8 @@ OPERATORS = (
     "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "ZeroIterationForLoop",
 )  # fmt: skip
 
+ASSERTING = frozenset({"frozen", "slots", "kw_only", "strict"})  # keywords of a class, a dataclass and of zip
+
 
 @dataclass(frozen=True, order=True)
 class Mutant:
@@ -83,9 +85,8 @@ def _unread(text: str) -> list[Span]:
     """Annotations, parameter lists (a bare `*` is no product), and keywords that only assert: see the module."""
     nodes = list(ast.walk(ast.parse(text)))
     annotations = [getattr(node, field, None) for node in nodes for field in ("annotation", "returns")]
-    said = [keyword.value for node in nodes if isinstance(node, ast.ClassDef) for keyword in node.keywords]
-    strict = [node.value for node in nodes if isinstance(node, ast.keyword) and node.arg == "strict"]
-    spans = [_span(each) for each in (*annotations, *said, *strict) if isinstance(each, ast.expr)]
+    asserting = [node.value for node in nodes if isinstance(node, ast.keyword) and node.arg in ASSERTING]
+    spans = [_span(each) for each in (*annotations, *asserting) if isinstance(each, ast.expr)]
     heads = [((node.lineno, 0), (node.body[0].lineno, 0)) for node in nodes if isinstance(node, ast.FunctionDef)]
     return [*spans, *heads]
 

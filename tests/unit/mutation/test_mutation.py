@@ -15,6 +15,7 @@ TEXT = """LIMIT = 3
 TABLE = (LIMIT,)
 
 
+@dataclass(slots=True)
 class Value(Base, frozen=True):
     size: int | None = None
 
@@ -38,7 +39,7 @@ def module(tmp_path: Path) -> Path:
 
 def test_constants_and_comparisons_are_changed_and_nothing_that_decides_nothing(module: Path) -> None:
     changed = [(mutant.line, mutant.operator.removeprefix("ReplaceComparisonOperator_")) for mutant in mutants(module)]
-    assert changed == [(1, "NumberReplacer"), (1, "NumberReplacer"), (10, "Gt_GtE"), (10, "Gt_LtE")]
+    assert changed == [(1, "NumberReplacer"), (1, "NumberReplacer"), (11, "Gt_GtE"), (11, "Gt_LtE")]
 
 
 def test_a_mutant_is_the_file_with_one_change_and_told_by_its_line(module: Path) -> None:
@@ -49,7 +50,7 @@ def test_a_mutant_is_the_file_with_one_change_and_told_by_its_line(module: Path)
 
 def reached(module: Path, seconds: dict[str, float]) -> Reach:
     mine = [test for test in seconds if "other" not in test]
-    return Reach(seconds, {module: {10: mine, 14: [test for test in seconds if "other" in test]}})
+    return Reach(seconds, {module: {11: mine, 15: [test for test in seconds if "other" in test]}})
 
 
 def test_the_tests_that_run_the_function_are_asked_its_own_folder_first_and_one_case_of_each_before_the_second(
