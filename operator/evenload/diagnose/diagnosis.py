@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evenload.diagnose import hysteresis, quality, skew
-from evenload.diagnose.facts import Facts
+from evenload.diagnose.facts import STEADY_RATIO, Facts
 from evenload.diagnose.findings import Finding
 from evenload.diagnose.hysteresis import Confirmed, confirm
 from evenload.diagnose.memory import Memory
@@ -59,7 +59,8 @@ def _calm(facts: Facts, rule: Rule) -> bool:
 
 def _learn(facts: Facts, memory: Memory, *, calm: bool) -> None:
     memory.baseline.learn_traffic(facts.time, facts.rps)
-    memory.rps = facts.rps
+    if facts.fleet.told_by_backend.all() or facts.rps * STEADY_RATIO >= (memory.rps or 0.0):
+        memory.rps = facts.rps  # else whoever is silent took it along: it would come back as a rise
     if calm and facts.clean:
         memory.baseline.learn_health(facts.error_ratio, facts.median_latency)
         memory.spread = skew.learned(memory.spread, facts.skew.spread)

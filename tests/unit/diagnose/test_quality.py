@@ -173,3 +173,15 @@ def test_who_missed_a_scrape_is_written_no_weight_for_it() -> None:
         decision = engine.step(later(without("c"), 10.0 * tick))
         assert decision.diagnosis.label is Label.Healthy
         assert write_of(decision) is None
+
+
+def test_a_hot_pod_that_missed_its_scrape_is_found_as_soon_as_it_is_heard_again() -> None:
+    """With it most of the total was silent; that it is back is no surge during which counts would differ."""
+    engine = Engine(spec())
+    for tick in range(4):
+        engine.step(later(snapshot(backends=TWENTY), 10.0 * tick))
+    others = {f"{name}-0": {"requests": 60.0} for name in TWENTY}
+    hot = {**others, "c-0": {"requests": 3660.0}}
+    engine.step(later(snapshot({**others, "c-0": {"requests": None}}, backends=TWENTY), 40))
+    engine.step(later(snapshot(hot, backends=TWENTY), 50))
+    assert engine.step(later(snapshot(hot, backends=TWENTY), 60)).diagnosis.label is Label.LoadBalancerSkew
