@@ -143,7 +143,8 @@ class Engine:
 
     def _follow(self, facts: Facts, diagnosis: Diagnosis) -> None:
         """Let the law see this tick: what traffic does with the weights, and who is slow without being to blame."""
-        self._law.observe(facts.fleet, facts.time, facts.snapshot.window, self._policy.actuator_lag_seconds)
+        window, lag = facts.snapshot.window, self._policy.actuator_lag_seconds
+        self._law.observe(facts.fleet, facts.time, window, lag, changed_at=facts.changed_at)
         if facts.clean and (diagnosis.label is Label.Slow or self._law.leans):
             self._law.penalise(facts.time, slowness(facts, diagnosis))
 

@@ -86,7 +86,7 @@ def sinkhole(facts: Facts, confirmed: Confirmed) -> Finding | None:
         return None
     quick = facts.fleet.latency < SINKHOLE_LATENCY_RATIO * facts.median_latency
     idle = facts.fleet.utilization < facts.median_utilization
-    pods = facts.skew.hot & facts.failing & quick & idle
+    pods = facts.skew.hot & facts.failing & quick & idle & ~facts.undecided
     if not pods.any():
         return None
     latency = median(facts.fleet.latency[pods])

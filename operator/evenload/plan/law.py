@@ -17,7 +17,9 @@ from evenload.model.fleet import Bools, Fleet, Floats, some
 
 DRIFT_VARIANCE = 0.03**2  # a tick: gains move, slowly
 MODEL_VARIANCE = 0.02**2
+MOVING_DOUBT = 0.25  # of how far the weights moved within the window: the lag is not known to the second
 MOVING_VARIANCE = 0.1  # noise beyond this is of weights that just moved, or of hardly any requests
+STRADDLING_VARIANCE = 0.3**2  # the window that shows a jump holds requests from before it: it tells only part of it
 UNKNOWN_VARIANCE = 1.0  # of a gain nobody has measured yet
 SURPRISE_SIGMAS_SQUARED = 9.0  # beyond it, believe that the gain jumped
 LEAST_DEAD_BAND = 0.10
@@ -47,18 +49,20 @@ class Law:
         self._surprise: Floats = np.empty(0)  # which way the last tick surprised, by backend: -1, 0, 1
         self._cuts: Floats = np.empty(0)
         self._patience: Floats = np.empty(0)
-        self._history: deque[tuple[float, Floats]] = deque(maxlen=64)  # when which commanded shares were first seen
+        self._history: deque[tuple[float, Floats]] = deque(maxlen=64)  # since when which shares are commanded
         self._averaged: Floats = np.empty(0)
         self._began: tuple[Floats, Floats] | None = None  # log odds, commanded and seen, when correcting began
         self._ticks = 0
 
-    def observe(self, fleet: Fleet, time: float, window: float, lag: float) -> None:
-        """One tick of trustworthy traffic."""
+    def observe(
+        self, fleet: Fleet, time: float, window: float, lag: float, *, changed_at: float = -math.inf
+    ) -> None:
+        """One tick of trustworthy traffic. `changed_at`: when the weights became what they are, where that is told."""
         if fleet.backends != self._backends:
             self._start(fleet)
-        self._note(fleet, time, window + lag)
-        self._averaged = self._average(time - lag - window, time - lag)
-        self._update(fleet)
+        self._note(fleet, time, changed_at, window + lag)
+        self._averaged, expected = self._average(time - lag - window, time - lag)
+        self._update(fleet, expected)
 
     def _start(self, fleet: Fleet) -> None:
         self._backends = fleet.backends
@@ -69,37 +73,44 @@ class Law:
         self._history.clear()
         self._began = None
 
-    def _note(self, fleet: Fleet, time: float, needed: float) -> None:
+    def _note(self, fleet: Fleet, time: float, changed_at: float, needed: float) -> None:
         if not self._history or not np.array_equal(self._history[-1][1], fleet.commanded):
-            self._history.append((time, fleet.commanded))
+            told = self._history and self._history[-1][0] < changed_at <= time
+            self._history.append((changed_at if told else time, fleet.commanded))
         while len(self._history) > 1 and self._history[1][0] < time - needed:
             self._history.popleft()
 
-    def _average(self, start: float, end: float) -> Floats:
-        """Commanded shares averaged over the window that the counts are of; what was first seen held before, too."""
+    def _average(self, start: float, end: float) -> tuple[Floats, Floats]:
+        """Over the window that the counts are of: shares commanded, and shares expected by the gains known so far.
+
+        The second is no function of the first: a backend that draws traffic to itself bends each moment's shares in its
+        own way. What was first seen held before, too.
+        """
         if len(self._history) == 1:
-            return self._history[0][1]
+            commanded = self._history[0][1]
+            return commanded, commanded * np.exp(self.gain)
         times = [start, *(min(max(time, start), end) for time, _ in list(self._history)[1:]), end]
         spans = np.diff(np.array(times))
-        total = float(spans.sum())
         known = np.array([shares for _, shares in self._history])
-        averaged: Floats = spans @ known / total
-        return averaged
+        bent = known * np.exp(self.gain)
+        bent /= np.maximum(bent.sum(axis=1, keepdims=True), _LEAST_SHARE)
+        total = float(spans.sum())
+        return spans @ known / total, spans @ bent / total
 
-    def _update(self, fleet: Fleet) -> None:
+    def _update(self, fleet: Fleet, expected: Floats) -> None:
         judged = (self._averaged > 0) & (fleet.ready_by_backend > 0) & (fleet.commanded > 0) & fleet.told_by_backend
         if np.count_nonzero(judged) < 2 or not fleet.total_requests:
             return
         counts = np.maximum(fleet.requests_by_backend[judged], 0.5)
-        averaged = self._averaged[judged]
-        seen = np.log(counts / (counts.sum() * averaged))
-        moving = 0.5 * np.log(averaged / fleet.commanded[judged])
+        seen = np.log(counts / (counts.sum() * expected[judged])) + self.gain[judged]
+        moving = MOVING_DOUBT * np.log(self._averaged[judged] / fleet.commanded[judged])
         self._filter(judged, seen - _median(seen), 1 / counts + MODEL_VARIANCE + moving**2)
 
     def _filter(self, judged: Bools, measured: Floats, noise: Floats) -> None:
         gain, variance = self.gain[judged], self.variance[judged] + DRIFT_VARIANCE
         surprise = (measured - gain) ** 2
         before, self._surprise = self._surprise, np.zeros(self.gain.size)
+        least: Floats | float = 0.0
         surprised = surprise > SURPRISE_SIGMAS_SQUARED * (variance + noise)
         if some(surprised):
             # While weights move, a surprise is more likely a lag we got wrong than a gain that jumped; and one alone is
@@ -108,9 +119,10 @@ class Law:
             jumped = (signs != 0) & (signs == before[judged]) & (noise < MOVING_VARIANCE)
             self._surprise[judged] = signs
             variance = np.where(jumped, variance + surprise / 2, variance)
+            least = np.where(jumped, STRADDLING_VARIANCE, 0.0)
         trust = variance / (variance + noise)
         self.gain[judged] = gain + trust * (measured - gain)
-        self.variance[judged] = (1 - trust) * variance
+        self.variance[judged] = np.maximum((1 - trust) * variance, least)
 
     def penalise(self, time: float, slowness: Floats) -> None:
         """By backend, how many times the median latency it answers in; NaN: leave it as it is.
