@@ -21,7 +21,7 @@ MOVING_DOUBT = 0.25  # of how far the weights moved within the window: the lag i
 MOVING_VARIANCE = 0.1  # noise beyond this is of weights that just moved, or of hardly any requests
 STRADDLING_VARIANCE = 0.3**2  # the window that shows a jump holds requests from before it: it tells only part of it
 UNKNOWN_VARIANCE = 1.0  # of a gain nobody has measured yet
-SURPRISE_SIGMAS_SQUARED = 9.0  # beyond it, believe that the gain jumped
+SURPRISE_SIGMAS = 3.0  # beyond it, believe that the gain jumped
 LEAST_DEAD_BAND = 0.10
 DEAD_BAND_SIGMAS = 2.5
 RELEASE_RATIO = 0.5  # of the dead band: where correcting stops once it began
@@ -54,9 +54,7 @@ class Law:
         self._began: tuple[Floats, Floats] | None = None  # log odds, commanded and seen, when correcting began
         self._ticks = 0
 
-    def observe(
-        self, fleet: Fleet, time: float, window: float, lag: float, *, changed_at: float = -math.inf
-    ) -> None:
+    def observe(self, fleet: Fleet, time: float, window: float, lag: float, *, changed_at: float = -math.inf) -> None:
         """One tick of trustworthy traffic. `changed_at`: when the weights became what they are, where that is told."""
         if fleet.backends != self._backends:
             self._start(fleet)
@@ -108,20 +106,21 @@ class Law:
 
     def _filter(self, judged: Bools, measured: Floats, noise: Floats) -> None:
         gain, variance = self.gain[judged], self.variance[judged] + DRIFT_VARIANCE
-        surprise = (measured - gain) ** 2
+        news, least = measured - gain, np.zeros(gain.size)
         before, self._surprise = self._surprise, np.zeros(self.gain.size)
-        least: Floats | float = 0.0
-        surprised = surprise > SURPRISE_SIGMAS_SQUARED * (variance + noise)
+        usual = SURPRISE_SIGMAS * np.sqrt(variance + noise)
+        surprised = np.abs(news) > usual
         if some(surprised):
             # While weights move, a surprise is more likely a lag we got wrong than a gain that jumped; and one alone is
             # more likely a scrape that was missed.
-            signs = np.where(surprised, np.sign(measured - gain), 0.0)
+            signs = np.where(surprised, np.sign(news), 0.0)
             jumped = (signs != 0) & (signs == before[judged]) & (noise < MOVING_VARIANCE)
             self._surprise[judged] = signs
-            variance = np.where(jumped, variance + surprise / 2, variance)
-            least = np.where(jumped, STRADDLING_VARIANCE, 0.0)
+            variance = np.where(jumped, variance + news**2 / 2, variance)
+            least[jumped] = STRADDLING_VARIANCE
+            news = np.where(jumped, news, np.clip(news, -usual, usual))
         trust = variance / (variance + noise)
-        self.gain[judged] = gain + trust * (measured - gain)
+        self.gain[judged] = gain + trust * news
         self.variance[judged] = np.maximum((1 - trust) * variance, least)
 
     def penalise(self, time: float, slowness: Floats) -> None:

@@ -186,12 +186,12 @@ def test_one_tick_moves_a_gain_by_the_share_of_doubt_that_is_not_the_measurement
     assert law.variance.tolist() == pytest.approx(((1 - trust) * 1.0009).tolist())
 
 
-def test_while_weights_move_a_measurement_is_doubted_by_half_of_the_move() -> None:
+def test_while_weights_move_a_measurement_is_doubted_by_a_quarter_of_the_move() -> None:
     law = watched(fleet(dict.fromkeys("abcd", 100), {}), 4)
     doubt = law.variance[0] + 0.0009
     ahead = Fleet(snapshot({f"{n}-0": {"requests": 1000.0} for n in "abcd"}, weights={"a": 200}))
     law.observe(ahead, 20.0, 15.0, 2.5)
-    noise = 1 / 1000 + 0.0004 + (0.5 * math.log(0.25 / 0.4)) ** 2
+    noise = 1 / 1000 + 0.0004 + (0.25 * math.log(0.25 / 0.4)) ** 2
     assert law.variance[0] == pytest.approx(doubt * noise / (doubt + noise))
 
 
