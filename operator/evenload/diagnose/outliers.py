@@ -14,6 +14,7 @@ MEDIAN_Z = 6.0
 LATENCY_Z = 3.5
 LATENCY_RATIO = 1.5
 LATENCY_SPREAD_FLOOR = 0.1  # of ln latency: pods that agree to the millisecond make nobody an outlier
+BENIGN_COST_RATIO = 1.25  # servers of one kind differ by so much in what a request costs
 MOST_UTILIZATION = 0.95  # beyond it a queue tells how long the overload lasts, not how busy the server is
 LEAST_PEERS = 3  # of two pods, which one is the slow one?
 
@@ -41,6 +42,7 @@ def slow(latency: Floats, requests: Floats, utilization: Floats) -> Bools:
 
     A queue before a server at use u makes its requests take 1 / (1 - u) times as long (M/M/1): near the limit a little
     more load is much more latency. What is left without that is the server's own time; where use is unknown, all of it.
+    Use that more requests do not explain is no excuse: a cold or throttled server is busy because it is slow.
     """
     judged = (latency > 0) & (requests >= LEAST_REQUESTS)
     found = np.zeros(latency.size, dtype=bool)
@@ -48,9 +50,15 @@ def slow(latency: Floats, requests: Floats, utilization: Floats) -> Bools:
     if known.size >= LEAST_PEERS:
         found[judged] = _far(known)
     if some(found):
-        idle = 1 - np.minimum(np.where(np.isnan(utilization), 0.0, utilization), MOST_UTILIZATION)
-        found[judged] &= _far(known * idle[judged])
+        found[judged] &= _far(known * (1 - explained_use(requests[judged], utilization[judged])))
     return found
+
+
+def explained_use(requests: Floats, utilization: Floats) -> Floats:
+    """CPU use that so many requests (more than none) explain at about what one costs the median pod; 0 where unknown."""
+    use = np.where(np.isnan(utilization), 0.0, utilization)
+    explained = BENIGN_COST_RATIO * median(use / requests) * requests
+    return np.minimum(np.minimum(use, explained), MOST_UTILIZATION)
 
 
 def _far(latency: Floats) -> Bools:

@@ -166,9 +166,9 @@ def relieve_leak(scene: Scene) -> Plan:
     index = scene.fleet.names.index(full.subject)
     moment = quiet_time(scene)
     tell = (Advise(topic="MemoryLeak", because=scene.diagnosis.sentence + _when(scene, moment)),)
-    used = float(scene.fleet.memory[index] / scene.fleet.memory_limit[index])
+    much = LEAK_RESTART_USED * float(scene.fleet.memory_limit[index])
     near = full.seconds <= LEAK_RESTART_SECONDS if moment is None else moment <= scene.snapshot.time
-    due = near and used >= LEAK_RESTART_USED and scene.policy.restart_when is RestartWhen.Allowed
+    due = near and 0 < much <= float(scene.fleet.memory[index]) and scene.policy.restart_when is RestartWhen.Allowed
     if not due or restarted_lately(scene, scene.fleet.pods[index]):
         return Plan(tell=tell)
     because = f"the memory of {full.subject} rises without end: full in {duration(full.seconds)}"

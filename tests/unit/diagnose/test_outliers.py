@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evenload.diagnose.outliers import failing, slow
+from evenload.diagnose.outliers import explained_use, failing, slow
 
 NAN = float("nan")
 
@@ -109,3 +109,15 @@ def test_the_queue_of_a_busier_pod_is_not_its_slowness() -> None:
 def test_a_pod_whose_requests_cost_twice_the_cpu_is_slow_for_all_its_use() -> None:
     use = np.array([0.8, 0.4, 0.4, 0.41])
     assert slow(0.02 * np.array([2.0, 1.0, 1.0, 1.0]) / (1 - use), np.full(4, 400.0), use).tolist()[0]
+
+
+def test_use_that_more_requests_do_not_explain_is_no_excuse() -> None:
+    """As many requests as the others, and nearly all of its CPU: what makes it slow makes it busy, too."""
+    requests, use = np.full(4, 400.0), np.array([0.9, 0.4, 0.4, 0.41])
+    assert explained_use(requests, use).tolist() == pytest.approx([0.50625, 0.4, 0.4, 0.41])
+    assert slow(np.array([0.06, 0.02, 0.02, 0.021]), requests, use).tolist() == [True, False, False, False]
+
+
+def test_unknown_use_explains_nothing_and_no_use_explains_all() -> None:
+    assert explained_use(np.array([400.0, 100.0]), np.array([NAN, 0.2])).tolist() == [0.0, pytest.approx(0.125)]
+    assert explained_use(np.array([400.0, 400.0]), np.array([2.0, 2.0])).tolist() == [0.95, 0.95]

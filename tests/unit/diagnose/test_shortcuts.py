@@ -45,7 +45,8 @@ def test_slow_pods_are_those_that_break_every_limit(latency: Floats, requests: F
     expected = np.zeros(PODS, dtype=bool)
     if judged.sum() >= outliers.LEAST_PEERS:
         expected[judged] = True
-        for known in (latency[judged], (latency * (1 - np.minimum(use, outliers.MOST_UTILIZATION)))[judged]):
+        excuse = outliers.explained_use(requests[judged], use[judged])
+        for known in (latency[judged], latency[judged] * (1 - excuse)):
             far = known > outliers.LATENCY_RATIO * median(known)
             expected[judged] &= far & (log_outlier_z(known, outliers.LATENCY_SPREAD_FLOOR) > outliers.LATENCY_Z)
     assert outliers.slow(latency, requests, use).tolist() == expected.tolist()
