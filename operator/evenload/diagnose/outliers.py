@@ -55,7 +55,7 @@ def slow(latency: Floats, requests: Floats, utilization: Floats) -> Bools:
 
 
 def explained_use(requests: Floats, utilization: Floats) -> Floats:
-    """CPU use that so many requests (more than none) explain at about what one costs the median pod; 0 where unknown."""
+    """CPU use that so many requests (above none) explain at about what one costs the median pod; 0 where unknown."""
     use = np.where(np.isnan(utilization), 0.0, utilization)
     explained = BENIGN_COST_RATIO * median(use / requests) * requests
     return np.minimum(np.minimum(use, explained), MOST_UTILIZATION)
