@@ -80,14 +80,14 @@ class Past:
     def _of(self, chunk: Chunk) -> Iterator[Snapshot]:
         self._remembered |= {name for name, answer in chunk.extras.items() if answer.value.keys}
         weights = self._weights_over(chunk)
-        for index, (time, fleet) in enumerate(zip(chunk.grid.times, self._roster.fleets(chunk), strict=True)):
-            if not fleet.pods:
+        for index, (time, lineup) in enumerate(zip(chunk.grid.times, self._roster.lineups(chunk), strict=True)):
+            if not lineup.blanks:
                 self.gaps += 1
                 continue
             yield snapshot_of(
                 time=time,
                 weights=weights[index],
-                fleet=fleet,
+                fleet=lineup,
                 samples=chunk.samples(index),
                 max_age_seconds=self._subject.max_age_seconds,
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -57,10 +57,16 @@ class Grid(NamedTuple):
         return self._replace(moments=size), Grid(self.start + self.step * size, self.step, self.moments - size)
 
 
+Row = tuple[list[int] | slice, list[float]]
+"""Where on the grid a pod's samples are, and their numbers."""
+
+_EVERYWHERE: Final = slice(None)
+
+
 class Matrix:
     """Numbers by moment and by pod. Keys are sorted; a pod that was never answered is not among them."""
 
-    def __init__(self, moments: int, rows: dict[PodName, tuple[list[int], list[float]]]) -> None:
+    def __init__(self, moments: int, rows: Mapping[PodName, Row]) -> None:
         self.keys = sorted(rows)
         self.known: NDArray[np.bool_] = np.zeros((moments, len(rows)), dtype=bool)
         numbers = np.zeros((moments, len(rows)))
@@ -134,7 +140,7 @@ def parse_range(body: bytes, labels: PodLabels, grid: Grid) -> Answer:
     try:
         with one_at_a_time:
             decoded = _decoder(labels).decode(body)
-            kinds: dict[str, dict[PodName, tuple[list[int], list[float]]]] = {}
+            kinds: dict[str, dict[PodName, Row]] = {}
             for row in decoded.data.result:
                 _take(kinds, row, grid)
             matrices = {kind: Matrix(grid.moments, rows) for kind, rows in kinds.items()}
@@ -150,7 +156,7 @@ def parse_range(body: bytes, labels: PodLabels, grid: Grid) -> Answer:
     )
 
 
-def _take(kinds: dict[str, dict[PodName, tuple[list[int], list[float]]]], row: Any, grid: Grid) -> None:
+def _take(kinds: dict[str, dict[PodName, Row]], row: Any, grid: Grid) -> None:
     kind = row.metric.evenload or "value"
     rows = kinds.setdefault(kind, {})
     key = (row.metric.namespace, row.metric.pod if kind != "age" else "")
@@ -159,18 +165,27 @@ def _take(kinds: dict[str, dict[PodName, tuple[list[int], list[float]]]], row: A
     rows[key] = _placed(row.values, grid)
 
 
-def _placed(values: msgspec.Raw, grid: Grid) -> tuple[list[int], list[float]]:
-    """Where on the grid the samples are, and their numbers."""
+def _placed(values: msgspec.Raw, grid: Grid) -> Row:
     start, step, moments = grid
     text = bytes(values)
     numbers = text.split(b'"')[1::2]
     if len(numbers) == moments and text.startswith((b"[[%d," % start, b"[[%d." % start)):
-        return list(range(moments)), list(map(float, numbers))  # no gap, the usual case: the times need no reading
+        return _EVERYWHERE, _read(numbers)  # no gap, the usual case: the times need no reading
     placed = [(round((time - start) / step), float(number)) for time, number in _SAMPLES.decode(values)]
     within = [each for each in placed if 0 <= each[0] < moments]
     return [place for place, _ in within], [number for _, number in within]
 
 
+def _read(numbers: list[bytes]) -> list[float]:
+    """Prometheus writes numbers as JSON would, NaN and infinities apart: read at once in a third of float()'s time."""
+    try:
+        read = _NUMBERS.decode(b"[" + b",".join(numbers) + b"]")
+    except msgspec.DecodeError:
+        read = []
+    return read if len(read) == len(numbers) else list(map(float, numbers))
+
+
+_NUMBERS: Final = msgspec.json.Decoder(list[float])
 _SAMPLES: Final = msgspec.json.Decoder(list[tuple[float, str]])
 
 

@@ -21,6 +21,7 @@ from evenload.history.ranges import PodName
 from evenload.history.reader import Chunk
 from evenload.model.base import Value
 from evenload.observe.cluster import Fleet, Member
+from evenload.observe.join import Lineup
 from evenload.observe.pods import PodFacts
 
 _TOLD: Final = {"started": "started_at", "cpuLimit": "cpu_limit", "memoryLimit": "memory_limit"}
@@ -97,6 +98,14 @@ class Roster:
             if not same[index]:
                 fleet = self._fleet_at(keys, there[index], unready[index])
             yield fleet
+
+    def lineups(self, chunk: Chunk) -> Iterator[Lineup]:
+        """The same, ready to be joined with numbers."""
+        lineup = None
+        for fleet in self.fleets(chunk):
+            if lineup is None or lineup.fleet is not fleet:
+                lineup = Lineup.of(fleet)
+            yield lineup
 
     def _fleet_at(self, keys: list[PodName], there: NDArray[np.bool_], unready: NDArray[np.bool_]) -> Fleet:
         present = frozenset(key for key, seen in zip(keys, there.tolist(), strict=True) if seen)

@@ -166,13 +166,13 @@ class _Learner:
 
     def _snapshots(self, chunk: Chunk) -> Iterable[Snapshot]:
         known = self._newcomer
-        for index, (moment, fleet) in enumerate(zip(chunk.grid.times, self._roster.fleets(chunk), strict=True)):
-            if moment < self.since or not fleet.pods:
+        for index, (moment, lineup) in enumerate(zip(chunk.grid.times, self._roster.lineups(chunk), strict=True)):
+            if moment < self.since or not lineup.blanks:
                 continue
             yield snapshot_of(
                 time=moment,
                 weights=known.view.weights,
-                fleet=fleet,
+                fleet=lineup,
                 samples=chunk.samples(index),
                 max_age_seconds=self._max_age_seconds,
                 last_write=known.last_write,

@@ -15,6 +15,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from evenload.drivers.base import RouteView
 from evenload.model.base import Value
 from evenload.model.episode import Disruption, Episode
@@ -40,7 +42,7 @@ def snapshot_of(
     *,
     time: float,
     weights: Mapping[str, int],
-    fleet: Fleet,
+    fleet: Fleet | Lineup,
     samples: Samples,
     max_age_seconds: float,
     last_write: RouteWrite | None = None,
@@ -51,23 +53,22 @@ def snapshot_of(
     max_mode: Mode = Mode.Auto,
 ) -> Snapshot:
     """`time` in seconds since the epoch. `holds` are added to those of the fleet."""
-    names = {backend: sorted(pods) for backend, pods in sorted(fleet.backends.items())}
-    members = [fleet.backends[backend][name] for backend, of in names.items() for name in of]
-    measured = measure(Crowd.of(members), samples, max_age_seconds)
-    pods = _pods(members, {name: each.numbers for name, each in measured.items()}, time)
+    lineup = fleet if isinstance(fleet, Lineup) else Lineup.of(fleet)
+    measured = measure(lineup.crowd, samples, max_age_seconds)
+    pods = _pods(lineup, {name: each.numbers for name, each in measured.items()}, time)
     return Snapshot(
         time=time,
         window=samples.source.span_seconds,
         backends={
             backend: Backend(weight=weights[backend], pods=dict(zip(of, pods, strict=False)))  # the next ones
-            for backend, of in names.items()
+            for backend, of in lineup.names.items()
         },
         signals={name: each.signal for name, each in measured.items()},
         last_write=last_write,
         known_good=known_good,
         episode=episode,
         ledger=ledger,
-        holds=(*fleet.holds, *holds),
+        holds=(*lineup.fleet.holds, *holds),
         max_mode=max_mode,
     )
 
@@ -100,6 +101,44 @@ class Crowd:
             return list(map(numbers.get(self.namespaces[0], otherwise).get, self.names))
         places = zip(self.namespaces, self.names, strict=True)
         return [numbers.get(namespace, otherwise).get(name) for namespace, name in places]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """A fleet in the order of its names, and all of its Snapshot that does not change while the fleet does not.
+
+    Made once where a fleet stays the same for thousands of moments: then of each pod only the numbers are filled in.
+    """
+
+    fleet: Fleet
+    names: Mapping[str, Sequence[str]]  # of the pods, by backend
+    crowd: Crowd
+    blanks: Sequence[Pod]  # without age and numbers
+    started_at: Sequence[float | None]
+
+    @classmethod
+    def of(cls, fleet: Fleet) -> Lineup:
+        names = {backend: sorted(pods) for backend, pods in sorted(fleet.backends.items())}
+        members = [fleet.backends[backend][name] for backend, of in names.items() for name in of]
+        started_at = [member.facts.started_at for member in members]
+        return cls(fleet, names, Crowd.of(members), list(map(_blank, members)), started_at)
+
+
+def _blank(member: Member) -> Pod:
+    facts = member.facts
+    return Pod(
+        ready=member.ready,
+        uid=facts.uid,
+        node=facts.node,
+        zone=facts.zone,
+        workload=member.workload,
+        terminating=facts.terminating,
+        protected=facts.protected,
+        pre_stop_seconds=facts.pre_stop_seconds,
+        capacity=facts.capacity,
+        cpu_limit=facts.cpu_limit,
+        memory_limit=facts.memory_limit,
+    )
 
 
 def measure(crowd: Crowd, samples: Samples, max_age_seconds: float) -> dict[SignalName, Measured]:
@@ -214,28 +253,17 @@ def _coverage(crowd: Crowd, raw: Column, reading: Reading, expected: Sequence[bo
     return SignalState.Partial, f"{len(without)} of {sum(expected)} ready pods have no series: {names}"
 
 
-def _pods(members: Sequence[Member], columns: Mapping[SignalName, Column], time: float) -> Iterator[Pod]:
-    table = zip(members, *(columns[name] for name in SIGNALS), strict=True)
-    for member, requests, errors, latency, cpu, memory, in_flight in table:
-        facts = member.facts
-        yield Pod(
-            ready=member.ready,
-            age=_since(facts.started_at, time),
-            uid=facts.uid,
-            node=facts.node,
-            zone=facts.zone,
-            workload=member.workload,
-            terminating=facts.terminating,
-            protected=facts.protected,
-            pre_stop_seconds=facts.pre_stop_seconds,
-            capacity=facts.capacity,
+def _pods(lineup: Lineup, columns: Mapping[SignalName, Column], time: float) -> Iterator[Pod]:
+    table = zip(lineup.blanks, lineup.started_at, *(columns[name] for name in SIGNALS), strict=True)
+    for blank, started_at, requests, errors, latency, cpu, memory, in_flight in table:
+        yield replace(
+            blank,
+            age=_since(started_at, time),
             requests=requests,
             errors=errors,
             latency=latency,
             cpu=cpu,
-            cpu_limit=facts.cpu_limit,
             memory=memory,
-            memory_limit=facts.memory_limit,
             in_flight=in_flight,
         )
 

@@ -93,6 +93,14 @@ def test_what_is_no_list_of_series_is_refused(body: bytes, complaint: str) -> No
         parse_range(body, LABELS, GRID)
 
 
+@pytest.mark.parametrize("number", ["1,2", "", "two", "null"])
+def test_a_whole_row_is_refused_for_one_number_that_is_none(number: str) -> None:
+    row = {"metric": _metric("value", "shop", "a"), "values": [[time, "1"] for time in GRID.times[:-1]]}
+    row["values"].append([GRID.times[-1], number])  # type: ignore[attr-defined]
+    with pytest.raises(SignalsUnavailable, match="could not convert"):
+        parse_range(json.dumps({"data": {"result": [row]}}, separators=(",", ":")).encode(), LABELS, GRID)
+
+
 def test_two_rows_of_one_pod_are_refused() -> None:
     rows = [{"metric": _metric("value", "shop", "a") | {"job": job}, "values": [[1000, "1"]]} for job in "xy"]
     with pytest.raises(SignalsUnavailable, match="has not one row"):

@@ -87,6 +87,13 @@ def test_a_moment_without_any_series_keeps_the_pods_as_they_were() -> None:
     assert seen(roster(), part) == [{TODAY}] * 4
 
 
+def test_pods_are_lined_up_anew_only_when_they_change() -> None:
+    part = chunk(memory=matrix(shop_a_6b9f7c5d8_x2x9q="1111", shop_a_7c5d86b9f_bbbbb="11.."))
+    first, second, third, fourth = roster().lineups(part)
+    assert (first is second, second is third, third is fourth) == (True, False, True)
+    assert (first.names, third.names) == ({"shop-a": [TODAY, GONE]}, {"shop-a": [TODAY]})
+
+
 def test_other_peoples_pods_are_left_out() -> None:
     part = chunk(memory=matrix(till_6b9f7c5d8_x2x9q="1111", shop_a_6b9f7c5d8_x2x9q="1111"))
     assert seen(roster(), part) == [{TODAY}] * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from evenload.drivers.base import RouteView, Writer
 from evenload.model.snapshot import Hold, Pod, RouteWrite, SignalState, Snapshot
 from evenload.observe.cluster import Fleet
-from evenload.observe.join import last_write
+from evenload.observe.join import Lineup, last_write, snapshot_of
 from evenload.observe.prometheus import Reading
 from tests.unit.observe.fleets import NOW, fleet, member, reading, samples, snapshot
 
@@ -170,6 +171,13 @@ class TestPods:
     ) -> None:
         young = Fleet(backends={"shop-a": {"a": member("a", started_at=NOW + ahead)}})
         assert pod(snapshot(young, samples()), "a").age == age
+
+    def test_nothing_of_one_moment_is_left_in_the_next_of_the_same_lineup(self) -> None:
+        lineup, told = Lineup.of(fleet("a", "b")), samples(requests=reading(a=30, b=50), cpu=reading(a=1, b=2))
+        common: dict[str, Any] = {"time": NOW, "weights": {"shop-a": 100, "shop-b": 100}, "max_age_seconds": 60.0}
+        full, empty = (snapshot_of(fleet=lineup, samples=each, **common) for each in (told, samples()))
+        assert pod(full, "a").requests is not None
+        assert (pod(empty, "a").requests, pod(empty, "a").cpu) == (None, None)
 
     def test_holds_of_the_cluster_and_of_the_caller_are_joined(self) -> None:
         rollout, paused = Hold(reason="Rollout"), Hold(reason="Paused")
