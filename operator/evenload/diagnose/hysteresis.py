@@ -84,6 +84,11 @@ def surging(facts: Facts) -> bool:
     return facts.traffic_ratio is not None and facts.traffic_ratio > SURGE_RATIO
 
 
+def flooded(facts: Facts, *, surge: bool) -> bool:
+    """Whether a surge (confirmed, or perhaps just beginning) is why pods fail: who fails first is a matter of luck."""
+    return surging(facts) and (not surge or facts.median_utilization > SURGE_UTILIZATION)
+
+
 def stopped(facts: Facts) -> bool:
     """Whether nothing to speak of arrives where usually enough does."""
     usual = facts.usual_rps or 0.0

@@ -207,7 +207,7 @@ def surge(facts: Facts, confirmed: Confirmed) -> Finding | None:
 
 
 def failing(facts: Facts, confirmed: Confirmed) -> Finding | None:
-    if not some(confirmed.failing):
+    if not some(confirmed.failing) or hysteresis.flooded(facts, surge=confirmed.surge):
         return None
     pods = confirmed.failing & ~(facts.slow & ~facts.bad) & ~_unproven(facts)
     if not pods.any():

@@ -40,6 +40,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("sticky", "half the traffic is bound to one server", trials.sticky),
     Scenario("surge-1.8", "1.8 times the traffic, shares equal", trials.surging(1.8)),
     Scenario("surge-3", "three times the traffic, more than all can bear", trials.surging(3.0)),
+    Scenario("burst", "three times the traffic for a minute", trials.burst),
     Scenario("skew-and-surge", "three times its share in a surge of 1.8", trials.skew_and_surge),
     Scenario("throttled", "one server gets half its CPU", trials.throttled),
     Scenario("gray", "one server is slow, its CPU says nothing", trials.gray),

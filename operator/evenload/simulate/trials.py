@@ -133,6 +133,18 @@ def surging(factor: float) -> Callable[[World], Trial]:
     return build
 
 
+def burst(world: World) -> Trial:
+    """Three times the traffic for a minute, more than all can bear: who fails first is a matter of luck."""
+    start = world.onset
+    return Trial(
+        plant=world.plant(Setting(utilization=(0.35, 0.45))),
+        spec=spec(),
+        events=((start, surge(3.0)), (start + 60, surge(1.0))),
+        expected=(Expected(labels=(Label.Surge,), start=start, within=60),),
+        forbidden=WRITE,
+    )
+
+
 def skew_and_surge(world: World) -> Trial:
     plant, hot = world.plant(Setting(utilization=(0.3, 0.4))), world.victim()
     factor = 3.0 * (world.size - 1) / max(world.size - 3.0, 0.5)

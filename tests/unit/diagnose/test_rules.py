@@ -182,6 +182,29 @@ def test_failing_together_in_a_surge_at_the_limit_of_cpu_is_the_surge() -> None:
     assert write_of(decision) is None
 
 
+def test_who_fails_most_in_a_flood_at_the_limit_of_cpu_is_not_told_beside_it() -> None:
+    """Its peers have nothing left either: who fails first is a matter of luck."""
+    flooded = {f"{n}-0": {"requests": 900.0, "errors": 30.0, "cpu": 0.245} for n in "abcd"}
+    flooded["b-0"] = {"requests": 900.0, "errors": 300.0, "cpu": 0.245}
+    decision = after_healthy(snapshot(flooded))
+    assert (decision.diagnosis.label, decision.diagnosis.also) == (Label.Surge, ())
+
+
+def test_nobody_is_blamed_on_the_tick_that_first_shows_a_surge() -> None:
+    engine = Engine(spec())
+    failing = {"requests": 310.0, "errors": 60.0}
+    sight = snapshot({**{f"{n}-0": {"requests": 310.0} for n in "abcd"}, "b-0": failing})
+    surge = snapshot(
+        {f"{n}-0": {"requests": 620.0, "errors": 120.0} if n == "b" else {"requests": 620.0} for n in "abcd"}
+    )
+    for tick in range(30):
+        engine.step(later(snapshot(), 5.0 * tick))
+    assert engine.step(later(sight, 150.0)).diagnosis.label is Label.Healthy
+    assert engine.step(later(surge, 155.0)).diagnosis.label is Label.Healthy
+    told = engine.step(later(surge, 160.0)).diagnosis
+    assert (told.label, told.also) == (Label.Surge, (Label.Failing,))
+
+
 def test_no_traffic_where_there_usually_is_some() -> None:
     decision = after_healthy(snapshot({f"{n}-0": {"requests": 0.0} for n in "abcd"}))
     assert decision.diagnosis.label is Label.TrafficStopped
