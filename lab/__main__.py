@@ -19,6 +19,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("purge", help="delete the cache (no lab may be up)")
     plane = commands.add_parser("run-control-plane", help="run a command against a control plane without nodes")
     plane.add_argument("--scheduler", action="store_true", help="start kube-scheduler too")
+    plane.add_argument(
+        "--build", action="append", default=[], choices=tuple(parts.PARTS), help="have this part built first, too"
+    )
     plane.add_argument("argv", nargs="+", metavar="-- PROGRAM")
     named = argparse.ArgumentParser(add_help=False)
     named.add_argument("--name", default=cluster.DEFAULT_NAME, help="several labs may be up at once (default: lab)")
@@ -56,7 +59,7 @@ def _dispatch(chosen: argparse.Namespace) -> int:
         case "purge":
             purge()
         case "run-control-plane":
-            return control_plane.run(chosen.argv, with_scheduler=chosen.scheduler)
+            return control_plane.run(chosen.argv, with_scheduler=chosen.scheduler, also=chosen.build)
         case "up":
             show(cluster.up(chosen.name))
         case "down":

@@ -30,15 +30,19 @@ READY_SECONDS = 60.0
 PR_SET_PDEATHSIG = 1
 
 
-def run(command: Sequence[str], *, with_scheduler: bool = False) -> int:
-    """Run the command with KUBECONFIG of a fresh control plane (or of the cluster the user names); its exit code."""
+def run(command: Sequence[str], *, with_scheduler: bool = False, also: Sequence[str] = ()) -> int:
+    """Run the command with KUBECONFIG of a fresh control plane (or of the cluster the user names); its exit code.
+
+    Parts in `also` are built before, for a command that needs them and no patience.
+    """
     own = os.environ.get(OWN_CLUSTER)
     if own:
+        build.ensure(also)
         return in_foreground(command, {**os.environ, "KUBECONFIG": str(Path(own).expanduser())})
     inside = os.environ.get(INSIDE)
     if inside:
         return _serve(command, isolated_layout(Path(inside)), with_scheduler=with_scheduler)
-    build.ensure(needed_parts(os.environ))
+    build.ensure((*needed_parts(os.environ), *also))
     with stoppable(), _scratch() as folder:
         isolation = isolation_command()
         if isolation:

@@ -26,7 +26,8 @@ from lab import build, parts
 from lab.control_plane import free_ports
 from tests.support.chart import of_kind, rendered
 
-pytestmark = pytest.mark.xdist_group("alerts")  # one Prometheus for all of them
+# One Prometheus for all of them; where `make integration` has not built it, it is compiled first.
+pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
 
 DEADLINE = 40.0
 WINDOW = "4s"

@@ -33,9 +33,8 @@ from lab.control_plane import free_ports
 from tests.support.wait import until
 from tests.unit.observe.fleets import member
 
-pytestmark = pytest.mark.xdist_group("promql")  # one Prometheus for all of them
-
-pytestmark = pytest.mark.timeout(1800)  # a cold cache builds Prometheus first
+# One Prometheus for all of them; where `make integration` has not built it, it is compiled first.
+pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
 
 SCRAPE_SECONDS = 1.0
 WINDOW_SECONDS = 4.0
