@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -13,32 +14,33 @@ from tests.integration.api.test_remediation import decision, patch, remediation,
 from tests.support.chart import rendered
 from tests.support.kubectl import Kubectl, apply_cluster_wide
 
-pytestmark = pytest.mark.xdist_group("approvals")  # one policy for the whole cluster
-
-ROLE = "default-policy-test-evenload"
-ONLY_HERE = {"evenload-test": "approvals"}  # other tests on the same API server approve as they like
+LABEL = "evenload-test"
 
 
 @pytest.fixture(scope="module")
-def approval_policy(kinds: None) -> Iterator[None]:
-    """The chart's admission policy, kept to namespaces with the label of these tests, and its roles for people."""
+def approval_policy(kinds: None) -> Iterator[str]:
+    """The chart's admission policy and its roles for people, under names of their own: their release.
+
+    Kept to namespaces with that label, because other tests on the same API server approve as they like.
+    """
+    release = f"policy-{uuid.uuid4().hex[:8]}"
     only = ("templates/approval-policy.yaml", "templates/user-roles.yaml")
-    manifests = rendered(*(f"--show-only={path}" for path in only), release="policy-test", namespace="default")
+    manifests = rendered(*(f"--show-only={path}" for path in only), release=release, namespace="default")
     for manifest in manifests:
         if manifest["kind"] == "ValidatingAdmissionPolicyBinding":
-            manifest["spec"]["matchResources"] = {"namespaceSelector": {"matchLabels": ONLY_HERE}}
+            manifest["spec"]["matchResources"] = {"namespaceSelector": {"matchLabels": {LABEL: release}}}
     apply_cluster_wide(manifests)
-    yield
+    yield release
     names = [f"{manifest['kind']}/{manifest['metadata']['name']}" for manifest in manifests]
     Kubectl(namespace="default")("delete", *names)
 
 
 @pytest.fixture(autouse=True)
-def people(approval_policy: None, kubectl: Kubectl) -> None:
+def people(approval_policy: str, kubectl: Kubectl) -> None:
     """alice may approve; bob may edit what Evenload has, and no more."""
-    kubectl("label", "namespace", kubectl.namespace, *(f"{key}={value}" for key, value in ONLY_HERE.items()))
+    kubectl("label", "namespace", kubectl.namespace, f"{LABEL}={approval_policy}")
     for user, role in (("alice", "approver"), ("bob", "edit"), ("bob", "view")):
-        name = f"--clusterrole={ROLE}-{role}"
+        name = f"--clusterrole=default-{approval_policy}-evenload-{role}"
         kubectl("create", "rolebinding", f"{user}-{role}", name, f"--user={user}")
     kubectl.create(remediation())
     wait_until_in_force(kubectl)
@@ -68,10 +70,10 @@ def test_nobody_approves_in_another_name(kubectl: Kubectl) -> None:
     assert 'spec.approval.by must be "alice"' in words
 
 
-def test_who_lacks_the_verb_is_told_which_role_has_it(kubectl: Kubectl) -> None:
+def test_who_lacks_the_verb_is_told_which_role_has_it(approval_policy: str, kubectl: Kubectl) -> None:
     words = kubectl.as_user("bob").refused(*patch(decision("bob")))
     assert 'user "bob" may not approve or deny' in words
-    assert f"{ROLE}-approver" in words
+    assert f"default-{approval_policy}-evenload-approver" in words
 
 
 def test_an_approval_cannot_be_brought_along_at_creation(kubectl: Kubectl) -> None:

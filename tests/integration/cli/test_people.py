@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.integration.api.test_approvals import approval_policy, people  # noqa: F401  # fixtures
 from tests.integration.cli.conftest import Run, stored
 from tests.support.kubectl import Kubectl
-
-pytestmark = pytest.mark.xdist_group("approvals")  # one policy for the whole cluster
 
 
 def test_an_approver_approves_in_their_own_name(run: Run, kubectl: Kubectl) -> None:
