@@ -12,6 +12,7 @@ import numpy as np
 from evenload.model.fleet import Fleet, Floats
 
 LEARNING_RATE = 0.2
+SETTLING_WINDOWS = 2.0  # of a pod's life: CPU is averaged over one, and the start should be in none
 FARTHEST_RATIO = 4.0  # from less than a quarter of the new traffic nothing can be told
 
 
@@ -24,8 +25,9 @@ class Cost:
         self._rps: Floats = np.empty(0)
 
     def learn(self, fleet: Fleet, window: float) -> None:
-        """From a tick without a fault."""
-        use = np.where(fleet.told_by_backend, worst_use(fleet), np.nan)
+        """From a tick without a fault. A process that just started burns CPU for no request: that is no one's cost."""
+        starting = fleet.by_backend((fleet.age < SETTLING_WINDOWS * window).astype(np.float64)) > 0
+        use = np.where(fleet.told_by_backend & ~starting, worst_use(fleet), np.nan)
         rps = fleet.requests_by_backend / window
         if fleet.backends != self._backends:
             self._backends, self._use, self._rps = fleet.backends, use, rps

@@ -83,3 +83,12 @@ def test_the_busiest_pod_speaks_for_its_backend() -> None:
     pods = {"a-0": pod("a-0", cpu=0.05), "a-1": pod("a-1", cpu=0.2), "a-2": pod("a-2", cpu=0.25, ready=False)}
     fleet = Fleet(Snapshot(time=NOW, window=15.0, backends={"a": Backend(weight=1, pods=pods)}))
     assert worst_use(fleet).tolist() == [0.8]
+
+
+@pytest.mark.parametrize(("age", "share_costs"), [(29.0, 0.32), (30.0, 0.8)])
+def test_what_a_process_burns_while_it_starts_is_not_what_its_requests_cost(age: float, share_costs: float) -> None:
+    """Two windows of a pod's life: learnt after them, until then as it looks now."""
+    cost = Cost()
+    cost.learn(Fleet(snapshot({f"{n}-0": {"age": age, "cpu": 0.2} for n in "abcd"})), 15.0)
+    predicted = cost.predicted(Fleet(snapshot()), 15.0, np.full(4, 0.25))
+    assert predicted.tolist() == pytest.approx([share_costs] * 4)
