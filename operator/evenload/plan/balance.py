@@ -17,7 +17,6 @@ from evenload.plan.targets import desired_shares, restored, shares_of, weights_o
 
 STARVED_RATIO = 0.5  # of its share: what leaning against a balancer may cost a backend before it leans less
 RESTORE_FRACTIONS = (1.0, 0.75, 0.5, 0.25)  # of the way back, where the receivers cannot take all at once
-
 FINISHING_WINDOWS = 4.0  # since the last step: its rest is mended to within the dead band; later only what is too much
 
 

@@ -45,28 +45,25 @@ def busy(rate_rps: float) -> Callable[[World], Trial]:
     return build
 
 
-def hardly_busy(world: World) -> Trial:
-    """A request every five seconds: too few to say anything, a bad update or not."""
-    plant, hot = world.plant(Setting(rate_per_pod=(0.2, 0.2))), world.victim()
-    return Trial(
-        plant=plant,
-        spec=spec(),
-        events=((world.onset, weigh(hot, 0.8)),),
-        expected=(Expected(labels=(Label.NoData,), start=world.onset, within=60),),
-        forbidden=WRITE,
-    )
+def unseen(setting: Setting) -> Callable[[World], Trial]:
+    """A bad update that this setting lets nobody see: too few requests, or none that are measured."""
+
+    def build(world: World) -> Trial:
+        plant, hot = world.plant(setting), world.victim()
+        return Trial(
+            plant=plant,
+            spec=spec(),
+            events=((world.onset, weigh(hot, 0.8)),),
+            expected=(Expected(labels=(Label.NoData,), start=world.onset, within=60),),
+            forbidden=WRITE,
+        )
+
+    return build
 
 
-def blind(world: World) -> Trial:
-    """Requests are not measured, whatever else is."""
-    plant, hot = world.plant(Setting(hidden=frozenset({"requests"}))), world.victim()
-    return Trial(
-        plant=plant,
-        spec=spec(),
-        events=((world.onset, weigh(hot, 0.8)),),
-        expected=(Expected(labels=(Label.NoData,), start=world.onset, within=60),),
-        forbidden=WRITE,
-    )
+# A request every five seconds, or requests not measured whatever else is.
+hardly_busy = unseen(Setting(rate_per_pod=(0.2, 0.2)))
+blind = unseen(Setting(hidden=frozenset({"requests"})))
 
 
 def resets_in_skew(world: World) -> Trial:
