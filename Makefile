@@ -8,7 +8,6 @@ VENV := $(shell tools/setup.sh --path)
 PY := $(VENV)/bin/python
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHONPATH := operator:.
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help
 help:  ## Show this list

@@ -20,7 +20,7 @@ from evenload.diagnose.memory import Memory
 from evenload.govern.case import Case
 from evenload.govern.ruling import Ruling, advice, episode_move, phase, rule
 from evenload.model.decision import Decision, EpisodeMove
-from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.diagnosis import Diagnosis, Label, SkewCause
 from evenload.model.episode import Episode
 from evenload.model.fleet import Fleet, Floats
 from evenload.model.forecast import Forecast
@@ -128,7 +128,7 @@ class Engine:
             compensating=work.compensating and not work.held_back,
             overloaded=episode.overloaded_pods if episode is not None else {},
             held_back=work.held_back,
-            gains_by_backend=self._law.gains(fleet),
+            gains_by_backend=self._law.known_gains(fleet),
             memory=self._memory,
         )
 
@@ -144,7 +144,9 @@ class Engine:
     def _follow(self, facts: Facts, diagnosis: Diagnosis) -> None:
         """Let the law see this tick: what traffic does with the weights, and who is slow without being to blame."""
         window, lag = facts.snapshot.window, self._policy.actuator_lag_seconds
-        self._law.observe(facts.fleet, facts.time, window, lag, changed_at=facts.changed_at)
+        ignored = diagnosis.cause is SkewCause.WeightsIgnored and not diagnosis.compensated
+        drawing = frozenset(diagnosis.backends if ignored else ())
+        self._law.observe(facts.fleet, facts.time, window, lag, changed_at=facts.changed_at, drawing=drawing)
         if facts.clean and (diagnosis.label is Label.Slow or self._law.leans):
             self._law.penalise(facts.time, slowness(facts, diagnosis))
 

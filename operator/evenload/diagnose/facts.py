@@ -10,12 +10,12 @@ import numpy as np
 from evenload.diagnose import outliers, quality, skew
 from evenload.diagnose.memory import Memory
 from evenload.diagnose.skew import Skew
-from evenload.diagnose.statistics import median
 from evenload.model.diagnosis import Diagnosis, Label, SkewCause
 from evenload.model.fleet import Bools, Fleet, Floats, some
 from evenload.model.once import once
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
+from evenload.model.vectors import median
 
 YOUNG_SECONDS = 180.0
 STARVED_RATIO = 0.5  # of what a backend should have
@@ -261,10 +261,16 @@ class Facts:
         return over
 
     @once
-    def busy(self) -> Bools:
-        """Pods that show overload: CPU at its limit, too many errors, or an answer time far above the median."""
+    def drowning(self) -> Bools:
+        """Pods at the limit of their CPU, or with an answer time far above the median."""
         late: Bools = self.fleet.latency > SICK_LATENCY_RATIO * self.median_latency
-        return self.busy_cpu | late | (self.error_ratios > self.error_limit)
+        return self.busy_cpu | late
+
+    @once
+    def busy(self) -> Bools:
+        """Pods that show overload: they drown, or fail too many requests."""
+        failing: Bools = self.error_ratios > self.error_limit
+        return self.drowning | failing
 
     def names(self, mask: Bools) -> tuple[str, ...]:
         """Names of the pods in `mask`."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from evenload.diagnose.facts import Facts
-from evenload.diagnose.statistics import median
 from evenload.model.base import Value
 from evenload.model.diagnosis import GAIN_METRIC, Evidence, SkewCause
 from evenload.model.fleet import Bools, Floats
+from evenload.model.vectors import median
 from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate, times
 
 MOST_NAMED = 20  # pods or backends with evidence of their own: a status has room for so many

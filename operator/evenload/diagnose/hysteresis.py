@@ -1,7 +1,8 @@
 """From what one window shows to what is believed: a fault is raised on its second tick, not on its first.
 
-One exception, because seconds count there and the prior is strong: a pod that a skew overloaded and that still fails
-badly in a clean window, without getting better.
+Two exceptions, because seconds count there: a pod with far too many requests that drowns in them (two signals agree),
+and one that a skew overloaded and that still fails badly in a clean window, without getting better (the prior is
+strong).
 """
 
 from __future__ import annotations
@@ -13,19 +14,21 @@ import numpy as np
 
 from evenload.diagnose.facts import SICK_LATENCY_RATIO, Facts
 from evenload.diagnose.memory import Memory
-from evenload.diagnose.statistics import median
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Bools, Floats, some
+from evenload.model.vectors import median
 
 CONFIRMING_TICKS = 2
 SLOW_TICKS = 3  # a burst makes anyone slow for a window; windows overlap by two ticks
 FAR_RATIO = 2.0  # times its share: no benign spread does that
+MILD_HITS, FAR_HITS, DROWNING_HITS = 3, 2, 1  # ticks on which a pod has to be hot, one miss forgiven
 LATELY_SECONDS = 60.0
 SURGE_RATIO = 1.5
 CALM_RATIO = 1.3  # a total below this much of the usual: whatever is slow, it is not for more traffic
 STOPPED_RATIO = 0.02
 DEPENDENCY_POD_RATIO = 0.6
 SURGE_UTILIZATION = 0.8
+AFTER_FLOOD_WINDOWS = 1.5
 SICK_ERROR_RATIO = 0.3
 RELEASED_RATIO = 0.5  # of the limit, in logarithms: so far back, a fault that was told is over
 FALLING_RATIO = 0.6  # less than this of the last tick's error ratio: it may be recovering, look again
@@ -51,6 +54,8 @@ class Confirmed:
 
 def confirm(facts: Facts, memory: Memory) -> Confirmed:
     """Count this tick in. Called once a tick."""
+    if surging(facts) and _full(facts):
+        memory.flooded_at = facts.time
     settled = facts.weights_wrong or facts.compensating or facts.clean
     # While our own ejection or ramp is in the window, shares differ from the weights: that is no skew.
     seen = facts.skew.seen and (facts.clean or not facts.held_back) and (facts.weights_wrong or facts.steady)
@@ -73,10 +78,17 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
     return confirmed
 
 
-def _hot(facts: Facts) -> dict[str, bool]:
-    """Hot pods by name, and whether each is far beyond the limit."""
+def _hot(facts: Facts) -> dict[str, int]:
+    """Hot pods by name, and on how many ticks each has to be hot for skew to be raised.
+
+    One is enough where two signals of different origin agree: far too many requests, and late answers or no CPU left.
+    """
     found = facts.skew.hot.nonzero()[0].tolist()
-    return {facts.fleet.names[index]: bool(facts.skew.ratio[index] > FAR_RATIO) for index in found}
+    if not found:
+        return {}
+    far = facts.skew.ratio > FAR_RATIO
+    hits = np.where(far, np.where(facts.drowning, DROWNING_HITS, FAR_HITS), MILD_HITS)
+    return {facts.fleet.names[index]: int(hits[index]) for index in found}
 
 
 def surging(facts: Facts) -> bool:
@@ -85,8 +97,17 @@ def surging(facts: Facts) -> bool:
 
 
 def flooded(facts: Facts, *, surge: bool) -> bool:
-    """Whether a surge (confirmed, or perhaps just beginning) is why pods fail: who fails first is a matter of luck."""
-    return surging(facts) and (not surge or facts.median_utilization > SURGE_UTILIZATION)
+    """Whether a surge (confirmed, or perhaps just beginning) is why pods fail: who fails first is a matter of luck.
+
+    What failed in a flood is in the window for a while after it.
+    """
+    lately = facts.time - facts.memory.flooded_at <= AFTER_FLOOD_WINDOWS * facts.snapshot.window
+    return lately or (surging(facts) and (not surge or _full(facts)))
+
+
+def _full(facts: Facts) -> bool:
+    """Whether the median pod has hardly any CPU left."""
+    return facts.median_utilization > SURGE_UTILIZATION
 
 
 def stopped(facts: Facts) -> bool:
@@ -98,7 +119,7 @@ def stopped(facts: Facts) -> bool:
 
 def depends(facts: Facts) -> bool:
     """Whether most pods fail together, or all got slow without more traffic; a surge explains that itself."""
-    if surging(facts) and facts.median_utilization > SURGE_UTILIZATION:
+    if flooded(facts, surge=True):
         return False
     return facts.bad_ratio >= DEPENDENCY_POD_RATIO or slow_together(facts)
 

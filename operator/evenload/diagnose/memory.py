@@ -5,6 +5,7 @@ Whoever starts with an empty memory sees the same faults a tick or two later; se
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 
@@ -19,7 +20,7 @@ from evenload.model.fleet import Fleet, Floats
 FORGET_SECONDS = 180.0  # without a tick for longer, the estimates describe another time (gRPC A58)
 TOLD_SLACK_SECONDS = 1.0  # managedFields tells whole seconds
 RAISING_TICKS = 4
-RAISING_HITS = 2  # of three; one more, of four, for what is mild and unexplained
+RAISING_HITS = 2  # of three ticks, where wrong weights explain it
 
 
 class Streak:
@@ -48,6 +49,7 @@ class Memory:
         self.streaks: dict[tuple[Label, str], Streak] = {}  # by label and pod ("" for the whole Balancer)
         self.error_ratios: dict[str, float] = {}  # of pods with errors, as of the last tick
         self.slow_at: dict[str, float] = {}  # pods that were slow lately, and when
+        self.flooded_at = -math.inf  # when more arrived than all could bear
         self.bent: frozenset[str] = frozenset()  # backends whose weights lean against the balancer, as last told
         self.label: Label | None = None
         self.since = 0.0
@@ -112,22 +114,18 @@ class Memory:
             return told
         return self._weights_seen_at if self._weights_moved else -np.inf
 
-    def skew_raised(self, hot: Mapping[str, bool], *, explained: bool) -> bool:
-        """Whether skew is raised, with this tick counted in. `hot`: names, and whether they are far beyond the limit.
+    def skew_raised(self, hot: Mapping[str, int], *, explained: bool) -> bool:
+        """Whether skew is raised, with this tick counted in. `hot`: names, and on how many ticks each has to be hot.
 
         Where wrong weights explain it, two ticks of three do, and wrong weights alone count as one of them (but do not
-        raise). Where nothing does, chance has to be kept out: the very pod must be hot on two ticks of three, or on
-        three of four where it is hot mildly.
+        raise). Where nothing does, chance has to be kept out: the very pod must be hot so often, with one miss.
         """
         self._hot.append(frozenset(hot))
         self._forewarned.append(explained or bool(hot))
         if explained:
             return bool(hot) and sum(list(self._forewarned)[-3:]) >= RAISING_HITS
         recent = list(self._hot)
-        return any(
-            sum(name in names for names in (recent[-3:] if far else recent)) >= RAISING_HITS + (not far)
-            for name, far in hot.items()
-        )
+        return any(sum(name in names for names in recent[-needed - 1 :]) >= needed for name, needed in hot.items())
 
     def streak(self, label: Label, subject: str, time: float, seen: bool) -> Streak | None:
         """The streak of `label` at `subject` with this tick counted in, or None if this tick breaks it."""

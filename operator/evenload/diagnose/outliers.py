@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from evenload.diagnose.statistics import against_median_z, leave_one_out_z, log_outlier_z, median
+from evenload.diagnose.statistics import against_median_z, leave_one_out_z, log_outlier_z
 from evenload.model.fleet import Bools, Floats, some
+from evenload.model.vectors import median
 
 LEAST_REQUESTS = 20.0
 ERROR_POINTS = 0.05  # above the median pod

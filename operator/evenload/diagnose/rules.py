@@ -28,10 +28,10 @@ from evenload.diagnose.findings import (
     whole_error_evidence,
 )
 from evenload.diagnose.hysteresis import Confirmed
-from evenload.diagnose.statistics import median
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, Label, SkewCause
 from evenload.model.fleet import Bools, some
+from evenload.model.vectors import median
 from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate, times
 
 SINKHOLE_LATENCY_RATIO = 0.7  # of the median: it fails so fast that it looks quick

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from evenload.diagnose.bins import BIN_SECONDS, Bins, mean_told
-from evenload.diagnose.statistics import BOUND_Z, median, robust_sigma, theil_sen
+from evenload.diagnose.statistics import BOUND_Z, robust_sigma, theil_sen
 from evenload.model.fleet import Fleet, Floats
+from evenload.model.vectors import median
 
 LEAST_BINS = 16  # eight minutes: shorter trends are moods
 # A little more than the line is drawn through. On simulated healthy days (five times the traffic by day, the busiest

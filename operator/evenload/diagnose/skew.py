@@ -12,12 +12,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from evenload.diagnose.statistics import chi2_quantile, g_statistic, median, normal_quantile, share_spread
+from evenload.diagnose.statistics import chi2_quantile, g_statistic, normal_quantile, share_spread
 from evenload.model.fleet import Bools, Floats, some
 from evenload.model.once import once
+from evenload.model.vectors import median
 
 SIGNIFICANCE = 0.999
 FAMILY_ERROR = 1e-3  # of naming any pod wrongly, over all pods
+SURELY_Z = 2.0  # a benign spread comes near the tolerance, and chance adds to it: so far beyond, it is no chance
 SPREAD_SIGMAS = 4.0
 MOST_EXCUSED_RATIO = 2.5  # a wide spread explains no more than this: with half of the pods hot, the MAD is the fault
 LEARNING_RATE = 0.1
@@ -87,7 +89,8 @@ def measure(
         z = (counts - total * shares) / np.sqrt(total * shares * (1 - shares) * phi)
         hot &= z > normal_quantile(1 - FAMILY_ERROR / counts.size)
         if not explained:
-            hot &= ratios > tolerance_ratio * median(ratios)
+            chance = 1 + SURELY_Z / np.sqrt(np.maximum(counts, 1.0))
+            hot &= ratios > tolerance_ratio * np.maximum(chance, median(ratios))
     return Skew(
         ratio=_spread_out(judged, ratios, np.full(judged.size, np.nan)),
         hot=_spread_out(judged, hot, np.zeros(judged.size, dtype=bool)),

@@ -9,6 +9,7 @@ from statistics import NormalDist
 import numpy as np
 
 from evenload.model.fleet import Floats, Ints
+from evenload.model.vectors import median, middle
 
 _NORMAL = NormalDist()
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
@@ -36,22 +37,6 @@ def g_statistic(counts: Floats, shares: Floats) -> float:
     seen = counts > 0
     observed = counts[seen]
     return 2 * float((observed * np.log(observed / (counts.sum() * shares[seen]))).sum())
-
-
-def median(values: Floats) -> float:
-    """As numpy's, at a tenth of its cost for short vectors; NaN for an empty one."""
-    if not values.size:
-        return float("nan")
-    ordered = values.copy()
-    ordered.sort()
-    return _middle(ordered)
-
-
-def _middle(ordered: Floats) -> float:
-    """The median of what is sorted."""
-    middle = ordered.size // 2
-    upper: float = ordered.item(middle)
-    return upper if ordered.size % 2 else (ordered.item(middle - 1) + upper) / 2
 
 
 def robust_sigma(values: Floats) -> float:
@@ -126,4 +111,4 @@ def theil_sen(values: Floats, steps: Floats | None = None, stretch: float = 1.0)
     reach = stretch * BOUND_Z * math.sqrt(size * (size - 1) * (2 * size + 5) / 18)
     low = max(0, round((slopes.size - reach) / 2) - 1)
     high = min(slopes.size - 1, round((slopes.size + reach) / 2))
-    return _middle(slopes), float(slopes[low]), float(slopes[high])
+    return middle(slopes), float(slopes[low]), float(slopes[high])

@@ -93,17 +93,16 @@ def lean(scene: Scene, why: str) -> Plan | None:
     Only gains beyond doubt count: while one backend has most of the traffic, the others' few requests tell little, and
     weights that follow chance make new hot spots (100 pods: 12 ticks until it is even instead of 8).
     """
-    return _step(scene, scene.law.certain, f"{why}; setting", "to lean against it")
+    return _step(scene, scene.law.gains.certain, f"{why}; setting", "to lean against it")
 
 
 def _step(scene: Scene, gains: Floats, why: str, what_for: str) -> Plan | None:
     fleet, desired = scene.fleet, desired_shares(scene.fleet, scene.policy)
-    use = fleet.utilization[fleet.ready & ~np.isnan(fleet.utilization)]
-    hottest, correcting = float(use.max(initial=0.0)), scene.work.compensating
-    shares = scene.law.wanted(fleet, desired, gains, hottest=hottest, correcting=correcting)
+    drowning, correcting = bool(scene.overloaded), scene.work.compensating
+    shares = scene.law.wanted(fleet, desired, gains, drowning=drowning, correcting=correcting)
     if shares is None:
         return None
-    after = _affordable(scene, weights_of(fleet, shares), lambda asked: scene.predict(scene.law.bent(asked)))
+    after = _affordable(scene, weights_of(fleet, shares), lambda asked: scene.predict(scene.law.gains.bent(asked)))
     because = f"{why} {weights(after)} {what_for}"
     return Plan(writes=(SetWeights(before=scene.before, after=after, purpose=Purpose.Rebalance, because=because),))
 
@@ -118,7 +117,7 @@ def keep_leaning(scene: Scene) -> Plan:
 
 def _leans_wrongly(scene: Scene) -> bool:
     """A backend is starved, or one that is known to draw traffic still gets too much."""
-    desired, certain = desired_shares(scene.fleet, scene.policy), scene.law.certain
+    desired, certain = desired_shares(scene.fleet, scene.policy), scene.law.gains.certain
     bent = scene.fleet.commanded * np.exp(certain)
     limit = 1 + LEAST_DEAD_BAND if _just_stepped(scene) else scene.policy.tolerance_ratio
     fed = (certain > 0) & (bent / bent.sum() > limit * desired)
@@ -139,7 +138,9 @@ def give_back(scene: Scene) -> Plan | None:
     if scene.episode is not None and scene.episode.label is Label.Slow:
         step = lean(scene, "what was slow recovers")
     elif scene.calm:
-        step = _step(scene, np.zeros_like(scene.law.gain), "the balancer follows its weights again; setting", "for now")
+        step = _step(
+            scene, np.zeros_like(scene.law.gains.gain), "the balancer follows its weights again; setting", "for now"
+        )
     else:
         return None
     if step is not None or scene.law.leans:

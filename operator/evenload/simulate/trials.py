@@ -145,6 +145,21 @@ def burst(world: World) -> Trial:
     )
 
 
+def flash_crowd(world: World) -> Trial:
+    """Four times the traffic for three quarters of a minute, twice: over before anything could be done about it."""
+    start = world.onset
+    times = (start, start + 45, start + 150, start + 195)
+    events = tuple((time, surge(factor)) for time, factor in zip(times, (4.0, 1.0, 4.0, 1.0), strict=True))
+    return Trial(
+        plant=world.plant(Setting(utilization=(0.3, 0.4))),
+        spec=spec(),
+        events=events,
+        forbidden=WRITE,
+        wrong=frozenset({Label.LoadBalancerSkew, Label.Failing, Label.Slow, Label.MemoryLeak}),
+        duration=QUIET_SECONDS + 420,
+    )
+
+
 def skew_and_surge(world: World) -> Trial:
     plant, hot = world.plant(Setting(utilization=(0.3, 0.4))), world.victim()
     factor = 3.0 * (world.size - 1) / max(world.size - 3.0, 0.5)
@@ -500,101 +515,4 @@ def skew_many_pods(world: World) -> Trial:
         events=((world.onset, weigh(hot, 0.8)),),
         expected=(Expected(labels=SKEW, start=world.onset, within=60),),
         forbidden=RESTART,
-    )
-
-
-# Held out
-
-
-def two_hot(world: World) -> Trial:
-    """Two backends share seven tenths."""
-    plant, hot = world.plant(), world.victims(2 / world.size)[:2]
-
-    def update(plant: Plant) -> None:
-        names = plant.balancer.names
-        weights = dict.fromkeys(names, WEIGHT)
-        for row in hot:
-            weights[names[row]] = round(0.7 / 0.3 * max(len(names) - 2, 1) * WEIGHT / 2)
-        plant.command(weights, "argocd-controller")
-
-    return Trial(
-        plant=plant,
-        spec=spec(),
-        events=((world.onset, update),),
-        expected=(Expected(labels=SKEW, start=world.onset, within=75),),
-        forbidden=RESTART,
-    )
-
-
-def slow_scrapes(world: World) -> Trial:
-    """Scrapes of fifteen seconds, one in ten missed."""
-    plant, hot = world.plant(Setting(scrape=15.0, missed_ratio=0.10)), world.victim()
-    return Trial(
-        plant=plant,
-        spec=spec(),
-        events=((world.onset, weigh(hot, 0.7)),),
-        expected=(Expected(labels=SKEW, start=world.onset, within=90),),
-        forbidden=RESTART,
-        tick=15.0,
-        window=45.0,
-    )
-
-
-def half_fail(world: World) -> Trial:
-    """A dependency of two thirds of the pods only."""
-    plant, victims = world.plant(), world.victims(0.7)
-    return Trial(
-        plant=plant,
-        spec=spec(),
-        events=((world.onset, change("error_ratio", victims, 0.3)),),
-        expected=(Expected(labels=(Label.Dependency,), start=world.onset, within=75),),
-        forbidden=RESTART,
-    )
-
-
-def slow_in_bursts(world: World) -> Trial:
-    plant, victim = world.plant(Setting(burstiness=0.35, missed_ratio=0.05)), world.victim()
-    return Trial(
-        plant=plant,
-        spec=spec(),
-        events=((world.onset, change("drag", [victim], world.uniform(2.5, 4))),),
-        expected=(Expected(labels=(Label.Slow,), start=world.onset, within=150),),
-        most_restarts=1,
-    )
-
-
-def surge_and_errors(world: World) -> Trial:
-    """More than all can bear: every server overflows, and none of them is at fault."""
-    return Trial(
-        plant=world.plant(Setting(utilization=(0.5, 0.6), burstiness=0.25)),
-        spec=spec(),
-        events=((world.onset, surge(world.uniform(2.2, 4.0))),),
-        expected=(Expected(labels=(Label.Surge,), start=world.onset, within=75),),
-        forbidden=WRITE,
-    )
-
-
-def creeping_skew(world: World) -> Trial:
-    """A balancer that drifts: three times its share after two minutes."""
-    plant, hot = world.plant(Setting(utilization=(0.25, 0.35))), world.victim()
-    target = 3.0 * (world.size - 1) / max(world.size - 3.0, 0.5)
-    moves = tuple((world.onset + 5.0 * turn, favour(hot, target ** (1 / 24))) for turn in range(24))
-    return Trial(
-        plant=plant,
-        spec=spec(),
-        events=moves,
-        expected=(Expected(labels=SKEW, start=world.onset + 60, within=120),),
-        forbidden=RESTART,
-        duration=QUIET_SECONDS + 480,
-    )
-
-
-def error_pod_bursty(world: World) -> Trial:
-    plant, victim = world.plant(Setting(burstiness=0.35, missed_ratio=0.08)), world.victim()
-    return Trial(
-        plant=plant,
-        spec=spec(),
-        events=((world.onset, change("error_ratio", [victim], world.uniform(0.12, 0.3))),),
-        expected=(Expected(labels=(Label.Failing,), start=world.onset, within=75),),
-        most_restarts=1,
     )

@@ -86,12 +86,12 @@ def test_ready_pods_that_come_or_go_move_their_backend_alone() -> None:
     assert memory.ready_moved_at.tolist() == [-np.inf] * 3
 
 
-def raised(*ticks: dict[str, bool], explained: bool = False) -> list[bool]:
+def raised(*ticks: dict[str, int], explained: bool = False) -> list[bool]:
     memory = Memory()
     return [memory.skew_raised(hot, explained=explained) for hot in ticks]
 
 
-FAR, MILD, NONE = {"a-0": True}, {"a-0": False}, dict[str, bool]()
+DROWNING, FAR, MILD, NONE = {"a-0": 1}, {"a-0": 2}, {"a-0": 3}, dict[str, int]()
 
 
 def test_far_beyond_the_limit_two_ticks_of_three_raise_skew() -> None:
@@ -106,8 +106,12 @@ def test_mildly_beyond_it_three_ticks_of_four_do() -> None:
     assert raised(MILD, NONE, NONE, MILD, MILD) == [False] * 5
 
 
+def test_who_drowns_besides_raises_it_at_once() -> None:
+    assert raised(DROWNING, NONE) == [True, False]
+
+
 def test_it_has_to_be_the_same_pod() -> None:
-    assert raised(FAR, {"b-0": True}) == [False, False]
+    assert raised(FAR, {"b-0": 2}) == [False, False]
 
 
 def test_where_wrong_weights_explain_it_they_count_as_a_tick_and_do_not_raise_alone() -> None:
@@ -117,7 +121,7 @@ def test_where_wrong_weights_explain_it_they_count_as_a_tick_and_do_not_raise_al
     memory = Memory()
     assert [memory.skew_raised(hot, explained=False) for hot in (NONE, NONE)] == [False, False]
     assert not memory.skew_raised(MILD, explained=True)
-    assert memory.skew_raised({"b-0": False}, explained=True)
+    assert memory.skew_raised({"b-0": 3}, explained=True)
 
 
 def test_a_streak_lasts_until_a_tick_breaks_it() -> None:

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from evenload.diagnose import outliers
-from evenload.diagnose.skew import FAMILY_ERROR, measure
+from evenload.diagnose.skew import FAMILY_ERROR, SURELY_Z, measure
 from evenload.diagnose.statistics import (
     against_median_z,
     leave_one_out_z,
     log_outlier_z,
-    median,
     normal_quantile,
 )
 from evenload.model.fleet import Bools, Fleet, Floats, some
+from evenload.model.vectors import median
 from tests.unit.engine.build import snapshot
 
 PODS = 5
@@ -73,7 +73,7 @@ def _hot(counts: Floats, spread: float | None, threshold: float, explained: bool
     z = (known - total * share) / np.sqrt(total * share * (1 - share) * phi)
     hot[judged] = (z > normal_quantile(1 - FAMILY_ERROR / size)) & (ratios > threshold)
     if not explained:
-        hot[judged] &= ratios > 1.3 * median(ratios)
+        hot[judged] &= ratios > 1.3 * np.maximum(1 + SURELY_Z / np.sqrt(np.maximum(known, 1)), median(ratios))
     return hot
 
 

@@ -69,9 +69,17 @@ def test_fewer_than_two_pods_or_no_requests_show_nothing(counts: list[float]) ->
 
 
 def test_a_spread_learnt_from_calm_ticks_raises_the_bar() -> None:
-    counts = [300.0, *[200.0] * 9]
+    counts = [320.0, *[200.0] * 9]
     assert judged(counts, spread=0.02).seen
     assert not judged(counts, spread=0.12).seen
+
+
+@pytest.mark.parametrize(("total", "hot"), [(860, True), (800, False)])
+def test_what_comes_near_the_tolerance_has_to_be_surely_beyond_it(total: float, hot: bool) -> None:
+    """1.45 times a share of a quarter: more than 2 sigmas of its count over 1.3 from 300 requests of it on."""
+    counts = [0.3625 * total, *[0.2125 * total] * 3]
+    assert judged(counts).hot.tolist() == [hot, False, False, False]
+    assert judged(counts, explained=True).hot[0]
 
 
 def test_the_usual_spread_widens_the_limits_as_far_as_it_may() -> None:

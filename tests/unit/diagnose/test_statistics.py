@@ -14,7 +14,6 @@ from evenload.diagnose.statistics import (
     g_statistic,
     leave_one_out_z,
     log_outlier_z,
-    median,
     normal_quantile,
     robust_sigma,
     share_spread,
@@ -51,16 +50,6 @@ def test_under_chance_alone_g_passes_its_limit_as_rarely_as_it_should() -> None:
         g_statistic(dice.multinomial(3000, shares).astype(float), shares) > chi2_quantile(0.999, 9) for _ in range(4000)
     )
     assert beyond <= 12
-
-
-@pytest.mark.parametrize("size", [1, 2, 5, 50, 51])
-def test_the_median_is_numpys(size: int) -> None:
-    values = np.random.default_rng(size).normal(size=size)
-    assert median(values) == np.median(values)
-
-
-def test_the_median_of_nothing_is_unknown() -> None:
-    assert math.isnan(median(np.array([])))
 
 
 def test_the_robust_sigma_ignores_a_wild_minority() -> None:
