@@ -7,7 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from evenload.diagnose.hysteresis import Confirmed, confirm, depends, empty_with_weight, slow_together, stopped, surging
+from evenload.diagnose.hysteresis import (
+    Confirmed,
+    confirm,
+    depends,
+    empty_with_weight,
+    flooded,
+    slow_together,
+    stopped,
+    surging,
+)
 from evenload.diagnose.memory import Memory
 from evenload.model.snapshot import Snapshot
 from tests.unit.diagnose.measured import facts
@@ -154,6 +163,37 @@ def test_twice_its_share_is_far_and_takes_two_ticks_less_takes_three() -> None:
     mild.spread = 0.02
     seen = [confirm(facts(later(share(1.8), 5.0 * n), mild), mild).skew for n in range(3)]
     assert seen == [False, False, True]
+
+
+@pytest.mark.parametrize("sign", [{"cpu": 0.24}, {"latency": 0.06}])
+def test_one_that_drowns_in_twice_its_share_takes_one_tick(sign: dict[str, float]) -> None:
+    def hot(ratio: float) -> Snapshot:
+        names, first = "abcdefghij", ratio * 240.0
+        rest = (2400.0 - first) / 9
+        return snapshot(
+            {f"{n}-0": {"requests": first, **sign} if n == "a" else {"requests": rest} for n in names}, backends=names
+        )
+
+    far, mild = Memory(), Memory()
+    far.spread = mild.spread = 0.02
+    assert confirm(facts(hot(2.1), far), far).skew
+    assert not confirm(facts(hot(1.8), mild), mild).skew
+
+
+def flood(cpu: float) -> Snapshot:
+    return snapshot({f"{n}-0": {"cpu": cpu} for n in "abcd"})
+
+
+@pytest.mark.parametrize(("seconds", "lately"), [(22.0, True), (23.0, False)])
+def test_what_failed_in_a_flood_is_not_held_against_anybody_while_it_is_in_the_window(
+    seconds: float, lately: bool
+) -> None:
+    memory = usual(40.0)
+    confirm(facts(flood(0.21), memory), memory)
+    memory.baseline = usual(64.0).baseline
+    over = facts(later(fails(5), seconds), memory)
+    assert flooded(over, surge=False) is lately
+    assert depends(over) is not lately
 
 
 def bent(gain: float, weight: int, memory: Memory | None = None) -> bool:
