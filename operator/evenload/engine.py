@@ -66,12 +66,20 @@ class Engine:
     def _fleet(self, snapshot: Snapshot) -> Fleet:
         """Where capacity decides and nobody declares it, with what was learnt of it."""
         fleet = Fleet(snapshot)
-        if self._policy.desired is DesiredType.ByCapacity and not annotated(fleet):
+        if self._by_use(fleet):
             ours = is_ours(snapshot, under_way(snapshot.episode))
             if self._capacity.unknown and ours and snapshot.known_good is not None:
                 self._capacity.adopt(fleet, snapshot.known_good)
             fleet.learnt_by_backend = self._capacity.factors(fleet)
         return fleet
+
+    def _by_use(self, fleet: Fleet) -> bool:
+        """Whether capacity decides, and is learnt from use because nobody declares it."""
+        return self._policy.desired is DesiredType.ByCapacity and not annotated(fleet)
+
+    def _shares_known(self, fleet: Fleet) -> bool:
+        """Else nobody can say that a pod stays sick at its fair share: it may just be a weak one."""
+        return not self._by_use(fleet) or self._capacity.known
 
     def _diagnosis(self, facts: Facts) -> Diagnosis:
         diagnosis = diagnose(facts, self._memory)
@@ -95,7 +103,7 @@ class Engine:
             clean=diagnosis.label is not Label.NoData and facts.clean,
             law=self._law,
             tick_seconds=self._memory.tick_seconds(snapshot.window),
-            overloaded=overloaded_pods(facts, diagnosis),
+            overloaded=overloaded_pods(facts, diagnosis) if self._shares_known(facts.fleet) else {},
             saturation=self._memory.outlook.saturation(facts.time, facts.fleet) if readable else None,
             out_of_memory=self._memory.outlook.out_of_memory(facts.time, facts.fleet) if readable else None,
             usual=self._memory.outlook.day.usual,
@@ -154,17 +162,20 @@ class Engine:
         return self._cost.predicted(fleet, snapshot.window, shares_of(fleet, weights))
 
     def _learn(self, facts: Facts, diagnosis: Diagnosis, work: Work) -> None:
-        # Not during an incident: after a crash its window may still hold the fault, and a cost learnt from that would
-        # hold the restart back for want of headroom.
-        calm = facts.snapshot.episode is None and diagnosis.label in (Label.Healthy, Label.MemoryLeak)
-        if calm and facts.clean and work.idle:
-            self._cost.learn(facts.fleet, facts.snapshot.window)
+        # A cost is not learnt during an incident: after a crash its window may still hold the fault, and a cost learnt
+        # from that would hold the restart back for want of headroom.
+        well = diagnosis.label in (Label.Healthy, Label.MemoryLeak) and facts.clean
+        if well and work.idle:
             self._learn_capacity(facts)
+            if facts.snapshot.episode is None:
+                self._cost.learn(facts.fleet, facts.snapshot.window)
 
     def _learn_capacity(self, facts: Facts) -> None:
-        """Only where nothing is even suspected, and nothing moves pods: else a sick pod would teach its sickness."""
-        by_use = self._policy.desired is DesiredType.ByCapacity and not annotated(facts.fleet)
-        if by_use and self._memory.calm_ticks and not facts.snapshot.holds:
+        """Only where nothing is even suspected, and nothing moves pods: else a sick pod would teach its sickness.
+
+        In an incident too, once it is calm: what a pod cannot bear may be why it was slow, and will be again.
+        """
+        if self._by_use(facts.fleet) and self._memory.calm_ticks and not facts.snapshot.holds:
             self._capacity.learn(facts.fleet, facts.time, facts.snapshot.window, self._policy.tolerance_ratio)
 
 

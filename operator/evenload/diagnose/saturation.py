@@ -115,7 +115,10 @@ def growing(total: Floats) -> Growth | None:
     values = total[~np.isnan(total)]
     if values.size < LEAST_BINS:
         return None
-    rest = values - theil_sen(values, steps)[0] * steps
+    slope, low, _ = theil_sen(values, steps)
+    if low <= 0:  # most of the time; the wider bounds below cannot make up for it
+        return None
+    rest = values - slope * steps
     stretch = _stretch(rest - median(rest))
     slope, low, high = theil_sen(values, steps, stretch=stretch)
     half = values.size // 2

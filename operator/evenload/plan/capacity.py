@@ -49,6 +49,11 @@ class Capacity:
         """Whether nothing has been learnt or taken over yet."""
         return not self._backends
 
+    @property
+    def known(self) -> bool:
+        """Whether use has shown what each backend can bear."""
+        return not self.unknown and bool((self.variance <= KNOWN_VARIANCE).all())
+
     def factors(self, fleet: Fleet) -> Floats:
         """By backend, what its capacity is over what its CPU limits promise; 1 where nothing else was learnt."""
         return np.exp(self._by_name(fleet, self._told, 0.0))
@@ -102,9 +107,10 @@ class Capacity:
 
     def _tell(self, fleet: Fleet, tolerance_ratio: float) -> None:
         estimate = np.where(self.variance <= KNOWN_VARIANCE, self.estimate, self._told)
-        due = _promised(fleet) * np.exp(estimate)
+        promised = _promised(fleet)
+        due, told = promised * np.exp(estimate), promised * np.exp(self._told)
         used = (due > 0) & (fleet.weights > 0)
-        asked = fleet.weights[used] / fleet.weights[used].sum()
+        asked = told[used] / told[used].sum()  # not the weights, which may lean for a slow pod meanwhile
         off = asked / (due[used] / due[used].sum()) > SURELY_RATIO * tolerance_ratio
         self._off = self._off + 1 if off.any() else 0
         if self._off >= CONFIRMING_WINDOWS:

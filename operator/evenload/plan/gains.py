@@ -83,12 +83,15 @@ class Gains:
         if np.count_nonzero(judged) >= 2 and fleet.total_requests:
             whole = self._whole(fleet, expected, judged)
             straddling = self._jumped_at[judged] > time - lag - window
-            part = whole
             if some(straddling | self._surprising(judged, whole)):
                 part = self._part(whole, self._lately(fleet, time, window, lag).among(judged))
-            told = np.array([name in drawing for name in fleet.backends], dtype=bool)[judged]
-            jumped = self._filter(judged, whole, part, straddling, told)
-            self._jumped_at[judged] = np.where(jumped, time, self._jumped_at[judged])
+                told = np.array([name in drawing for name in fleet.backends], dtype=bool)[judged]
+                jumped = self._leap(judged, whole, part, straddling, told)
+                self._jumped_at[judged] = np.where(jumped, time, self._jumped_at[judged])
+            else:
+                self._surprise[judged] = 0.0
+                news, variance = whole.gain - self.gain[judged], self.variance[judged] + DRIFT_VARIANCE
+                self._move(judged, news, variance, whole.noise)
         self._last = (time, fleet.requests_by_backend) if fleet.told_by_backend.all() else None
 
     def _note(self, fleet: Fleet, time: float, changed_at: float, needed: float) -> None:
@@ -153,27 +156,30 @@ class Gains:
         """For a window that straddles a jump: what it shows and what its end shows, each for what it is worth."""
         return Measured(whole.gain, whole.noise + STRADDLING_VARIANCE).mixed(lately)
 
-    def _filter(self, judged: Bools, whole: Measured, part: Measured, straddling: Bools, drawing: Bools) -> Bools:
-        """Move the gains on; whether each of the `judged` backends is believed to have jumped."""
+    def _leap(self, judged: Bools, whole: Measured, part: Measured, straddling: Bools, drawing: Bools) -> Bools:
+        """Move the gains on when some surprise; whether each of the `judged` backends is believed to have jumped.
+
+        While weights move, a surprise is more likely a lag we got wrong than a gain that jumped; and one alone is more
+        likely a scrape that was missed, unless the diagnosis knows better.
+        """
         gain, variance = self.gain[judged], self.variance[judged] + DRIFT_VARIANCE
-        measured = _chosen(straddling, part, whole)
-        before, self._surprise = self._surprise[judged], np.zeros(self.gain.size)
-        news, surprised = measured.gain - gain, self._surprising(judged, measured)
-        jumped = np.zeros(gain.size, dtype=bool)
-        if some(surprised):
-            # While weights move, a surprise is more likely a lag we got wrong than a gain that jumped; and one alone is
-            # more likely a scrape that was missed, unless the diagnosis knows better.
-            signs, usual = np.where(surprised, np.sign(news), 0.0), self._usual(judged, measured)
-            witnessed = (signs == before) | (drawing & (signs > 0))
-            jumped = surprised & witnessed & (whole.noise < MOVING_VARIANCE)
-            self._surprise[judged] = signs
-            measured = _chosen(jumped, part, measured)
-            news = np.where(jumped, measured.gain - gain, np.clip(news, -usual, usual))
-            variance = np.where(jumped, variance + news**2 / 2, variance)
-        trust = variance / (variance + measured.noise)
-        self.gain[judged] = gain + trust * news
-        self.variance[judged] = np.maximum((1 - trust) * variance, np.where(jumped, JUMP_VARIANCE, 0.0))
+        measured, before = _chosen(straddling, part, whole), self._surprise[judged]
+        news, usual = measured.gain - gain, self._usual(judged, measured)
+        signs = np.where(np.abs(news) > usual, np.sign(news), 0.0)
+        witnessed = (signs == before) | (drawing & (signs > 0))
+        jumped: Bools = (signs != 0) & witnessed & (whole.noise < MOVING_VARIANCE)
+        self._surprise[judged] = signs
+        measured = _chosen(jumped, part, measured)
+        news = np.where(jumped, measured.gain - gain, np.clip(news, -usual, usual))
+        self._move(judged, news, np.where(jumped, variance + news**2 / 2, variance), measured.noise)
+        self.variance[judged] = np.maximum(self.variance[judged], np.where(jumped, JUMP_VARIANCE, 0.0))
         return jumped
+
+    def _move(self, judged: Bools, news: Floats, variance: Floats, noise: Floats) -> None:
+        """Kalman's step."""
+        trust = variance / (variance + noise)
+        self.gain[judged] += trust * news
+        self.variance[judged] = (1 - trust) * variance
 
     @property
     def certain(self) -> Floats:
