@@ -84,7 +84,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("fleet-of-2", "80% to one of two servers", trials.bad_update, only_size=2),
     Scenario("fleet-of-500", "80% to one of 500 servers", trials.bad_update, only_size=500),
     Scenario("hardly-busy", "bad update, 0.2 requests a second a pod", trials_robust.hardly_busy),
-    Scenario("very-busy", "bad update, 10,000 requests a second a pod", trials_robust.busy(10_000.0)),
+    Scenario("very-busy", "bad update, 10,000 requests a second a pod", trials_robust.very_busy),
     Scenario("resets-in-skew", "bad update, counters of others start again", trials_robust.resets_in_skew),
     Scenario("doubled-series", "all is well, each series is there twice", trials_robust.doubled),
     Scenario("label-loss", "bad update, three in ten series lose their pod", trials_robust.unnamed),

@@ -36,15 +36,23 @@ from evenload.simulate.world import (
 SKEW = (Label.LoadBalancerSkew,)
 
 
-def bad_update(world: World) -> Trial:
-    plant, hot = world.plant(), world.victim()
-    return Trial(
-        plant=plant,
-        spec=spec(),
-        events=((world.onset, weigh(hot, 0.8)),),
-        expected=(Expected(labels=SKEW, start=world.onset, within=60),),
-        forbidden=RESTART,
-    )
+def updated(setting: Setting) -> Callable[[World], Trial]:
+    """80% to one server by an update of the weights."""
+
+    def build(world: World) -> Trial:
+        plant, hot = world.plant(setting), world.victim()
+        return Trial(
+            plant=plant,
+            spec=spec(),
+            events=((world.onset, weigh(hot, 0.8)),),
+            expected=(Expected(labels=SKEW, start=world.onset, within=60),),
+            forbidden=RESTART,
+        )
+
+    return build
+
+
+bad_update = updated(Setting())
 
 
 def postmortem(world: World) -> Trial:
@@ -490,18 +498,7 @@ def _roll(serial: int) -> Event:
 
 def blind_to(signal: str) -> Callable[[World], Trial]:
     """A bad update where one signal is not measured at all."""
-
-    def build(world: World) -> Trial:
-        plant, hot = world.plant(Setting(hidden=frozenset({signal}))), world.victim()
-        return Trial(
-            plant=plant,
-            spec=spec(),
-            events=((world.onset, weigh(hot, 0.8)),),
-            expected=(Expected(labels=SKEW, start=world.onset, within=60),),
-            forbidden=RESTART,
-        )
-
-    return build
+    return updated(Setting(hidden=frozenset({signal})))
 
 
 def skew_many_pods(world: World) -> Trial:

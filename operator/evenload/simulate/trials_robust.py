@@ -10,6 +10,7 @@ from evenload.model.diagnosis import Label
 from evenload.model.snapshot import Hold
 from evenload.simulate.plant import Plant
 from evenload.simulate.servers import NEVER
+from evenload.simulate.trials import updated
 from evenload.simulate.world import (
     QUIET_SECONDS,
     RESTART,
@@ -29,20 +30,8 @@ SKEW = (Label.LoadBalancerSkew,)
 HANDS_OFF = frozenset({Label.Failing, Label.MemoryLeak, Label.Dependency})
 
 
-def busy(rate_rps: float) -> Callable[[World], Trial]:
-    """A bad update where each server gets this many requests a second."""
-
-    def build(world: World) -> Trial:
-        plant, hot = world.plant(Setting(rate_per_pod=(rate_rps, rate_rps))), world.victim()
-        return Trial(
-            plant=plant,
-            spec=spec(),
-            events=((world.onset, weigh(hot, 0.8)),),
-            expected=(Expected(labels=SKEW, start=world.onset, within=60),),
-            forbidden=RESTART,
-        )
-
-    return build
+# A bad update where each server gets ten thousand requests a second.
+very_busy = updated(Setting(rate_per_pod=(10_000.0, 10_000.0)))
 
 
 def unseen(setting: Setting) -> Callable[[World], Trial]:

@@ -12,32 +12,10 @@ from benchmarks.judgement import Measured, measure, page
 from evenload.simulate.results import Results, run
 from evenload.simulate.scenarios import BY_NAME
 from evenload.simulate.score import Score
+from tests.unit.simulate.scores import FOUND
 
 NOTHING = Results(scores=())
-GOOD = Score(
-    scenario="bad-update",
-    size=10,
-    seed=1000,
-    expected="LoadBalancerSkew",
-    given="LoadBalancerSkew",
-    in_time=True,
-    detect_seconds=20.0,
-    settle_seconds=30.0,
-    wrong_before=0,
-    ticks_before=12,
-    arrived=1000,
-    failed=20,
-    failed_alone=300,
-    tick_seconds=10.0,
-    arrived_early=1000,
-    over_early=40.0,
-    weight_writes=1,
-    restarts=0,
-    forbidden=(),
-    owed=(),
-    crashes=0,
-)
-LATE = replace(GOOD, scenario="mild-skew", size=4, in_time=False, given="Healthy", settle_seconds=None)
+LATE = replace(FOUND, scenario="mild-skew", size=4, in_time=False, given="Healthy", settle_seconds=None)
 
 
 def text(**parts: Results) -> str:
@@ -50,7 +28,7 @@ def row(page_text: str, start: str) -> str:
 
 
 def test_a_figure_that_meets_its_aim_is_told_beside_one_that_does_not() -> None:
-    told = text(usual=Results(scores=(GOOD, LATE)), control=Results(scores=(GOOD,)))
+    told = text(usual=Results(scores=(FOUND, LATE)), control=Results(scores=(FOUND,)))
     assert "| >= 97% | 50.0% of 2 runs | **no** |" in row(told, "diagnosed by the deadline")
     assert "| >= 80% | 0% | **no** | `evenload simulate --scenario mild-skew --size 4` |" in row(
         told, "of these `mild-skew`"
@@ -61,25 +39,25 @@ def test_a_figure_that_meets_its_aim_is_told_beside_one_that_does_not() -> None:
 
 
 def test_a_healthy_day_is_measured_by_what_was_done_on_it() -> None:
-    day = replace(GOOD, scenario="healthy-day", expected="Healthy", given="Healthy", weight_writes=1, failed=0)
+    day = replace(FOUND, scenario="healthy-day", expected="Healthy", given="Healthy", weight_writes=1, failed=0)
     told = text(days=Results(scores=(day,)))
     assert "| <= 0.1 | 1.00 (1 days) | **no** |" in row(told, "weight changes a healthy day")
     assert "| 0 | 0.00 | yes |" in row(told, "restarts a healthy day")
 
 
 def test_where_it_is_weak_cannot_be_left_out() -> None:
-    harm = replace(GOOD, scenario="own-harm", failed=30, failed_alone=3, forbidden=("2 writes in one decision",))
-    undone = replace(GOOD, scenario="two-leaks", owed=("out of memory 1 times",), in_time=False)
+    harm = replace(FOUND, scenario="own-harm", failed=30, failed_alone=3, forbidden=("2 writes in one decision",))
+    undone = replace(FOUND, scenario="two-leaks", owed=("out of memory 1 times",), in_time=False)
     weak = text(usual=Results(scores=(LATE, harm)), long=Results(scores=(undone,))).split("## ")[1]
     assert "- `mild-skew`, N = 4: 0% in time (1.7 times its share)." in weak
     assert "- `own-harm`, N = 10: 3.0% of requests failed, left alone 0.3%." in weak
     assert "- left undone in two-leaks N=10 seed=1000: out of memory 1 times." in weak
     assert "- forbidden in own-harm N=10 seed=1000: 2 writes in one decision." in weak
-    assert "Nothing below 80%" in text(usual=Results(scores=(GOOD,)))
+    assert "Nothing below 80%" in text(usual=Results(scores=(FOUND,)))
 
 
 def test_the_confusion_matrix_has_a_row_for_each_truth() -> None:
-    told = text(usual=Results(scores=(GOOD, LATE)))
+    told = text(usual=Results(scores=(FOUND, LATE)))
     assert "| expected | Healthy | LoadBalancerSkew |" in told
     assert "| LoadBalancerSkew | 1 | 1 |" in told
 

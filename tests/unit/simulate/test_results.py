@@ -11,38 +11,17 @@ from evenload.errors import InputError
 from evenload.model.snapshot import Snapshot
 from evenload.simulate.results import REPORT_SEEDS, TUNING_SEEDS, HealthyDay, Results, choose, run
 from evenload.simulate.scenarios import BY_NAME, SCENARIOS, Scenario
-from evenload.simulate.score import Score, failed_alone, ticks
+from evenload.simulate.score import failed_alone, ticks
 from evenload.simulate.world import START
+from tests.unit.simulate.scores import FOUND
 
-FOUND = Score(
-    scenario="bad-update",
-    size=4,
-    seed=1,
-    expected="LoadBalancerSkew",
-    given="LoadBalancerSkew",
-    in_time=True,
-    detect_seconds=20.0,
-    settle_seconds=30.0,
-    wrong_before=0,
-    ticks_before=12,
-    arrived=1000,
-    failed=20,
-    failed_alone=300,
-    tick_seconds=10.0,
-    arrived_early=800,
-    over_early=40.0,
-    weight_writes=1,
-    restarts=0,
-    forbidden=(),
-    owed=(),
-    crashes=0,
-)
-MISSED = replace(FOUND, seed=2, given="Failing", in_time=False, detect_seconds=None, settle_seconds=None, failed=180)
-WRONG = replace(FOUND, seed=3, forbidden=("1 restarts where none may be",), restarts=1, wrong_before=3)
+RIGHT = replace(FOUND, size=4, seed=1, arrived_early=800)
+MISSED = replace(RIGHT, seed=2, given="Failing", in_time=False, detect_seconds=None, settle_seconds=None, failed=180)
+WRONG = replace(RIGHT, seed=3, forbidden=("1 restarts where none may be",), restarts=1, wrong_before=3)
 
 
 def test_a_row_gives_shares_and_medians_of_its_runs() -> None:
-    (row,) = Results(scores=(FOUND, MISSED, WRONG)).rows()
+    (row,) = Results(scores=(RIGHT, MISSED, WRONG)).rows()
     assert (row.runs, row.forbidden) == (3, 1)
     assert row.in_time == pytest.approx(2 / 3)
     assert row.detect_seconds == 20.0
@@ -53,35 +32,35 @@ def test_a_row_gives_shares_and_medians_of_its_runs() -> None:
 
 
 def test_settling_is_told_in_ticks_too_and_a_part_of_one_counts_whole() -> None:
-    late = replace(FOUND, settle_seconds=30.5)
-    assert [one.settle_ticks for one in (FOUND, late, MISSED)] == [3, 4, None]
-    assert Results(scores=(FOUND,)).total().settle_ticks == 3
+    late = replace(RIGHT, settle_seconds=30.5)
+    assert [one.settle_ticks for one in (RIGHT, late, MISSED)] == [3, 4, None]
+    assert Results(scores=(RIGHT,)).total().settle_ticks == 3
 
 
 def test_every_action_of_a_healthy_day_is_a_false_one() -> None:
-    quiet = replace(FOUND, scenario="healthy-day", expected="Healthy", given="Healthy", weight_writes=0)
+    quiet = replace(RIGHT, scenario="healthy-day", expected="Healthy", given="Healthy", weight_writes=0)
     busy = replace(quiet, seed=2, weight_writes=3, restarts=1)
-    assert Results(scores=(FOUND,)).healthy_day() is None
-    results = Results(scores=(FOUND, quiet, busy))
+    assert Results(scores=(RIGHT,)).healthy_day() is None
+    results = Results(scores=(RIGHT, quiet, busy))
     assert results.healthy_day() == HealthyDay(days=2, weight_writes=1.5, restarts=0.5)
     assert "a healthy day: 1.50 weight changes, 0.50 restarts" in results.table()
 
 
 def test_what_should_have_been_done_and_was_not_is_told() -> None:
-    left = replace(FOUND, owed=("out of memory once",), in_time=False)
-    results = Results(scores=(FOUND, left))
+    left = replace(RIGHT, owed=("out of memory once",), in_time=False)
+    results = Results(scores=(RIGHT, left))
     assert results.owed() == ("bad-update N=4 seed=1: out of memory once",)
     assert results.rows()[0].owed == 1
     assert "left undone: 1" in results.table()
 
 
 def test_the_confusion_matrix_counts_what_was_given_for_what_was_expected() -> None:
-    matrix = Results(scores=(FOUND, MISSED, WRONG)).confusion()
+    matrix = Results(scores=(RIGHT, MISSED, WRONG)).confusion()
     assert matrix == {"LoadBalancerSkew": {"Failing": 1, "LoadBalancerSkew": 2}}
 
 
 def test_forbidden_actions_name_the_run_that_shows_them() -> None:
-    results = Results(scores=(FOUND, WRONG))
+    results = Results(scores=(RIGHT, WRONG))
     assert results.forbidden() == ("bad-update N=4 seed=3: 1 restarts where none may be",)
     assert "bad-update N=4 seed=3" in results.table()
     assert json.loads(results.json())["forbidden"] == list(results.forbidden())
