@@ -40,7 +40,7 @@ unit: setup  ## Unit and scenario tests
 .PHONY: integration
 integration: setup  ## Tests against a real API server (EVENLOAD_TEST_KUBECONFIG names a cluster of your own instead)
 	@echo "== integration tests"
-	@$(PY) -m lab run-control-plane --build prometheus -- pytest -q -n 2 --dist loadgroup tests/integration
+	@$(PY) -m lab run-control-plane --build prometheus -- pytest -q -n 3 --dist loadgroup tests/integration
 
 .PHONY: e2e
 e2e: setup  ## Tests on the lab: real node, Traefik, Prometheus

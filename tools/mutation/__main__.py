@@ -22,7 +22,8 @@ from tools.mutation.report import Result, figures, summary, told
 from tools.mutation.trial import SURVIVED, Attempt, Trial, anew, keep_bytecode, loaded, reach
 
 PACKAGE = Path("operator/evenload")
-ENGINE = ("diagnose/*.py", "plan/*.py", "govern/*.py", "verify.py", "engine.py", "model/fleet.py", "model/policy.py")
+MODEL = ("model/fleet.py", "model/policy.py", "model/vectors.py")  # of it, what computes
+ENGINE = ("diagnose/*.py", "plan/*.py", "govern/*.py", "verify.py", "engine.py", *MODEL)
 TESTS = (
     *(f"tests/unit/{stage}" for stage in ("diagnose", "plan", "govern", "verify", "engine", "model")),
     "tests/scenarios",

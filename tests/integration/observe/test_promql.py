@@ -38,6 +38,7 @@ pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
 
 SCRAPE_SECONDS = 1.0
 WINDOW_SECONDS = 4.0
+RENAMED = SignalLabels(namespace="k8s_namespace", pod="k8s_pod", code="status")
 
 
 @dataclass
@@ -212,9 +213,14 @@ async def look(prometheus: str) -> Any:
     look = Look(prometheus, reader)
 
     async def warm() -> bool:
-        snapshot = await look.at("steady", "silent")
-        steady = snapshot.backends["steady"].pods["steady"]
-        return (steady.requests or 0) > 500 and steady.cpu is not None
+        """Jobs begin one after the other: the last one's window has to be full, too."""
+        shop = await look.at("steady", "twice")
+        till = await look.at("till-0", namespace="till", labels=RENAMED)
+        steady, twice, renamed = pod(shop, "steady"), pod(shop, "twice"), pod(till, "till-0")
+        counts = [found.requests or 0.0 for found in (steady, twice, renamed)]
+        return steady.cpu is not None and all(
+            count > 0.9 * rate * look.source().span_seconds for count, rate in zip(counts, (200, 100, 50), strict=True)
+        )
 
     await until(warm, seconds=30, what="a whole window of scrapes", pause=0.2)
     yield look
@@ -277,8 +283,7 @@ async def test_a_pod_nobody_ever_scraped_is_absent(look: Look) -> None:
 
 
 async def test_label_names_may_differ(look: Look) -> None:
-    labels = SignalLabels(namespace="k8s_namespace", pod="k8s_pod", code="status")
-    till = pod(await look.at("till-0", namespace="till", labels=labels), "till-0")
+    till = pod(await look.at("till-0", namespace="till", labels=RENAMED), "till-0")
     assert till.requests == pytest.approx(50 * look.source().span_seconds, rel=0.2)
     assert till.errors == till.requests
 
