@@ -40,7 +40,7 @@ def share_evidence(facts: Facts) -> tuple[Evidence, ...]:
                 subject=facts.fleet.names[index],
                 observed=share,
                 expected=target,
-                threshold=min(1.0, target * facts.skew.threshold),
+                threshold=target * facts.skew.threshold,
                 sentence=f"{facts.fleet.names[index]} gets {percent(share)} of the requests; "
                 f"its share is {percent(target)}",
             )

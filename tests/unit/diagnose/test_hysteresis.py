@@ -218,3 +218,39 @@ def test_it_is_said_until_the_gain_is_half_way_back() -> None:
     assert bent(math.log(1.2), 83, memory)
     assert not bent(math.log(1.1), 90, memory)
     assert not bent(math.log(1.2), 83, memory)
+
+
+@pytest.mark.parametrize(("gain", "told"), [(0.21, True), (0.19, False)])
+def test_what_is_left_of_it_within_twice_the_usual_spread_is_not_said(gain: float, told: bool) -> None:
+    memory = Memory()
+    memory.spread, memory.bent = 0.1, frozenset("a")
+    assert bent(gain, 80, memory) is told
+
+
+def test_half_of_the_gain_has_to_be_leaned_against() -> None:
+    assert bent(math.log(2.0), 70)
+    assert not bent(math.log(2.0), 72)
+
+
+def test_a_backend_without_weight_leans_against_nothing() -> None:
+    memory = Memory()
+    sight = snapshot(weights={"a": 50, "d": 0})
+    gains = np.array([math.log(2.0), 0.0, 0.0, -2.0])
+    found = confirm(facts(sight, memory, compensating=True, gains_by_backend=gains), memory)
+    assert found.bent_by_backend.tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("changes", [{}, {"held_back": ("b",)}])
+def test_while_our_own_ejection_is_in_the_window_its_shares_are_no_skew(changes: dict[str, object]) -> None:
+    memory = Memory()
+    memory.spread = 0.02
+    moving = [facts(later(share(2.1), 5.0 * n), memory, compensating=True, told=NOW - 1, **changes) for n in range(2)]
+    assert [confirm(each, memory).skew for each in moving] == [False, not changes]
+
+
+def test_while_the_total_moves_pods_scraped_in_turn_are_no_skew() -> None:
+    memory = Memory()
+    memory.spread, memory.rps = 0.02, 100.0
+    assert not any(confirm(facts(later(share(2.1), 5.0 * n), memory), memory).skew for n in range(3))
+    memory.rps = 160.0
+    assert any(confirm(facts(later(share(2.1), 15.0 + 5.0 * n), memory), memory).skew for n in range(3))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evenload.model.fleet import Fleet
-from evenload.plan.gains import JUMP_VARIANCE, STRADDLING_VARIANCE
+from evenload.plan.gains import STRADDLING_VARIANCE
 from tests.unit.engine.build import snapshot
 from tests.unit.plan.bending import fleet, watched
 
@@ -120,20 +120,42 @@ def test_weights_are_bent_by_the_gains_and_a_backend_unknown_is_not() -> None:
 
 
 def test_a_window_that_straddles_a_jump_and_its_end_are_each_worth_what_they_are() -> None:
-    """A third of the window holds three times the share: its end alone tells so, the whole of it tells less."""
-    calm = fleet(dict.fromkeys("abcd", 100), {}, total=4e5)
-    law = watched(calm, 30)
-    third = Fleet(
-        snapshot(
-            {
-                "a-0": {"requests": 1e5 + (5 / 15) * 1e5},
-                **{f"{n}-0": {"requests": 1e5 - (5 / 15) * 1e5 / 3} for n in "bcd"},
-            }
-        )
-    )
-    law.observe(third, 150.0, 15.0, 2.5, drawing=frozenset("a"))
-    assert law.gains.gain[0] == pytest.approx(math.log(3.0), abs=0.1)
-    assert law.gains.variance[0] == JUMP_VARIANCE
+    """A third of the window holds three times the share: its end alone tells so, the whole of it tells 1.5 times."""
+    law = watched(fleet(dict.fromkeys("abcd", 100), {}, total=4e5), 30)
+    known = law.gains.variance[0] + 0.03**2
+    pods = {"a-0": {"requests": 4e5 / 3}, **{f"{n}-0": {"requests": 8e5 / 9} for n in "bcd"}}
+    law.observe(Fleet(snapshot(pods)), 150.0, 15.0, 2.5, drawing=frozenset("a"))
+    whole, doubt = math.log(1.5), 1 / (4e5 / 3) + 0.02**2 + 0.5**2
+    new, others = 4e5 / 3 - 2e5 / 3, 3 * (8e5 / 9 - 2e5 / 3)
+    end = (4e5 / 3 + 1e5) / new**2 + 3 * (8e5 / 9 + 1e5) / others**2 + 0.02**2
+    measured = (whole / doubt + math.log(3.0) / end) / (1 / doubt + 1 / end)
+    noise, jumped = 1 / (1 / doubt + 1 / end), known + measured**2 / 2
+    assert law.gains.gain[0] == pytest.approx(measured * jumped / (jumped + noise))
+    assert law.gains.variance[0] == pytest.approx(0.3**2)
+
+
+def test_a_lone_surprise_counts_for_three_sigmas() -> None:
+    law = watched(fleet(dict.fromkeys("abcd", 100), {}, total=4e5), 30)
+    known = law.gains.variance[0] + 0.03**2
+    jumped = fleet(dict.fromkeys("abcd", 100), {"a": 3.0}, total=4e5)
+    law.observe(jumped, 150.0, 15.0, 2.5)
+    noise = 1 / jumped.requests[0] + 0.02**2
+    assert law.gains.gain[0] == pytest.approx(known / (known + noise) * 3 * math.sqrt(known + noise))
+
+
+@pytest.mark.parametrize(("sigma", "certain"), [(0.166, True), (0.167, False)])
+def test_three_sigmas_make_a_gain_certain(sigma: float, certain: bool) -> None:
+    gains = watched(fleet(dict.fromkeys("abcd", 100), {})).gains
+    gains.gain, gains.variance = np.array([0.5, 0, 0, 0]), np.full(4, sigma**2)
+    assert bool(gains.certain[0]) is certain
+
+
+@pytest.mark.parametrize(("requests", "jumps"), [(11.0, True), (9.0, False)])
+def test_a_handful_of_requests_is_no_jump(requests: float, jumps: bool) -> None:
+    law = watched(fleet(dict.fromkeys("abcd", 100), {}, total=4e5), 30)
+    few = {"a-0": {"requests": requests}, **{f"{n}-0": {"requests": 1.0} for n in "bcd"}}
+    law.observe(Fleet(snapshot(few)), 150.0, 15.0, 2.5, drawing=frozenset("a"))
+    assert bool(law.gains.variance[0] >= 0.3**2) is jumps
 
 
 def test_what_came_since_the_last_tick_says_nothing_after_a_gap_or_a_missed_scrape() -> None:

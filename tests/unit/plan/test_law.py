@@ -220,3 +220,24 @@ def test_nothing_is_ineffective_before_it_was_seen_to_begin_or_when_it_was_hardl
     for tick in range(8):
         law.observe(hardly, 25.0 + 5 * tick, 15.0, 2.5)
         assert not law.ineffective(hardly, hot, correcting=True)
+
+
+@pytest.mark.parametrize(("sigma", "band"), [(0.09, True), (0.07, False)])
+def test_the_dead_band_is_two_and_a_half_sigmas_of_the_gain_in_most_doubt(sigma: float, band: bool) -> None:
+    """A gain of 1.24 is a gap of 0.2 at most."""
+    known = fleet(dict.fromkeys("abcd", 100), {})
+    law = watched(known)
+    law.gains.variance = np.array([0.0, sigma**2, 0.0, 0.0])
+    wanted = law.wanted(known, EVEN, np.array([0.26, 0, 0, 0]), drowning=False, correcting=False)
+    assert (wanted is None) is band
+
+
+def test_a_move_of_two_thirds_is_enough_to_call_traffic_that_stays_stuck() -> None:
+    stuck = {"a-0": {"requests": 1800.0}, **{f"{n}-0": {"requests": 600.0} for n in "bcd"}}
+    law, hot = watched(Fleet(snapshot(stuck))), np.array([True, False, False, False])
+    law.ineffective(Fleet(snapshot(stuck)), hot, correcting=False)
+    cut, answers = Fleet(snapshot(stuck, weights={"a": 60})), []
+    for tick in range(8):
+        law.observe(cut, 25.0 + 5 * tick, 15.0, 2.5)
+        answers.append(law.ineffective(cut, hot, correcting=True))
+    assert answers[-1]
