@@ -171,3 +171,28 @@ def test_nobody_is_marked_who_stood_it_well_has_no_uid_or_is_hot_no_longer() -> 
     assert marked(weight=100) == known  # the weights are right again: what is hot is lingering
     assert marked(diagnosis=Diagnosis(label=Label.Surge, pods=("a-0",))) == known
     assert marked(diagnosis=Diagnosis(label=Label.LoadBalancerSkew, cause=SkewCause.WeightsWrong)) == known
+
+
+def test_what_a_pod_that_is_not_ready_tells_is_left_out() -> None:
+    seen = facts(snapshot({"a-0": {"ready": False, "requests": 240.0}})).requests
+    assert math.isnan(seen[0])
+    assert seen[1:].tolist() == [240.0] * 3
+
+
+@pytest.mark.parametrize(("seconds_ago", "target"), [(17.4, 0.0), (17.6, 0.25)])
+def test_a_backend_is_judged_again_once_its_ready_pods_were_the_same_for_a_window(
+    seconds_ago: float, target: float
+) -> None:
+    seen = facts()
+    seen.memory.ready_moved_at[0] = NOW - seconds_ago
+    assert seen.pod_targets[0] == target
+
+
+@pytest.mark.parametrize(
+    ("errors", "uid", "undecided"), [(120.0, "uid-a-0", True), (0.0, "uid-a-0", False), (120.0, "other", False)]
+)
+def test_whether_a_pod_recovers_is_open_while_it_fails_and_a_skew_is_why(
+    errors: float, uid: str, undecided: bool
+) -> None:
+    seen = facts(snapshot({"a-0": {"errors": errors}}), told=NOW - 1, overloaded={"a-0": uid})
+    assert seen.undecided.tolist() == [undecided, False, False, False]
