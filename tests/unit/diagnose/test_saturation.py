@@ -9,19 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evenload.diagnose.bins import BIN_SECONDS, BINS, TOTAL_BINS
+from evenload.diagnose.bins import BIN_SECONDS, BINS, TOTAL_BINS, Bins
 from evenload.diagnose.saturation import (
     CONFIRMING_BINS,
     HORIZON_SECONDS,
     KEEPING_BINS,
     LEAST_BINS,
     Saturation,
+    SaturationWatch,
     foretell,
     idle_ratio,
 )
 from evenload.engine import Engine
 from evenload.model.decision import Decision
-from evenload.model.fleet import Floats
+from evenload.model.fleet import Fleet, Floats
 from evenload.model.snapshot import Snapshot
 from tests.unit.engine.build import later, snapshot
 from tests.unit.engine.plant import spec
@@ -236,3 +237,41 @@ def test_bad_data_has_no_forecast() -> None:
     engine = Engine(spec())
     assert lived(engine, [300.0 + tick for tick in range(160)])[-1].saturation is not None
     assert engine.step(Snapshot(time=growing(27, 1).time, window=15.0, backends={})).saturation is None
+
+
+def bins_of(total: Floats) -> Bins:
+    """Of four even pods, full at 0.8 x 150 requests a second each."""
+    bins = Bins()
+    rps, use = pods(total, (0.25,) * 4, cost=1 / 150)
+    bins.total, bins._rows = total, np.stack([use, rps, use])
+    return bins
+
+
+def test_it_is_told_from_the_third_bin_on_and_taken_back_after_four_without() -> None:
+    watch, fleet = SaturationWatch(), Fleet(snapshot())
+    seen = []
+    for number, total in enumerate([rising(300.0)] * 3 + [np.full(TOTAL_BINS, 300.0)] * 4 + [rising(300.0)] * 3):
+        watch.close(30.0 * number, bins_of(total), fleet, LIMIT)
+        seen.append(watch.first is not None)
+    assert seen == [False] * 2 + [True] * 4 + [False] + [False] * 2 + [True]
+
+
+def test_a_gap_starts_the_count_anew_and_a_sighting_keeps_it() -> None:
+    watch, fleet = SaturationWatch(), Fleet(snapshot())
+    for number, rises in enumerate([True, True, False, True, True]):
+        total = rising(300.0) if rises else np.full(TOTAL_BINS, 300.0)
+        watch.close(30.0 * number, bins_of(total), fleet, LIMIT)
+        assert watch.first is None
+    watch.close(150.0, bins_of(rising(300.0)), fleet, LIMIT)
+    assert (watch.uid, watch.made_at) == ("uid-a-0", 150.0)
+    for number, rises in enumerate([False, False, False, True, False, False, False]):
+        total = rising(300.0) if rises else np.full(TOTAL_BINS, 300.0)
+        watch.close(180.0 + 30.0 * number, bins_of(total), fleet, LIMIT)
+        assert watch.first is not None
+
+
+def test_a_pod_that_is_not_ready_is_not_foretold() -> None:
+    watch, fleet = SaturationWatch(), Fleet(snapshot({"a-0": {"ready": False}}))
+    for number in range(3):
+        watch.close(30.0 * number, bins_of(rising(300.0)), fleet, LIMIT)
+    assert watch.uid == "uid-b-0"

@@ -125,3 +125,49 @@ def test_absurd_weights_are_no_capacity() -> None:
     known, capacity = fleet(), Capacity()
     capacity.adopt(known, {"a": 1, "b": 100_000, "c": 100_000, "d": 100_000})
     assert capacity.factors(known)[0] == pytest.approx(math.exp(-2))
+
+
+# --- by the formula
+
+
+def test_one_window_moves_an_estimate_by_the_share_of_doubt_that_is_not_the_measurements() -> None:
+    """ln[ok / (use + error ratio)] a core; noise 1 / n + 0.05^2 against a doubt of 1 + 0.01^2."""
+    known = Fleet(snapshot({"a-0": {"cpu": 0.05, "errors": 24.0, "requests": 200.0}}))
+    capacity = taught(known, 1)
+    usual = math.log(240 / (0.08 / 0.25) / 0.25)
+    measured = math.log(176 / (0.05 / 0.25 + 24 / 200) / 0.25) - usual
+    trust = 1.0001 / (1.0001 + 1 / 200 + 0.05**2)
+    assert capacity.estimate.tolist() == pytest.approx([trust * measured, 0.0, 0.0, 0.0])
+    assert capacity.variance[0] == pytest.approx((1 - trust) * 1.0001)
+
+
+def test_two_backends_are_enough_to_compare() -> None:
+    known = Fleet(snapshot({"a-0": {"cpu": 0.16}}, backends="ab"))
+    assert taught(known, 20).factors(known)[0] < taught(known, 20).factors(known)[1]
+
+
+def test_it_is_known_once_every_backend_was_measured() -> None:
+    assert not Capacity().known
+    assert not taught(Fleet(snapshot({"a-0": {"cpu": None}})), 20).known
+    assert taught(fleet(), 1).known
+
+
+def test_a_pod_that_is_not_ready_promises_and_teaches_nothing() -> None:
+    known = Fleet(snapshot({"a-0": {"cpu": 0.16, "ready": False}}))
+    assert taught(known, 20).factors(known).tolist() == [1.0] * 4
+
+
+def test_a_backend_that_is_new_starts_from_what_its_limit_promises() -> None:
+    capacity = taught(fleet(a=0.16), 20)
+    more = Fleet(snapshot({"a-0": {"cpu": 0.16}}, backends="abcde"))
+    capacity.learn(more, 9000.0, 15.0, TOLERANCE)
+    assert capacity.factors(more)[4] == 1.0
+    assert capacity.estimate[4] == pytest.approx(0.0, abs=0.01)
+
+
+def test_after_a_step_the_count_begins_anew() -> None:
+    known = fleet(a=0.02, b=0.2, c=0.2, d=0.2)
+    capacity = taught(known, 2 * CONFIRMING_WINDOWS - 1)
+    assert capacity.factors(known)[0] == pytest.approx(2.0)
+    taught(known, 1, capacity, start=900.0)
+    assert capacity.factors(known)[0] == pytest.approx(4.0)
