@@ -163,6 +163,30 @@ def test_a_place_where_most_pods_are_fine_is_not_suspected() -> None:
     assert "suspect" not in believed(snapshot(slow, backends="abcdefgh"), 4).sentence
 
 
+@pytest.mark.parametrize(
+    ("slow", "there", "suspected"),
+    [
+        ("b", "b", False),  # one alone
+        ("bc", "bc", True),
+        ("bcd", "bc", True),  # two thirds of all that are slow
+        ("bcde", "bc", False),  # half of them
+        ("bc", "bcf", True),
+        ("bc", "bcfg", False),  # half of the pods there are well
+    ],
+)
+def test_a_place_is_suspected_for_two_thirds_of_the_slow_and_most_of_its_own(
+    slow: str, there: str, suspected: bool
+) -> None:
+    names = "abcdefghijkl"
+    pods = {f"{n}-0": {"node": "n9" if n in there else None} for n in names}
+    pods |= {f"{n}-0": {**pods[f"{n}-0"], "latency": 0.09} for n in slow}
+    decision = believed(snapshot(pods, backends=names), 4)
+    assert decision.diagnosis.label is Label.Slow
+    assert ("node n9 is where they are" in decision.sentence) is suspected
+    places = [each for each in decision.diagnosis.evidence if each.metric == "slow_place"]
+    assert [(each.subject, each.sentence[:7]) for each in places] == [("node n9", "node n9")] * suspected
+
+
 def test_most_pods_failing_together_is_a_dependency() -> None:
     decision = believed(snapshot({f"{n}-0": {"errors": 80.0} for n in "abc"}))
     assert decision.diagnosis.label is Label.Dependency
