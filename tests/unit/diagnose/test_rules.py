@@ -178,7 +178,7 @@ def test_a_place_is_suspected_for_two_thirds_of_the_slow_and_most_of_its_own(
     slow: str, there: str, suspected: bool
 ) -> None:
     names = "abcdefghijkl"
-    pods = {f"{n}-0": {"node": "n9" if n in there else None} for n in names}
+    pods: dict[str, dict[str, object]] = {f"{n}-0": {"node": "n9" if n in there else None} for n in names}
     pods |= {f"{n}-0": {**pods[f"{n}-0"], "latency": 0.09} for n in slow}
     decision = believed(snapshot(pods, backends=names), 4)
     assert decision.diagnosis.label is Label.Slow

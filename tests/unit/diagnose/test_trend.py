@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evenload.diagnose.bins import BIN_SECONDS, BINS
+from evenload.diagnose.bins import BIN_SECONDS, BINS, Bins
 from evenload.diagnose.outlook import Outlook
 from evenload.diagnose.statistics import mann_kendall_z, theil_sen
-from evenload.diagnose.trend import LEAST_BINS, Leak, judge
+from evenload.diagnose.trend import LEAST_BINS, Leak, MemoryWatch, judge
 from evenload.engine import Engine
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Fleet, Floats
@@ -221,3 +221,48 @@ def test_without_leave_to_restart_it_is_only_told_and_traffic_stays_balanced() -
     assert [a.topic for a in last.actions if isinstance(a, Advise)] == ["MemoryLeak"]  # type: ignore[attr-defined]
     assert last.diagnosis.evidence[0].metric == "out_of_memory_seconds"  # type: ignore[attr-defined]
     assert last.time > NOW  # type: ignore[attr-defined]
+
+
+def bins_of(*columns: Floats) -> Bins:
+    """Memory of pods side by side; requests that tell nothing of it."""
+    bins = Bins()
+    memory = np.array(columns).T
+    bins._rows = np.stack([memory, np.full(memory.shape, 16.0), np.full(memory.shape, 0.3)])
+    return bins
+
+
+def test_a_leak_is_told_on_its_sixth_bin_and_forgotten_on_the_first_without() -> None:
+    watch, fleet, level = MemoryWatch(), Fleet(snapshot()), np.full(BINS, 8e7)
+    seen = []
+    for leaks in [True] * 6 + [False] + [True] * 6:
+        watch.close(bins_of(rising(1.0) if leaks else level, level, level, level), fleet)
+        seen.append(sorted(watch.leaks))
+    assert seen == [[]] * 5 + [["uid-a-0"]] + [[]] * 6 + [["uid-a-0"]]
+
+
+def test_a_leak_is_full_when_its_line_meets_the_limit() -> None:
+    found = judge(rising(1.0), QUIET, LIMIT)
+    assert found is not None
+    room = LIMIT - float(rising(1.0)[-1])
+    assert found.slope == pytest.approx(LIMIT / 100 / 60)
+    assert found.seconds == pytest.approx(room / found.slope)
+    assert found.soonest == pytest.approx(found.latest)
+
+
+@pytest.mark.parametrize(("age", "told"), [(2400.0, True), (2399.0, False)])
+def test_a_pod_is_judged_once_it_had_forty_minutes_to_fill_its_caches(age: float, told: bool) -> None:
+    watch, level = MemoryWatch(), np.full(BINS, 8e7)
+    fleet = Fleet(snapshot({"a-0": {"age": age}}))
+    for _ in range(6):
+        watch.close(bins_of(rising(1.0), level, level, level), fleet)
+    assert bool(watch.leaks) is told
+
+
+def test_what_follows_traffic_is_taken_out_and_what_goes_against_it_is_not() -> None:
+    wave = np.sin(STEPS)
+    busy, rest = 16.0 + 4.0 * wave, rising(1.0)
+    along, against = judge(rest + 4e6 * wave, busy, LIMIT), judge(rest - 4e6 * wave, busy, LIMIT)
+    assert along is not None
+    assert against is not None
+    assert along.latest - along.soonest < 1.0
+    assert against.latest - against.soonest > 10.0
