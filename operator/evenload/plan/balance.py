@@ -70,7 +70,9 @@ def rebalance(scene: Scene) -> Plan:
         because = f"after {listing(_names(fleet, hot))} was cut, its traffic did not follow"
         verdict = Verdict(step=step.name, state=StepState.Ineffective, because=because)
         return Plan(verdicts=(verdict,), tell=(_ineffective(scene),))
-    return lean(scene, scene.diagnosis.sentence) or Plan()
+    # While a server drowns the upper bound counts: to be given too little for a while hurts less than too much.
+    gains = scene.law.gains.certain_at_most if scene.overloaded else None
+    return lean(scene, scene.diagnosis.sentence, gains) or Plan()
 
 
 def _names(fleet: Fleet, mask: Bools) -> list[str]:
@@ -87,13 +89,14 @@ def _ineffective(scene: Scene) -> Advise:
     return Advise(topic="ActuatorIneffective", because=because)
 
 
-def lean(scene: Scene, why: str) -> Plan | None:
+def lean(scene: Scene, why: str, gains: Floats | None = None) -> Plan | None:
     """The weight law's next step, as far as the receivers' headroom allows.
 
     Only gains beyond doubt count: while one backend has most of the traffic, the others' few requests tell little, and
     weights that follow chance make new hot spots (100 pods: 12 ticks until it is even instead of 8).
     """
-    return _step(scene, scene.law.gains.certain, f"{why}; setting", "to lean against it")
+    certain = scene.law.gains.certain if gains is None else gains
+    return _step(scene, certain, f"{why}; setting", "to lean against it")
 
 
 def _step(scene: Scene, gains: Floats, why: str, what_for: str) -> Plan | None:

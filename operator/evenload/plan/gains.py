@@ -22,12 +22,14 @@ DRIFT_VARIANCE = 0.03**2  # a tick: gains move, slowly
 MODEL_VARIANCE = 0.02**2
 MOVING_DOUBT = 0.25  # of how far the weights moved within the window: the lag is not known to the second
 LATELY_MOVING_DOUBT = 0.25  # the same, within the shorter time since the last tick
+LATELY_MOST_VARIANCE = 0.06  # with more noise of its own, what came since the last tick tells nothing
 MOVING_VARIANCE = 0.1  # noise beyond this is of weights that just moved, or of hardly any requests
 STRADDLING_VARIANCE = 0.5**2  # a window that holds requests from before a jump tells only part of it
 JUMP_VARIANCE = 0.3**2  # what is told of a gain on the tick it jumped on may be as far off
 UNKNOWN_VARIANCE = 1.0  # of a gain nobody has measured yet
 SURPRISE_SIGMAS = 3.0  # beyond it, believe that the gain jumped
 CERTAIN_SIGMAS = 3.0  # a gain so far from 0 is no chance
+UPPER_SIGMAS = 1.4  # with 2, who drew traffic is left so little that it has to be given some back
 LEAST_GAIN = math.log(1.3)
 _LEAST_SHARE = 1e-6
 
@@ -141,8 +143,9 @@ class Gains:
         known = (new > 0) & (others > 0) & (expected > 0) & (rest > 0) & (averaged > 0) & (fleet.commanded > 0)
         new, others, rest, expected = (np.where(known, values, np.nan) for values in (new, others, rest, expected))
         moving = LATELY_MOVING_DOUBT * np.log(averaged / np.where(known, fleet.commanded, np.nan))
-        noise = doubt / new**2 + (doubt.sum() - doubt) / others**2 + MODEL_VARIANCE + moving**2
-        return Measured(np.log(new / others * rest / expected) + self.gain, noise)
+        noise = doubt / new**2 + (doubt.sum() - doubt) / others**2 + MODEL_VARIANCE
+        told = np.where(noise < LATELY_MOST_VARIANCE, np.log(new / others * rest / expected) + self.gain, np.nan)
+        return Measured(told, noise + moving**2)
 
     def _surprising(self, judged: Bools, measured: Measured) -> Bools:
         """Whether each of the `judged` backends is farther off than chance takes it."""
@@ -186,6 +189,12 @@ class Gains:
         """The gains that are beyond doubt; 0 for the others."""
         doubt = np.maximum(LEAST_GAIN, CERTAIN_SIGMAS * np.sqrt(self.variance))
         return np.where(np.abs(self.gain) > doubt, self.gain, 0.0)
+
+    @property
+    def certain_at_most(self) -> Floats:
+        """The same, for those above 0 the upper bound."""
+        certain = self.certain
+        return np.where(certain > 0, certain + UPPER_SIGMAS * np.sqrt(self.variance), certain)
 
     def bent(self, weights: Mapping[str, float]) -> dict[str, float]:
         """What the balancer makes of these weights."""

@@ -150,6 +150,12 @@ def test_three_sigmas_make_a_gain_certain(sigma: float, certain: bool) -> None:
     assert bool(gains.certain[0]) is certain
 
 
+def test_the_upper_bound_is_of_gains_that_are_certain_and_draw_traffic() -> None:
+    gains = watched(fleet(dict.fromkeys("abcd", 100), {})).gains
+    gains.gain, gains.variance = np.array([0.5, -0.5, 0.2, 0.0]), np.full(4, 0.1**2)
+    assert gains.certain_at_most.tolist() == pytest.approx([0.64, -0.5, 0.0, 0.0])
+
+
 @pytest.mark.parametrize(("requests", "jumps"), [(11.0, True), (9.0, False)])
 def test_a_handful_of_requests_is_no_jump(requests: float, jumps: bool) -> None:
     law = watched(fleet(dict.fromkeys("abcd", 100), {}, total=4e5), 30)
