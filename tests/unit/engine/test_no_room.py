@@ -50,3 +50,14 @@ def test_a_pod_that_others_cannot_stand_in_for_is_restarted_only_once_there_is_r
     ejected = watch(freed, loaded(1.0, 0.4, **SICK), 120, 120)
     assert any(write_of(decision) is not None for decision in ejected)
     assert isinstance(write_of(ejected[-1]), Drain)
+
+
+def test_what_is_seen_while_traffic_begins_to_flow_is_no_cost_that_holds_a_restart() -> None:
+    """CPU is of this moment, requests are of a window that was empty: each would seem to cost seven times as much."""
+    engine = Engine(spec())
+    for tick, traffic in enumerate((0.14, 0.42, 0.71, 1.0)):
+        engine.step(later(loaded(traffic, 0.4), 5 * tick))
+    decisions = watch(engine, loaded(1.0, 0.4, **SICK), 20, 60)
+    assert any(decision.diagnosis.label is Label.Failing for decision in decisions)
+    assert {held.reason for decision in decisions for held in decision.held} == set()
+    assert any(write_of(decision) is not None for decision in decisions)
