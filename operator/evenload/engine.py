@@ -55,13 +55,12 @@ class Engine:
         fleet = self._fleet(snapshot)
         facts = self._facts(snapshot, fleet, under_way(snapshot.episode))
         verified = verify(snapshot, fleet, self._policy, self._judging, readable=facts.problem is None)
-        steady = facts.steady  # asked before this tick is remembered
         diagnosis = self._diagnosis(facts)
         scene = self._scene(facts, verified, diagnosis)
         planned = plan(scene)
         case = self._case(facts, verified, scene, planned)
         ruling = rule(case, () if planned.close else planned.writes)
-        self._learn(facts, diagnosis, scene.work, steady=steady)
+        self._learn(facts, diagnosis, scene.work)
         return _decision(facts, verified, scene, planned, case, ruling)
 
     def _fleet(self, snapshot: Snapshot) -> Fleet:
@@ -162,14 +161,14 @@ class Engine:
     def _predicted(self, fleet: Fleet, snapshot: Snapshot, weights: Mapping[str, float]) -> Floats:
         return self._cost.predicted(fleet, snapshot.window, shares_of(fleet, weights))
 
-    def _learn(self, facts: Facts, diagnosis: Diagnosis, work: Work, *, steady: bool) -> None:
+    def _learn(self, facts: Facts, diagnosis: Diagnosis, work: Work) -> None:
         # A cost is not learnt during an incident: after a crash its window may still hold the fault. Nor while traffic
         # begins to flow: CPU is of this moment, requests are of a window that was empty. Either would be a cost that
         # holds a restart back for want of headroom.
         well = diagnosis.label in (Label.Healthy, Label.MemoryLeak) and facts.clean
         if well and work.idle:
             self._learn_capacity(facts)
-            if facts.snapshot.episode is None and steady and self._memory.calm_ticks > 1:
+            if facts.snapshot.episode is None and facts.steady and self._memory.calm_ticks > 1:
                 self._cost.learn(facts.fleet, facts.snapshot.window)
 
     def _learn_capacity(self, facts: Facts) -> None:

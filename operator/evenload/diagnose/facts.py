@@ -64,6 +64,7 @@ class Facts:
         self.memory = memory
         self.told = told
         self.time = snapshot.time
+        self._rps_before = memory.rps  # of the last tick, whenever it is asked for: the memory moves on
 
     @once
     def problem(self) -> str | None:
@@ -88,7 +89,7 @@ class Facts:
     @once
     def steady(self) -> bool:
         """Whether the total is as a tick ago: pods are scraped in turn, so while it moves their counts differ."""
-        before = self.memory.rps
+        before = self._rps_before
         return not before or before / STEADY_RATIO <= self.rps <= before * STEADY_RATIO
 
     @once

@@ -21,6 +21,7 @@ from evenload.simulate.world import (
     WRITE,
     Event,
     Expected,
+    Forbidden,
     Setting,
     Trial,
     World,
@@ -36,8 +37,10 @@ from evenload.simulate.world import (
 SKEW = (Label.LoadBalancerSkew,)
 
 
-def updated(setting: Setting) -> Callable[[World], Trial]:
-    """80% to one server by an update of the weights."""
+def updated(
+    setting: Setting, labels: tuple[Label, ...] = SKEW, forbidden: frozenset[Forbidden] = RESTART
+) -> Callable[[World], Trial]:
+    """80% to one server by an update of the weights; what should be said of it, and what must not be done."""
 
     def build(world: World) -> Trial:
         plant, hot = world.plant(setting), world.victim()
@@ -45,8 +48,8 @@ def updated(setting: Setting) -> Callable[[World], Trial]:
             plant=plant,
             spec=spec(),
             events=((world.onset, weigh(hot, 0.8)),),
-            expected=(Expected(labels=SKEW, start=world.onset, within=60),),
-            forbidden=RESTART,
+            expected=(Expected(labels=labels, start=world.onset, within=60),),
+            forbidden=forbidden,
         )
 
     return build

@@ -36,18 +36,7 @@ very_busy = updated(Setting(rate_per_pod=(10_000.0, 10_000.0)))
 
 def unseen(setting: Setting) -> Callable[[World], Trial]:
     """A bad update that this setting lets nobody see: too few requests, or none that are measured."""
-
-    def build(world: World) -> Trial:
-        plant, hot = world.plant(setting), world.victim()
-        return Trial(
-            plant=plant,
-            spec=spec(),
-            events=((world.onset, weigh(hot, 0.8)),),
-            expected=(Expected(labels=(Label.NoData,), start=world.onset, within=60),),
-            forbidden=WRITE,
-        )
-
-    return build
+    return updated(setting, labels=(Label.NoData,), forbidden=WRITE)
 
 
 # A request every five seconds, or requests not measured whatever else is.

@@ -147,12 +147,11 @@ def test_a_pod_was_slow_lately_within_the_last_minute(seconds: float, lately: bo
     assert found.slow_lately.tolist() == [lately, False, False, False]
 
 
-def share(ratio: float) -> Snapshot:
-    """The first of ten pods with `ratio` times its share."""
-    names = "abcdefghij"
-    first = ratio * 240.0
-    rest = (2400.0 - first) / 9
-    return snapshot({f"{n}-0": {"requests": first if n == "a" else rest} for n in names}, backends=names)
+def share(ratio: float, **first: float) -> Snapshot:
+    """The first of ten pods with `ratio` times its share; `first` changes it further."""
+    names, requests = "abcdefghij", ratio * 240.0
+    rest = {f"{n}-0": {"requests": (2400.0 - requests) / 9} for n in names}
+    return snapshot({**rest, "a-0": {"requests": requests, **first}}, backends=names)
 
 
 def test_twice_its_share_is_far_and_takes_two_ticks_less_takes_three() -> None:
@@ -167,17 +166,10 @@ def test_twice_its_share_is_far_and_takes_two_ticks_less_takes_three() -> None:
 
 @pytest.mark.parametrize("sign", [{"cpu": 0.24}, {"latency": 0.06}])
 def test_one_that_drowns_in_twice_its_share_takes_one_tick(sign: dict[str, float]) -> None:
-    def hot(ratio: float) -> Snapshot:
-        names, first = "abcdefghij", ratio * 240.0
-        rest = (2400.0 - first) / 9
-        return snapshot(
-            {f"{n}-0": {"requests": first, **sign} if n == "a" else {"requests": rest} for n in names}, backends=names
-        )
-
     far, mild = Memory(), Memory()
     far.spread = mild.spread = 0.02
-    assert confirm(facts(hot(2.1), far), far).skew
-    assert not confirm(facts(hot(1.8), mild), mild).skew
+    assert confirm(facts(share(2.1, **sign), far), far).skew
+    assert not confirm(facts(share(1.8, **sign), mild), mild).skew
 
 
 def flood(cpu: float) -> Snapshot:
