@@ -98,7 +98,7 @@ class Engine:
             work=under_way(verified.episode),
             resume=verified.resume,
             harmful=verified.harmful,
-            predict=partial(self._predicted, facts.fleet, snapshot),
+            predict=partial(self._predicted, facts),
             calm_ticks=self._memory.calm_ticks,
             clean=diagnosis.label is not Label.NoData and facts.clean,
             law=self._law,
@@ -158,8 +158,9 @@ class Engine:
         if facts.clean and (diagnosis.label is Label.Slow or self._law.leans):
             self._law.penalise(facts.time, slowness(facts, diagnosis))
 
-    def _predicted(self, fleet: Fleet, snapshot: Snapshot, weights: Mapping[str, float]) -> Floats:
-        return self._cost.predicted(fleet, snapshot.window, shares_of(fleet, weights))
+    def _predicted(self, facts: Facts, weights: Mapping[str, float]) -> Floats:
+        fleet, clean = facts.fleet, facts.clean and facts.steady
+        return self._cost.predicted(fleet, facts.snapshot.window, shares_of(fleet, weights), clean=clean)
 
     def _learn(self, facts: Facts, diagnosis: Diagnosis, work: Work) -> None:
         # A cost is not learnt during an incident: after a crash its window may still hold the fault. Nor while traffic

@@ -29,4 +29,6 @@ def clean(lab: state.LabState) -> Iterator[state.LabState]:
     yield lab
     clients.helm(lab, "uninstall", "evenload", f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait")
     clients.kubectl(lab, "delete", "namespace", "shop", "--ignore-not-found", "--wait=true")
+    # A namespace whose pods are still there is looked at again only after half their grace period.
+    clients.kubectl(lab, "delete", "deployments", "--all", f"--namespace={NAMESPACE}", "--cascade=foreground", "--wait")
     clients.kubectl(lab, "delete", f"--filename={MANIFESTS}", "--ignore-not-found", "--wait=true")

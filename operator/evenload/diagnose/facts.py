@@ -87,10 +87,14 @@ class Facts:
         return self.rps / self.usual_rps if self.usual_rps else None
 
     @once
+    def moved_ratio(self) -> float:
+        """The total against that of a tick ago; 1 where there was none."""
+        return self.rps / self._rps_before if self._rps_before else 1.0
+
+    @once
     def steady(self) -> bool:
         """Whether the total is as a tick ago: pods are scraped in turn, so while it moves their counts differ."""
-        before = self._rps_before
-        return not before or before / STEADY_RATIO <= self.rps <= before * STEADY_RATIO
+        return 1 / STEADY_RATIO <= self.moved_ratio <= STEADY_RATIO
 
     @once
     def error_ratio(self) -> float | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evenload.diagnose.facts import SICK_LATENCY_RATIO, Facts
+from evenload.diagnose.facts import SICK_LATENCY_RATIO, STEADY_RATIO, Facts
 from evenload.diagnose.memory import Memory
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Bools, Floats, some
@@ -58,7 +58,7 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
         memory.flooded_at = facts.time
     settled = facts.weights_wrong or facts.compensating or facts.clean
     # While our own ejection or ramp is in the window, shares differ from the weights: that is no skew.
-    seen = facts.skew.seen and (facts.clean or not facts.held_back) and (facts.weights_wrong or facts.steady)
+    seen = facts.skew.seen and (facts.clean or not facts.held_back) and (facts.weights_wrong or _unmoved(facts))
     lingering = not settled and (seen or some(facts.undecided))
     confirmed = Confirmed(
         skew=memory.skew_raised(_hot(facts) if seen and not lingering else {}, explained=facts.weights_wrong),
@@ -76,6 +76,18 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
     )
     memory.error_ratios = {facts.fleet.names[i]: float(facts.error_ratios[i]) for i in facts.bad.nonzero()[0]}
     return confirmed
+
+
+def _unmoved(facts: Facts) -> bool:
+    """Whether the total stands still, or moves because of who drowns: it answers less than it is sent, and is late.
+
+    Pods are scraped in turn, so while all get more their counts differ: that is no skew.
+    """
+    drowns = facts.skew.hot & facts.drowning
+    if facts.steady or not some(drowns):
+        return facts.steady
+    rest = 1 - float(facts.requests[drowns].sum()) / facts.fleet.total_requests
+    return facts.moved_ratio * rest <= STEADY_RATIO
 
 
 def _hot(facts: Facts) -> dict[str, int]:

@@ -135,8 +135,9 @@ class Law:
     def _limit(self, fleet: Fleet, *, drowning: bool) -> float:
         known = self.gains.averaged > 0
         ratio = float((fleet.shares[known] / self.gains.averaged[known]).max(initial=0.0))
-        urgent = drowning and ratio > EMERGENCY_RATIO
-        return EMERGENCY_STEP_LIMIT if urgent else STEP_LIMIT
+        if not drowning or ratio <= EMERGENCY_RATIO:
+            return STEP_LIMIT
+        return max(EMERGENCY_STEP_LIMIT, math.log(ratio))  # what draws a hundred times its share, as far at once
 
     def ineffective(self, fleet: Fleet, hot: Bools, *, correcting: bool) -> bool:
         """Whether the weights of `hot` backends were cut for 5 ticks and their traffic did not follow."""

@@ -19,7 +19,7 @@ LATE = replace(FOUND, scenario="mild-skew", size=4, in_time=False, given="Health
 
 
 def text(**parts: Results) -> str:
-    given = dict.fromkeys(("usual", "long", "days", "control", "held_out"), NOTHING) | parts
+    given = dict.fromkeys(("usual", "long", "chaos", "days", "control", "held_out"), NOTHING) | parts
     return "".join(page(Measured(arguments="--seeds 1", **given)))
 
 
@@ -71,7 +71,13 @@ def test_the_page_is_written_from_runs_and_names_its_command(tmp_path: Path, mon
     def few(seeds: int, sizes: list[int], days: int, *, held_out: bool, each: object) -> Measured:
         seen.append((seeds, sizes, days, held_out))
         return Measured(
-            arguments="--seeds 1", usual=runs, long=NOTHING, days=NOTHING, control=NOTHING, held_out=NOTHING
+            arguments="--seeds 1",
+            usual=runs,
+            long=NOTHING,
+            chaos=NOTHING,
+            days=NOTHING,
+            control=NOTHING,
+            held_out=NOTHING,
         )
 
     monkeypatch.setattr(judgement, "measure", few)
@@ -89,11 +95,14 @@ def test_all_kinds_of_scenarios_are_measured() -> None:
         asked.append([job.scenario for job in jobs])  # type: ignore[attr-defined]
         return []
 
-    measured = measure(2, [4, 10], 1, held_out=True, each=none)
-    usual, long, days, control, held_out = (set(names) for names in asked)
-    assert measured.arguments == "--seeds 2 --sizes 4 10 --days 1"
+    measured = measure(2, [4, 10, 40], 1, held_out=True, each=none)
+    assert asked[2] == ["chaos"] * 6  # every seed and size: no two are alike
+    usual, long, chaos, days, control, held_out = (set(names) for names in asked)
+    assert measured.arguments == "--seeds 2 --sizes 4 10 40 --days 1"
     assert "bad-update" in usual
     assert {"leak", "two-leaks"} <= long
+    assert "chaos" not in long
+    assert chaos == {"chaos"}
     assert days == {"healthy-day"}
     assert control == {"bad-update", "ignored-weights"}
     assert "two-hot" in held_out

@@ -246,3 +246,26 @@ def test_while_the_total_moves_pods_scraped_in_turn_are_no_skew() -> None:
     assert not any(confirm(facts(later(share(2.1), 5.0 * n), memory), memory).skew for n in range(3))
     memory.rps = 160.0
     assert any(confirm(facts(later(share(2.1), 15.0 + 5.0 * n), memory), memory).skew for n in range(3))
+
+
+def after(rps: float, sight: Snapshot) -> bool:
+    """Whether skew is raised at once where the total was `rps` a tick ago; it is 160 now."""
+    memory = Memory()
+    memory.spread, memory.rps = 0.02, rps
+    return confirm(facts(sight, memory), memory).skew
+
+
+def test_a_total_that_falls_because_a_server_drowns_hides_no_skew() -> None:
+    """It answers less than it is sent, and with a hundred of them it was sent most of what there was."""
+    assert after(400.0, share(2.1, cpu=0.24))
+    assert not after(400.0, share(2.1))  # nobody drowns: pods are scraped in turn
+    assert not after(100.0, share(2.1, cpu=0.24))  # what rises comes from outside
+
+
+def test_one_that_drowns_but_is_not_hot_explains_no_fall() -> None:
+    memory = Memory()
+    memory.spread, memory.rps = 0.02, 400.0
+    names = "abcdefghij"
+    rest = {f"{n}-0": {"requests": (2400.0 - 504.0) / 9} for n in names}
+    sight = snapshot({**rest, "a-0": {"requests": 504.0}, "b-0": {"cpu": 0.24}}, backends=names)
+    assert not any(confirm(facts(later(sight, 5.0 * n), memory), memory).skew for n in range(2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -39,7 +39,7 @@ def pod(name: str = "a-0", **changes: object) -> Pod:
 def snapshot(
     pods: Mapping[str, Mapping[str, object]] | None = None,
     *,
-    backends: str = "abcd",
+    backends: Iterable[str] = "abcd",
     weights: Mapping[str, int] | None = None,
     **changes: object,
 ) -> Snapshot:

@@ -162,6 +162,18 @@ def test_only_far_beyond_its_share_and_drowning_may_a_step_be_larger_than_a_half
     assert wanted[1] / wanted[0] == pytest.approx(cut, rel=0.02)
 
 
+def test_who_draws_more_than_sixteen_times_its_share_may_be_cut_by_as_much_at_once() -> None:
+    names = [f"s{n:02d}" for n in range(100)]
+    pods = {f"{name}-0": {"requests": 800_000.0 if name == "s00" else 2_020.0} for name in names}
+    known = Fleet(snapshot(pods, backends=names))
+    law = watched(known)
+    gains = np.zeros(100)
+    gains[0] = math.log(396.0)
+    wanted = law.wanted(known, np.full(100, 0.01), gains, drowning=True, correcting=False)
+    assert wanted is not None
+    assert wanted[1] / wanted[0] == pytest.approx(80.0, rel=0.03)
+
+
 def test_a_backend_without_weight_is_not_given_any_by_the_law() -> None:
     known = fleet({"a": 100, "b": 100, "c": 100, "d": 0}, {"a": 2.0})
     wanted = watched(known).wanted(known, EVEN, np.array([0.7, 0, 0, 0]), drowning=False, correcting=False)
