@@ -266,3 +266,30 @@ def test_what_follows_traffic_is_taken_out_and_what_goes_against_it_is_not() -> 
     assert against is not None
     assert along.latest - along.soonest < 1.0
     assert against.latest - against.soonest > 10.0
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(88.0, True), (92.0, False)])
+def test_an_end_is_told_within_six_windows_of_a_quarter_of_an_hour(minutes: float, told: bool) -> None:
+    """Memory that rises by 1% of the limit a minute, from where the last bin is so far from it."""
+    start = 1.0 - (minutes + (BINS - 1) * BIN_SECONDS / 60) / 100
+    assert (judge(rising(1.0, start), QUIET, LIMIT) is not None) is told
+
+
+@pytest.mark.parametrize(("swapped", "told"), [(3, True), (4, False)])
+def test_a_trend_is_beyond_three_sigmas(swapped: int, told: bool) -> None:
+    """Twenty bins of which the last come first: (pairs in order - pairs not - 1) / sqrt(n (n - 1) (2 n + 5) / 18)."""
+    memory = rising(1.0)[:LEAST_BINS]
+    memory = np.concatenate([memory[-swapped:], memory[:-swapped]])
+    memory[-1] = memory.max() + 1e5
+    assert bool(mann_kendall_z(memory) > 3.0) is told
+    assert (judge(memory, np.full(LEAST_BINS, 16.0), LIMIT) is not None) is told
+
+
+def test_twenty_bins_of_a_pod_are_enough_and_nineteen_are_not() -> None:
+    watch, fleet = MemoryWatch(), Fleet(snapshot())
+    level = np.full(BINS, 8e7)
+    for told, leaks in ((LEAST_BINS, ["uid-a-0"]), (LEAST_BINS - 1, [])):
+        young = np.where(BINS - told > STEPS, np.nan, rising(1.0))
+        for _ in range(6):
+            watch.close(bins_of(young, level, level, level), fleet)
+        assert sorted(watch.leaks) == leaks

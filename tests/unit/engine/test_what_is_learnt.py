@@ -1,0 +1,149 @@
+"""From which ticks the engine learns what CPU costs and what a backend can bear: a bad moment teaches a lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from evenload.engine import Engine
+from evenload.model.diagnosis import Label
+from evenload.model.episode import Episode, Phase
+from evenload.model.fleet import Fleet, Floats
+from evenload.model.snapshot import Hold, RouteWrite, Snapshot
+from evenload.model.spec import BalancerSpec, Desired, DesiredType
+from evenload.plan.capacity import Capacity
+from evenload.plan.gains import Gains
+from evenload.plan.headroom import Cost
+from tests.unit.engine.build import NOW, later, snapshot
+from tests.unit.engine.plant import Cluster, run, spec
+
+CALM = snapshot()
+SICK = snapshot({"a-0": {"errors": 100.0}})
+
+
+@pytest.fixture
+def costs(monkeypatch: pytest.MonkeyPatch) -> list[Floats]:
+    """The requests by backend of every tick from which costs were learnt."""
+    seen: list[Floats] = []
+    monkeypatch.setattr(Cost, "learn", lambda self, fleet, window: seen.append(fleet.requests_by_backend))
+    return seen
+
+
+@pytest.fixture
+def capacities(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds since the first tick of each from which capacities were learnt."""
+    seen: list[float] = []
+    monkeypatch.setattr(Capacity, "learn", lambda self, fleet, time, window, tolerance: seen.append(time - NOW))
+    return seen
+
+
+def lived(sights: Sequence[Snapshot], of: BalancerSpec | None = None) -> list[Label]:
+    engine = Engine(of or spec())
+    return [engine.step(later(sight, 5.0 * tick)).diagnosis.label for tick, sight in enumerate(sights)]
+
+
+def times(traffic: float) -> Snapshot:
+    return snapshot({f"{n}-0": {"requests": 240.0 * traffic} for n in "abcd"})
+
+
+def test_costs_are_learnt_from_the_second_calm_tick_on(costs: list[Floats]) -> None:
+    lived([CALM] * 5)
+    assert len(costs) == 4
+
+
+def test_no_cost_is_learnt_on_the_tick_on_which_traffic_moves(costs: list[Floats]) -> None:
+    lived([CALM] * 4 + [times(1.4)] * 3)
+    assert [round(float(requests[0])) for requests in costs] == [240] * 3 + [336] * 2
+
+
+def test_no_cost_is_learnt_while_anything_is_suspected(costs: list[Floats]) -> None:
+    assert set(lived([CALM] * 3 + [SICK] * 5)[4:]) == {Label.Failing}
+    assert len(costs) == 2
+
+
+def test_no_cost_is_learnt_in_an_incident_however_calm_it_looks(costs: list[Floats]) -> None:
+    episode = Episode(name="r", opened_at=NOW - 60, label=Label.LoadBalancerSkew, phase=Phase.Verifying)
+    ongoing = snapshot(episode=episode)
+    assert set(lived([ongoing] * 6)) == {Label.Healthy}
+    assert costs == []
+
+
+def test_no_cost_is_learnt_before_the_window_lies_after_the_last_change_of_weights(costs: list[Floats]) -> None:
+    """A window of 15 s and a lag of 2.5 s: the fourth tick after the one that shows the change."""
+    changed = snapshot(weights=dict.fromkeys("abcd", 50))
+    lived([CALM] * 3 + [changed] * 4)
+    assert len(costs) == 2
+    lived([CALM] * 3 + [changed] * 5)
+    assert len(costs) == 5
+
+
+BY_CAPACITY = Desired(type=DesiredType.ByCapacity)
+
+
+def test_capacity_is_learnt_from_the_first_calm_tick_on_where_it_decides(capacities: list[float]) -> None:
+    lived([CALM] * 4, spec(desired=BY_CAPACITY))
+    assert capacities == [0.0, 5.0, 10.0, 15.0]
+    lived([CALM] * 4)
+    assert len(capacities) == 4
+
+
+def test_capacity_is_learnt_in_an_incident_too_once_it_is_calm(capacities: list[float]) -> None:
+    episode = Episode(name="r", opened_at=NOW - 60, label=Label.LoadBalancerSkew, phase=Phase.Verifying)
+    lived([snapshot(episode=episode)] * 3, spec(desired=BY_CAPACITY))
+    assert capacities == [0.0, 5.0, 10.0]
+
+
+def test_a_sick_pod_does_not_teach_its_sickness(capacities: list[float]) -> None:
+    lived([CALM] * 2 + [SICK] * 4 + [CALM] * 5, spec(desired=BY_CAPACITY))
+    assert capacities == [0.0, 5.0, 30.0, 35.0, 40.0, 45.0, 50.0]
+
+
+def test_while_an_autoscaler_moves_pods_no_capacity_is_learnt(capacities: list[float]) -> None:
+    held = snapshot(holds=(Hold(reason="Autoscaling"),))
+    assert set(lived([held] * 4, spec(desired=BY_CAPACITY))) == {Label.Healthy}
+    assert capacities == []
+
+
+@pytest.mark.parametrize(
+    ("manager", "known", "taken"), [("evenload", True, 1), ("kubectl", True, 0), ("evenload", False, 0)]
+)
+def test_only_weights_that_we_wrote_tell_what_the_last_operator_learnt(
+    manager: str, known: bool, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopted: list[object] = []
+    monkeypatch.setattr(Capacity, "adopt", lambda self, fleet, weights: adopted.append(weights))
+    good = dict.fromkeys("abcd", 100) if known else None
+    sight = snapshot(known_good=good, last_write=RouteWrite(manager=manager, time=NOW - 900))
+    lived([sight], spec(desired=BY_CAPACITY))
+    assert len(adopted) == taken
+
+
+def test_the_law_is_told_who_draws_traffic_only_while_weights_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[frozenset[str]] = []
+    observe = Gains.observe
+
+    def noted(self: Gains, fleet: Fleet, time: float, window: float, lag: float, **known: object) -> None:
+        told.append(known["drawing"])  # type: ignore[arg-type]
+        observe(self, fleet, time, window, lag, **known)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Gains, "observe", noted)
+    ten = tuple(f"shop-{number}" for number in range(10))
+    cluster, engine = Cluster(backends=ten, rps=160), Engine(spec())
+    for server in cluster.servers:
+        server.capacity_rps, server.immune = 60.0, True
+    run(cluster, engine, 60)
+    assert set(told) == {frozenset()}
+    cluster.gains = {"shop-0": 36.0}
+    run(cluster, engine, 240)
+    assert set(told) == {frozenset(), frozenset({"shop-0"})}
+    assert told[-1] == frozenset()  # it leans enough: nothing jumps any more
+
+
+def test_what_cannot_be_judged_has_no_figures() -> None:
+    untold = dict.fromkeys(("requests", "errors", "latency", "cpu"))
+    blind = Engine(spec()).step(snapshot({f"{n}-0": untold for n in "abcd"}))
+    assert blind.diagnosis.label is Label.NoData
+    assert (blind.error_ratio, blind.requests_per_second, blind.worst_ratio, blind.shares) == (None, None, None, {})
+    assert blind.saturation is None
+    assert blind.out_of_memory is None
