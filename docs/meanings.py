@@ -51,7 +51,7 @@ HELD: Mapping[HeldReason, str] = {
     HeldReason.Contested: "Another writer put its weights back twice; for an hour after the last time.",
     HeldReason.CoolDown: "The pod or workload was restarted a short while ago.",
     HeldReason.Budget: "The restarts of this hour are used up.",
-    HeldReason.OneAtATime: "Another pod is leaving just now.",
+    HeldReason.OneAtATime: "Another pod is leaving, or a new one is not ready yet.",
     HeldReason.LastReadyPod: "It would take the last ready pod or weight, or more than `minReadyPercent` allows.",
     HeldReason.Headroom: "The others could not bear the load.",
     HeldReason.Panic: "So much looks bad that taking anything away would make it worse.",

@@ -167,15 +167,16 @@ class Engine:
         # begins to flow: CPU is of this moment, requests are of a window that was empty. Either would be a cost that
         # holds a restart back for want of headroom.
         well = diagnosis.label in (Label.Healthy, Label.MemoryLeak) and facts.clean
-        if well and work.idle:
+        if well and work.restart is None:
             self._learn_capacity(facts)
-            if facts.snapshot.episode is None and facts.steady and self._memory.calm_ticks > 1:
-                self._cost.learn(facts.fleet, facts.snapshot.window)
+        if well and work.idle and facts.snapshot.episode is None and facts.steady and self._memory.calm_ticks > 1:
+            self._cost.learn(facts.fleet, facts.snapshot.window)
 
     def _learn_capacity(self, facts: Facts) -> None:
         """Only where nothing is even suspected, and nothing moves pods: else a sick pod would teach its sickness.
 
-        In an incident too, once it is calm: what a pod cannot bear may be why it was slow, and will be again.
+        In an incident too, once it is calm, and while a backend is held back: what it cannot bear may be why it was
+        slow or failed, and will be again at its old share.
         """
         if self._by_use(facts.fleet) and self._memory.calm_ticks and not facts.snapshot.holds:
             self._capacity.learn(facts.fleet, facts.time, facts.snapshot.window, self._policy.tolerance_ratio)

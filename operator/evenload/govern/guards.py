@@ -132,16 +132,23 @@ def _serving_after(case: Case, write: Write) -> int:
 
 
 def one_at_a_time(case: Case, write: Write) -> Held | None:
+    """Whoever replaces the other: a rollout, a drained node, a person. No more than one is missing at a time."""
     if not isinstance(write, Drain | RestartPod):
         return None
-    leaving = [
-        name
-        for name, pod in zip(case.fleet.names, case.fleet.pods, strict=True)
-        if pod.terminating and pod.uid != write.uid
-    ]
-    if not leaving:
-        return None
-    return Held(action=write, reason=HeldReason.OneAtATime, detail=f"{listing(leaving)} is leaving just now")
+    fleet = case.fleet
+    others = [(name, pod) for name, pod in zip(fleet.names, fleet.pods, strict=True) if pod.uid != write.uid]
+    leaving = [name for name, pod in others if pod.terminating]
+    if leaving:
+        return Held(action=write, reason=HeldReason.OneAtATime, detail=f"{listing(leaving)} is leaving just now")
+    starting = [name for name, pod in others if not pod.ready and _may_get_ready(case, pod)]
+    if starting:
+        return Held(action=write, reason=HeldReason.OneAtATime, detail=f"{listing(starting)} is not ready yet")
+    return None
+
+
+def _may_get_ready(case: Case, pod: Pod) -> bool:
+    """What is older than a replacement may be is broken, and waited for no longer."""
+    return pod.age is not None and pod.age < case.policy.replacement_timeout_seconds
 
 
 def panic(case: Case, write: Write) -> Held | None:

@@ -59,6 +59,7 @@ class Trial:
     most_restarts: int | None = None
     owed: Callable[[Run], Iterator[str]] = lambda run: iter(())  # what should have been done by its end and was not
     quiet_after: float | None = None  # run seconds from which on weights should rest
+    most_late_writes: int = 0  # after that
     duration: float = QUIET_SECONDS + 300.0
     tick: float = 10.0
     window: float = 30.0

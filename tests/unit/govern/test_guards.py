@@ -324,6 +324,31 @@ def test_one_pod_leaves_at_a_time() -> None:
     assert refused(case(five), restart()) is HeldReason.OneAtATime
 
 
+@pytest.mark.parametrize(
+    ("starting", "reason"),
+    [
+        ({"ready": False, "age": 299.0}, HeldReason.OneAtATime),
+        ({"ready": False, "age": 301.0}, None),  # no replacement takes so long: it is broken
+        ({"ready": False, "age": None}, None),
+        ({"ready": True, "age": 5.0}, None),
+    ],
+)
+def test_while_another_pod_is_being_replaced_none_is_restarted(
+    starting: dict[str, object], reason: HeldReason | None
+) -> None:
+    """With enough ready pods no other guard would hold it."""
+    names, pods = "abcdefghijklmnopqrst", {"e-0": starting}
+    sight = snapshot(pods, backends=names, weights={"e": 0, "b": 0})
+    assert refused(case(sight), restart()) is reason
+    held = govern(case(sight), restart())
+    assert held is None or held.detail == "e-0 is not ready yet"
+
+
+def test_a_pod_that_is_not_ready_is_no_reason_to_leave_itself_alone() -> None:
+    sight = snapshot({"b-0": {"ready": False, "age": 60.0}}, weights={"b": 0})
+    assert refused(case(sight), restart()) is None
+
+
 def test_with_most_pods_bad_nobody_is_taken_away() -> None:
     assert refused(case(bad_ratio=0.6), weights(Purpose.Eject, b=5)) is HeldReason.Panic
     assert refused(case(bad_ratio=0.6), weights()) is None
