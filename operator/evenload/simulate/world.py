@@ -25,6 +25,7 @@ from evenload.simulate.traffic import DAY_SECONDS, Traffic
 START = 1_760_000_000.0
 QUIET_SECONDS = 180.0  # before anything happens
 WEIGHT = 1000  # of every backend when all is well
+FIRST_SERIAL = 1  # of the pods at the start, in the order of their rows
 
 Event = Callable[[Plant], None]
 
@@ -118,7 +119,7 @@ class World:
         ages = rng.uniform(600, 5 * DAY_SECONDS, size)
         servers = new_servers(
             size,
-            serial=np.arange(1, size + 1),
+            serial=FIRST_SERIAL + np.arange(size),
             backend=np.arange(size) % backends,
             node=rng.integers(0, max(2, size // 8), size),
             born=START - ages,
@@ -187,10 +188,11 @@ def favour(backend: int, factor: float) -> Event:
 
 
 def change(column: str, rows: list[int], value: float) -> Event:
-    """A fault in these pods (rows as at the start: nothing may have been replaced before)."""
+    """A fault in these very pods (rows as at the start); whoever replaces one does not inherit it."""
+    serials = [FIRST_SERIAL + row for row in rows]
 
     def happen(plant: Plant) -> None:
-        plant.servers[column][rows] = value
+        plant.servers[column][np.isin(plant.servers["serial"], serials)] = value
 
     return happen
 

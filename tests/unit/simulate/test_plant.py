@@ -11,6 +11,7 @@ from evenload.simulate.plant import Cluster, Eviction, Plant
 from evenload.simulate.scrape import Scraper
 from evenload.simulate.servers import NEVER, new_servers, restart_container
 from evenload.simulate.traffic import DAY_SECONDS, Traffic
+from evenload.simulate.world import change
 
 START = 1_760_000_000.0
 
@@ -297,3 +298,18 @@ def test_a_pod_that_ends_takes_its_object_with_it() -> None:
     world.advance(START + 60)
     assert "shop-b-0002" not in world.backends(30)["shop-b"].pods
     assert world.ready().sum() == 4
+
+
+def test_a_fault_stays_with_its_pod_and_is_not_inherited() -> None:
+    world = plant()
+    change("error_ratio", [0, 2], 0.3)(world)
+    assert world.servers["error_ratio"].tolist() == [0.3, 0.0, 0.3, 0.0]
+    world.replace(0)
+    world.advance(START + 60)
+    change("error_ratio", [0, 2], 0.5)(world)
+    assert dict(zip(world.servers["serial"].tolist(), world.servers["error_ratio"].tolist(), strict=True)) == {
+        2: 0.0,
+        3: 0.5,
+        4: 0.0,
+        5: 0.0,
+    }
