@@ -23,7 +23,7 @@ from evenload.model.vectors import median
 
 LEAST_BINS = 16  # eight minutes: shorter trends are moods
 # A little more than the line is drawn through. On simulated healthy days (five times the traffic by day, the busiest
-# pod at 67%) no forecast within 30 min was ever wrong; of those within an hour one and a half a day were.
+# pod at 67%) less than one forecast a day within 30 min was wrong (5 on 10 days); within an hour one and a half were.
 HORIZON_SECONDS = 1800.0
 STILL_RISING_RATIO = 0.35  # slope of the second half over the whole: a step up is not a rise
 RECENT_BINS = 10  # over which a pod's share and use are averaged
