@@ -164,6 +164,15 @@ def test_a_restart_given_up_gives_the_weight_back_where_somebody_answers_and_tel
     assert (nobody.writes, nobody.close) == ((), Phase.Failed)
 
 
+def test_it_is_the_drain_that_is_given_back_whatever_stands_after_it() -> None:
+    drain = step(Purpose.Drain, EVEN, DRAINED, 500.0, backend="a", pod="a-0", uid="uid-a-0")
+    refused = eviction(state=StepState.Planned, refused_since=NOW - 300, message="needs 3")
+    never = step(Purpose.Drain, EVEN, DRAINED, 400.0, backend="b", pod="b-0", uid="x", state=StepState.Abandoned)
+    (write,) = gave_up(drain, refused, never, step(Purpose.Eject, DRAINED, DRAINED, 300.0)).writes
+    assert isinstance(write, SetWeights)
+    assert write.reverts == drain.name
+
+
 def test_an_eviction_that_was_abandoned_earlier_is_remembered_with_its_reason() -> None:
     plan = gave_up(eviction(state=StepState.Abandoned, refused_since=NOW - 400, message="needs 3"))
     assert (plan.close, [tell.because for tell in plan.tell]) == (Phase.Failed, ["needs 3"])

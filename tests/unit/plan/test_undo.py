@@ -120,3 +120,14 @@ def test_a_drain_given_back_has_failed_unless_it_was_the_harm() -> None:
     assert overdue is not None
     assert harmful is not None
     assert (overdue.close, harmful.close) == (Phase.Failed, Phase.RolledBack)
+
+
+def test_a_revert_that_never_stood_ends_nothing() -> None:
+    never = step(Purpose.Revert, EVEN, SKEWED, 5.0, reverts=RESTORE.name, state=StepState.Abandoned)
+    assert ended(RESTORE, never) is None
+
+
+def test_a_restart_that_went_well_has_not_failed_because_weights_were_put_back_later() -> None:
+    plan = ended(DRAIN, eviction(state=StepState.Verified), RESTORE, revert_of(RESTORE))
+    assert plan is not None
+    assert plan.close is Phase.RolledBack
