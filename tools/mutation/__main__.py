@@ -57,7 +57,8 @@ def main() -> None:
     OUT.write_text("\n".join(told(result) for result in results if result.killer is None) + f"\n{summary(results)}\n")
     if not options.only:
         head, _, _ = PAGE.read_text().partition(MARK)
-        PAGE.write_text(f"{head}{MARK}\n\n{figures(results, len(every))}")
+        of = len(every) if len(chosen) < len(every) else len(results)  # a few places change nothing at all
+        PAGE.write_text(f"{head}{MARK}\n\n{figures(results, of)}")
 
 
 def _options() -> argparse.Namespace:
