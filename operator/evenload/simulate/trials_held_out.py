@@ -49,11 +49,10 @@ def creeping_errors(world: World) -> Trial:
 def freezing(world: World) -> Trial:
     """A pod stands still for four seconds of every ten, as in long garbage collections; in between it is quick."""
     plant, victim, start = world.plant(Setting(utilization=(0.3, 0.4))), world.victim(), world.onset
-    serial = int(plant.servers["serial"][victim])
     events: list[tuple[float, Event]] = []
     for beat in range(24):
-        events.append((start + 10.0 * beat, _drag(serial, 25.0)))
-        events.append((start + 10.0 * beat + 4, _drag(serial, 1.0)))
+        events.append((start + 10.0 * beat, change("drag", [victim], 25.0)))
+        events.append((start + 10.0 * beat + 4, change("drag", [victim], 1.0)))
     return Trial(
         plant=plant,
         spec=spec(),
@@ -62,13 +61,6 @@ def freezing(world: World) -> Trial:
         most_restarts=1,
         duration=start + 300,
     )
-
-
-def _drag(serial: int, factor: float) -> Event:
-    def happen(plant: Plant) -> None:
-        plant.servers["drag"][plant.servers["serial"] == serial] = factor
-
-    return happen
 
 
 def inverted(world: World) -> Trial:

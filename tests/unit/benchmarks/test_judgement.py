@@ -18,9 +18,13 @@ NOTHING = Results(scores=())
 LATE = replace(FOUND, scenario="mild-skew", size=4, in_time=False, given="Healthy", settle_seconds=None)
 
 
-def text(**parts: Results) -> str:
+def measured(**parts: Results) -> Measured:
     given = dict.fromkeys(("usual", "long", "chaos", "days", "control", "held_out"), NOTHING) | parts
-    return "".join(page(Measured(arguments="--seeds 1", **given)))
+    return Measured(arguments="--seeds 1", **given)
+
+
+def text(**parts: Results) -> str:
+    return "".join(page(measured(**parts)))
 
 
 def row(page_text: str, start: str) -> str:
@@ -70,15 +74,7 @@ def test_the_page_is_written_from_runs_and_names_its_command(tmp_path: Path, mon
 
     def few(seeds: int, sizes: list[int], days: int, *, held_out: bool, each: object) -> Measured:
         seen.append((seeds, sizes, days, held_out))
-        return Measured(
-            arguments="--seeds 1",
-            usual=runs,
-            long=NOTHING,
-            chaos=NOTHING,
-            days=NOTHING,
-            control=NOTHING,
-            held_out=NOTHING,
-        )
+        return measured(usual=runs)
 
     monkeypatch.setattr(judgement, "measure", few)
     judgement.main(["--seeds", "1", "--sizes", "4", "--days", "0"])
@@ -95,10 +91,10 @@ def test_all_kinds_of_scenarios_are_measured() -> None:
         asked.append([job.scenario for job in jobs])  # type: ignore[attr-defined]
         return []
 
-    measured = measure(2, [4, 10, 40], 1, held_out=True, each=none)
+    told = measure(2, [4, 10, 40], 1, held_out=True, each=none)
     assert asked[2] == ["chaos"] * 6  # every seed and size: no two are alike
     usual, long, chaos, days, control, held_out = (set(names) for names in asked)
-    assert measured.arguments == "--seeds 2 --sizes 4 10 40 --days 1"
+    assert told.arguments == "--seeds 2 --sizes 4 10 40 --days 1"
     assert "bad-update" in usual
     assert {"leak", "two-leaks"} <= long
     assert "chaos" not in long

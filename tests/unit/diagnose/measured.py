@@ -9,7 +9,7 @@ from evenload.diagnose.memory import Memory
 from evenload.model.fleet import Fleet
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
-from tests.unit.engine.build import snapshot
+from tests.unit.engine.build import NOW, snapshot
 from tests.unit.engine.plant import spec
 
 
@@ -35,3 +35,12 @@ def facts(sight: Snapshot | None = None, memory: Memory | None = None, **changes
         **changes,
     }
     return Facts(**fields)  # type: ignore[arg-type]
+
+
+def usual(rps: float, latency: float | None = 0.02) -> Memory:
+    """A quarter of an hour of `rps` requests a second; what is seen now is 64 unless a test says otherwise."""
+    memory = Memory()
+    for number in range(20):
+        memory.baseline.learn_traffic(NOW - 400 + 15 * number, rps)
+    memory.baseline.learn_health(0.0, latency)
+    return memory

@@ -19,17 +19,8 @@ from evenload.diagnose.hysteresis import (
 )
 from evenload.diagnose.memory import Memory
 from evenload.model.snapshot import Snapshot
-from tests.unit.diagnose.measured import facts
+from tests.unit.diagnose.measured import facts, usual
 from tests.unit.engine.build import NOW, later, snapshot
-
-
-def usual(rps: float, latency: float | None = 0.02) -> Memory:
-    """A quarter of an hour of `rps` requests a second; what is seen now is 64 unless a test says otherwise."""
-    memory = Memory()
-    for number in range(20):
-        memory.baseline.learn_traffic(NOW - 400 + 15 * number, rps)
-    memory.baseline.learn_health(0.0, latency)
-    return memory
 
 
 def confirmed(sight: Snapshot, ticks: int, memory: Memory | None = None, **changes: object) -> Confirmed:

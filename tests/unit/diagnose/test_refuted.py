@@ -7,8 +7,8 @@ import pytest
 from evenload.diagnose.memory import Memory
 from evenload.diagnose.refuted import refuted
 from evenload.model.diagnosis import Label
-from tests.unit.diagnose.measured import facts
-from tests.unit.engine.build import NOW, snapshot
+from tests.unit.diagnose.measured import facts, usual
+from tests.unit.engine.build import snapshot
 
 
 def said(pods: dict[str, dict[str, object]], label: Label, about: Label, memory: Memory | None = None) -> str | None:
@@ -36,7 +36,7 @@ def test_three_fifths_failing_together_rule_out_no_common_cause(failing: str, ru
 
 
 @pytest.mark.parametrize(
-    ("usual", "told"),
+    ("rps", "told"),
     [
         (60.0, "the total is 1.07 of the usual 60 requests/s: nobody floods us"),
         (45.0, "the total is 1.42 of the usual 45 requests/s, below 1.5"),
@@ -44,8 +44,6 @@ def test_three_fifths_failing_together_rule_out_no_common_cause(failing: str, ru
         (None, None),
     ],
 )
-def test_a_surge_is_ruled_out_by_how_much_more_than_usual_arrives(usual: float | None, told: str | None) -> None:
-    memory = Memory()
-    for number in range(20 if usual is not None else 0):
-        memory.baseline.learn_traffic(NOW - 400 + 15 * number, usual or 0.0)
+def test_a_surge_is_ruled_out_by_how_much_more_than_usual_arrives(rps: float | None, told: str | None) -> None:
+    memory = usual(rps) if rps is not None else Memory()
     assert said({}, Label.Failing, Label.Surge, memory) == told

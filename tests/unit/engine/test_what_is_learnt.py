@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import pytest
 
 from evenload.engine import Engine
 from evenload.model.diagnosis import Label
-from evenload.model.episode import Episode, Phase, Step, StepState
+from evenload.model.episode import Phase, StepState
 from evenload.model.fleet import Fleet, Floats
 from evenload.model.plan import Purpose
 from evenload.model.snapshot import Hold, RouteWrite, Snapshot
@@ -19,6 +18,7 @@ from evenload.plan.gains import Gains
 from evenload.plan.headroom import Cost
 from tests.unit.engine.build import NOW, later, snapshot
 from tests.unit.engine.plant import Cluster, run, spec
+from tests.unit.plan.scenes import EJECTED, EVEN, episode, step
 
 CALM = snapshot()
 SICK = snapshot({"a-0": {"errors": 100.0}})
@@ -65,8 +65,7 @@ def test_no_cost_is_learnt_while_anything_is_suspected(costs: list[Floats]) -> N
 
 
 def test_no_cost_is_learnt_in_an_incident_however_calm_it_looks(costs: list[Floats]) -> None:
-    episode = Episode(name="r", opened_at=NOW - 60, label=Label.LoadBalancerSkew, phase=Phase.Verifying)
-    ongoing = snapshot(episode=episode)
+    ongoing = snapshot(episode=episode(label=Label.LoadBalancerSkew, phase=Phase.Verifying))
     assert set(lived([ongoing] * 6)) == {Label.Healthy}
     assert costs == []
 
@@ -91,38 +90,24 @@ def test_capacity_is_learnt_from_the_first_calm_tick_on_where_it_decides(capacit
 
 
 def test_capacity_is_learnt_in_an_incident_too_once_it_is_calm(capacities: list[float]) -> None:
-    episode = Episode(name="r", opened_at=NOW - 60, label=Label.LoadBalancerSkew, phase=Phase.Verifying)
-    lived([snapshot(episode=episode)] * 3, spec(desired=BY_CAPACITY))
+    ongoing = snapshot(episode=episode(label=Label.LoadBalancerSkew, phase=Phase.Verifying))
+    lived([ongoing] * 3, spec(desired=BY_CAPACITY))
     assert capacities == [0.0, 5.0, 10.0]
 
 
-def held_back(action: Literal["SetWeights", "Drain"], purpose: Purpose) -> Snapshot:
-    after = dict.fromkeys("abcd", 100) | {"a": 5}
-    step = Step(
-        name="1",
-        action=action,
-        state=StepState.Verified,
-        planned_at=NOW - 600,
-        applied_at=NOW - 600,
-        purpose=purpose,
-        before=dict.fromkeys("abcd", 100),
-        after=after,
-        backend="a",
-        pod="a-0",
-        uid="uid-a-0",
-    )
-    episode = Episode(name="r", opened_at=NOW - 660, label=Label.Failing, phase=Phase.Verifying, steps=(step,))
+def held_back(purpose: Purpose) -> Snapshot:
+    held = step(purpose, EVEN, EJECTED, 600.0, state=StepState.Verified, backend="a", pod="a-0", uid="uid-a-0")
     pods = {"a-0": {"requests": 16.0, "cpu": 0.02}, **{f"{n}-0": {"requests": 315.0} for n in "bcd"}}
-    return snapshot(pods, weights={"a": 5}, episode=episode)
+    return snapshot(pods, weights=EJECTED, episode=episode(held, phase=Phase.Verifying))
 
 
 def test_a_backend_that_is_held_back_shows_what_it_can_bear_but_not_one_that_is_drained(
     capacities: list[float], costs: list[Floats]
 ) -> None:
     """One that failed because it is weak would fail again at its old share, for ever."""
-    lived([held_back("SetWeights", Purpose.Eject)] * 3, spec(desired=BY_CAPACITY))
+    lived([held_back(Purpose.Eject)] * 3, spec(desired=BY_CAPACITY))
     assert len(capacities) == 3
-    lived([held_back("Drain", Purpose.Drain)] * 3, spec(desired=BY_CAPACITY))
+    lived([held_back(Purpose.Drain)] * 3, spec(desired=BY_CAPACITY))
     assert len(capacities) == 3
     assert costs == []
 
