@@ -7,10 +7,12 @@ lease is lost the process ends at once: what was in flight is resumed from the c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,9 +22,11 @@ import structlog
 from evenload import __version__, clock, handlers, health
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION
 from evenload.errors import InputError, KubeError
+from evenload.history.warming import TIME_BOX_SECONDS
 from evenload.kube import config
 from evenload.kube.client import Client
 from evenload.kube.lease import LeaderElector
+from evenload.kube.reflector import Backoff
 from evenload.kube.resources import BALANCERS, REMEDIATIONS, Resource
 from evenload.observe.cluster import ClusterView
 from evenload.observe.prometheus import SignalReader
@@ -34,11 +38,15 @@ from evenload.record.metrics import Metrics
 from evenload.settings import Settings
 from evenload.store import Objects, Store
 
-# A tick that did not end for so long is stuck: the kubelet should start us anew.
+# A tick that did not end for so long, or a Balancer that was not looked after, is stuck: the kubelet should start us
+# anew. A warm start may take its time box.
 STUCK_TICKS = 6
+# From SIGTERM or a lost Lease until the process is gone, whatever hangs. The next leader may begin by then.
+EXIT_SECONDS = 5.0
 # kopf's watch never tells what was deleted while it was broken; a plain list now and then does.
 SWEEP_SECONDS = 300.0
 LOST_LEASE = 1
+FAILED = 1
 
 _log = structlog.get_logger()
 
@@ -48,9 +56,18 @@ def main() -> None:
     try:
         settings = Settings.from_environment()
         configure(settings.log_format, settings.log_level)
-        sys.exit(asyncio.run(Operator(settings).run()))
+        code = asyncio.run(Operator(settings).run())
+        # Not sys.exit: it would wait for threads, which wait for whoever they have asked.
+        _end_process(code)
     except InputError as error:
         sys.exit(f"evenload: {error}")
+
+
+def _end_process(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 class Operator:
@@ -62,7 +79,7 @@ class Operator:
         self._metrics = Metrics(__version__)
         self._store = Store()
         self._stopping = asyncio.Event()
-        self._ticked_at: float | None = None
+        self._ticked_at: float | None = None  # or when it was elected, before its first tick has ended
         self._exit_code = 0
 
     async def run(self) -> int:
@@ -74,7 +91,7 @@ class Operator:
             observer=lambda verb, code, seconds: metrics.request_duration.labels(verb, code).observe(seconds),
         ) as client:
             identity = f"{settings.pod_name or socket.gethostname()}-{os.getpid()}"
-            self._cluster = ClusterView(client, settings.namespaces)
+            self._cluster = ClusterView(client, settings.namespaces, reference_grants=settings.cross_namespace_backends)
             self._elector = LeaderElector(
                 client, settings.lease_name, settings.pod_namespace, identity, on_lost=self._lost
             )
@@ -84,7 +101,7 @@ class Operator:
                 deadline_seconds=settings.query_timeout_seconds,
                 observer=metrics.prometheus_query,
             )
-            reconciler = Reconciler(
+            self._reconciler = reconciler = Reconciler(
                 store=self._store,
                 cluster=self._cluster,
                 reader=reader,
@@ -104,8 +121,9 @@ class Operator:
             try:
                 await self._serve(client, reconciler)
             finally:
-                await server.cleanup()
+                reconciler.close()
                 reader.close()
+                await server.cleanup()
         return self._exit_code
 
     async def _serve(self, client: Client, reconciler: Reconciler) -> None:
@@ -122,15 +140,26 @@ class Operator:
             done, _ = await asyncio.wait([*election, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        except BaseException:
+            self._exit_code = FAILED
+            raise
         finally:
+            self._leave()
             # The lease goes back last, when nothing of ours can write any more.
             await _cancelled(tasks)
             await _cancelled(election)
 
+    def _leave(self) -> None:
+        """Whatever hangs from now on, the process is gone in EXIT_SECONDS."""
+        timer = threading.Timer(EXIT_SECONDS, _end_process, (self._exit_code,))
+        timer.daemon = True
+        timer.start()
+
     async def _lead(self, client: Client, reconciler: Reconciler) -> None:
         if self._settings.leader_election:
             await self._elector.elected.wait()
-        await self._sweep(client)  # before the first tick: an open Remediation that is not known would be opened twice
+        self._ticked_at = asyncio.get_running_loop().time()
+        await self._sweep_once(client)
         async with asyncio.TaskGroup() as work:
             work.create_task(reconciler.queue.work(), name="queue")
             work.create_task(self._tick(reconciler), name="tick")
@@ -156,13 +185,26 @@ class Operator:
         await _listed(client, BALANCERS, self._store.balancers, self._settings.namespaces)
         await _listed(client, REMEDIATIONS, self._store.remediations, self._settings.namespaces)
 
+    async def _sweep_once(self, client: Client) -> None:
+        """Before the first tick, however often it takes: a Remediation that is not known would be opened twice."""
+        backoff = Backoff()
+        while True:
+            if await self._swept(client):
+                return
+            await asyncio.sleep(backoff.seconds())
+
     async def _sweep_again(self, client: Client) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            try:
-                await self._sweep(client)
-            except KubeError as error:
-                _log.warning("sweep-failed", error=str(error))
+            await self._swept(client)
+
+    async def _swept(self, client: Client) -> bool:
+        try:
+            await self._sweep(client)
+        except KubeError as error:
+            _log.warning("sweep-failed", error=str(error))
+            return False
+        return True
 
     async def _watch_own(self) -> None:
         namespaces = self._settings.namespaces
@@ -200,9 +242,12 @@ class Operator:
     def _healthy(self) -> str | None:
         if self._ticked_at is None:
             return None
-        quiet = asyncio.get_running_loop().time() - self._ticked_at
         limit = STUCK_TICKS * self._settings.tick_seconds + self._settings.query_timeout_seconds
-        return f"the last tick ended {quiet:.0f} s ago" if quiet > limit else None
+        quiet = asyncio.get_running_loop().time() - self._ticked_at
+        if quiet > limit:
+            return f"no tick has ended for {quiet:.0f} s"
+        waited = self._reconciler.longest_wait_seconds
+        return f"a Balancer has not been looked after for {waited:.0f} s" if waited > limit + TIME_BOX_SECONDS else None
 
     def _ready(self) -> str | None:
         if not self._cluster.synced:

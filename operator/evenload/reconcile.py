@@ -2,11 +2,15 @@
 
 Nothing here computes or waits for traffic to move: what a write did is learnt from a later Snapshot. One Balancer's run
 never overlaps itself (workqueue.py), so at most one writer works on a route.
+
+Whatever a Balancer, its route, pods, Remediations or Prometheus hold concerns its own run alone: `tick` does not raise,
+and a run that fails unexpectedly becomes a condition of that Balancer. After each `await` the store is asked anew: any
+object may have been changed, deleted or made again meanwhile.
 """
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,11 +25,13 @@ from evenload.act.remediations import amend, newest, open_remediation, prune
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, Remediation, RemediationStatus, Resolved, Trigger
 from evenload.api.values import epoch_seconds, moment
 from evenload.case import Case, identity_of, read
-from evenload.drivers.base import RouteProblem, RouteView
+from evenload.drivers.base import Granted, RouteProblem, RouteView, refuse_foreign
+from evenload.engine import Engine
 from evenload.errors import InputError, KubeError, NotFound
-from evenload.history.warm import Newcomer, warm_in_thread
+from evenload.history.warm import Newcomer
+from evenload.history.warming import WarmStarts
 from evenload.kube.client import Client
-from evenload.kube.resources import Manifest
+from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.base import Value
 from evenload.model.decision import Decision, EpisodeMove, HeldReason
 from evenload.model.episode import Phase
@@ -80,6 +86,7 @@ class Reconciler:
         not_leading: Callable[[], str | None],
         paused: Callable[[], str | None],
         now: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`not_leading` and `paused` (the whole installation): None, or a sentence why nothing may be written."""
         self.queue: WorkQueue[Key] = WorkQueue(self.reconcile, self._failed)
@@ -96,21 +103,41 @@ class Reconciler:
         self._now = now
         self._cases: dict[Key, Case] = {}
         self._samples: dict[Key, Samples] = {}
-        self._met: set[str] = set()  # UIDs of the Balancers that this process has begun to look after
-        self._warming: dict[Key, asyncio.Task[None]] = {}
+        self._met: dict[Key, Case] = {}  # of each Balancer that this process has begun to look after: how it began
+        self._warming: WarmStarts[Key] = WarmStarts(
+            self._warmed,
+            installation_url=settings.prometheus_url,
+            tick_seconds=settings.tick_seconds,
+            deadline_seconds=settings.query_timeout_seconds,
+            token=reader.token_for,
+        )
+        self._monotonic = monotonic
+        self._served: dict[Key, float] = {}  # when its last run came to an end, by the monotonic clock
         self._turn = 0
 
     # A tick: one read of signals for all, then a run for each.
 
     async def tick(self) -> None:
-        """Read every Balancer's signals together, by the deadline, and have each looked at."""
+        """Read every Balancer's signals together, by the deadline, and have each looked at. Does not raise."""
         keys = self._store.balancers.all_keys()
         interests = {key: interest for key in keys if (interest := self._interest(key)) is not None}
         self._samples = await self._reader.read(interests)
         self._turn += 1
         self._take_on(interests)
-        for key in {*keys, *self._cases, *self._orphaned()}:
+        known = {*self._store.balancers.all_keys(), *self._cases, *self._orphaned()}
+        now = self._monotonic()
+        self._served = {key: self._served.get(key, now) for key in known}
+        for key in known:
             self.queue.add(key)
+
+    def close(self) -> None:
+        """Give up what is under way in the background."""
+        self._warming.close()
+
+    @property
+    def longest_wait_seconds(self) -> float:
+        """How long ago the last run of the Balancer ended that has waited longest; one that is warmed waits, too."""
+        return self._monotonic() - min(self._served.values(), default=self._monotonic())
 
     def _orphaned(self) -> set[Key]:
         """Balancers that are gone and left an open Remediation, perhaps while nobody looked."""
@@ -127,33 +154,37 @@ class Reconciler:
             route = case and self._route(key, case)
             if case is None or not isinstance(route, RouteView):
                 return None
-        except InputError:
+            namespaces = frozenset(service.namespace for service in route.services.values())
+            alone = any(not shared(query) for _, query in case.source.overrides)
+            return Interest(
+                source=case.source, namespaces=namespaces, pods=self._cluster.fleet(route).pods if alone else ()
+            )
+        except Exception:  # whatever it holds: it must not keep the others from being asked for
             return None
-        namespaces = frozenset(service.namespace for service in route.services.values())
-        alone = any(not shared(query) for _, query in case.source.overrides)
-        return Interest(
-            source=case.source, namespaces=namespaces, pods=self._cluster.fleet(route).pods if alone else ()
-        )
 
     # Warm start: an engine that begins here is shown the last minutes before it is asked.
 
     def _take_on(self, keys: Iterable[Key]) -> None:
         """Begin, in the background, with the Balancers that this process meets for the first time."""
-        unmet = [key for key in keys if self._cases[key].identity[0] not in self._met]
-        self._met |= {self._cases[key].identity[0] for key in unmet}
-        newcomers = {key: newcomer for key in unmet if (newcomer := self._newcomer(key)) is not None}
-        if newcomers:
-            self._warming.update(
-                dict.fromkeys(newcomers, asyncio.create_task(self._warm(newcomers), name="warm-start"))
-            )
+        newcomers = {key: newcomer for key in keys if (newcomer := self._newcomer(key)) is not None}
+        self._warming.begin(newcomers, self._now())
 
     def _newcomer(self, key: Key) -> Newcomer | None:
-        """None where its own run will tell what is wrong."""
+        """None where it is known already, is gone by now, or its own run will find what is wrong."""
+        case, met = self._cases.get(key), self._met.get(key)
+        if case is None or (met is not None and met.identity[0] == case.identity[0]):
+            return None
+        self._met[key] = case
+        try:
+            return self._taken_on(key, case)
+        except Exception:  # as for `_interest`
+            return None
+
+    def _taken_on(self, key: Key, case: Case) -> Newcomer | None:
         balancer = read(self._store.balancers.get(key) or {})
         scene = self._observe(key, balancer)
         if isinstance(scene, Trouble):
             return None
-        case = self._cases[key]
         now = self._snapshot(key, case, balancer, scene)
         return Newcomer(
             spec=balancer.spec,
@@ -166,35 +197,29 @@ class Reconciler:
             ledger=now.ledger,
         )
 
-    async def _warm(self, newcomers: Mapping[Key, Newcomer]) -> None:
-        """Whatever goes wrong, they start: cold."""
-        cases = {key: self._cases[key] for key in newcomers}
-        problems: tuple[str, ...] = ()
-        try:
-            warmed = await warm_in_thread(
-                newcomers,
-                now=self._now(),
-                tick_seconds=self._settings.tick_seconds,
-                deadline_seconds=self._settings.query_timeout_seconds,
-                token=self._reader.token_for,
-            )
-            problems = warmed.problems
-            for key, engine in warmed.engines.items():
-                cases[key].engine = engine
-            _log.info("warm-start", warm=len(warmed.engines), cold=len(cases) - len(warmed.engines))
-        except Exception:  # the past is a help, not a need
-            _log.exception("warm-start-failed")
-        finally:
-            for problem in problems:
-                _log.warning("cold-start", problem=problem)
-            for key in newcomers:
-                del self._warming[key]
-                self.queue.add(key)
+    def _warmed(self, key: Key, engine: Engine | None) -> None:
+        """Only the Case that was there when it began may have that engine: a later spec is another one's."""
+        case = self._cases.get(key)
+        if engine is not None and case is not None and case is self._met.get(key):
+            case.engine = engine
+        self.queue.add(key)
 
     # One Balancer.
 
     async def reconcile(self, key: Key) -> None:
         """One run. Raises KubeError where telling failed: the next tick tells it."""
+        try:
+            await self._run(key)
+        except KubeError:
+            raise
+        except Exception as error:
+            await self._publish_failure(key, error)
+            raise
+        finally:
+            if key in self._served and key not in self._warming:
+                self._served[key] = self._monotonic()
+
+    async def _run(self, key: Key) -> None:
         manifest = self._store.balancers.get(key)
         if manifest is None:
             await self._forget(key)
@@ -205,12 +230,13 @@ class Reconciler:
         if isinstance(scene, Trouble):
             await self._publish(key, balancer, Facts(**self._common(balancer), trouble=scene))
             return
-        case = self._cases[key]
+        case, samples = self._cases[key], self._samples.get(key)
         if (
             key in self._warming
             or case.turn == self._turn
             or scene.view.resource_version == case.outdated_route
-            or key not in self._samples
+            or samples is None
+            or samples.source != case.source  # asked for a spec that is no longer
         ):
             return  # nothing new to be seen: the same numbers twice would count twice
         case.turn = self._turn
@@ -286,9 +312,14 @@ class Reconciler:
                 reason="ClusterViewStale", message=f"what is known of the cluster is too old to act on: {told}"
             )
         try:
-            return case.view_of(route)
+            view = case.view_of(route)
+            refuse_foreign(view, self._granted(key) if self._settings.cross_namespace_backends else None)
         except RouteProblem as error:
             return Trouble(reason=error.reason.value, message=str(error))
+        return view
+
+    def _granted(self, key: Key) -> Granted:
+        return lambda service: self._cluster.granted(service, key.namespace)
 
     def _snapshot(self, key: Key, case: Case, balancer: Balancer, scene: Scene) -> Snapshot:
         now = self._now()
@@ -310,18 +341,13 @@ class Reconciler:
         return case.ahead.settled(seen)
 
     def _pause(self, key: Key) -> Trouble | None:
-        """By what writes are stopped, if they are; looked up anew before every write."""
+        """By what writes are stopped, if they are, as far as the store knows."""
         if reason := self._paused():
             return Trouble(reason="Installation", message=reason)
         manifest = self._store.balancers.get(key)
         if manifest is None:
             return Trouble(reason="Deleted", message="the Balancer is gone")
-        annotation = (manifest["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION)
-        if annotation is not None and annotation != "false":
-            return Trouble(reason="Annotation", message=f"paused by annotation {PAUSED_ANNOTATION}: {annotation}")
-        if manifest["spec"].get("suspend"):
-            return Trouble(reason="Suspended", message="spec.suspend is true")
-        return None
+        return _paused_by(manifest)
 
     # Record and act.
 
@@ -391,8 +417,8 @@ class Reconciler:
             cluster=self._client,
             driver=case.driver,
             target=case.target,
-            namespace=scene.view.namespace,
-            veto=lambda: self._veto(key),
+            namespace=key.namespace,
+            veto=lambda: self._veto(key, case),
             now=self._now,
         )
         execution = await execute(bench, remediation, write, decision)
@@ -414,11 +440,21 @@ class Reconciler:
         )
         return self._told(execution)
 
-    def _veto(self, key: Key) -> str | None:
-        if reason := self._not_leading():
+    async def _veto(self, key: Key, case: Case) -> str | None:
+        """Why nothing may be written now. The Balancer is read live: a watch may be late or broken without a sign."""
+        if reason := self._not_leading() or self._paused():
             return reason
-        pause = self._pause(key)
-        return pause.message if pause else None
+        try:
+            manifest = await self._client.get(BALANCERS, key.namespace, key.name)
+        except NotFound:
+            return "the Balancer is gone"
+        except KubeError as error:
+            return f"the Balancer could not be read before the write: {error}"
+        self._store.balancers.put(manifest)
+        if identity_of(manifest) != case.identity or "deletionTimestamp" in manifest["metadata"]:
+            return "the Balancer was changed or deleted since this was decided; the next tick decides anew"
+        pause = _paused_by(manifest)
+        return pause.message if pause else self._not_leading()
 
     def _told(self, execution: Execution) -> tuple[Happening, ...]:
         if execution.step is None:
@@ -463,8 +499,11 @@ class Reconciler:
         return strictest(balancer.spec.mode, Mode(self._settings.max_mode))
 
     async def _publish(self, key: Key, balancer: Balancer, facts: Facts) -> None:
+        await self._publish_for(key, (balancer.metadata.uid, balancer.metadata.generation), facts)
+
+    async def _publish_for(self, key: Key, identity: tuple[str, int], facts: Facts) -> None:
         manifest = self._store.balancers.get(key)
-        if manifest is None or identity_of(manifest) != (balancer.metadata.uid, balancer.metadata.generation):
+        if manifest is None or identity_of(manifest) != identity:
             return  # what was found is about a spec that is no longer
         self._metrics.tell(key.namespace, key.name, facts)
         status = status_of(known_status(manifest), facts)
@@ -473,12 +512,39 @@ class Reconciler:
         except NotFound:
             return
 
+    async def _publish_failure(self, key: Key, error: Exception) -> None:
+        """A run that failed unexpectedly is a condition of its Balancer; nothing more is done for that one."""
+        manifest = self._store.balancers.get(key)
+        if manifest is None:
+            return
+        if isinstance(error, InputError):
+            trouble = Trouble(reason="InvalidSpec", message=str(error))
+        else:
+            trouble = Trouble(
+                reason="InternalError",
+                message=f"Evenload failed on this Balancer ({type(error).__name__}) and does nothing for it; "
+                "its log has the details: please report them",
+            )
+        target = manifest["spec"].get("targetRef") or {}
+        facts = Facts(
+            time=self._now(),
+            generation=identity_of(manifest)[1],
+            mode=Mode(self._settings.max_mode),
+            subject=f"{target.get('kind')} {target.get('name')}",
+            trouble=trouble,
+        )
+        try:
+            await self._publish_for(key, identity_of(manifest), facts)
+        except Exception:  # the first failure is the one to be raised
+            _log.exception("failure-not-published", namespace=key.namespace, balancer=key.name)
+
     # Ends.
 
     async def _forget(self, key: Key) -> None:
         """The Balancer is gone: its weights stay as they are, and its open Remediation ends."""
-        self._cases.pop(key, None)
-        self._samples.pop(key, None)
+        for memory in (self._cases, self._samples, self._met, self._served):
+            memory.pop(key, None)
+        self._warming.forget(key)
         self._journal.forget(key.namespace, key.name)
         self._metrics.forget(key.namespace, key.name)
         await self._end_orphans(key, None)
@@ -517,6 +583,15 @@ def _blocking(fleet: Fleet, *, restarting: bool) -> cluster.Problem | None:
     """The first problem that forbids to go on. While its only pod is restarted, a backend may be without any."""
     tolerated = {cluster.Trouble.NoPods} if restarting else set()
     return next((problem for problem in fleet.problems if problem.reason not in tolerated), None)
+
+
+def _paused_by(manifest: Mapping[str, Any]) -> Trouble | None:
+    annotation = (manifest["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION)
+    if annotation is not None and annotation != "false":
+        return Trouble(reason="Annotation", message=f"paused by annotation {PAUSED_ANNOTATION}: {annotation}")
+    if manifest["spec"].get("suspend"):
+        return Trouble(reason="Suspended", message="spec.suspend is true")
+    return None
 
 
 def _outrun(known: Remediation | None, stored: Manifest) -> bool:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from evenload.act.apply import execute
 from evenload.act.episode import closed, decode, episode_of, is_open, progressed
-from evenload.act.execution import Bench, Cluster, Execution
+from evenload.act.execution import Bench, Cluster, Execution, Veto
 from evenload.act.outcome import Tick, outcome_of
 from evenload.act.remediations import amend, newest, open_remediation, store
 from evenload.api.v1alpha1 import ObjectMeta, Remediation, RemediationStatus
@@ -48,6 +48,10 @@ class Reader(Protocol):
     ) -> tuple[list[Manifest], str]: ...
 
 
+async def nothing_against() -> None:
+    """The veto of those who may always write."""
+
+
 @dataclass
 class Operator:
     """One process: what it writes goes through `cluster`, what it watches comes from `reader`."""
@@ -55,7 +59,7 @@ class Operator:
     cluster: Cluster
     reader: Reader
     namespace: str
-    veto: Callable[[], str | None] = lambda: None
+    veto: Veto = nothing_against
     clock: Iterator[float] = field(default_factory=lambda: iter(count(1_795_000_000.25)))
     between_ticks: Callable[[], Awaitable[None]] | None = None
     executions: list[Execution] = field(default_factory=list)

@@ -35,7 +35,7 @@ async def execute(bench: Bench, remediation: Manifest, action: Write, decision: 
 
     Safe to be killed anywhere in, and to be run again by anyone: a step is planned once and applied once.
     """
-    if reason := bench.veto():
+    if reason := await bench.veto():
         return Execution(result=Result.Vetoed, remediation=remediation, detail=reason)
     found = await _resumed(bench, remediation, action) or await _stored(bench, remediation, action, decision)
     if isinstance(found, Execution):
@@ -121,7 +121,7 @@ async def _write_once(bench: Bench, step: StepRecord) -> Attempt:
         if (known := _compared(view, step)) is not None:
             return known
         operations = driver.patch(route, target, step.after or {})
-        if reason := bench.veto():
+        if reason := await bench.veto():
             return Attempt(result=Result.Vetoed, detail=reason)
         answer = await bench.cluster.patch_json(driver.resource, bench.namespace, target.name, operations)
         return _read_back(driver.backends(answer, target), step)

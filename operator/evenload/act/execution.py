@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -28,8 +28,8 @@ class Cluster(Sink, Protocol):
     async def evict(self, namespace: str, pod: str, uid: str) -> None: ...
 
 
-Veto = Callable[[], str | None]
-"""Asked right before every write: None means go on; a sentence says why not (paused, no longer the leader)."""
+Veto = Callable[[], Awaitable[str | None]]
+"""Asked right before every write: None means go on; a sentence says why not (paused, changed, no longer the leader)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Bench:
     cluster: Cluster
     driver: Driver
     target: TargetRef
-    namespace: str  # the route's
+    namespace: str  # the Balancer's own, which is the route's; nothing is written in another
     veto: Veto
     now: Callable[[], float]
 

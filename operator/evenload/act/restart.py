@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from evenload.act.execution import Attempt, Bench, Result
 from evenload.api.v1alpha1 import DO_NOT_DISRUPT_ANNOTATION, StepRecord
-from evenload.drivers.base import service_of
 from evenload.errors import Conflict, DisruptionRefused, KubeError, NotFound, Refused, Unknown
 from evenload.kube.resources import PODS, Manifest
 
@@ -17,6 +16,8 @@ _PROTECTING = (DO_NOT_DISRUPT_ANNOTATION, "karpenter.sh/do-not-disrupt")
 
 async def evict(bench: Bench, step: StepRecord) -> Attempt:
     """Evict the step's pod. A pod that is gone, replaced or terminating already needs nothing more."""
+    if "/" in (step.backend or ""):  # the last check, whatever was planned and stored
+        return Attempt(result=Result.Refused, detail="pods of another namespace are never evicted")
     try:
         return await _evict_once(bench, step)
     except (Conflict, Unknown) as error:
@@ -33,7 +34,7 @@ async def _evict_once(bench: Bench, step: StepRecord) -> Attempt:
             return _done(step)
         if objection := _objection(pod):
             return Attempt(result=Result.Refused, detail=objection)
-        if reason := bench.veto():
+        if reason := await bench.veto():
             return Attempt(result=Result.Vetoed, detail=reason)
         await bench.cluster.evict(namespace, name, uid)
         return Attempt(result=Result.Applied)
@@ -61,8 +62,9 @@ async def _looked_up(bench: Bench, step: StepRecord, lost: KubeError) -> Attempt
 
 
 def _address(bench: Bench, step: StepRecord) -> tuple[str, str, str]:
-    """Pods live in the namespace of their backend's Service."""
-    return service_of(step.backend or "", bench.namespace).namespace, step.pod or "", step.uid or ""
+    """In the Balancer's own namespace and nowhere else, whatever the step's backend is called: with the UID as a
+    precondition no pod of another namespace can be meant."""
+    return bench.namespace, step.pod or "", step.uid or ""
 
 
 def _done(step: StepRecord) -> Attempt:

@@ -161,7 +161,7 @@ def _fresh(name: str, lease: Manifest) -> Result:
     holder, renewed = lease.get("holderIdentity"), lease.get("renewTime")
     if not holder or not renewed:
         return fail("lease", f"the lease {name} is held by nobody", "no replica leads: look at the operator's logs")
-    seconds = clock.now() - clock.from_rfc3339(renewed)
+    seconds = clock.now() - (clock.from_rfc3339(renewed) or 0.0)
     what = f"the lease {name} is held by {holder}, renewed {max(0.0, seconds):.0f} s ago"
     if seconds > LEASE_GRACE * lease.get("leaseDurationSeconds", 15):
         return fail("lease", what, "the leader is gone or cut off: look at the operator's pods and logs")

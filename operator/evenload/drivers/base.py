@@ -7,7 +7,7 @@ untouched, undo is exact, "no traffic for anyone" cannot be written, and a rival
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Protocol, TypedDict
 
@@ -35,6 +35,7 @@ class Problem(StrEnum):
     NothingToBalance = "NothingToBalance"  # fewer than two Services share the traffic
     BackendRepeated = "BackendRepeated"  # one Service stands twice in a rule
     BackendUnsupported = "BackendUnsupported"  # something that is no Service gets a share
+    ForeignBackend = "ForeignBackend"  # a Service of another namespace, and nobody said that this is meant
     ProgressiveDelivery = "ProgressiveDelivery"  # a canary controller owns these weights
     WeightsInvalid = "WeightsInvalid"  # the weights asked for cannot be written
     Unreadable = "Unreadable"  # not the shape its API promises
@@ -89,7 +90,8 @@ class Writer(Value, frozen=True, kw_only=True):
 class RouteView(Value, frozen=True, kw_only=True):
     """A balancer as far as weights go.
 
-    Backends are keyed by Service name, or "namespace/name" where the Service is not in the route's own namespace.
+    Backends are keyed by Service name, or "namespace/name" where the Service is not in the route's own namespace. A key
+    is for people and for maps of weights; where a Service is, stands in `services` alone: no key is ever split.
     """
 
     kind: str
@@ -149,10 +151,33 @@ class Driver(Protocol):
         """
 
 
-def service_of(backend: str, namespace: str) -> ServiceName:
-    """The Service of a backend's key, for a route in `namespace`."""
-    elsewhere, _, name = backend.rpartition("/")
-    return ServiceName(namespace=elsewhere or namespace, name=name)
+Granted = Callable[[ServiceName], bool]
+"""Whether the namespace of that Service allows routes of the Balancer's namespace to name it (a ReferenceGrant)."""
+
+
+def refuse_foreign(view: RouteView, granted: Granted | None) -> None:
+    """Refuse Services of other namespaces unless everybody concerned agreed. Raises RouteProblem(ForeignBackend).
+
+    Who may write a route and a Balancer in one namespace has no say in another. `granted`: None where the installation
+    does not allow such backends at all. With it, the other namespace must grant the reference and every gateway must
+    have resolved it; a route that no gateway has taken proves nothing.
+    """
+    for service in view.services.values():
+        if service.namespace == view.namespace:
+            continue
+        who = f"{view.kind} {view.namespace}/{view.name} names Service {service.namespace}/{service.name}"
+        if granted is None:
+            why = (
+                "which is in another namespace; move it into the Balancer's own namespace, or have the installation "
+                "allow such backends (value crossNamespaceBackends of the chart)"
+            )
+        elif not granted(service):
+            why = f"but no ReferenceGrant in namespace {service.namespace} allows it; create one there"
+        elif view.resolved is not True:
+            why = "but not every gateway has resolved it yet (condition ResolvedRefs of the route's parents)"
+        else:
+            continue
+        raise RouteProblem(Problem.ForeignBackend, f"{who}, {why}")
 
 
 def check_weights(weights: Mapping[str, int], backends: Mapping[str, object], capabilities: Capabilities) -> None:

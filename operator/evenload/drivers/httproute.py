@@ -15,12 +15,15 @@ What it refuses, and why:
   weight 0 it is left as it is;
 - routes owned by Flagger's Canary or an Argo Rollout: uneven weights are their work.
 
-A Service of another namespace is keyed "namespace/name". Whether a ReferenceGrant allows it is for the gateway to
-say (ResolvedRefs): writing a weight grants nothing.
+- a reference whose name no Service can have ("shop/dns"): the CRD takes it, and it could be read as another namespace.
+
+A Service of another namespace is keyed "namespace/name"; whether it may be looked after is decided elsewhere
+(drivers/base.py, refuse_foreign).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
@@ -37,14 +40,15 @@ from evenload.drivers.base import (
     RouteProblem,
     RouteView,
     RulePlace,
+    ServiceName,
     Writer,
     check_weights,
-    service_of,
 )
 from evenload.kube.resources import HTTPROUTES
 from evenload.model.spec import TargetRef
 
 LARGEST_WEIGHT = 1_000_000
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _ROLLOUT_LABEL = "rollouts.argoproj.io/gatewayapi-canary"
 
 
@@ -146,6 +150,10 @@ class HTTPRouteDriver:
         rules = _rules(parsed, target)
         weights = _common_weights(parsed, rules)
         meta = parsed.metadata
+        services = {
+            _key(ref, meta.namespace): ServiceName(namespace=ref.namespace or meta.namespace, name=ref.name)
+            for ref in rules[0][1].services
+        }
         writers = sorted(_writers(meta.managed_fields), key=lambda writer: writer.time)
         return RouteView(
             kind=self.kind,
@@ -155,7 +163,7 @@ class HTTPRouteDriver:
             resource_version=meta.resource_version,
             generation=meta.generation,
             weights=weights,
-            services={key: service_of(key, meta.namespace) for key in weights},
+            services=services,
             rules=tuple(RulePlace(index=index, name=rule.name) for index, rule in rules),
             parents=tuple(_parent(status, meta) for status in parsed.status.parents),
             writer=writers[-1] if writers else None,
@@ -233,6 +241,7 @@ def _weights(route: _Route, index: int, rule: _Rule) -> dict[str, int]:
         if not ref.is_service:
             _refuse_share(route, index, ref)
             continue
+        _check_name(route, index, ref)
         key = _key(ref, route.metadata.namespace)
         if key in weights:
             raise RouteProblem(
@@ -241,6 +250,16 @@ def _weights(route: _Route, index: int, rule: _Rule) -> dict[str, int]:
             )
         weights[key] = ref.effective_weight
     return weights
+
+
+def _check_name(route: _Route, index: int, ref: _Ref) -> None:
+    for field, text in (("name", ref.name), ("namespace", ref.namespace or route.metadata.namespace)):
+        if not _DNS_LABEL.fullmatch(text):
+            raise RouteProblem(
+                Problem.BackendUnsupported,
+                f"rule {index} of {_of(route)}: backendRefs[].{field} {text!r} is no {field} that a Service can have; "
+                f"correct it",
+            )
 
 
 def _refuse_share(route: _Route, index: int, ref: _Ref) -> None:
@@ -280,7 +299,7 @@ def _writers(managed: list[_Managed]) -> Iterator[Writer]:
     """Who owns `spec.rules`: atomic, so whoever changed anything in it last, and appliers who agree with that."""
     for entry in managed:
         if not entry.subresource and entry.time and "f:rules" in entry.fields.get("f:spec", {}):
-            yield Writer(manager=entry.manager, time=from_rfc3339(entry.time))
+            yield Writer(manager=entry.manager, time=from_rfc3339(entry.time) or 0.0)
 
 
 def _parent(status: _ParentStatus, meta: _Meta) -> Parent:

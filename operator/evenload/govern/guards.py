@@ -94,7 +94,8 @@ def _untouchable(write: Drain | RestartPod, pod: Pod) -> Held | None:
         detail = f"{write.pod} has no controller: nobody would bring it back"
         return Held(action=write, reason=HeldReason.NoController, detail=detail)
     if pod.protected:
-        return Held(action=write, reason=HeldReason.Protected, detail=f"{write.pod} is annotated do-not-disrupt")
+        detail = f"{write.pod} must not be disrupted: it is annotated do-not-disrupt, or in another namespace"
+        return Held(action=write, reason=HeldReason.Protected, detail=detail)
     return None
 
 

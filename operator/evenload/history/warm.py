@@ -10,12 +10,10 @@ engine that could not be shown all of them in time is thrown away for a cold one
 
 from __future__ import annotations
 
-import asyncio
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from evenload.drivers.base import RouteView
 from evenload.engine import Engine
@@ -32,7 +30,7 @@ from evenload.observe.join import snapshot_of
 from evenload.observe.presets import Source, shared
 
 HORIZON_SECONDS: Final = 900.0
-BUDGET_SECONDS: Final = 30.0  # by the clock, for all Balancers together; then those that wait start cold
+BUDGET_SECONDS: Final = 30.0  # by the clock, for those who are warmed together; then they start cold
 MOST_POD_MOMENTS: Final = (
     200_000  # about three seconds of CPU: 2,000 pods see all 90 ticks of ten seconds, 50,000 see 4
 )
@@ -64,6 +62,35 @@ class Newcomer(NamedTuple):
         return max([*moments, *opened, *written], default=0.0)
 
 
+class GiveUp:
+    """Called by whoever no longer waits: closes what the thread at work has opened, so that it ends at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._called = False
+        self._closers: list[Callable[[], None]] = []
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._called = True
+            closers, self._closers = self._closers, []
+        for close in closers:
+            close()
+
+    def closes(self, close: Callable[[], None]) -> None:
+        """Have `close` called when it is time, or now if that time has come."""
+        with self._lock:
+            late = self._called
+            if not late:
+                self._closers.append(close)
+        if late:
+            close()
+
+    @property
+    def called(self) -> bool:
+        return self._called
+
+
 class Warmed(NamedTuple, Generic[K]):
     """Engines that have seen the past, and in a sentence a group why others have not."""
 
@@ -79,33 +106,21 @@ def warm_engines(
     deadline_seconds: float,
     token: Callable[[str], Callable[[], str] | None] = lambda url: None,
     clock: Callable[[], float] = time.monotonic,
+    give_up: GiveUp | None = None,
 ) -> Warmed[K]:
     """Blocks (for a thread). The last moment shown is a tick before `now`, seconds since the epoch."""
     ending = clock() + BUDGET_SECONDS
+    giving_up = give_up or GiveUp()
     engines: dict[K, Engine] = {}
     problems: list[str] = []
     for source, keys in _groups(newcomers).items():
         group = {key: newcomers[key] for key in keys}
+        reading = _Reading(now, tick_seconds, deadline_seconds, token(source.url), giving_up, ending, clock)
         try:
-            engines |= _warm(
-                source, group, now, tick_seconds, deadline_seconds, token(source.url), lambda: clock() > ending
-            )
+            engines |= _warm(source, group, reading, problems)
         except (SignalsUnavailable, InputError) as error:
             problems.append(str(error))
     return Warmed(engines, tuple(problems))
-
-
-async def warm_in_thread(newcomers: Mapping[K, Newcomer], **options: Any) -> Warmed[K]:
-    """`warm_engines` beside the event loop. A cancelled one ends with the query that is under way."""
-    given_up = threading.Event()
-
-    def clock() -> float:
-        return math.inf if given_up.is_set() else time.monotonic()
-
-    try:
-        return await asyncio.to_thread(lambda: warm_engines(newcomers, clock=clock, **options))
-    finally:
-        given_up.set()
 
 
 def _groups(newcomers: Mapping[K, Newcomer]) -> dict[Source, list[K]]:
@@ -117,32 +132,44 @@ def _groups(newcomers: Mapping[K, Newcomer]) -> dict[Source, list[K]]:
     return groups
 
 
-def _warm(
-    source: Source,
-    newcomers: Mapping[K, Newcomer],
-    now: float,
-    tick_seconds: float,
-    deadline_seconds: float,
-    token: Callable[[], str] | None,
-    too_late: Callable[[], bool],
-) -> dict[K, Engine]:
+class _Reading(NamedTuple):
+    """How the past is read: until when, and by whose leave."""
+
+    now: float
+    tick_seconds: float
+    deadline_seconds: float
+    token: Callable[[], str] | None
+    give_up: GiveUp
+    ending: float
+    clock: Callable[[], float]
+
+    def check(self, pods: int) -> None:
+        """Raises SignalsUnavailable when it is too late."""
+        if self.give_up.called or self.clock() > self.ending:
+            raise SignalsUnavailable(f"the past of {pods} pods could not be read in {BUDGET_SECONDS:g}s")
+
+
+def _warm(source: Source, newcomers: Mapping[K, Newcomer], how: _Reading, problems: list[str]) -> dict[K, Engine]:
     pods = sum(len(newcomer.fleet.pods) for newcomer in newcomers.values())
-    moments = min(round(HORIZON_SECONDS / tick_seconds), MOST_POD_MOMENTS // max(1, pods))
+    moments = min(round(HORIZON_SECONDS / how.tick_seconds), MOST_POD_MOMENTS // max(1, pods))
     learners = {key: _Learner(newcomer) for key, newcomer in newcomers.items()}
-    grid = Grid.between(now - tick_seconds * moments, now - tick_seconds, tick_seconds)
+    grid = Grid.between(how.now - how.tick_seconds * moments, how.now - how.tick_seconds, how.tick_seconds)
     if moments < FEWEST_MOMENTS or grid.end < min(each.since for each in learners.values()):
         return {}
     namespaces = {service.namespace for newcomer in newcomers.values() for service in newcomer.view.services.values()}
-    reader = RangeReader(source, namespaces, token=token, deadline_seconds=deadline_seconds)
+    reader = RangeReader(source, namespaces, token=how.token, deadline_seconds=how.deadline_seconds)
+    how.give_up.closes(reader.close)
     try:
         for part in pieces(grid, max(1, MOST_PODS_AT_ONCE // max(1, pods))):
+            how.check(pods)
             chunk = reader.chunk(part)
             if problem := chunk.signals["requests"].problem:
                 raise SignalsUnavailable(problem)
-            for learner in learners.values():
-                if too_late():
-                    raise SignalsUnavailable(f"the past of {pods} pods could not be read in {BUDGET_SECONDS:g}s")
-                learner.learn(chunk)
+            for key, learner in tuple(learners.items()):
+                how.check(pods)
+                if problem := learner.learn(chunk):
+                    del learners[key]
+                    problems.append(f"{key}: {problem}")
     finally:
         reader.close()
     return {key: learner.engine for key, learner in learners.items() if learner.seen}
@@ -159,10 +186,15 @@ class _Learner:
         self._max_age_seconds = Policy.of(newcomer.spec).max_age_seconds
         self._roster = Roster(behind(newcomer.view.services, newcomer.fleet))
 
-    def learn(self, chunk: Chunk) -> None:
-        for snapshot in self._snapshots(chunk):
-            self.engine.step(snapshot)
-            self.seen += 1
+    def learn(self, chunk: Chunk) -> str:
+        """What went wrong, in a sentence: one whose past makes its engine fail starts cold; its neighbours go on."""
+        try:
+            for snapshot in self._snapshots(chunk):
+                self.engine.step(snapshot)
+                self.seen += 1
+        except Exception as error:
+            return f"its past could not be shown to it: {type(error).__name__}: {error}"
+        return ""
 
     def _snapshots(self, chunk: Chunk) -> Iterable[Snapshot]:
         known = self._newcomer

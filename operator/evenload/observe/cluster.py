@@ -25,6 +25,7 @@ from evenload.kube.resources import (
     HPAS,
     HTTPROUTES,
     PODS,
+    REFERENCEGRANTS,
     REPLICASETS,
     SERVICES,
     STATEFULSETS,
@@ -70,6 +71,31 @@ class _Endpoint(Partial):
 class _Slice(Partial):
     metadata: _SliceMeta
     endpoints: tuple[_Endpoint, ...] | None = None
+
+
+class _Granted(Partial):
+    group: str = ""
+    kind: str = ""
+    namespace: str = ""  # of those who refer
+    name: str | None = None  # of what is referred to; None: any
+
+
+class _GrantSpec(Partial):
+    sources: tuple[_Granted, ...] = msgspec.field(name="from", default=())
+    targets: tuple[_Granted, ...] = msgspec.field(name="to", default=())
+
+
+class _Grant(Partial):
+    metadata: Meta
+    spec: _GrantSpec = msgspec.field(default_factory=_GrantSpec)
+
+    def allows(self, namespace: str, service: str) -> bool:
+        """Whether HTTPRoutes of `namespace` may name `service` of the grant's own namespace."""
+        source = (HTTPROUTES.group, HTTPROUTES.kind, namespace)
+        return any((each.group, each.kind, each.namespace) == source for each in self.spec.sources) and any(
+            (each.group, each.kind) == ("", "Service") and each.name in (None, "", service)
+            for each in self.spec.targets
+        )
 
 
 class Trouble(StrEnum):
@@ -132,7 +158,9 @@ class ClusterView:
         namespaces: Iterable[str] = (),
         *,
         on_route_change: Callable[[Key], None] = lambda key: None,
+        reference_grants: bool = False,
     ) -> None:
+        """`reference_grants`: whether to watch them, for backends of other namespaces."""
         watched = tuple(namespaces)
 
         def watch(resource: Resource, decode: Any, on_change: Any = None) -> Reflector[Any]:
@@ -152,6 +180,7 @@ class ClusterView:
         self._deployments: Reflector[Workload] = watch(DEPLOYMENTS, Workload)
         self._stateful_sets: Reflector[Workload] = watch(STATEFULSETS, Workload)
         self._hpas: Reflector[Hpa] = watch(HPAS, Hpa, self._hpa_changed)
+        self._grants: Reflector[_Grant] | None = watch(REFERENCEGRANTS, _Grant) if reference_grants else None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -161,7 +190,8 @@ class ClusterView:
 
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
         leading = (self._pods, self._services, self._slices, self._routes)
-        return (*leading, self._replica_sets, self._deployments, self._stateful_sets, self._hpas)
+        grants = (self._grants,) if self._grants else ()
+        return (*leading, self._replica_sets, self._deployments, self._stateful_sets, self._hpas, *grants)
 
     @property
     def synced(self) -> bool:
@@ -195,6 +225,13 @@ class ClusterView:
             sentence=f"HTTPRoute {namespace}/{name} does not exist; create it or correct spec.targetRef",
         )
 
+    def granted(self, service: ServiceName, namespace: str) -> bool:
+        """Whether a ReferenceGrant lets routes of `namespace` name that Service of another one."""
+        grants = self._grants.objects if self._grants else {}
+        return any(
+            where == service.namespace and grant.allows(namespace, service.name) for (where, _), grant in grants.items()
+        )
+
     def previous_route(self, namespace: str, name: str) -> Manifest | None:
         """The route before its spec last changed, if that was seen."""
         return self._previous_routes.get((namespace, name))
@@ -205,7 +242,10 @@ class ClusterView:
             sentence = f"the cluster is still being read: {self._waiting()}"
             return Fleet(backends={}, problems=(Problem(reason=Trouble.NotSynced, sentence=sentence),))
         crews = {key: self._crew(service) for key, service in view.services.items()}
-        backends = {key: crew.members for key, crew in crews.items()}
+        backends = {
+            key: crew.members if view.services[key].namespace == view.namespace else _untouchable(crew.members)
+            for key, crew in crews.items()
+        }
         problems = [*self._empty(view, backends), *_shared_pods(crews)]
         return Fleet(backends=backends, problems=tuple(problems), holds=self._holds(crews.values()))
 
@@ -309,6 +349,12 @@ class ClusterView:
         elif before is not None and before.get("spec") != after.get("spec"):
             self._previous_routes[key] = before
         self._on_route_change(key)
+
+
+def _untouchable(members: Mapping[str, Member]) -> dict[str, Member]:
+    """Pods of another namespace: weighted where that is allowed, never drained or evicted."""
+    protect = msgspec.structs.replace
+    return {name: protect(each, facts=protect(each.facts, protected=True)) for name, each in members.items()}
 
 
 def _shared_pods(crews: Mapping[str, _Crew]) -> Iterator[Problem]:

@@ -110,7 +110,7 @@ class Condition(Partial):
 
 
 class _Running(Partial):
-    started_at: str = ""
+    started_at: str | None = None  # null where a kubelet tells `running: {}`
 
 
 class _State(Partial):
@@ -186,7 +186,7 @@ def _owner(meta: Meta) -> Owner | None:
 
 def _started_at(pod: _Pod) -> float | None:
     running = (status.state.running for status in pod.status.container_statuses)
-    newest = max((state.started_at for state in running if state), default="") or pod.metadata.creation_timestamp
+    newest = max((state.started_at or "" for state in running if state), default="") or pod.metadata.creation_timestamp
     return from_rfc3339(newest) if newest else None
 
 

@@ -24,7 +24,7 @@ from evenload.model.episode import Phase, StepState
 from evenload.model.plan import Purpose, RestartPod, SetWeights
 from tests.integration.act.conftest import Shop, eventually
 from tests.support.apiproxy import Answer, ApiProxy, Call, Fault, LoseAnswer, Refuse
-from tests.support.scripted import BAD, EQUAL, SHOP, SICK
+from tests.support.scripted import BAD, EQUAL, SHOP, SICK, nothing_against
 
 DECISION = Decision(time=1000.0, diagnosis=Diagnosis(label=Label.LoadBalancerSkew), phase=Phase.Executing)
 RESTORE = SetWeights(before=BAD, after=EQUAL, purpose=Purpose.Restore, because="a bad update")
@@ -50,7 +50,7 @@ class Scene:
             driver=driver_of("HTTPRoute"),
             target=SHOP,
             namespace=self.shop.namespace,
-            veto=lambda: None,
+            veto=nothing_against,
             now=lambda: 1000.5,
         )
         execution = await execute(bench, self.remediation, action, DECISION)

@@ -11,7 +11,7 @@ import pytest
 
 from evenload.act.apply import execute
 from evenload.act.episode import decode, progressed
-from evenload.act.execution import Bench, Cluster, Execution, Result
+from evenload.act.execution import Bench, Cluster, Execution, Result, Veto
 from evenload.act.remediations import open_remediation, store
 from evenload.api.v1alpha1 import ObjectMeta
 from evenload.api.values import epoch_seconds
@@ -24,7 +24,7 @@ from evenload.model.episode import Phase, StepState
 from evenload.model.plan import Purpose, RestartPod, SetWeights
 from tests.support.faults import Fault, Faulty, Killed
 from tests.support.memory import MemoryCluster
-from tests.support.scripted import BAD, EQUAL, SHOP, SICK
+from tests.support.scripted import BAD, EQUAL, SHOP, SICK, nothing_against
 from tests.unit.act.world import pod as new_pod
 from tests.unit.act.world import shop
 
@@ -44,7 +44,7 @@ class Scene:
     remediation: Manifest
     time: float = 1000.5
 
-    def bench(self, through: Cluster | None = None, veto: Callable[[], str | None] = lambda: None) -> Bench:
+    def bench(self, through: Cluster | None = None, veto: Veto = nothing_against) -> Bench:
         return Bench(
             cluster=through or self.cluster,
             driver=driver_of("HTTPRoute"),
@@ -58,7 +58,7 @@ class Scene:
         self,
         action: SetWeights | RestartPod,
         through: Cluster | None = None,
-        veto: Callable[[], str | None] = lambda: None,
+        veto: Veto = nothing_against,
     ) -> Execution:
         execution = await execute(self.bench(through, veto), self.remediation, action, decision_at(1000.0))
         self.remediation = await self.fresh()
@@ -136,8 +136,11 @@ async def test_the_plan_is_stored_with_its_inverse_before_the_route_is_written(s
 
 
 async def test_nothing_is_written_while_there_is_a_veto(scene: Scene) -> None:
+    async def paused() -> str:
+        return "paused by evenload.dev/paused"
+
     counting = Faulty(scene.cluster)
-    execution = await scene.execute(RESTORE, counting, veto=lambda: "paused by evenload.dev/paused")
+    execution = await scene.execute(RESTORE, counting, veto=paused)
     assert (execution.result, execution.detail) == (Result.Vetoed, "paused by evenload.dev/paused")
     assert counting.calls == []
 
@@ -146,7 +149,7 @@ async def test_nothing_is_written_while_there_is_a_veto(scene: Scene) -> None:
 async def test_a_veto_that_comes_after_the_plan_still_stops_the_write(scene: Scene, kind: str) -> None:
     asked: list[int] = []
 
-    def second_time() -> str | None:
+    async def second_time() -> str | None:
         asked.append(1)
         return "no longer the leader" if len(asked) > 1 else None
 
