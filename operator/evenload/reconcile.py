@@ -212,6 +212,8 @@ class Reconciler:
             await self._run(key)
         except KubeError:
             raise
+        except InputError as error:
+            await self._publish_trouble(key, Trouble(reason="InvalidSpec", message=str(error)))
         except Exception as error:
             await self._publish_failure(key, error)
             raise
@@ -514,29 +516,28 @@ class Reconciler:
 
     async def _publish_failure(self, key: Key, error: Exception) -> None:
         """A run that failed unexpectedly is a condition of its Balancer; nothing more is done for that one."""
+        message = (
+            f"Evenload failed on this Balancer ({type(error).__name__}) and does nothing for it; "
+            "its log has the details: please report them"
+        )
+        try:
+            await self._publish_trouble(key, Trouble(reason="InternalError", message=message))
+        except Exception:  # the first failure is the one to be raised
+            _log.exception("failure-not-published", namespace=key.namespace, balancer=key.name)
+
+    async def _publish_trouble(self, key: Key, trouble: Trouble) -> None:
+        """For a Balancer of which no more can be read than that it is there."""
         manifest = self._store.balancers.get(key)
         if manifest is None:
             return
-        if isinstance(error, InputError):
-            trouble = Trouble(reason="InvalidSpec", message=str(error))
-        else:
-            trouble = Trouble(
-                reason="InternalError",
-                message=f"Evenload failed on this Balancer ({type(error).__name__}) and does nothing for it; "
-                "its log has the details: please report them",
-            )
-        target = manifest["spec"].get("targetRef") or {}
         facts = Facts(
             time=self._now(),
             generation=identity_of(manifest)[1],
             mode=Mode(self._settings.max_mode),
-            subject=f"{target.get('kind')} {target.get('name')}",
+            subject=f"Balancer {key.name}",
             trouble=trouble,
         )
-        try:
-            await self._publish_for(key, identity_of(manifest), facts)
-        except Exception:  # the first failure is the one to be raised
-            _log.exception("failure-not-published", namespace=key.namespace, balancer=key.name)
+        await self._publish_for(key, identity_of(manifest), facts)
 
     # Ends.
 
