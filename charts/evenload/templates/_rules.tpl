@@ -17,6 +17,11 @@
   resources: [httproutes]
   verbs: [get, list, watch]
 {{- end }}
+{{- if .Values.crossNamespaceBackends }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [referencegrants]
+  verbs: [list, watch]
+{{- end }}
 - apiGroups: [evenload.dev]
   resources: [balancers, remediations]
   verbs: [get, list, watch]

@@ -197,6 +197,8 @@ def _allowed(cluster: Cluster, deployment: Manifest) -> Iterator[Result]:
     environment = _environment(deployment)
     mode = environment.get("EVENLOAD_MAX_MODE", Mode.Observe)
     needs = ALWAYS if mode == Mode.Observe else (*ALWAYS, *TO_ACT)
+    if environment.get("EVENLOAD_CROSS_NAMESPACE_BACKENDS") == "true":
+        needs = (*needs, ("gateway.networking.k8s.io", "referencegrants", "watch"))
     account = deployment["spec"]["template"]["spec"].get("serviceAccountName", "default")
     user = f"system:serviceaccount:{deployment['metadata']['namespace']}:{account}"
     for namespace in [name for name in environment.get("EVENLOAD_WATCH_NAMESPACES", "").split(",") if name] or [""]:

@@ -85,6 +85,14 @@ def test_above_observe_it_may_patch_routes_and_evict_pods_and_no_more(mode: str,
     }
 
 
+@pytest.mark.parametrize("allowed", ["true", "false"])
+def test_grants_of_references_are_read_only_where_backends_of_other_namespaces_are_allowed(allowed: str) -> None:
+    rules = rules_of_the_operator(rendered(f"--set=crossNamespaceBackends={allowed}"))
+    verbs = {verb for _, resource, verb in grants(rules) if resource == "referencegrants"}
+    assert verbs == ({"list", "watch"} if allowed == "true" else set())
+    assert environment(f"--set=crossNamespaceBackends={allowed}")["EVENLOAD_CROSS_NAMESPACE_BACKENDS"] == allowed
+
+
 def test_without_the_driver_there_is_no_rule_for_routes() -> None:
     rules = rules_of_the_operator(rendered("--set=maxMode=Auto,drivers.httproute.enabled=false"))
     assert [need for need in grants(rules) if need[1] == "httproutes"] == []
