@@ -171,8 +171,10 @@ class Operator:
         due = loop.time()
         while True:
             started = loop.time()
-            if self._cluster.synced:
+            if self._cluster.tried:
                 await reconciler.tick()
+            for kind, number in self._cluster.unreadable.items():
+                self._metrics.unreadable_objects.labels(kind).set(number)
             self._ticked_at = loop.time()
             self._metrics.tick_duration.observe(self._ticked_at - started)
             self._metrics.tick_lag.set(started - due)
@@ -250,7 +252,7 @@ class Operator:
         return f"a Balancer has not been looked after for {waited:.0f} s" if waited > limit + TIME_BOX_SECONDS else None
 
     def _ready(self) -> str | None:
-        if not self._cluster.synced:
+        if not self._cluster.usable:
             return "; ".join(self._cluster.troubles) or "the cluster is still being listed"
         return None
 

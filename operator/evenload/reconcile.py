@@ -308,17 +308,24 @@ class Reconciler:
         route = self._cluster.route(key.namespace, case.target.name)
         if isinstance(route, cluster.Problem):
             return Trouble(reason=route.reason.value, message=route.sentence)
-        if self._cluster.fresh_age_seconds > STALEST_VIEW_SECONDS:
-            told = "; ".join(self._cluster.troubles) or "no watch has been answered"
-            return Trouble(
-                reason="ClusterViewStale", message=f"what is known of the cluster is too old to act on: {told}"
-            )
         try:
             view = case.view_of(route)
             refuse_foreign(view, self._granted(key) if self._settings.cross_namespace_backends else None)
         except RouteProblem as error:
             return Trouble(reason=error.reason.value, message=str(error))
-        return view
+        return self._unseen({key.namespace, *(service.namespace for service in view.services.values())}) or view
+
+    def _unseen(self, namespaces: set[str]) -> Trouble | None:
+        """Why what is known of these namespaces is not to be acted on."""
+        if unwatched := sorted(name for name in namespaces if not self._cluster.watches(name)):
+            message = (
+                f"namespace {unwatched[0]} is not watched by this installation (value watchNamespaces of the chart)"
+            )
+            return Trouble(reason="NamespaceNotWatched", message=message)
+        if self._cluster.fresh_age_in(namespaces) <= STALEST_VIEW_SECONDS:
+            return None
+        why = "; ".join(self._cluster.troubles) or "no watch has been answered"
+        return Trouble(reason="ClusterViewStale", message=f"what is known of the cluster is too old to act on: {why}")
 
     def _granted(self, key: Key) -> Granted:
         return lambda service: self._cluster.granted(service, key.namespace)

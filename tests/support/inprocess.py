@@ -46,7 +46,10 @@ class Site:
 
     def __init__(self, **settings: Any) -> None:
         self.api = MemoryCluster()
-        self.cluster = ClusterView(None, reference_grants=settings.get("cross_namespace_backends", False))  # type: ignore[arg-type]
+        watched = Settings(watch_namespaces=settings.get("watch_namespaces", "")).namespaces
+        grants = settings.get("cross_namespace_backends", False)
+        self.cluster = ClusterView(None, watched, reference_grants=grants)  # type: ignore[arg-type]
+        self.unreachable: set[str | None] = set()  # namespaces whose watches bring nothing
         self.store = Store()
         self.prometheus = FakePrometheus(window_seconds=WINDOW_SECONDS, scrape_seconds=SCRAPE_SECONDS)
         self.clock = time.time()
@@ -179,8 +182,9 @@ class Site:
             if not kinds or kind in kinds:
                 self._sync_one(reflector, kind)
             for stream in reflector._streams:
-                stream._proof()
-                stream.listed.set()
+                if stream._namespace not in self.unreachable:
+                    stream._proof()
+                    stream.listed.set()
 
     def _sync_own(self, kinds: tuple[str, ...]) -> None:
         for resource, objects in ((BALANCERS, self.store.balancers), (REMEDIATIONS, self.store.remediations)):
@@ -191,9 +195,10 @@ class Site:
     def _sync_one(self, reflector: Reflector[Any], kind: str) -> None:
         there = {key[1:]: manifest for key, manifest in self.api.objects.items() if key[0] == kind}
         for key, manifest in there.items():
-            reflector.store(key, reflector.decode(msgspec.Raw(msgspec.json.encode(manifest))))
+            if key[0] not in self.unreachable:
+                reflector.take(key, msgspec.Raw(msgspec.json.encode(manifest)))
         for key in reflector.objects.keys() - there.keys():
-            reflector.store(key, None)
+            reflector.forget(key)
 
     def send_traffic(self, namespace: str, *, error_ratio: float = 0.0) -> None:
         """Requests by the route's weights, in every pod of the namespace's shop."""

@@ -4,6 +4,8 @@ Guards against what goes wrong with watches: each is asked for a minute only, an
 up after `silence_seconds`; after 410 the list is read again, and objects that vanished meanwhile are swept out;
 failures back off with jitter, so a fleet of operators does not return at once. It never gives up and never raises:
 `problem` says in a sentence what is wrong now, and `fresh_age_seconds` how old the knowledge is.
+
+An object that cannot be decoded is left out and named in `unreadable`; the others of its kind are kept up to date.
 """
 
 from __future__ import annotations
@@ -101,6 +103,7 @@ class Reflector(Generic[T]):
     ) -> None:
         self.resource = resource
         self.objects: dict[Key, T] = {}
+        self.unreadable: dict[Key, str] = {}  # and why
         self.on_change = on_change
         self.client = client
         self.selector = selector
@@ -126,6 +129,15 @@ class Reflector(Generic[T]):
         """Everything has been listed at least once."""
         return all(stream.listed.is_set() for stream in self._streams)
 
+    def synced_in(self, namespace: str) -> bool:
+        """That namespace has been listed at least once."""
+        return any(stream.listed.is_set() for stream in self._streams if stream.covers(namespace))
+
+    @property
+    def tried(self) -> bool:
+        """Everything has been listed, or could not be, at least once."""
+        return all(stream.tried for stream in self._streams)
+
     @property
     def served(self) -> bool:
         """The API server knows this kind, as far as was asked."""
@@ -140,6 +152,30 @@ class Reflector(Generic[T]):
     def fresh_age_seconds(self) -> float:
         """Seconds since the API server last showed that this is up to date; infinite before the first list."""
         return max(stream.age() for stream in self._streams)
+
+    def fresh_age_in(self, namespace: str) -> float:
+        """The same, of one namespace; infinite for one that is not watched."""
+        return min((stream.age() for stream in self._streams if stream.covers(namespace)), default=float("inf"))
+
+    def covers(self, namespace: str) -> bool:
+        """Whether objects of that namespace are watched."""
+        return any(stream.covers(namespace) for stream in self._streams)
+
+    def take(self, key: Key, text: msgspec.Raw) -> None:
+        """Take in one object as the API server wrote it."""
+        try:
+            after = self.decode(text)
+        except Exception as error:  # whatever it holds: one object must not stop its kind
+            self.unreadable[key] = f"{type(error).__name__}: {error}"
+            self.store(key, None)
+            return
+        self.unreadable.pop(key, None)
+        self.store(key, after)
+
+    def forget(self, key: Key) -> None:
+        """It is gone."""
+        self.unreadable.pop(key, None)
+        self.store(key, None)
 
     def store(self, key: Key, after: T | None) -> None:
         """Take in one object (None: it is gone), and tell whoever listens."""
@@ -156,6 +192,7 @@ class _Stream:
     def __init__(self, owner: Reflector[Any], namespace: str | None) -> None:
         self.listed = asyncio.Event()
         self.served = True
+        self.tried = False
         self.problem = ""
         self._owner = owner
         self._namespace = namespace
@@ -163,6 +200,9 @@ class _Stream:
         self._version = ""  # where the watch goes on; "": list first
         self._seen_at: float | None = None
         self._listed_at = 0.0
+
+    def covers(self, namespace: str) -> bool:
+        return self._namespace in (None, namespace)
 
     def age(self) -> float:
         return float("inf") if self._seen_at is None else self._owner.clock() - self._seen_at
@@ -192,13 +232,14 @@ class _Stream:
     async def _failed(self, error: KubeError) -> None:
         if isinstance(error, Gone):
             self._version = ""
+        self.tried = True
         self.served = not isinstance(error, NotFound)
         self.problem = str(error)
         await asyncio.sleep(self._backoff.seconds(error.retry_after_seconds))
 
     def _proof(self) -> None:
         self._seen_at = self._owner.clock()
-        self.served, self.problem = True, ""
+        self.served, self.tried, self.problem = True, True, ""
 
     async def _list(self) -> None:
         seen: set[Key] = set()
@@ -216,14 +257,14 @@ class _Stream:
         for item in page.items or ():
             meta = _decode_identity(item).metadata
             key = (meta.namespace, meta.name)
-            self._owner.store(key, self._owner.decode(item))
+            self._owner.take(key, item)
             keys.add(key)
         return keys
 
     def _sweep(self, seen: set[Key]) -> None:
-        mine = (key for key in self._owner.objects if self._namespace in (None, key[0]))
+        mine = (key for key in (*self._owner.objects, *self._owner.unreadable) if self.covers(key[0]))
         for key in [key for key in mine if key not in seen]:
-            self._owner.store(key, None)
+            self._owner.forget(key)
 
     async def _watch(self) -> None:
         lines = self._owner.client.watch(
@@ -247,8 +288,11 @@ class _Stream:
             raise Gone(f"watch {self._owner.resource.plural}: {status.code} {status.message}", status=status.code)
         meta = _decode_identity(event.object).metadata
         if event.type != "BOOKMARK":
-            gone = event.type == "DELETED"
-            self._owner.store((meta.namespace, meta.name), None if gone else self._owner.decode(event.object))
+            key = (meta.namespace, meta.name)
+            if event.type == "DELETED":
+                self._owner.forget(key)
+            else:
+                self._owner.take(key, event.object)
         self._version = meta.resource_version
         self._backoff.reset()
         self._proof()

@@ -106,6 +106,7 @@ class Trouble(StrEnum):
     RouteNotFound = "RouteNotFound"
     ServiceNotFound = "ServiceNotFound"
     NoPods = "NoPods"
+    Unreadable = "Unreadable"
     PodShared = "PodShared"
 
 
@@ -161,7 +162,7 @@ class ClusterView:
         reference_grants: bool = False,
     ) -> None:
         """`reference_grants`: whether to watch them, for backends of other namespaces."""
-        watched = tuple(namespaces)
+        watched = self._namespaces = tuple(namespaces)
 
         def watch(resource: Resource, decode: Any, on_change: Any = None) -> Reflector[Any]:
             return Reflector(client, resource, decode, watched, on_change=on_change)
@@ -199,6 +200,19 @@ class ClusterView:
         return all(each.synced or not each.served for each in self._reflectors())
 
     @property
+    def tried(self) -> bool:
+        """Everything has been listed, or could not be, once: whoever needs what is missing can say so."""
+        return all(each.tried for each in self._reflectors())
+
+    @property
+    def usable(self) -> bool:
+        """Everything that is served has been listed in one of the watched namespaces at least."""
+        return self.tried and (self.synced or any(map(self._synced_in, self._namespaces)))
+
+    def _synced_in(self, namespace: str) -> bool:
+        return all(each.synced_in(namespace) or not each.served for each in self._reflectors())
+
+    @property
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with the watching now, a sentence a kind."""
         return tuple(each.problem for each in self._reflectors() if each.problem)
@@ -207,6 +221,20 @@ class ClusterView:
     def fresh_age_seconds(self) -> float:
         """Seconds since the API server last showed that this is up to date; it does so every minute at least."""
         return max(each.fresh_age_seconds for each in self._reflectors() if each.served)
+
+    def watches(self, namespace: str) -> bool:
+        """Whether this installation looks at that namespace at all."""
+        return self._pods.covers(namespace)
+
+    def fresh_age_in(self, namespaces: Iterable[str]) -> float:
+        """The same, of what concerns these namespaces: a namespace that cannot be watched makes no other one stale."""
+        served = [each for each in self._reflectors() if each.served]
+        return max((each.fresh_age_in(name) for each in served for name in namespaces), default=float("inf"))
+
+    @property
+    def unreadable(self) -> dict[str, int]:
+        """How many objects of each kind could not be decoded and are left out."""
+        return {each.resource.kind: len(each.unreadable) for each in self._reflectors()}
 
     def route(self, namespace: str, name: str) -> Manifest | Problem:
         """The route as the API server has it. Not to be changed by the caller."""
@@ -218,8 +246,8 @@ class ClusterView:
         found = self._routes.objects.get((namespace, name))
         if found is not None:
             return found
-        if not self.synced:
-            return Problem(reason=Trouble.NotSynced, sentence=f"the cluster is still being read: {self._waiting()}")
+        if not self._synced_in(namespace):
+            return Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace))
         return Problem(
             reason=Trouble.RouteNotFound,
             sentence=f"HTTPRoute {namespace}/{name} does not exist; create it or correct spec.targetRef",
@@ -238,15 +266,16 @@ class ClusterView:
 
     def fleet(self, view: RouteView) -> Fleet:
         """Whose pods the route's backends lead to. Not to be changed by the caller: ticks share it."""
-        if not self.synced:
-            sentence = f"the cluster is still being read: {self._waiting()}"
-            return Fleet(backends={}, problems=(Problem(reason=Trouble.NotSynced, sentence=sentence),))
+        for namespace in {service.namespace for service in view.services.values()}:
+            if not self._synced_in(namespace):
+                problem = Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace))
+                return Fleet(backends={}, problems=(problem,))
         crews = {key: self._crew(service) for key, service in view.services.items()}
         backends = {
             key: crew.members if view.services[key].namespace == view.namespace else _untouchable(crew.members)
             for key, crew in crews.items()
         }
-        problems = [*self._empty(view, backends), *_shared_pods(crews)]
+        problems = [*self._unreadable(view), *self._empty(view, backends), *_shared_pods(crews)]
         return Fleet(backends=backends, problems=tuple(problems), holds=self._holds(crews.values()))
 
     def workload_of(self, pod: PodFacts) -> str | None:
@@ -260,9 +289,10 @@ class ClusterView:
                 return f"{owner.kind}/{owner.name}"
         return f"{pod.owner.kind}/{pod.owner.name}"
 
-    def _waiting(self) -> str:
-        waiting = (each for each in self._reflectors() if each.served and not each.synced)
-        return "; ".join(each.problem or each.resource.plural for each in waiting)
+    def _waiting(self, namespace: str) -> str:
+        waiting = (each for each in self._reflectors() if each.served and not each.synced_in(namespace))
+        what = "; ".join(each.problem or each.resource.plural for each in waiting)
+        return f"the cluster is still being read: {what}"
 
     def _crew(self, service: ServiceName) -> _Crew:
         key = (service.namespace, service.name)
@@ -288,6 +318,20 @@ class ClusterView:
             for endpoint in self._slices.objects[key].endpoints or ():
                 if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
                     yield endpoint.target_ref, endpoint.conditions.ready is not False
+
+    def _unreadable(self, view: RouteView) -> Iterator[Problem]:
+        """What may stand behind the route and is not known: of pods those that a slice names, else the namespace's."""
+        services = view.services.values()
+        namespaces = {service.namespace for service in services}
+        pods = self._pods.unreadable and {
+            (service.namespace, target.name) for service in services for target, _ in self._targets(service)
+        }
+        for reflector in self._reflectors():
+            for key, why in reflector.unreadable.items():
+                if key in pods if reflector is self._pods else key[0] in namespaces:
+                    what = f"{reflector.resource.kind} {key[0]}/{key[1]}"
+                    sentence = f"{what} holds something that this version of Evenload cannot read: {why}"
+                    yield Problem(reason=Trouble.Unreadable, sentence=sentence)
 
     def _empty(self, view: RouteView, backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
         for key, service in view.services.items():

@@ -182,6 +182,9 @@ class Metrics:
         self.build_info = self._gauge("build_info", "1; the version that runs.", "version")
         self.leader = self._gauge("leader", "1 on the replica that leads, 0 on the others.")
         self.queue_depth = self._gauge("queue_depth", "Balancers that wait for a worker.")
+        self.unreadable_objects = self._gauge(
+            "unreadable_objects", "Objects of the cluster that could not be decoded and are left out.", "kind"
+        )
         self.tick_lag = self._gauge("tick_lag_seconds", "How late the last tick began.")
         self.tick_duration = self._histogram("tick_duration_seconds", "One tick of all Balancers.", _QUICK)
         self.query_duration = self._histogram(
