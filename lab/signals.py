@@ -39,6 +39,12 @@ def shielded() -> Iterator[None]:
         yield
 
 
+def shield() -> None:
+    """Until the process has ended: a Ctrl-C that comes while the interpreter shuts down changes nothing."""
+    for number in STOPPING:
+        signal.signal(number, _remark)
+
+
 def in_foreground(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a command on our terminal and return its exit code as a shell would.
 
