@@ -188,13 +188,13 @@ class ApiProxy:
         """For a Client of this process."""
         return Connection(self.url)
 
-    def write_kubeconfig(self, path: Path) -> Path:
-        """For another process; returns `path`."""
+    def write_kubeconfig(self, path: Path, *, token: str = "") -> Path:
+        """For another process, which signs in as whoever has that token, or else as the proxy; returns `path`."""
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "proxy", "cluster": {"server": self.url}}],
-            "users": [{"name": "proxy", "user": {}}],
+            "users": [{"name": "proxy", "user": {"token": token} if token else {}}],
             "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}],
             "current-context": "proxy",
         }

@@ -2,20 +2,20 @@
 {{- define "evenload.readRules" -}}
 - apiGroups: [""]
   resources: [pods, services]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [apps]
   resources: [deployments, replicasets, statefulsets]
   verbs: [get, list, watch]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- if .Values.drivers.httproute.enabled }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 {{- if .Values.crossNamespaceBackends }}
 - apiGroups: [gateway.networking.k8s.io]
@@ -24,20 +24,20 @@
 {{- end }}
 - apiGroups: [evenload.dev]
   resources: [balancers, remediations]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 
 {{/* What Evenload writes in every mode: its own kinds, and Events. */}}
 {{- define "evenload.recordRules" -}}
 - apiGroups: [evenload.dev]
   resources: [balancers/status, remediations/status]
-  verbs: [get, patch, update]
+  verbs: [patch]
 - apiGroups: [evenload.dev]
   resources: [remediations]
-  verbs: [create, patch, delete]
-- apiGroups: ["", events.k8s.io]
+  verbs: [get, create, delete]
+- apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}
 
 {{/* What Evenload changes of yours: weights and, by the Eviction API, pods. Not in Observe. */}}
@@ -46,11 +46,17 @@
 {{- if .Values.drivers.httproute.enabled }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
-  verbs: [patch]
+  verbs: [get, patch]
 {{- end }}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get]
 - apiGroups: [""]
   resources: [pods/eviction]
   verbs: [create]
+- apiGroups: [evenload.dev]
+  resources: [balancers]
+  verbs: [get]
 {{- end }}
 {{- end }}
 

@@ -43,10 +43,16 @@ async def town(client: Client) -> AsyncIterator[Town]:
 @pytest.fixture
 def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path) -> Iterator[Start]:
     """Start an operator for these shops, its Lease in the first one's namespace; what it said is shown on failure."""
-    kubeconfig = proxy.write_kubeconfig(tmp_path / "kubeconfig")
+    usual = proxy.write_kubeconfig(tmp_path / "kubeconfig")
     mine: list[OperatorProcess] = []
 
-    def begin(*shops: Shop, whole: bool = False, clock: Path | None = None, **settings: object) -> OperatorProcess:
+    def begin(
+        *shops: Shop,
+        whole: bool = False,
+        clock: Path | None = None,
+        kubeconfig: Path | None = None,
+        **settings: object,
+    ) -> OperatorProcess:
         chosen: dict[str, object] = {
             "max_mode": "Auto",
             "tick_seconds": TICK_SECONDS,
@@ -56,7 +62,7 @@ def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path) -> 
             "watch_namespaces": ",".join(shop.namespace for shop in shops),
             "pod_namespace": shops[0].namespace,
         }
-        process = operators.start(kubeconfig, whole=whole, clock=clock, **(chosen | settings))
+        process = operators.start(kubeconfig or usual, whole=whole, clock=clock, **(chosen | settings))
         mine.append(process)
         return process
 
