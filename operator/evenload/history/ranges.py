@@ -163,7 +163,7 @@ def parse_range(body: bytes, labels: PodLabels, grid: Grid) -> Answer:
             for row in decoded.data.result:
                 _take(kinds, row, grid)
             matrices = {kind: Matrix(grid.moments, rows) for kind, rows in kinds.items()}
-            uncoded = tuple(_uncoded(body, labels, grid)) if "uncoded" in kinds else ()
+            uncoded = list(_uncoded(body, labels, grid)) if "uncoded" in kinds else []
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise SignalsUnavailable(f"answered with {described(body)}: {error}") from error
     nothing = Matrix(grid.moments, {})
@@ -174,7 +174,7 @@ def parse_range(body: bytes, labels: PodLabels, grid: Grid) -> Answer:
         warnings=decoded.warnings,
         nbytes=len(body),
         coded=matrices.get("coded"),
-        uncoded=uncoded,
+        uncoded=tuple(sorted(uncoded, key=lambda each: each.pod)),
     )
 
 
