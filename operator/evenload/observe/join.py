@@ -126,7 +126,7 @@ def measure(crowd: Crowd, samples: Samples, max_age_seconds: float) -> dict[Sign
 
     raw = {name: _column(crowd, samples.readings.get(name, _NOT_ASKED)) for name in SIGNALS}
     ready = crowd.ready
-    requests = judged("requests", _requests(crowd, raw["requests"], samples), ready)
+    requests = _explained(judged("requests", _requests(crowd, raw["requests"], samples), ready), raw, samples)
     doubt = doubt_of(crowd, raw["errors"], requests.numbers, samples)
     errors = _errors(raw["errors"], requests.numbers, samples, doubt)
     busy = [is_ready and number != 0 for is_ready, number in zip(ready, requests.numbers, strict=True)]
@@ -159,6 +159,21 @@ def _requests(crowd: Crowd, raw: Column, samples: Samples) -> Column:
         0.0 if number is None and age is not None and age <= window else number
         for number, age in zip(stretched, scraped, strict=True)
     ]
+
+
+def _explained(requests: Measured, raw: Mapping[SignalName, Column], samples: Samples) -> Measured:
+    """Where the same scrape's gauge is there, the pods do have series: it is the window that is too short."""
+    signal, source = requests.signal, samples.source
+    answered = not samples.readings.get("requests", _NOT_ASKED).problem
+    scraped = any(number is not None for number in raw["inFlight"])
+    if signal.state is not SignalState.Missing or not (answered and scraped) or source.own_requests:
+        return requests
+    detail = (
+        f"these pods are scraped, but no window of {source.window_seconds:g}s holds two samples of their counters: "
+        f"Evenload was told that scrapes are {source.scrape_seconds:g}s apart; set prometheus.scrapeSeconds of the "
+        "installation to what Prometheus does, or spec.signals.window to three times that"
+    )
+    return replace(requests, signal=replace(signal, detail=detail))
 
 
 def _errors(raw: Column, requests: Column, samples: Samples, doubt: Doubt | None) -> Column:
