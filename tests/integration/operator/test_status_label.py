@@ -9,7 +9,7 @@ from tests.support.town import BAD, EQUAL, Shop, Town, fake_prometheus, shares
 async def test_nobody_says_that_nothing_fails_and_weights_are_judged_by_requests(town: Town, start: Start) -> None:
     async with fake_prometheus() as prometheus:
         shop = await town.open_shop(prometheus=prometheus)
-        shop.fragile = False  # weights alone mend it
+        shop.fragile = False  # weights alone are enough
         prometheus.uncoded = {key: {"status": "503", "method": "GET"} for key in prometheus.pods}
         start(shop)
         await shop.until(lambda: _told(shop), what="SignalsFresh False Missing")
