@@ -16,7 +16,7 @@ from evenload.act.episode import decode
 from evenload.act.outcome import Tick
 from evenload.api.v1alpha1 import Balancer, Remediation
 from evenload.drivers import driver_of
-from evenload.drivers.base import Driver, RouteView
+from evenload.drivers.base import Driver, RouteView, check_shares
 from evenload.engine import Engine
 from evenload.errors import InputError
 from evenload.model.policy import Policy
@@ -76,10 +76,13 @@ class Case:
         return case
 
     def view_of(self, route: Mapping[str, Any]) -> RouteView:
-        """The route as the driver reads it; read once a version. Raises RouteProblem."""
+        """The route as the driver reads it, with the backends that the spec asks for; read once a version.
+
+        Raises RouteProblem.
+        """
         version = route["metadata"]["resourceVersion"]
         if self._view is None or self._view[0] != version:
-            self._view = (version, self.driver.backends(route, self.target))
+            self._view = (version, check_shares(self.policy, self.driver.backends(route, self.target)))
         return self._view[1]
 
     def remediations(self, manifests: Iterable[Mapping[str, Any]]) -> tuple[Remediation, ...]:

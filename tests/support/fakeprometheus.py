@@ -74,6 +74,7 @@ class FakePrometheus:
     def __init__(self, *, window_seconds: float = 15.0, scrape_seconds: float = 5.0) -> None:
         self.pods: Numbers = {}
         self.idle: dict[tuple[str, str], float] = {}  # scraped that many seconds ago, without a request counter
+        self.uncoded: dict[tuple[str, str], Mapping[str, str]] = {}  # labels of the counters that carry no status
         self.history: Callable[[float], Numbers | None] = lambda time: {}
         self.weights: Callable[[float], Mapping[str, float]] = lambda time: {}  # what our own metric remembers
         self.ranges: list[tuple[float, float, float]] = []  # of the requests' range queries: start, end, step
@@ -185,7 +186,7 @@ class FakePrometheus:
         then = self.history(time)
         if then is None or mode is Mode.Empty:
             return []
-        return self._rows(signal, _namespaces(query), mode, then)
+        return self._rows(signal, query, mode, then)
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -200,11 +201,12 @@ class FakePrometheus:
         return response
 
     def _vector(self, signal: str, query: str, mode: Mode) -> bytes:
-        rows = [] if mode is Mode.Empty else self._rows(signal, _namespaces(query), mode, self.pods)
+        rows = [] if mode is Mode.Empty else self._rows(signal, query, mode, self.pods)
         answer = {"status": "success", "data": {"resultType": "vector", "result": rows}}
         return json.dumps(answer | ({"warnings": self.warnings} if self.warnings else {})).encode()
 
-    def _rows(self, signal: str, namespaces: re.Pattern[str], mode: Mode, numbers: Numbers) -> list[Any]:
+    def _rows(self, signal: str, query: str, mode: Mode, numbers: Numbers) -> list[Any]:
+        namespaces = _namespaces(query)
         pods = [key for key in sorted(numbers) if namespaces.fullmatch(key[0]) and signal in numbers[key]]
         if mode is Mode.Half:
             pods = pods[::2]
@@ -213,15 +215,19 @@ class FakePrometheus:
         rows = [_row("age", age, namespace) for namespace in sorted({namespace for namespace, _ in pods})]
         for key in pods:
             value = float("nan") if mode is Mode.NaN else numbers[key][signal] * stretch
-            if value != 0 or signal != "errors":
+            if signal != "errors" or (value != 0 and key not in self.uncoded):
                 rows.append(_row("value", value, *key))
         if signal == "requests":
             rows += [_row("idle", age, *key) for key, age in self.idle.items() if namespaces.fullmatch(key[0])]
+        if signal == "errors":
+            rows += [_row("uncoded", 1.0, *key, **self.uncoded[key]) for key in pods if key in self.uncoded]
+            if '"coded"' in query:
+                rows += [_row("coded", 1.0, *key) for key in pods if key not in self.uncoded]
         return rows
 
 
-def _row(kind: str, value: float, namespace: str, pod: str | None = None) -> Any:
-    metric = {"evenload": kind, "namespace": namespace} | ({"pod": pod} if pod is not None else {})
+def _row(kind: str, value: float, namespace: str, pod: str | None = None, **labels: str) -> Any:
+    metric = labels | {"evenload": kind, "namespace": namespace} | ({"pod": pod} if pod is not None else {})
     return {"metric": metric, "value": [1760089500.781, "NaN" if value != value else repr(value)]}
 
 

@@ -125,11 +125,13 @@ def _subject(access: Access, asked: _Asked, spec: BalancerSpec, scrape_seconds: 
         source = source_of(spec.signals, default_url="", scrape_seconds=scrape_seconds)
     except InputError as error:
         raise InputError(f"{error}; give --prometheus and --scrape to say where and how it is scraped") from error
+    policy = Policy.of(spec)
     basis: dict[str, Any] = {
         "namespace": asked.namespace,
         "name": asked.name,
         "source": source,
-        "max_age_seconds": Policy.of(spec).max_age_seconds,
+        "max_age_seconds": policy.max_age_seconds,
+        "policy": policy,
     }
     if asked.route is not None:
         return offline_subject(asked.route, spec.target_ref, **basis)

@@ -102,6 +102,11 @@ class Facts:
         return self.fleet.error_ratio()
 
     @once
+    def errors_known(self) -> bool:
+        """Whether every ready pod that has requests told how many failed: else "few fail" is nobody's to say."""
+        return self.error_ratio is not None and not some((self.requests > 0) & np.isnan(self.fleet.errors))
+
+    @once
     def error_ratios(self) -> Floats:
         """By pod; NaN where unknown or without requests."""
         requests: Floats = np.where(self.requests > 0, self.requests, np.nan)

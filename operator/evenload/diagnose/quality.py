@@ -8,6 +8,7 @@ import numpy as np
 
 from evenload.model.fleet import Bools, Fleet, some
 from evenload.model.policy import Policy
+from evenload.model.shares import shares_problem
 from evenload.model.snapshot import Signal, SignalState, Snapshot
 from evenload.model.wording import duration
 
@@ -45,6 +46,7 @@ def problem(snapshot: Snapshot, fleet: Fleet, policy: Policy, heard: Heard) -> s
     return (
         _impossible(snapshot)
         or _nobody(fleet)
+        or shares_problem(policy, fleet.backends)
         or _unfit("request", snapshot.signals.get("requests"), policy)
         or _unfit_errors(snapshot.signals.get("errors"), policy)
         or _partial(snapshot, fleet, policy, heard)

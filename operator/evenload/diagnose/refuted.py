@@ -27,7 +27,9 @@ def _surge(facts: Facts, label: Label) -> str | None:
 
 def _failing(facts: Facts, label: Label) -> str | None:
     if label is not Label.LoadBalancerSkew:
-        return None if facts.failing.any() else "no pod's error ratio stands out from its peers'"
+        return (
+            None if facts.failing.any() or not facts.errors_known else "no pod's error ratio stands out from its peers'"
+        )
     explained = (facts.failing | facts.bad) & facts.skew.hot
     if not explained.any():
         return None
@@ -43,7 +45,7 @@ def _skew(facts: Facts, label: Label) -> str | None:
 
 
 def _dependency(facts: Facts, label: Label) -> str | None:
-    if facts.bad_ratio >= DEPENDENCY_POD_RATIO:
+    if facts.bad_ratio >= DEPENDENCY_POD_RATIO or not facts.errors_known:
         return None
     return f"{percent(facts.bad_ratio)} of the pods are over {percent(facts.error_limit)} errors; their peers are fine"
 

@@ -235,7 +235,7 @@ def warm_up(facts: Facts, confirmed: Confirmed) -> Finding | None:
         sentence=f"{named(facts, pods)} is younger than {YOUNG_SECONDS:.0f} s and still warming up",
         pods=facts.names(pods),
         backends=facts.backends_of(pods),
-        evidence=(*error_evidence(facts, pods), *latency_evidence(facts, pods)),
+        evidence=(*error_evidence(facts, pods & (facts.error_ratios >= 0)), *latency_evidence(facts, pods)),
     )
 
 
@@ -309,10 +309,10 @@ def compensated(facts: Facts, confirmed: Confirmed) -> Finding | None:
 
 def healthy(facts: Facts, confirmed: Confirmed) -> Finding:
     worst = 1.0 if facts.skew.worst is None else facts.skew.worst
-    failed = "" if facts.error_ratio is None else f", {percent(facts.error_ratio)} fail"
+    failed = "how many fail is not known" if facts.error_ratio is None else f"{percent(facts.error_ratio)} fail"
     return Finding(
         sentence=f"{rate(facts.rps)} requests/s are spread as they should be "
-        f"(the busiest pod has {times(worst)} its share){failed}",
+        f"(the busiest pod has {times(worst)} its share), {failed}",
         evidence=(*traffic_evidence(facts), *whole_error_evidence(facts)),
     )
 

@@ -14,6 +14,8 @@ from typing import Any, Protocol, TypedDict
 from evenload.errors import InputError
 from evenload.kube.resources import Resource
 from evenload.model.base import Value
+from evenload.model.policy import Policy
+from evenload.model.shares import shares_problem
 from evenload.model.spec import TargetRef
 
 Manifest = Mapping[str, Any]  # an object as the API server gave it
@@ -38,6 +40,7 @@ class Problem(StrEnum):
     ForeignBackend = "ForeignBackend"  # a Service of another namespace, and nobody said that this is meant
     ProgressiveDelivery = "ProgressiveDelivery"  # a canary controller owns these weights
     WeightsInvalid = "WeightsInvalid"  # the weights asked for cannot be written
+    SharesInvalid = "SharesInvalid"  # spec.desired.shares are not of exactly the backends that it has
     Unreadable = "Unreadable"  # not the shape its API promises
 
 
@@ -178,6 +181,13 @@ def refuse_foreign(view: RouteView, granted: Granted | None) -> None:
         else:
             continue
         raise RouteProblem(Problem.ForeignBackend, f"{who}, {why}")
+
+
+def check_shares(policy: Policy, view: RouteView) -> RouteView:
+    """The view itself, if the shares a person desires are of its backends. Raises RouteProblem(SharesInvalid)."""
+    if complaint := shares_problem(policy, view.weights, f"{view.kind} {view.name}"):
+        raise RouteProblem(Problem.SharesInvalid, complaint)
+    return view
 
 
 def check_weights(weights: Mapping[str, int], backends: Mapping[str, object], capabilities: Capabilities) -> None:

@@ -42,6 +42,7 @@ class Judgement(StrEnum):
 
     AtStake = "AtStake"  # requests failed after it: acting could have prevented some
     NothingFailed = "NothingFailed"  # the traffic was off, but no request failed: look whether you would want it
+    ErrorsUnknown = "ErrorsUnknown"  # the traffic was off, and no series tells what failed
     OverByItself = "OverByItself"  # the fault was gone within a minute without us: it would have touched for nothing
     NoWrite = "NoWrite"  # nothing would have been written
 
@@ -60,7 +61,8 @@ class WouldBe(Value, frozen=True, kw_only=True):
 
 
 class PastEpisode(Value, frozen=True, kw_only=True):
-    """A fault from its opening to its end, seconds since the epoch. `failed`: by the servers' own counters."""
+    """A fault from its opening to its end, seconds since the epoch. `failed`: by the servers' own counters, None where
+    those do not tell."""
 
     label: Label
     also: tuple[Label, ...]  # the other faults it showed later
@@ -70,8 +72,8 @@ class PastEpisode(Value, frozen=True, kw_only=True):
     since: float
     opened_at: float
     closed_at: float | None  # None: still open at the end
-    failed: float
-    failed_after: float  # since the first write that would have been done
+    failed: float | None
+    failed_after: float | None  # since the first write that would have been done
     writes: tuple[WouldBe, ...]
     judgement: Judgement
 
@@ -100,7 +102,7 @@ class Backtest(Value, frozen=True, kw_only=True):
     ticks: int
     labels: dict[str, int]
     requests: float
-    failed: float
+    failed: float | None  # None: no series tells
     episodes: tuple[PastEpisode, ...]
     assumptions: tuple[str, ...]
     note: str = NOT_SIMULATED
@@ -141,7 +143,7 @@ def backtest(
         ticks=sum(tally.labels.values()),
         labels=dict(tally.labels),
         requests=tally.requests,
-        failed=tally.failed,
+        failed=tally.failed.total,
         episodes=tuple(tally.episodes),
         assumptions=past.assumptions,
         curve=tally.curve(),
@@ -171,13 +173,30 @@ def judge(spec: BalancerSpec, snapshots: Iterable[Snapshot], tick_seconds: float
     return tally
 
 
+class _Sum:
+    """Of what some ticks tell: unknown where there were ticks and none told."""
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._told = self._asked = False
+
+    def add(self, number: float | None) -> None:
+        self._asked = True
+        self._told |= number is not None
+        self._total += number or 0.0
+
+    @property
+    def total(self) -> float | None:
+        return None if self._asked and not self._told else self._total
+
+
 class Tally:
     """Episodes and counts, tick by tick. It stands in for the cluster: open episode, ledger of would-be restarts."""
 
     def __init__(self, tick_seconds: float) -> None:
         self.labels: Counter[str] = Counter()
         self.requests = 0.0
-        self.failed = 0.0
+        self.failed = _Sum()
         self.episodes: list[PastEpisode] = []
         self.ledger: tuple[Disruption, ...] = ()
         self._tick_seconds = tick_seconds
@@ -192,9 +211,9 @@ class Tally:
         """One tick."""
         self.labels[decision.diagnosis.label.value] += 1
         requests = (decision.requests_per_second or 0.0) * self._tick_seconds
-        failed = requests * (decision.error_ratio or 0.0)
+        failed = None if decision.error_ratio is None else requests * decision.error_ratio
         self.requests += requests
-        self.failed += failed
+        self.failed.add(failed)
         self._points.append((decision.time, decision.error_ratio, decision.worst_ratio))
         if decision.episode is EpisodeMove.Open and self._open is None:
             self._open = _Open(decision)
@@ -242,8 +261,8 @@ class _Open:
         self._first = decision
         self._labels = {diagnosis.label: None} | dict.fromkeys(diagnosis.also)
         self._writes: dict[tuple[str, str, str], WouldBe] = {}
-        self._failed = 0.0
-        self._failed_after = 0.0
+        self._failed = _Sum()
+        self._failed_after = _Sum()
         self._faulty_until = decision.time
         self._overloaded = decision.overloaded_pods
 
@@ -257,13 +276,13 @@ class _Open:
             overloaded_pods=self._overloaded,
         )
 
-    def take(self, decision: Decision, failed: float) -> Write | None:
+    def take(self, decision: Decision, failed: float | None) -> Write | None:
         """One tick of it; the write that would have been done now for the first time."""
         self.latest = decision.time
         self._overloaded = decision.overloaded_pods or self._overloaded
-        self._failed += failed
+        self._failed.add(failed)
         if any(not write.held for write in self._writes.values()):
-            self._failed_after += failed
+            self._failed_after.add(failed)
         if decision.diagnosis.label is not Label.Healthy:
             self._faulty_until = decision.time
             self._labels |= dict.fromkeys((decision.diagnosis.label, *decision.diagnosis.also))
@@ -289,8 +308,8 @@ class _Open:
             since=diagnosis.since or self._first.time,
             opened_at=self._first.time,
             closed_at=at,
-            failed=self._failed,
-            failed_after=self._failed_after,
+            failed=self._failed.total,
+            failed_after=self._failed_after.total,
             writes=tuple(self._writes.values()),
             judgement=self._judgement(at),
         )
@@ -301,7 +320,10 @@ class _Open:
             return Judgement.NoWrite
         if at is not None and self._faulty_until - min(done) <= OVER_BY_ITSELF_SECONDS:
             return Judgement.OverByItself
-        return Judgement.AtStake if self._failed_after >= 1 else Judgement.NothingFailed
+        after = self._failed_after.total
+        if after is None:
+            return Judgement.ErrorsUnknown
+        return Judgement.AtStake if after >= 1 else Judgement.NothingFailed
 
 
 def _key(write: object) -> tuple[str, str, str]:

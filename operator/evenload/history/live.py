@@ -14,7 +14,7 @@ import msgspec
 from evenload.act.episode import decode, episode_of, is_open, ledger_of
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer
 from evenload.drivers import driver_of
-from evenload.drivers.base import RouteView
+from evenload.drivers.base import RouteView, check_shares
 from evenload.errors import InputError
 from evenload.kube.client import Client
 from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest
@@ -63,7 +63,7 @@ class Onlooker:
         if isinstance(route, Problem):
             return route.sentence
         try:
-            seen = self._driver.backends(route, self._balancer.spec.target_ref)
+            seen = check_shares(self._policy, self._driver.backends(route, self._balancer.spec.target_ref))
         except InputError as error:
             return str(error)
         known = await self._known()

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import ServiceName
+from evenload.drivers.base import RouteView, ServiceName, check_shares
 from evenload.errors import InputError
 from evenload.history.ranges import Grid
 from evenload.history.reader import Chunk, Extra, RangeReader
 from evenload.history.roster import Behind, Roster, behind
 from evenload.kube.resources import Manifest
 from evenload.model.base import Value
+from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import TargetRef
 from evenload.observe.cluster import ClusterView, Problem
@@ -157,22 +158,28 @@ def _extras(subject: Subject, namespaces: set[str]) -> Mapping[str, Extra]:
     }
 
 
-def subject_of(view: ClusterView, target: TargetRef, **basis: Any) -> Subject:
-    """From a cluster that is being watched. Raises InputError where the route cannot be read."""
+def subject_of(view: ClusterView, target: TargetRef, policy: Policy | None = None, **basis: Any) -> Subject:
+    """From a cluster that is being watched. Raises InputError where the route cannot be read, or has other backends
+    than `policy` has shares for."""
     namespace = target.namespace or basis["namespace"]
     route = view.route(namespace, target.name)
     if isinstance(route, Problem):
         raise InputError(route.sentence)
-    seen = driver_of(target.kind).backends(route, target)
+    seen = _seen(route, target, policy)
     origin = f"{seen.kind} {seen.name} today"
     return Subject(weights=seen.weights, backends=behind(seen.services, view.fleet(seen)), origin=origin, **basis)
 
 
-def offline_subject(route: Manifest, target: TargetRef, **basis: Any) -> Subject:
-    """From a route's manifest alone: pods belong to the Service that their workload is named like."""
-    seen = driver_of(target.kind).backends(route, target)
+def offline_subject(route: Manifest, target: TargetRef, policy: Policy | None = None, **basis: Any) -> Subject:
+    """From a route's manifest alone: pods belong to the Service that their workload is named like. Raises as above."""
+    seen = _seen(route, target, policy)
     backends = {
         backend: Behind(service=service, workloads=frozenset({service.name}))
         for backend, service in seen.services.items()
     }
     return Subject(weights=seen.weights, backends=backends, origin=f"the file's {seen.kind} {seen.name}", **basis)
+
+
+def _seen(route: Manifest, target: TargetRef, policy: Policy | None) -> RouteView:
+    seen = driver_of(target.kind).backends(route, target)
+    return seen if policy is None else check_shares(policy, seen)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from evenload.errors import SignalsUnavailable
 from evenload.observe.presets import PodLabels
-from evenload.observe.prometheus import ByPod, Reading, described, one_at_a_time
+from evenload.observe.prometheus import ByPod, LabelNames, Reading, described, labelled, one_at_a_time
 
 PodName = tuple[str, str]
 """Namespace and name."""
@@ -108,6 +108,14 @@ def _runs(values: Sequence[str]) -> list[tuple[str, int, int]]:
     return [(values[start], start, end) for start, end in itertools.pairwise(edges) if end > start]
 
 
+class Uncoded(NamedTuple):
+    """A pod whose counter carried no status, when, and the names of its labels (observe/presets.py)."""
+
+    pod: PodName
+    names: LabelNames
+    known: NDArray[np.bool_]  # by moment
+
+
 class Answer(NamedTuple):
     """One signal over one Grid: its kinds of rows, or why there are none."""
 
@@ -117,6 +125,8 @@ class Answer(NamedTuple):
     problem: str = ""
     warnings: tuple[str, ...] = ()
     nbytes: int = 0
+    coded: Matrix | None = None
+    uncoded: tuple[Uncoded, ...] = ()
 
     def at(self, index: int) -> Reading:
         """The Reading as of that moment."""
@@ -125,9 +135,18 @@ class Answer(NamedTuple):
         return Reading(
             values=self.value.at(index),
             idle=self.idle.at(index) if self.idle.keys else {},
+            coded=self.coded.at(index) if self.coded is not None else {},
+            uncoded=self._uncoded_at(index),
             ages={namespace: ages[""] for namespace, ages in self.age.at(index).items()},
             warnings=self.warnings,
         )
+
+    def _uncoded_at(self, index: int) -> dict[str, dict[str, LabelNames]]:
+        by_pod: dict[str, dict[str, LabelNames]] = {}
+        for (namespace, name), names, known in self.uncoded:
+            if known[index]:
+                by_pod.setdefault(namespace, {})[name] = names
+        return by_pod
 
 
 def unanswered(problem: str) -> Answer:
@@ -144,6 +163,7 @@ def parse_range(body: bytes, labels: PodLabels, grid: Grid) -> Answer:
             for row in decoded.data.result:
                 _take(kinds, row, grid)
             matrices = {kind: Matrix(grid.moments, rows) for kind, rows in kinds.items()}
+            uncoded = list(_uncoded(body, labels, grid)) if "uncoded" in kinds else []
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise SignalsUnavailable(f"answered with {described(body)}: {error}") from error
     nothing = Matrix(grid.moments, {})
@@ -153,12 +173,24 @@ def parse_range(body: bytes, labels: PodLabels, grid: Grid) -> Answer:
         age=matrices.get("age", nothing),
         warnings=decoded.warnings,
         nbytes=len(body),
+        coded=matrices.get("coded"),
+        uncoded=tuple(sorted(uncoded, key=lambda each: each.pod)),
     )
+
+
+def _uncoded(body: bytes, labels: PodLabels, grid: Grid) -> Iterator[Uncoded]:
+    """A pod has several such rows where it was another of its series that was answered at another moment."""
+    for row in labelled(body, labels):
+        known = np.zeros(grid.moments, dtype=bool)
+        known[_placed(row.values, grid)[0]] = True
+        yield Uncoded((row.namespace, row.pod), row.names, known)
 
 
 def _take(kinds: dict[str, dict[PodName, Row]], row: Any, grid: Grid) -> None:
     kind = row.metric.evenload or "value"
     rows = kinds.setdefault(kind, {})
+    if kind == "uncoded":
+        return  # whole series: a pod may have several
     key = (row.metric.namespace, row.metric.pod if kind != "age" else "")
     if key in rows or (kind != "age" and not key[1]):
         raise ValueError(f'"{key[1]}" has not one row; a query must give one series a pod')

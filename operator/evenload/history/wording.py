@@ -11,6 +11,7 @@ from evenload.report.wording import count, duration, listed, percent, weights_ch
 _JUDGEMENTS = {
     Judgement.AtStake: "requests failed after the first would-be action; acting could have prevented some of them",
     Judgement.NothingFailed: "the traffic was off but no request failed afterwards; look whether you would want it",
+    Judgement.ErrorsUnknown: "the traffic was off, and no series tells what failed; see docs/how-to/metrics.md",
     Judgement.OverByItself: "the fault was gone within a minute of the would-be action; it would have been for nothing",
     Judgement.NoWrite: "nothing would have been written: advice only, or held back by a guard rail",
 }
@@ -25,10 +26,11 @@ def headline(result: Backtest) -> str:
     if not result.ticks:
         return f"{result.namespace}/{result.name}: Prometheus has no history of it between {_span(result)}."
     blind = result.labels.get(Label.NoData.value, 0) / result.ticks
+    failed = "how many failed is not known" if result.failed is None else f"{count(result.failed)} failed"
     episodes, writes = len(result.episodes), len(result.writes)
     return (
         f"{result.namespace}/{result.name}, {_span(result)}: {count(result.ticks)} ticks, "
-        f"{count(result.requests)} requests, {count(result.failed)} failed; not enough data {percent(blind)} of the "
+        f"{count(result.requests)} requests, {failed}; not enough data {percent(blind)} of the "
         f"time. {episodes} episode{_s(episodes)}; {writes} write{_s(writes)} would have been made, of them "
         f"{result.restarts} to restart a pod; {result.doubtful} episode{_s(result.doubtful)} with a doubtful write."
     )

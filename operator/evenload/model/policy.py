@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 
 from evenload.errors import InputError
 from evenload.model.base import Value
-from evenload.model.spec import BalancerSpec, DesiredType, Mode, RestartWhen
+from evenload.model.spec import BalancerSpec, DesiredType, Mode, RestartWhen, Share
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
@@ -52,7 +54,7 @@ class Policy(Value, frozen=True, kw_only=True):
             reweight_mode=strictest(spec.mode, spec.actions.reweight),
             restart_mode=strictest(spec.mode, spec.actions.restart),
             desired=spec.desired.type,
-            explicit_shares={share.backend: float(share.weight) for share in spec.desired.shares},
+            explicit_shares=_shares(spec.desired.shares),
             tolerance_ratio=1 + spec.desired.tolerance_percent / 100,
             max_age_seconds=seconds(spec.signals.max_age, "spec.signals.maxAge"),
             min_requests_per_pod=float(spec.signals.min_requests_per_pod),
@@ -68,6 +70,20 @@ class Policy(Value, frozen=True, kw_only=True):
             replacement_timeout_seconds=seconds(restart.replacement_timeout, "spec.restart.replacementTimeout"),
             ramp_window_seconds=seconds(restart.ramp_window, "spec.restart.rampWindow"),
         )
+
+
+def _shares(shares: Iterable[Share]) -> dict[str, float]:
+    """By backend. What the API server refuses is refused here too: a spec may come from a file."""
+    by_backend: dict[str, float] = {}
+    for share in shares:
+        if share.backend in by_backend:
+            raise InputError(f"spec.desired.shares: {share.backend} is named twice; give each backend one share")
+        if not (math.isfinite(share.weight) and share.weight >= 0):
+            raise InputError(
+                f"spec.desired.shares: the share of {share.backend} is {share.weight}; it must be a number from 0 up"
+            )
+        by_backend[share.backend] = float(share.weight)
+    return by_backend
 
 
 _STRICTNESS = (Mode.Observe, Mode.Approve, Mode.Auto)

@@ -102,7 +102,8 @@ class Desired(Value, frozen=True, kw_only=True):
     shares: Annotated[
         tuple[Share, ...],
         Meta(
-            description="The shares themselves, one entry a backend. Only with type Explicit.",
+            description="The shares themselves, one entry for every backend of the route. Only with type Explicit. "
+            "With a name that is no backend, or a backend left out, Ready is False and no weight is written.",
             max_length=64,
             extra_json_schema=_map_by("backend"),
         ),
@@ -118,7 +119,10 @@ class SignalLabels(Value, frozen=True, kw_only=True):
 
     namespace: Annotated[LabelName, Meta(description="Label that holds the pod's namespace.")] = "namespace"
     pod: Annotated[LabelName, Meta(description="Label that holds the pod's name.")] = "pod"
-    code: Annotated[LabelName, Meta(description="Label that holds the HTTP status.")] = "code"
+    code: Annotated[
+        LabelName,
+        Meta(description="Label that holds the HTTP status (200, 5xx). Where no series has one, errors are unknown."),
+    ] = "code"
 
 
 class Query(Value, frozen=True, kw_only=True):
@@ -128,7 +132,8 @@ class Query(Value, frozen=True, kw_only=True):
     query: Annotated[
         str,
         Meta(
-            description="PromQL; $(namespace), $(pods) and $(window) are filled in, quoted for a regular expression.",
+            description="PromQL; $(namespace), $(pods) and $(window) are filled in, quoted for a regular expression. "
+            "In one for errors, no row means no errors.",
             min_length=1,
             max_length=4096,
         ),

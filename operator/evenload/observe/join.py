@@ -4,7 +4,8 @@ What it guards: an absent number must not become zero, nor a zero absent.
 
 - requests: 0 only for a pod that Prometheus says it scraped within the window and that has no request counter yet
   (presets.py, idle rows). A pod with a counter and too few samples to tell an increase is absent.
-- errors: 0 for a pod whose requests are known and that has no failing series; never more than the requests.
+- errors: 0 for a pod whose requests are known and that has no failing series; never more than the requests. Absent
+  where none of its series carries the status: nobody can tell what fails there (doubt.py).
 - latency: absent where there were no requests, and not missed there.
 - a stale signal is absent on every pod; so is what is not a finite number.
 """
@@ -12,7 +13,7 @@ What it guards: an absent number must not become zero, nor a zero absent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -23,12 +24,11 @@ from evenload.model.episode import Disruption, Episode
 from evenload.model.snapshot import SIGNALS, Backend, Hold, Pod, RouteWrite, Signal, SignalName, SignalState, Snapshot
 from evenload.model.spec import Mode
 from evenload.observe.cluster import Fleet, Member
-from evenload.observe.prometheus import ByPod, Reading, Samples
+from evenload.observe.crowd import Column, Crowd, listed
+from evenload.observe.doubt import Doubt, doubt_of
+from evenload.observe.prometheus import Reading, Samples
 
 CLOCK_SKEW_SECONDS = 10.0  # by which the API server's clock may be ahead of ours without anybody noticing
-
-Column = list[float | None]
-"""One signal's numbers, parallel to the list of members. Columns rather than a table: 50,000 pods a tick."""
 
 
 class Measured(Value, frozen=True, kw_only=True):
@@ -81,29 +81,6 @@ def last_write(now: RouteView, before: RouteView | None) -> RouteWrite | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
-    """Pods as Prometheus knows them, side by side: found once, and looked up in six signals."""
-
-    names: Sequence[str]
-    namespaces: Sequence[str]
-    ready: Sequence[bool]
-    spaces: Set[str]  # the different ones among the namespaces: nearly always one
-
-    @classmethod
-    def of(cls, members: Sequence[Member]) -> Crowd:
-        namespaces = [member.facts.namespace for member in members]
-        names = [member.facts.name for member in members]
-        return cls(names, namespaces, [member.ready for member in members], frozenset(namespaces))
-
-    def look_up(self, numbers: ByPod, otherwise: Mapping[str, float]) -> Column:
-        """Each pod's number; in a namespace that has none, from `otherwise`."""
-        if len(self.spaces) == 1:
-            return list(map(numbers.get(self.namespaces[0], otherwise).get, self.names))
-        places = zip(self.namespaces, self.names, strict=True)
-        return [numbers.get(namespace, otherwise).get(name) for namespace, name in places]
-
-
-@dataclass(frozen=True, slots=True)
 class Lineup:
     """A fleet in the order of its names, and all of its Snapshot that does not change while the fleet does not.
 
@@ -144,17 +121,18 @@ def _blank(member: Member) -> Pod:
 def measure(crowd: Crowd, samples: Samples, max_age_seconds: float) -> dict[SignalName, Measured]:
     """Each signal's numbers on these pods, and how good it is."""
 
-    def judged(name: SignalName, raw: Column, expected: Sequence[bool]) -> Measured:
-        return _judged(crowd, raw, samples.readings.get(name, _NOT_ASKED), max_age_seconds, expected)
+    def judged(name: SignalName, raw: Column, expected: Sequence[bool], doubt: Doubt | None = None) -> Measured:
+        return _judged(crowd, raw, samples.readings.get(name, _NOT_ASKED), max_age_seconds, expected, doubt)
 
     raw = {name: _column(crowd, samples.readings.get(name, _NOT_ASKED)) for name in SIGNALS}
     ready = crowd.ready
-    requests = judged("requests", _requests(crowd, raw["requests"], samples), ready)
-    errors = _errors(raw["errors"], requests.numbers, samples)
+    requests = _explained(judged("requests", _requests(crowd, raw["requests"], samples), ready), raw, samples)
+    doubt = doubt_of(crowd, raw["errors"], requests.numbers, samples)
+    errors = _errors(raw["errors"], requests.numbers, samples, doubt)
     busy = [is_ready and number != 0 for is_ready, number in zip(ready, requests.numbers, strict=True)]
     return {
         "requests": requests,
-        "errors": judged("errors", errors, ready),
+        "errors": judged("errors", errors, ready, doubt),
         "latency": judged("latency", raw["latency"], busy),
         "cpu": judged("cpu", raw["cpu"], ready),
         "memory": judged("memory", raw["memory"], ready),
@@ -183,15 +161,33 @@ def _requests(crowd: Crowd, raw: Column, samples: Samples) -> Column:
     ]
 
 
-def _errors(raw: Column, requests: Column, samples: Samples) -> Column:
-    """Of pods whose requests are known; no row means no errors, unless nothing was answered."""
-    if samples.readings.get("errors", _NOT_ASKED).problem:
+def _explained(requests: Measured, raw: Mapping[SignalName, Column], samples: Samples) -> Measured:
+    """Where the same scrape's gauge is there, the pods do have series: it is the window that is too short."""
+    signal, source = requests.signal, samples.source
+    answered = not samples.readings.get("requests", _NOT_ASKED).problem
+    scraped = any(number is not None for number in raw["inFlight"])
+    if signal.state is not SignalState.Missing or not (answered and scraped) or source.own_requests:
+        return requests
+    detail = (
+        f"these pods are scraped, but no window of {source.window_seconds:g}s holds two samples of their counters: "
+        f"Evenload was told that scrapes are {source.scrape_seconds:g}s apart; set prometheus.scrapeSeconds of the "
+        "installation to what Prometheus does, or spec.signals.window to three times that"
+    )
+    return replace(requests, signal=replace(signal, detail=detail))
+
+
+def _errors(raw: Column, requests: Column, samples: Samples, doubt: Doubt | None) -> Column:
+    """Of pods whose requests are known; no row means no errors, unless nothing was answered or it is in doubt."""
+    if samples.readings.get("errors", _NOT_ASKED).problem or (doubt is not None and doubt.everywhere):
         return [None] * len(raw)
     shrink = _shrink(samples)
-    return [
+    errors = [
         None if total is None else min((failed or 0.0) * shrink, total)
         for failed, total in zip(raw, requests, strict=True)
     ]
+    if doubt is None:
+        return errors
+    return [None if untold else number for untold, number in zip(doubt.untold, errors, strict=True)]
 
 
 def _shrink(samples: Samples) -> float:
@@ -199,9 +195,16 @@ def _shrink(samples: Samples) -> float:
     return samples.source.span_seconds / samples.source.window_seconds
 
 
-def _judged(crowd: Crowd, raw: Column, reading: Reading, max_age_seconds: float, expected: Sequence[bool]) -> Measured:
+def _judged(
+    crowd: Crowd,
+    raw: Column,
+    reading: Reading,
+    max_age_seconds: float,
+    expected: Sequence[bool],
+    doubt: Doubt | None,
+) -> Measured:
     age = _age(crowd, reading)
-    state, detail = _state(crowd, raw, reading, age, max_age_seconds, expected)
+    state, detail = _state(crowd, raw, reading, age, max_age_seconds, expected, doubt)
     return Measured(signal=Signal(state=state, age=age, detail=detail), numbers=_usable(raw, state))
 
 
@@ -227,11 +230,14 @@ def _state(
     age: float | None,
     max_age_seconds: float,
     expected: Sequence[bool],
+    doubt: Doubt | None,
 ) -> tuple[SignalState, str]:
     if reading.problem:
         return SignalState.Missing, reading.problem
     if age is not None and age > max_age_seconds:
         return SignalState.Stale, f"the newest sample is {age:.0f}s old; {max_age_seconds:g}s are allowed"
+    if doubt is not None and doubt.everywhere:
+        return SignalState.Missing, doubt.sentence(crowd, expected)
     numbers = [number for number in raw if number is not None]
     if not numbers and (any(expected) or age is None):
         newest = "" if age is None else f"; the newest sample is {age:.0f}s old"
@@ -241,16 +247,19 @@ def _state(
         return SignalState.NaN, "Prometheus answered something that is not a number"
     if len(numbers) == len(raw):
         return SignalState.Fresh, "; ".join(reading.warnings)
-    return _coverage(crowd, raw, reading, expected)
+    return _coverage(crowd, raw, reading, expected, doubt)
 
 
-def _coverage(crowd: Crowd, raw: Column, reading: Reading, expected: Sequence[bool]) -> tuple[SignalState, str]:
+def _coverage(
+    crowd: Crowd, raw: Column, reading: Reading, expected: Sequence[bool], doubt: Doubt | None
+) -> tuple[SignalState, str]:
     table = zip(crowd.names, raw, expected, strict=True)
     without = [name for name, number, wanted in table if wanted and number is None]
     if not without:
         return SignalState.Fresh, "; ".join(reading.warnings)
-    names = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
-    return SignalState.Partial, f"{len(without)} of {sum(expected)} ready pods have no series: {names}"
+    if doubt is not None and any(mine and wanted for mine, wanted in zip(doubt.untold, expected, strict=True)):
+        return SignalState.Partial, doubt.sentence(crowd, expected)
+    return SignalState.Partial, f"{len(without)} of {sum(expected)} ready pods have no series: {listed(without)}"
 
 
 def _pods(lineup: Lineup, columns: Mapping[SignalName, Column], time: float) -> Iterator[Pod]:

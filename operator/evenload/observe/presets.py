@@ -6,6 +6,10 @@ A rendered query answers rows tagged by the label `evenload`:
     age    seconds since the newest sample, a row a namespace. Instant queries carry the evaluation's time, not the
            sample's, so timestamp() is asked for it, and Prometheus' own clock reckons: ours may differ
     idle   seconds since a pod was scraped that has no request counter at all: it has served nothing yet
+    uncoded  one whole series, with all of its labels, of a pod whose counter nowhere carries a status: what fails
+           there is unknown. No row in the usual case, so it adds nothing to the answer of a large cluster
+    coded  a row a pod whose counter carries a status; asked only where requests come from a person's own query, which
+           says nothing about this counter
 
 Idle rows are what tells "no traffic" from "not scraped": a labelled counter does not exist before its first request. A
 pod is idle only if its in-flight gauge, which the same scrape delivers, is there; or if all its scrape targets are up
@@ -15,6 +19,9 @@ sidecar's.
 Latency is the mean, not a percentile: it costs two series a pod instead of one a bucket, works with histograms and
 summaries alike, and has no steps where buckets end. The engine compares a pod with its siblings, where a mean shows the
 same outliers.
+
+A status is a label value such as 200 or 5xx. gRPC's 0 to 16 and words such as OK are none: they would never match 5..,
+and every error would be missed.
 
 CPU is irate(), the last two samples, whatever the kubelet's own sampling interval is (1 to 15 s).
 Two jobs that scrape one pod do not double it: sums are taken a job, and the largest counts.
@@ -55,11 +62,17 @@ class PodLabels(Value, frozen=True):
 
 
 class Template(Value, frozen=True, kw_only=True):
-    """How one signal is asked for. `kubelet_labels`: pods are named as cAdvisor does, whatever the application does."""
+    """How one signal is asked for. `kubelet_labels`: pods are named as cAdvisor does, whatever the application does.
+
+    `counter`: the metric whose label $(code) tells failed requests from others, for messages.
+    """
 
     value: str
     age: str | None = None
     idle: str | None = None
+    uncoded: str | None = None
+    coded: str | None = None
+    counter: str = ""
     kubelet_labels: bool = False
 
 
@@ -87,6 +100,11 @@ class Source(Value, frozen=True, kw_only=True):
     @property
     def templates(self) -> dict[SignalName, Template]:
         return PRESETS[self.preset] | {name: Template(value=query) for name, query in self.overrides}
+
+    @property
+    def own_requests(self) -> bool:
+        """Whether a person's query counts the requests: then the preset's counter may not even exist."""
+        return any(name == "requests" for name, _ in self.overrides)
 
     def pod_labels(self, signal: SignalName) -> PodLabels:
         """The labels that name a pod in this signal's rows: cAdvisor's are what the kubelet calls them."""
@@ -157,7 +175,13 @@ def render(source: Source, signal: SignalName, namespaces: Iterable[str], pods: 
         "by": f"by ({labels.namespace}, {labels.pod})",
         "in": f'{labels.namespace}=~"{every}", {labels.pod}!=""',
     }
-    rows = {"value": template.value, "age": template.age, "idle": template.idle}
+    rows = {
+        "value": template.value,
+        "age": template.age,
+        "idle": template.idle,
+        "uncoded": template.uncoded,
+        "coded": template.coded if source.own_requests else None,
+    }
     return " or ".join(_tagged(row, _fill(text, values)) for row, text in rows.items() if text is not None)
 
 
@@ -212,13 +236,21 @@ _APP: Final[dict[SignalName, Template]] = {
             ") unless on ($(ns), $(pod)) http_requests_total{$(in)}"
         ),
     ),
-    # A pod without a failing series is left out here, and has 0 errors if its requests are known.
+    # A pod without a failing series is left out here, and has 0 errors if its requests are known and it is not uncoded.
+    # In a fleet whose counters carry the status, the left side of `unless` selects nothing.
     "errors": Template(
         value=(
             "max $(by) (sum by ($(ns), $(pod), job) "
             '(increase(http_requests_total{$(in), $(code)=~"5.."}[$(window)]))) > 0'
         ),
         age=_age("http_requests_total"),
+        uncoded=(
+            "topk $(by) (1, "
+            'http_requests_total{$(in), $(code)!~"[1-5].."} unless on ($(ns), $(pod)) '
+            'http_requests_total{$(in), $(code)=~"[1-5].."})'
+        ),
+        coded='count $(by) (http_requests_total{$(in), $(code)=~"[1-5].."})',
+        counter="http_requests_total",
     ),
     # Without requests there is no mean: 0/0 is filtered out, not answered as NaN.
     "latency": Template(

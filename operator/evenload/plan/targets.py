@@ -9,6 +9,7 @@ import numpy as np
 
 from evenload.model.fleet import Fleet, Floats
 from evenload.model.policy import Policy
+from evenload.model.shares import shares_problem
 from evenload.model.spec import DesiredType
 
 WEIGHT_PER_BACKEND = 1000  # on average: ratios of 1:400 stay exact to a fraction of a percent
@@ -20,7 +21,10 @@ def desired_shares(fleet: Fleet, policy: Policy) -> Floats:
 
     Even gives every ready pod the same, so a backend with twice the ready pods deserves twice; ByCapacity goes by the
     capacity annotation of all ready pods, else by their CPU limits as use has corrected them, else it is Even.
+    Explicit shares that are not of exactly these backends ask for nothing: then it is what the weights ask for already.
     """
+    if shares_problem(policy, fleet.backends) is not None:
+        return np.nan_to_num(fleet.commanded)
     claims = np.where(fleet.ready_by_backend > 0, _claims(fleet, policy), 0.0)
     total = float(claims.sum())
     if total <= 0:  # the explicit shares name only backends that are not ready: serve from those that are
@@ -31,7 +35,7 @@ def desired_shares(fleet: Fleet, policy: Policy) -> Floats:
 
 def _claims(fleet: Fleet, policy: Policy) -> Floats:
     if policy.desired is DesiredType.Explicit:
-        return np.array([policy.explicit_shares.get(name, 0.0) for name in fleet.backends])
+        return np.array([policy.explicit_shares[name] for name in fleet.backends])
     return _capacities(fleet) if policy.desired is DesiredType.ByCapacity else fleet.ready_by_backend
 
 

@@ -35,7 +35,7 @@ from evenload.model.base import Value
 from evenload.model.decision import Decision, HeldReason
 from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.policy import Policy
-from evenload.model.snapshot import SignalState, Snapshot
+from evenload.model.snapshot import SIGNALS, Signal, SignalName, SignalState, Snapshot
 from evenload.model.spec import Mode
 from evenload.record.horizon import upcoming
 
@@ -46,7 +46,10 @@ LEAST_RATE = 1.0
 LEAST_SHARE = 0.1  # of the share it should have
 OUTLIERS = 20
 HOUR_SECONDS = 3600.0
-NEEDED_SIGNALS = ("requests", "errors")  # without them there is no diagnosis; the others only sharpen it
+NEEDED_SIGNALS: tuple[SignalName, ...] = (
+    "requests",
+    "errors",
+)  # without them there is no diagnosis; the others only sharpen it
 
 _CALM = frozenset({Label.Healthy, Label.WarmUp, Label.RolloutInProgress, Label.MemoryLeak})
 
@@ -167,14 +170,24 @@ def _balanced(facts: Facts) -> Finding:
 def _signals_fresh(facts: Facts) -> Finding:
     if facts.snapshot is None:
         return Finding(status=UNKNOWN, reason="NotWatching", message="see the condition Ready")
-    states = {name: signal.state for name, signal in facts.snapshot.signals.items()}
-    bad = {name: states.get(name, SignalState.Missing) for name in NEEDED_SIGNALS}
-    bad = {name: state for name, state in bad.items() if state is not SignalState.Fresh}
+    signals = {name: facts.snapshot.signals.get(name, _UNTOLD) for name in SIGNALS}
+    bad = {name: signals[name] for name in NEEDED_SIGNALS if signals[name].state is not SignalState.Fresh}
     if not bad:
-        return Finding(status=TRUE, reason="Fresh", message="requests and errors are measured for every ready pod")
-    first = next(iter(bad.values()))
-    names = " and ".join(bad)
-    return Finding(status=FALSE, reason=first.value, message=f"{names}: {_SIGNAL_ADVICE[first]}")
+        message = "; ".join(["requests and errors are measured for every ready pod", *_without(signals)])
+        return Finding(status=TRUE, reason="Fresh", message=message)
+    names: dict[str, list[str]] = {}  # by what is to be done: often one cause has both
+    for name, signal in bad.items():
+        names.setdefault(_signal_advice(signal), []).append(name)
+    message = "; ".join(f"{' and '.join(several)}: {advice}" for advice, several in names.items())
+    return Finding(status=FALSE, reason=next(iter(bad.values())).state.value, message=message)
+
+
+_UNTOLD = Signal(state=SignalState.Missing)
+
+
+def _signal_advice(signal: Signal) -> str:
+    """What to correct. A detail tells ages and counts, which change each tick, unless it names a field of the spec."""
+    return signal.detail if "spec.signals." in signal.detail else _SIGNAL_ADVICE[signal.state]
 
 
 _SIGNAL_ADVICE = {
@@ -185,6 +198,21 @@ _SIGNAL_ADVICE = {
     "the pods",
     SignalState.NaN: "Prometheus answers with something that is not a number; check spec.signals.queries",
     SignalState.Partial: "some ready pods have no series; check that Prometheus scrapes them all",
+}
+
+
+def _without(signals: Mapping[SignalName, Signal]) -> Iterator[str]:
+    """What a signal that only sharpens the diagnosis would be needed for."""
+    for name, what in _NEEDED_FOR.items():
+        if signals[name].state in (SignalState.Missing, SignalState.Stale, SignalState.NaN):
+            yield f"{name} is {signals[name].state}, so {what}"
+
+
+_NEEDED_FOR: dict[SignalName, str] = {
+    "latency": "slow pods are not found",
+    "cpu": "headroom is not checked and saturation is not forecast",
+    "memory": "memory leaks are not found",
+    "inFlight": "a drain is judged by the requests that still arrive",
 }
 
 

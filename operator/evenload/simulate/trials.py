@@ -438,9 +438,7 @@ def canary(world: World) -> Trial:
     weights = {name: WEIGHT // 10 if name == names[0] else WEIGHT for name in names}
     plant.balancer.weights.clear()
     plant.command(weights, PEOPLE)
-    shares = tuple(Share(backend=name, weight=weight) for name, weight in weights.items())[:64]
-    if len(names) > 64:
-        shares = tuple(Share(backend=name, weight=weights[name]) for name in names[:64])
+    shares = tuple(Share(backend=name, weight=weight) for name, weight in weights.items())
     return Trial(
         plant=plant,
         spec=spec(Desired(type=DesiredType.Explicit, shares=shares)),

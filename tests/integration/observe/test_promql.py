@@ -38,6 +38,7 @@ pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
 
 SCRAPE_SECONDS = 1.0
 WINDOW_SECONDS = 4.0
+GRPC = ("code", "grpc_method")
 RENAMED = SignalLabels(namespace="k8s_namespace", pod="k8s_pod", code="status")
 
 
@@ -75,6 +76,11 @@ def serving(rate: float, *, failing: float = 0.0, latency: float = 0.02, start: 
     return page
 
 
+def counting(*labels: str) -> Callable[[float], str]:
+    """A server whose counter has these series, of 50 requests a second each."""
+    return lambda seconds: "".join(f"http_requests_total{{{each}}} {int(50 * seconds)}\n" for each in labels)
+
+
 def cadvisor(cores: dict[str, float]) -> Callable[[float], str]:
     """The kubelet's: a container of each pod, and the sums that would double it."""
 
@@ -107,6 +113,24 @@ PAGES = {
     "/sidecar": plain,
     "/cadvisor": cadvisor({"steady": 0.4, "silent": 0.01}),
     "/renamed": lambda seconds: f'http_requests_total{{status="500"}} {int(50 * seconds)}\n',
+    "/elsewhere": counting('status="200",path="/"', 'status="503",path="/"'),
+    "/class": counting('status="2xx"', 'status="5xx"'),
+    "/bare": counting(""),
+    "/grpc": counting('grpc_method="Buy",code="0"', 'grpc_method="Buy",code="14"'),
+    "/words": counting('code="OK"', 'code="UNAVAILABLE"'),
+    "/coded": counting('code="200"', 'code="503"'),
+    "/fine": counting('code="200"'),
+    "/half": counting('code="200"', 'path="/health"'),
+}
+# Pods whose counters say in other ways what failed, by namespace: pod -> page
+DIALECTS = {
+    "elsewhere": {"e-0": "/elsewhere", "e-1": "/elsewhere"},
+    "class": {"c-0": "/class"},
+    "bare": {"b-0": "/bare"},
+    "grpc": {"g-0": "/grpc"},
+    "words": {"w-0": "/words"},
+    "mixed": {"m-0": "/coded", "m-1": "/elsewhere", "m-2": "/fine", "m-3": "/half"},
+    "young": {"y-0": "/elsewhere", "y-1": "/silent"},
 }
 # (job, page, the pod's name); the same pod may be scraped by several jobs
 TARGETS = [
@@ -178,6 +202,8 @@ def configuration(exporter: str) -> dict[str, Any]:
     jobs: dict[str, list[dict[str, Any]]] = {}
     for job, page, pod in TARGETS:
         jobs.setdefault(job, []).append(target(page, namespace="shop", pod=pod))
+    for namespace, pods in DIALECTS.items():
+        jobs[namespace] = [target(page, namespace=namespace, pod=pod) for pod, page in pods.items()]
     jobs["cadvisor"] = [target("/cadvisor")]
     jobs["renamed"] = [target("/renamed", k8s_namespace="till", k8s_pod="till-0")]
     return {
@@ -288,6 +314,66 @@ async def test_label_names_may_differ(look: Look) -> None:
     assert till.errors == till.requests
 
 
+async def dialect(look: Look, namespace: str, **signals: Any) -> Snapshot:
+    """Of all pods of that namespace, once there are requests to judge."""
+    pods, taken = DIALECTS[namespace], []
+
+    async def counted() -> bool:
+        taken.append(await look.at(*pods, namespace=namespace, **signals))
+        return all(pod(taken[-1], name).requests is not None for name in pods)
+
+    await until(counted, seconds=30, what="requests of every pod", pause=0.2)
+    return taken[-1]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "what"),
+    [
+        ("elsewhere", 'carries the label "code"; set spec.signals.labels.code to the one that holds the status'),
+        ("elsewhere", "(these series have: path, status)"),
+        ("bare", "they have no other label, so write a query for errors in spec.signals.queries"),
+        ("grpc", 'has a status (200, 5xx) in the label "code"; set spec.signals.labels.code'),
+        ("words", 'has a status (200, 5xx) in the label "code"; they have no other label'),
+        ("young", 'carries the label "code"'),
+    ],
+)
+async def test_where_no_series_carries_the_status_errors_are_unknown_and_the_way_out_is_told(
+    look: Look, namespace: str, what: str
+) -> None:
+    taken = await dialect(look, namespace)
+    assert [pod(taken, name).errors for name in DIALECTS[namespace]] == [None] * len(DIALECTS[namespace])
+    assert taken.signals["errors"].state is SignalState.Missing
+    assert what in taken.signals["errors"].detail
+    assert taken.signals["requests"].state is SignalState.Fresh
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("elsewhere", "e-0"), ("class", "c-0")])
+async def test_they_are_known_once_the_label_is_named(look: Look, namespace: str, name: str) -> None:
+    taken = await dialect(look, namespace, labels=SignalLabels(code="status"))
+    assert taken.signals["errors"].state is SignalState.Fresh
+    assert pod(taken, name).errors == pytest.approx((pod(taken, name).requests or 0) / 2, rel=0.2)
+
+
+async def test_of_mixed_pods_those_that_carry_the_status_are_known(look: Look) -> None:
+    taken = await dialect(look, "mixed")
+    assert pod(taken, "m-0").errors == pytest.approx((pod(taken, "m-0").requests or 0) / 2, rel=0.2)
+    assert [pod(taken, name).errors for name in ("m-1", "m-2", "m-3")] == [None, 0, 0]
+    assert taken.signals["errors"].state is SignalState.Partial
+    assert "1 of 4 ready pods (m-1)" in taken.signals["errors"].detail
+
+
+async def test_a_persons_query_for_requests_says_nothing_about_the_errors_of_another_counter(look: Look) -> None:
+    own = Query(
+        signal="requests",
+        query='sum by (namespace, pod) (increase(http_requests_total{namespace=~"$(namespaces)"}[$(window)]))',
+    )
+    bare = await dialect(look, "bare", queries=(own,))
+    assert bare.signals["errors"].state is SignalState.Missing
+    assert "requests come from spec.signals.queries" in bare.signals["errors"].detail
+    taken = await dialect(look, "mixed", queries=(own,))
+    assert [pod(taken, name).errors for name in ("m-1", "m-2", "m-3")] == [None, 0, 0]
+
+
 async def test_a_dot_in_a_pods_name_matches_a_dot_only(look: Look) -> None:
     query = Query(signal="cpu", query='sum by (pod) (http_requests_in_flight{pod=~"$(pods)"})')
     snapshot = await look.at("web.0", queries=(query,))
@@ -318,15 +404,17 @@ async def test_a_range_query_tells_of_each_moment_what_an_instant_query_told_the
     source, began = look.source(), math.floor(time.time())
     await until(lambda: time.time() > began + 8, seconds=20, what="a past to look at", pause=0.2)
     grid = Grid(began + 1.0, 1.0, 6)
-    reader = RangeReader(source, {"shop"}, deadline_seconds=10.0)
+    places = {"shop", "mixed", "grpc"}
+    reader = RangeReader(source, places, deadline_seconds=10.0)
     chunk = await asyncio.to_thread(reader.chunk, grid)
     reader.close()
     connect = Prometheus(look.url, deadline_seconds=10.0)._connect
     for signal, answer in chunk.signals.items():
-        query = render(source, signal, {"shop"})
+        query = render(source, signal, places)
         for index, moment in enumerate(grid.times):
             (body,) = await asyncio.to_thread(connect.custom_query, query, {"time": moment})
             told = parse(body, source.pod_labels(signal))
             assert answer.at(index) == told
         assert any(answer.at(index).values for index in range(grid.moments)), signal
+    assert chunk.signals["errors"].at(0).uncoded == {"mixed": {"m-1": ("path", "status")}, "grpc": {"g-0": GRPC}}
     assert "steady" in {name for _, name in chunk.pods({"shop"})[0]}

@@ -47,3 +47,16 @@ def test_three_fifths_failing_together_rule_out_no_common_cause(failing: str, ru
 def test_a_surge_is_ruled_out_by_how_much_more_than_usual_arrives(rps: float | None, told: str | None) -> None:
     memory = usual(rps) if rps is not None else Memory()
     assert said({}, Label.Failing, Label.Surge, memory) == told
+
+
+@pytest.mark.parametrize("silent", ["b", "bcd", "abcd"])
+@pytest.mark.parametrize(
+    ("label", "about"), [(Label.Surge, Label.Failing), (Label.Surge, Label.Dependency), (Label.Slow, Label.Dependency)]
+)
+def test_nothing_is_said_of_errors_that_nobody_knows(silent: str, label: Label, about: Label) -> None:
+    assert said({}, label, about) is not None
+    assert said({f"{n}-0": {"errors": None} for n in silent}, label, about) is None
+
+
+def test_a_pod_without_requests_has_no_errors_to_tell() -> None:
+    assert said({"a-0": {"requests": 0.0, "errors": None}}, Label.Surge, Label.Failing) is not None

@@ -270,6 +270,22 @@ def test_healthy_says_so_in_a_sentence() -> None:
     assert decision.balanced is True
 
 
+def test_healthy_says_so_where_nobody_knows_what_fails() -> None:
+    silent = snapshot(
+        {f"{n}-0": {"errors": None} for n in "abcd"}, signals={"errors": Signal(state=SignalState.Missing)}
+    )
+    decision = believed(silent)
+    assert decision.diagnosis.label is Label.Healthy
+    assert decision.sentence.endswith("(the busiest pod has 1x its share), how many fail is not known")
+    assert decision.error_ratio is None
+
+
+def test_a_slow_pod_of_two_minutes_whose_errors_nobody_knows_is_warming_up_with_its_latency_alone() -> None:
+    decision = believed(snapshot({"b-0": {"latency": 0.2, "age": 120.0, "errors": None}}), 4)
+    assert decision.diagnosis.label is Label.WarmUp
+    assert {evidence.metric for evidence in decision.diagnosis.evidence} == {"latency_seconds"}
+
+
 def test_a_single_pod_is_healthy_without_a_share_to_compare() -> None:
     sight = snapshot(backends="a", signals={"errors": Signal(state=SignalState.Missing)})
     assert believed(sight).diagnosis.label is Label.Healthy

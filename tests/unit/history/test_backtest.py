@@ -82,6 +82,16 @@ def manifest(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def misspelt(manifest: Path) -> Path:
+    """The same file, with a share for a backend that the route does not have."""
+    balancer, route = yaml.safe_load_all(manifest.read_text())
+    listed = [{"backend": name, "weight": 1} for name in ("shop-aa", *BACKENDS[1:])]
+    balancer["spec"]["desired"] = {"type": "Explicit", "shares": listed}
+    manifest.write_text(yaml.safe_dump_all([balancer, route]))
+    return manifest
+
+
+@pytest.fixture
 def call(prometheus: FakePrometheus, manifest: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     monkeypatch.setattr(clock, "now", lambda: NOW)
     monkeypatch.setenv("KUBECONFIG", "/nowhere/kubeconfig")
@@ -126,6 +136,16 @@ class TestWhatItFinds:
         (episode,) = result["episodes"]
         assert 0 < episode["failedAfter"] < episode["failed"] <= truth * 1.05
         assert episode["judgement"] == "AtStake"
+
+    async def test_they_are_not_known_where_no_counter_carries_the_status(
+        self, prometheus: FakePrometheus, judged: Backtest
+    ) -> None:
+        prometheus.uncoded = {key: {"status": "503"} for key in prometheus.history(NOW) or {}}
+        result = await judged()
+        (episode,) = result["episodes"]
+        assert episode["label"] == "LoadBalancerSkew"
+        assert (result["failed"], episode["failed"], episode["failedAfter"]) == (None, None, None)
+        assert episode["judgement"] == "ErrorsUnknown"
 
     async def test_a_healthy_past_has_nothing_to_tell(self, prometheus: FakePrometheus, judged: Backtest) -> None:
         prometheus.history = healthy
@@ -235,6 +255,11 @@ class TestWhatGoesWrong:
         prometheus.mode = Mode.Http500
         result = await call(code=3)
         assert f"Prometheus at {prometheus.url} answered 500: disk on fire" in result.stderr
+
+    async def test_shares_that_are_not_of_the_routes_backends_are_named(self, misspelt: Path, call: Backtest) -> None:
+        told = (await call(code=2)).stderr
+        assert '"shop-aa" is not a backend of HTTPRoute shop' in told
+        assert "no share is given for shop-a" in told
 
     async def test_a_prometheus_without_any_of_it_says_so(self, prometheus: FakePrometheus, call: Backtest) -> None:
         prometheus.mode = Mode.Empty

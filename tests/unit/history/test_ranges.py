@@ -22,13 +22,16 @@ Cells = dict[tuple[str, str, str], list[float | None]]
 
 moments = st.lists(st.none() | st.floats(), min_size=4, max_size=4)
 keys = st.tuples(
-    st.sampled_from(["value", "idle"]), st.sampled_from(["shop", "till"]), st.sampled_from(["a", "b", "c"])
+    st.sampled_from(["value", "idle", "uncoded", "coded"]),
+    st.sampled_from(["shop", "till"]),
+    st.sampled_from(["a", "b", "c"]),
 )
 tables = st.dictionaries(keys, moments, max_size=8)
 
 
 def _metric(kind: str, namespace: str, pod: str) -> dict[str, str]:
-    return {"evenload": kind, "namespace": namespace, "pod": pod}
+    labels = {"__name__": "x", f"status_of_{pod}": "503"} if kind == "uncoded" else {}
+    return {"evenload": kind, "namespace": namespace, "pod": pod, **labels}
 
 
 def _text(number: float) -> str:
@@ -64,6 +67,16 @@ def test_each_moment_is_what_an_instant_query_would_have_answered(table: Cells) 
     for index in range(GRID.moments):
         expected = parse(instant(table, index), LABELS)
         assert repr(answer.at(index)) == repr(expected)  # repr: a NaN equals no NaN
+
+
+def test_of_a_pod_whose_counter_carries_no_status_any_series_may_be_answered_at_a_moment() -> None:
+    rows = [
+        {"metric": _metric("uncoded", "shop", "a") | {label: "x"}, "values": [[time, "1"] for time in times]}
+        for label, times in (("method", (1000, 1015)), ("path", (1045,)))
+    ]
+    answer = parse_range(json.dumps({"data": {"result": rows}}).encode(), LABELS, GRID)
+    found = [answer.at(index).uncoded.get("shop", {}).get("a") for index in range(4)]
+    assert found == [("method", "status_of_a"), ("method", "status_of_a"), None, ("path", "status_of_a")]
 
 
 def test_ages_are_by_namespace() -> None:

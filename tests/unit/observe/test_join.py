@@ -100,6 +100,28 @@ class TestQuality:
         assert taken.signals["requests"].state is SignalState.Missing
         assert "40s old" in taken.signals["requests"].detail
 
+    def test_pods_that_are_scraped_too_seldom_for_the_window_are_told_so(self) -> None:
+        taken = snapshot(fleet("a", "b"), samples(requests=reading(12.0), inFlight=reading(12.0, a=3)))
+        assert taken.signals["requests"].state is SignalState.Missing
+        assert taken.signals["requests"].detail == (
+            "these pods are scraped, but no window of 15s holds two samples of their counters: Evenload was told that "
+            "scrapes are 5s apart; set prometheus.scrapeSeconds of the installation to what Prometheus does, or "
+            "spec.signals.window to three times that"
+        )
+
+    @pytest.mark.parametrize(
+        ("requests", "in_flight"),
+        [
+            (reading(12.0), reading(12.0)),
+            (reading(12.0), reading(12.0, other=3)),
+            (Reading(problem="it is down"), reading(12.0, a=3)),
+            (reading(90.0), reading(12.0, a=3)),
+        ],
+    )
+    def test_the_window_is_not_blamed_for_what_it_did_not_do(self, requests: Reading, in_flight: Reading) -> None:
+        taken = snapshot(fleet("a", "b"), samples(requests=requests, inFlight=in_flight))
+        assert "scrapeSeconds" not in taken.signals["requests"].detail
+
     def test_a_stale_signal_is_absent_on_every_pod(self) -> None:
         taken = snapshot(fleet("a"), samples(memory=reading(61.0, a=1e8), requests=reading(a=150)))
         assert taken.signals["memory"].state is SignalState.Stale

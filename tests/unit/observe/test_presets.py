@@ -84,6 +84,17 @@ class TestRendering:
         )
         assert "http_requests_total" in render(own, "requests", ["shop"])
 
+    def test_whether_the_counter_carries_a_status_is_asked_with_the_errors(self) -> None:
+        mine = source(Signals(labels=SignalLabels(code="status")))
+        errors = render(mine, "errors", ["shop"])
+        assert 'status!~"[1-5].."} unless on (namespace, pod) http_requests_total' in errors
+        assert '"evenload", "uncoded"' in errors
+        assert '"evenload", "coded"' not in errors
+
+    def test_of_every_pod_where_a_persons_query_counts_the_requests(self) -> None:
+        own = source(Signals(queries=(Query(signal="requests", query="my_requests"),)))
+        assert '"evenload", "coded"' in render(own, "errors", ["shop"])
+
     def test_a_query_that_names_one_balancers_pods_is_not_shared(self) -> None:
         assert shared('x{namespace=~"$(namespaces)"}')
         assert not shared('x{namespace="$(namespace)"}')

@@ -65,6 +65,26 @@ class TestGoodDays:
         prometheus.idle["shop", "c"] = 3.0
         assert (await read(reader, source(prometheus)))["requests"].idle == {"shop": {"c": 3.0}}
 
+    async def test_pods_whose_counter_carries_no_status_are_told_with_their_labels(
+        self, prometheus: FakePrometheus, reader: SignalReader
+    ) -> None:
+        prometheus.uncoded["shop", "b"] = {
+            "__name__": "http_requests_total",
+            "job": "pods",
+            "status": "503",
+            "path": "/",
+        }
+        errors = (await read(reader, source(prometheus)))["errors"]
+        assert errors.uncoded == {"shop": {"b": ("path", "status")}}
+        assert errors.values == {"shop": {"a": 6.0}}
+
+    async def test_whose_counter_carries_one_is_asked_only_where_a_person_counts_the_requests(
+        self, prometheus: FakePrometheus, reader: SignalReader
+    ) -> None:
+        assert (await read(reader, source(prometheus)))["errors"].coded == {}
+        own = source(prometheus, Query(signal="requests", query="my_requests"))
+        assert set((await read(reader, own))["errors"].coded["shop"]) == {"a", "b"}
+
     async def test_one_query_a_signal_serves_all_balancers_with_the_same_wishes(
         self, prometheus: FakePrometheus, reader: SignalReader
     ) -> None:

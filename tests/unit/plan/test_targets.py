@@ -36,14 +36,15 @@ def test_explicit_shares_skip_backends_that_are_not_ready() -> None:
     assert desired_shares(fleet, policy(DesiredType.Explicit, a=30, b=10, c=60)).tolist() == [0.75, 0.25, 0.0]
 
 
-def test_a_backend_that_explicit_shares_leave_out_gets_nothing() -> None:
-    fleet = fleet_of({"a": 1, "b": 1})
-    assert desired_shares(fleet, policy(DesiredType.Explicit, a=1)).tolist() == [1.0, 0.0]
+@pytest.mark.parametrize("shares", [{"a": 1}, {"a": 1, "bb": 1}, {"a": 1, "b": 1, "c": 1}, {"a": 0, "b": 0}])
+def test_explicit_shares_that_are_not_of_the_backends_leave_the_weights_as_they_are(shares: dict[str, int]) -> None:
+    fleet = Fleet(snapshot({"a-0": {}, "b-0": {}}, weights={"a": 30, "b": 10}, backends="ab"))
+    assert desired_shares(fleet, policy(DesiredType.Explicit, **shares)).tolist() == [0.75, 0.25]
 
 
 def test_explicit_shares_of_none_that_is_ready_fall_back_to_even() -> None:
     fleet = fleet_of({"a": 1, "b": 1, "c": 0})
-    assert desired_shares(fleet, policy(DesiredType.Explicit, c=100)).tolist() == [0.5, 0.5, 0.0]
+    assert desired_shares(fleet, policy(DesiredType.Explicit, a=0, b=0, c=100)).tolist() == [0.5, 0.5, 0.0]
 
 
 def test_nobody_ready_deserves_nothing() -> None:

@@ -14,7 +14,7 @@ from evenload.api.values import moment
 from evenload.model.decision import HeldReason
 from evenload.model.diagnosis import GAIN_METRIC, Diagnosis, Evidence, Label
 from evenload.model.episode import Disruption, Phase
-from evenload.model.snapshot import Backend, RouteWrite, Signal, SignalState
+from evenload.model.snapshot import SIGNALS, Backend, RouteWrite, Signal, SignalState
 from evenload.model.spec import Mode
 from evenload.record.conditions import OUTLIERS, Facts, Trouble, status_of
 from tests.unit.record.scenes import FRESH, facts, healthy, held, pod, skewed, snapshot
@@ -256,3 +256,40 @@ def test_what_could_not_be_measured_is_absent_never_zero(number: float | None) -
     status = status_of(NONE, facts(healthy(requests_per_second=number, error_ratio=number)))
     assert status.summary is not None
     assert (status.summary.requests_per_second, status.summary.error_percent) == (None, None)
+
+
+def test_a_signal_whose_cause_is_known_is_told_with_the_field_to_correct() -> None:
+    detail = 'no series of http_requests_total of these pods carries the label "code"; set spec.signals.labels.code'
+    signals = {**FRESH, "errors": Signal(state=SignalState.Missing, detail=detail)}
+    told = condition(status_of(NONE, facts(snapshot=snapshot(signals=signals))), "SignalsFresh")
+    assert (told.status.value, told.reason, told.message) == ("False", "Missing", f"errors: {detail}")
+
+
+def test_signals_that_miss_for_different_causes_are_told_apart() -> None:
+    signals = {"requests": Signal(state=SignalState.Stale), "errors": Signal(state=SignalState.Missing)}
+    told = condition(status_of(NONE, facts(snapshot=snapshot(signals=signals))), "SignalsFresh")
+    assert told.reason == "Stale"
+    assert told.message.startswith("requests: the newest sample is older than spec.signals.maxAge")
+    assert "; errors: Prometheus does not answer" in told.message
+
+
+@pytest.mark.parametrize(
+    ("name", "consequence"),
+    [
+        ("cpu", "headroom is not checked and saturation is not forecast"),
+        ("memory", "memory leaks are not found"),
+        ("latency", "slow pods are not found"),
+        ("inFlight", "a drain is judged by the requests that still arrive"),
+    ],
+)
+@pytest.mark.parametrize("state", [SignalState.Missing, SignalState.Stale, SignalState.NaN])
+def test_what_is_off_without_a_signal_is_told_though_traffic_is_known(
+    name: str, consequence: str, state: SignalState
+) -> None:
+    whole: dict[str, Signal] = {each: Signal(age=4.0) for each in SIGNALS}
+    fresh = condition(status_of(NONE, facts(snapshot=snapshot(signals=whole))), "SignalsFresh")
+    assert fresh.message == "requests and errors are measured for every ready pod"
+    signals = whole | {name: Signal(state=state)}
+    told = condition(status_of(NONE, facts(snapshot=snapshot(signals=signals))), "SignalsFresh")
+    assert (told.status.value, told.reason) == ("True", "Fresh")
+    assert told.message == f"{fresh.message}; {name} is {state}, so {consequence}"

@@ -1,0 +1,42 @@
+"""The pods of one Balancer side by side, as Prometheus knows them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import TypeVar
+
+from evenload.observe.cluster import Member
+
+T = TypeVar("T")
+
+Column = list[float | None]
+"""One signal's numbers, parallel to the list of members. Columns rather than a table: 50,000 pods a tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Pods as Prometheus knows them, side by side: found once, and looked up in six signals."""
+
+    names: Sequence[str]
+    namespaces: Sequence[str]
+    ready: Sequence[bool]
+    spaces: Set[str]  # the different ones among the namespaces: nearly always one
+
+    @classmethod
+    def of(cls, members: Sequence[Member]) -> Crowd:
+        namespaces = [member.facts.namespace for member in members]
+        names = [member.facts.name for member in members]
+        return cls(names, namespaces, [member.ready for member in members], frozenset(namespaces))
+
+    def look_up(self, numbers: Mapping[str, Mapping[str, T]], otherwise: Mapping[str, T]) -> list[T | None]:
+        """Each pod's number, by namespace and name; in a namespace that has none, from `otherwise`."""
+        if len(self.spaces) == 1:
+            return list(map(numbers.get(self.namespaces[0], otherwise).get, self.names))
+        places = zip(self.namespaces, self.names, strict=True)
+        return [numbers.get(namespace, otherwise).get(name) for namespace, name in places]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of them, for a sentence."""
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")

@@ -1,0 +1,89 @@
+"""Where no row of failed requests does not mean that nothing failed. Pure.
+
+Failed requests are told from others by the status in a label of the request counter. Many applications give that label
+another name (status, status_code), hold something else in it (gRPC's 0 and 14) or have none. The query for errors then
+selects nothing, exactly as it does while all is well. So it also answers whose counter carries no status anywhere.
+
+A person's own query for errors is taken as it is: there, no row means no errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evenload.observe.crowd import Column, Crowd, listed
+from evenload.observe.presets import Source
+from evenload.observe.prometheus import LabelNames, Reading, Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Pods that have requests, and nobody can tell which of them fail."""
+
+    untold: Sequence[bool]  # by pod
+    everywhere: bool  # no pod that has requests shows it
+    source: Source
+    labels: LabelNames  # of one such series, as far as answered
+
+    def sentence(self, crowd: Crowd, expected: Sequence[bool]) -> str:
+        """What is wrong and which field to correct. The same words as long as it is the same."""
+        counter, code = self.source.templates["errors"].counter, self.source.labels.code
+        who = "these pods" if self.everywhere else self._some(crowd, expected)
+        if self.source.own_requests:
+            return (
+                f"requests come from spec.signals.queries, but errors from {counter}, and no series of {who} has a "
+                f'status (200, 5xx) in its label "{code}"; write a query for errors beside the one for requests'
+            )
+        lacks = (
+            f'has a status (200, 5xx) in the label "{code}"' if code in self.labels else f'carries the label "{code}"'
+        )
+        return f"no series of {counter} of {who} {lacks}; {self._fix(code)}"
+
+    def _fix(self, code: str) -> str:
+        others = [name for name in self.labels if name != code]
+        if not others:
+            return "they have no other label, so write a query for errors in spec.signals.queries"
+        return (
+            "set spec.signals.labels.code to the one that holds the status, or write a query for errors in "
+            f"spec.signals.queries (these series have: {', '.join(others)})"
+        )
+
+    def _some(self, crowd: Crowd, expected: Sequence[bool]) -> str:
+        table = zip(crowd.names, self.untold, expected, strict=True)
+        names = [name for name, untold, wanted in table if untold and wanted]
+        return f"{len(names)} of {sum(expected)} ready pods ({listed(names)})"
+
+
+def doubt_of(crowd: Crowd, failed: Column, requests: Column, samples: Samples) -> Doubt | None:
+    """None where every pod that has requests shows which of them fail: nearly always.
+
+    `failed` are the rows as answered, by pod: one that is there is a status too.
+    """
+    reading, source = samples.readings.get("errors", Reading()), samples.source
+    if not (reading.uncoded or source.own_requests) or not source.templates["errors"].counter:
+        return None
+    labels = crowd.look_up(reading.uncoded, {})
+    coded = _coded(crowd, labels, samples)
+    carries = [known or number is not None for known, number in zip(coded, failed, strict=True)]
+    untold = [not each and bool(total) for each, total in zip(carries, requests, strict=True)]
+    if not any(untold):
+        return None
+    return Doubt(
+        untold=untold,
+        everywhere=not any(each and total is not None for each, total in zip(carries, requests, strict=True)),
+        source=source,
+        labels=next((names for names, mine in zip(labels, untold, strict=True) if mine and names), ()),
+    )
+
+
+def _coded(crowd: Crowd, uncoded: Sequence[LabelNames | None], samples: Samples) -> Sequence[bool]:
+    """Whether each pod's counter carries the status. A person's own count of requests says nothing about it."""
+    if samples.source.own_requests:
+        return [each is not None for each in crowd.look_up(samples.readings["errors"].coded, {})]
+    idle = (
+        crowd.look_up(samples.readings["requests"].idle, {})
+        if "requests" in samples.readings
+        else [None] * len(uncoded)
+    )
+    return [labels is None and scraped is None for labels, scraped in zip(uncoded, idle, strict=True)]
