@@ -9,7 +9,8 @@ Decisions are values, never exceptions: a held action is a `Held`, not a raise.
     │   ├── Refused              it said no (400, 403, 422 ...): asking again will not help
     │   │   ├── NotFound         404: the object is gone
     │   │   ├── Conflict         409, or a JSON patch `test` that failed: another writer got there first
-    │   │   └── DisruptionRefused  429 with cause DisruptionBudget: a decision, not throttling
+    │   │   ├── DisruptionRefused  429 with cause DisruptionBudget: a decision, not throttling
+    │   │   └── InvalidName      an InputError too: the name fits into no URL, so the server was not even asked
     │   ├── Gone                 410: the watch's resourceVersion is too old; list again
     │   ├── Unavailable          nothing happened (refused connection, 429, 500 ... on a read): retry later
     │   └── Unknown              a write was sent and no answer came: read before you retry
@@ -55,6 +56,10 @@ class Conflict(Refused):
 
 class DisruptionRefused(Refused):
     """A PodDisruptionBudget does not allow this eviction now."""
+
+
+class InvalidName(Refused, InputError, ValueError):
+    """A name that no object can have. Whoever asks about objects handles it like any other refusal."""
 
 
 class Gone(KubeError):

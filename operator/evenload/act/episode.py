@@ -41,6 +41,7 @@ from evenload.model.episode import (
     Undoing,
 )
 from evenload.model.plan import Purpose, RestartPod, Write
+from evenload.model.wording import printable
 
 LEDGER_SECONDS = 24 * 3600.0  # how far back budgets and freezes look
 MOST_STEPS = 128  # of the CRD; a law that writes every tick gets there in twenty minutes
@@ -261,7 +262,7 @@ def _held(known: str, held: tuple[Held, ...]) -> str:
     """A sentence a held action. The old words stay while the reasons do: their numbers move every tick."""
     if [line.partition(":")[0] for line in known.splitlines()] == [one.reason.value for one in held]:
         return known
-    return "\n".join(f"{one.reason.value}: {one.detail or one.action.because}" for one in held)[:4096]
+    return "\n".join(printable(f"{one.reason.value}: {one.detail or one.action.because}") for one in held)[:4096]
 
 
 def _timeline(known: tuple[TimelineEntry, ...], entries: Iterable[TimelineEntry]) -> tuple[TimelineEntry, ...]:

@@ -21,6 +21,7 @@ from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.options import PrometheusUrl, TokenFile
 from evenload.cli.printing import note, on_terminal, print_table, say
+from evenload.cli.text import plain
 from evenload.errors import InputError
 from evenload.kube.resources import BALANCERS, HTTPROUTES, Manifest
 from evenload.model.policy import Policy, seconds
@@ -208,7 +209,9 @@ def _progress(name: str, start: float, end: float) -> Callable[[float], None]:
         if time.monotonic() - began > QUIET_SECONDS and sys.stderr.isatty():
             done = 100 * (read_until - start) / max(1.0, end - start)
             ending = "\r\x1b[K" if read_until >= end else ""
-            print(f"\r\x1b[K{name}: {done:.0f}% of the history judged{ending}", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r\x1b[K{plain(name)}: {done:.0f}% of the history judged{ending}", end="", file=sys.stderr, flush=True
+            )
 
     return show
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from evenload.errors import Conflict, InputError, KubeError, NotFound, Refused, Unavailable, Unknown
 from evenload.kube.resources import Manifest, Resource
@@ -51,7 +51,7 @@ class Cluster:
         """One object. Raises NotFound, naming how to list those there are."""
         where = namespace or self.namespace
         try:
-            return self.read(resource.path(where, quote(name, safe="")))
+            return self.read(resource.path(where, name))
         except NotFound as error:
             raise _not_found(resource, name, where, error) from error
 
@@ -104,7 +104,7 @@ class Cluster:
     ) -> Manifest:
         """A JSON merge patch. Raises Conflict where `body` has a resourceVersion and somebody was quicker."""
         where = namespace or self.namespace
-        path = f"{resource.path(where, quote(name, safe=''))}?fieldManager=evenload-cli"
+        path = f"{resource.path(where, name)}?fieldManager=evenload-cli"
         return self._call("PATCH", path, body, "application/merge-patch+json")
 
     def read(self, path: str) -> Manifest:

@@ -50,12 +50,12 @@ def console() -> Console:
 
 
 def note(text: str) -> None:
-    """Something for the person, not for the pipe."""
+    """A line for the person, not for the pipe."""
     print(plain(text), file=sys.stderr)
 
 
 def say(text: str) -> None:
-    """A result in words."""
+    """One line of a result in words: a line break within `text` shows as an escape, so print lines one by one."""
     print(plain(text))
 
 

@@ -68,7 +68,7 @@ def text_line(decision: Decision) -> str:
     parts = [f"{rfc3339(decision.time)} {diagnosis.label}{f' {about}' if about else ''}: {diagnosis.sentence}"]
     parts += [describe(action) for action in decision.actions]
     parts += [f"held {held.reason}: {describe(held.action)}" for held in decision.held]
-    return " | ".join(part.replace("\n", " ") for part in parts)
+    return " | ".join(parts)
 
 
 def describe(action: object) -> str:

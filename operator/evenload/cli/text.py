@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import datetime
 
 from evenload import clock
-
-_KEPT = frozenset("\n\t")
+from evenload.model.wording import printable
 
 
 def plain(text: str) -> str:
-    """`text` without characters that command a terminal or turn the direction of reading; each becomes U+FFFD."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        "\ufffd" if unicodedata.category(letter) in ("Cc", "Cf") and letter not in _KEPT else letter for letter in text
-    )
+    """`text` as one line that commands no terminal: every control character shows as its escape, a line break too."""
+    return printable(text)
 
 
 def age(since: datetime | None) -> str:

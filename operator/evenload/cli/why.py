@@ -60,7 +60,8 @@ def why(
         print(json.dumps({"balancer": found.name, "sections": msgspec.to_builtins(sections)}, indent=2))
     else:
         for section in sections:
-            say(f"{section.title}\n" + "".join(f"  {line}\n" for line in section.lines))
+            for line in (section.title, *(f"  {line}" for line in section.lines), ""):
+                say(line)
     return health(found.object)
 
 

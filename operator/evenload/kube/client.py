@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from evenload.errors import Conflict, DisruptionRefused, Gone, KubeError, NotFound, Refused, Unavailable, Unknown
 from evenload.kube.config import Connection
@@ -327,6 +328,14 @@ class Client:
             raise failure(request, response.status, body, response.headers)
         return _decode(request, body, kind)
 
+    def _address(self, request: _Request) -> URL:
+        """The path is quoted already: aiohttp would decode and resolve parts of it again."""
+        try:
+            server = URL(self.connection.url)
+        except ValueError as error:
+            raise aiohttp.InvalidURL(self.connection.url) from error
+        return server.with_path(server.raw_path.rstrip("/") + request.path, encoded=True)
+
     def _limits(self, timeout: float | None) -> aiohttp.ClientTimeout:
         total = timeout or self._timeout_seconds
         return aiohttp.ClientTimeout(total=total, connect=min(CONNECT_SECONDS, 0.9 * total))
@@ -339,7 +348,7 @@ class Client:
             headers["Content-Type"] = request.content_type
         return session.request(
             request.method,
-            self.connection.url + request.path,
+            self._address(request),
             params=request.query,
             headers=headers,
             data=None if request.body is None else msgspec.json.encode(request.body),

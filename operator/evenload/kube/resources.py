@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
+
+from evenload.errors import InvalidName
 
 Manifest = dict[str, Any]
 """An object as the API server's JSON has it."""
@@ -24,12 +27,26 @@ class Resource(msgspec.Struct, frozen=True):
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """The URL path of the collection, or of one object in it."""
+        """The URL path of the collection, or of one object in it: to be used as it is, each name is quoted.
+
+        Raises InvalidName for a name that a path cannot hold: many come from objects, where they may be any text.
+        """
         parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
-        if namespace and self.namespaced:
-            parts += ["namespaces", namespace]
-        parts += [part for part in (self.plural, name, subresource) if part]
+        if namespace is not None and self.namespaced:
+            parts += ["namespaces", segment(namespace)]
+        parts.append(self.plural)
+        parts += [segment(part) for part in (name, subresource) if part is not None]
         return "/" + "/".join(parts)
+
+
+def segment(name: str) -> str:
+    """`name` as one segment of a URL's path, which no server reads as two or as a way up. Raises InvalidName."""
+    if name in ("", ".", ".."):
+        raise InvalidName(f'"{name}" is no name of an object')
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError as error:
+        raise InvalidName(f"{name!r} is no name of an object") from error
 
 
 PODS: Final = Resource("", "v1", "pods", "Pod")

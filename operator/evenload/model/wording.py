@@ -1,11 +1,31 @@
-"""How numbers are told to people. One way each, so that the same number reads the same everywhere."""
+"""How numbers and untrusted text are told to people. One way each, so that the same reads the same everywhere."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 _LAST_TIME = 1e11  # the year 5138: a clock that says more is broken
+
+# Control, format (the direction of reading, what has no width), surrogate, private and unassigned characters, and the
+# two separators that end a line or a paragraph.
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without anything that commands a terminal: such characters as Python escapes them.
+
+    "a\\nb" shows its line break as a backslash and an n, so no text from an object can begin a line of its own, colour
+    what follows, or turn it round.
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    return letter.encode("unicode_escape").decode() if unicodedata.category(letter) in _UNPRINTABLE else letter
 
 
 def percent(ratio: float) -> str:

@@ -26,6 +26,7 @@ from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase, Step, StepState
 from evenload.model.plan import Drain, RestartPod, SetWeights
 from evenload.model.snapshot import RouteWrite, Snapshot
+from evenload.model.wording import printable
 
 CONTROLLER = "evenload.dev/operator"
 PROXY_DELAY_SECONDS = (
@@ -114,7 +115,7 @@ class Happening(Value, frozen=True, kw_only=True):
 
     @property
     def entry(self) -> TimelineEntry:
-        return TimelineEntry(at=moment(self.time), event=self.reason.value, detail=self.note[:4096])
+        return TimelineEntry(at=moment(self.time), event=self.reason.value, detail=printable(self.note)[:4096])
 
 
 def timeline(happenings: tuple[Happening, ...]) -> tuple[TimelineEntry, ...]:
@@ -365,7 +366,7 @@ class Bulletin:
             "action": happening.reason.value,
             "reason": happening.reason.value,
             "regarding": regarding,
-            "note": _cut(happening.note),
+            "note": _cut(printable(happening.note)),  # it may quote annotations, managers, answers
             "type": "Warning" if happening.reason in _WARNINGS else "Normal",
         }
         try:

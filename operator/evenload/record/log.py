@@ -1,4 +1,8 @@
-"""Log lines: an event name and fields, as JSON or for a terminal. kopf's and aiohttp's own lines take the same form."""
+"""Log lines: an event name and fields, as JSON or for a terminal. kopf's and aiohttp's own lines take the same form.
+
+Fields hold text from objects and answers. JSON escapes it by itself; the form for a terminal shows control characters
+as escapes, so that none of it commands the terminal or passes for a line of ours.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from evenload.errors import InputError
+from evenload.model.wording import printable
 
 # Libraries that tell of every request or watch at INFO.
 _CHATTY = ("kopf", "aiohttp", "asyncio", "urllib3")
@@ -27,7 +32,9 @@ def configure(form: str, level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    last: Processor = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
+    last: list[Processor] = (
+        [structlog.processors.JSONRenderer()] if form == "json" else [harmless, structlog.dev.ConsoleRenderer()]
+    )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -36,9 +43,25 @@ def configure(form: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last], foreign_pre_chain=shared
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last], foreign_pre_chain=shared
         )
     )
     logging.basicConfig(handlers=[handler], level=number, force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+_TRACEBACKS = ("exception", "stack")  # of many lines: none of them begins where a log line does
+
+
+def harmless(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Text that a terminal shows and does not obey. Keys are ours; of a value that is no text its `repr` is shown."""
+    return {key: _traceback(value) if key in _TRACEBACKS else _harmless(value) for key, value in event.items()}
+
+
+def _harmless(value: object) -> object:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _traceback(value: object) -> str:
+    return "\n".join(f"  {printable(line)}" for line in str(value).split("\n"))

@@ -153,6 +153,13 @@ def test_what_is_held_is_told_anew_when_the_reason_changes_and_goes_when_nothing
     assert progressed(remediation(first), decision()).held == ""
 
 
+def test_a_line_break_in_what_holds_an_action_forges_no_second_line() -> None:
+    held = (Held(action=Freeze(because="x"), reason=HeldReason.Paused, detail="paused: x\nBudget: 9 left\u2028y"),)
+    first = progressed(remediation(), decision(held=held))
+    assert first.held.splitlines() == [r"Paused: paused: x\nBudget: 9 left\u2028y"]
+    assert progressed(remediation(first), decision(110.0, held=held)) == first
+
+
 def test_closing_dates_the_end_once_and_keeps_the_recording() -> None:
     outcome = Outcome(restarts=1)
     first = closed(remediation(status(held="x")), decision(300.0, phase=Phase.Succeeded), outcome, "H4sI")

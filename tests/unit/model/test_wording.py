@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evenload.model import wording
 
@@ -42,3 +45,32 @@ def test_weights_and_names() -> None:
     assert wording.listing(["a", "b"]) == "a, b"
     assert wording.listing("abcdef") == "a, b, c and 3 more"
     assert wording.milliseconds(0.0213) == "21 ms"
+
+
+@given(st.text())
+def test_no_text_brings_a_control_character_or_a_second_line(text: str) -> None:
+    shown = wording.printable(text)
+    assert len(shown.splitlines()) <= 1
+    assert not {unicodedata.category(letter) for letter in shown} & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    shown.encode()  # a lone surrogate could not even be printed
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"])))
+def test_text_that_commands_nothing_is_shown_as_it_is(text: str) -> None:
+    assert wording.printable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("well\nforged", r"well\nforged"),
+        ("\rover", r"\rover"),
+        ("\x1b[31mred\x9b", r"\x1b[31mred\x9b"),
+        ("\u202eback\u2066", r"\u202eback\u2066"),
+        ("\u2028", r"\u2028"),
+        ("\ud800", r"\ud800"),
+        ("größer als 1 日本", "größer als 1 日本"),
+    ],
+)
+def test_what_commands_is_shown_as_its_escape(text: str, shown: str) -> None:
+    assert wording.printable(text) == shown

@@ -292,3 +292,11 @@ async def test_a_note_is_cut_to_what_an_event_may_hold_without_breaking_a_letter
     (event,) = await events(cluster)
     assert len(event["note"].encode()) <= 1024
     assert event["note"].endswith("ü…")
+
+
+async def test_a_note_and_the_timeline_hold_no_control_characters() -> None:
+    cluster = MemoryCluster()
+    told = Happening(time=1.0, reason=Reason.Held, note="paused by\nNormal  Resolved\x1b[2J\u202e", key="k")
+    await Bulletin(cluster, "evenload-0").post(BALANCER, told)
+    (event,) = await events(cluster)
+    assert event["note"] == told.entry.detail == r"paused by\nNormal  Resolved\x1b[2J\u202e"
