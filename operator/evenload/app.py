@@ -20,6 +20,7 @@ import kopf
 import structlog
 
 from evenload import __version__, clock, handlers, health
+from evenload.act.remediations import retire
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION
 from evenload.errors import InputError, KubeError
 from evenload.history.warming import TIME_BOX_SECONDS
@@ -198,7 +199,15 @@ class Operator:
     async def _sweep_again(self, client: Client) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            await self._swept(client)
+            if await self._swept(client):
+                await self._retired(client)
+
+    async def _retired(self, client: Client) -> None:
+        """Age out what deleted Balancers left. What could not be deleted is tried again after the next sweep."""
+        try:
+            await retire(client, self._store.left_behind(), self._now())
+        except KubeError as error:
+            _log.warning("retire-failed", error=str(error))
 
     async def _swept(self, client: Client) -> bool:
         try:

@@ -19,9 +19,11 @@ from evenload.drivers import driver_of
 from evenload.drivers.base import Driver, RouteView, check_shares
 from evenload.engine import Engine
 from evenload.errors import InputError
+from evenload.model.episode import Disruption
 from evenload.model.policy import Policy
 from evenload.model.spec import TargetRef
 from evenload.observe.ahead import Ahead
+from evenload.observe.cluster import Fleet
 from evenload.observe.presets import Source, source_of
 from evenload.record.events import Chronicle
 from evenload.record.flight import Flight
@@ -46,7 +48,9 @@ class Case:
     ticks: deque[Tick] = field(default_factory=lambda: deque(maxlen=TICKS_REMEMBERED))
     onset: float | None = None  # of the open episode, if we saw it open; seconds since the epoch
     turn: int = -1  # the last read of signals that the engine has been given
+    ledger: tuple[Disruption, ...] = ()  # what budgets counted when the last Snapshot was made
     outdated_route: str = ""  # the resourceVersion that our last write replaced: a view that still shows it lags
+    _workloads: dict[str, frozenset[str]] = field(default_factory=dict)  # by backend
     _view: tuple[str, RouteView] | None = None
     _decoded: dict[str, tuple[str, Remediation]] = field(default_factory=dict)
 
@@ -66,12 +70,13 @@ class Case:
             source=source_of(spec.signals, default_url=settings.prometheus_url, scrape_seconds=settings.scrape_seconds),
         )
         if before is not None and before.identity[0] == case.identity[0]:
-            case.flight, case.chronicle, case.ticks, case.onset, case.ahead = (
+            case.flight, case.chronicle, case.ticks, case.onset, case.ahead, case._workloads = (
                 before.flight,
                 before.chronicle,
                 before.ticks,
                 before.onset,
                 before.ahead,
+                before._workloads,
             )
         return case
 
@@ -84,6 +89,17 @@ class Case:
         if self._view is None or self._view[0] != version:
             self._view = (version, check_shares(self.policy, self.driver.backends(route, self.target)))
         return self._view[1]
+
+    def workloads(self, fleet: Fleet, namespace: str) -> frozenset[str]:
+        """Those of `namespace` behind the backends; of a backend without pods, as in a restart, those seen last."""
+        self._workloads = {
+            backend: frozenset(
+                each.workload for each in members.values() if each.workload and each.facts.namespace == namespace
+            )
+            or self._workloads.get(backend, frozenset())
+            for backend, members in fleet.backends.items()
+        }
+        return frozenset[str]().union(*self._workloads.values())
 
     def remediations(self, manifests: Iterable[Mapping[str, Any]]) -> tuple[Remediation, ...]:
         """Decoded, each version once: budgets are counted from all of them on every tick. Raises InputError."""

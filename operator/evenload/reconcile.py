@@ -18,8 +18,9 @@ import msgspec
 import structlog
 
 from evenload.act.apply import execute
-from evenload.act.episode import closed, decode, episode_of, is_open, ledger_of, progressed, step_of
+from evenload.act.episode import closed, decode, episode_of, is_open, progressed, step_of
 from evenload.act.execution import Bench, Execution, Result
+from evenload.act.ledger import Subject
 from evenload.act.outcome import Tick, onset_of, outcome_of
 from evenload.act.remediations import amend, newest, open_remediation, prune
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, Remediation, RemediationStatus, Resolved, Trigger
@@ -39,22 +40,25 @@ from evenload.model.plan import RestartPod, Write
 from evenload.model.policy import strictest
 from evenload.model.snapshot import Hold, Snapshot
 from evenload.model.spec import Mode
+from evenload.model.wording import printable
 from evenload.observe import cluster
 from evenload.observe.cluster import ClusterView, Fleet
 from evenload.observe.join import last_write, snapshot_of
 from evenload.observe.presets import shared
 from evenload.observe.prometheus import Interest, Samples, SignalReader
+from evenload.ownership import Ownership
 from evenload.record.conditions import Facts, Trouble, status_of
 from evenload.record.events import Bulletin, Happening, applied, refused, timeline
 from evenload.record.journal import Journal
 from evenload.record.metrics import Metrics
 from evenload.record.publish import known_status, publish
 from evenload.settings import Settings
-from evenload.store import Key, Store, balancer_of
+from evenload.store import Key, Store, Target, balancer_of, key_of
 from evenload.workqueue import WorkQueue
 
 # The API server shows at least once a minute that a watch is alive. An older view is not acted on.
 STALEST_VIEW_SECONDS = 90.0
+ROUTE_TAKEN = "RouteTaken"
 
 _log = structlog.get_logger()
 
@@ -113,6 +117,9 @@ class Reconciler:
         )
         self._monotonic = monotonic
         self._served: dict[Key, float] = {}  # when its last run came to an end, by the monotonic clock
+        self._ownership = Ownership(
+            lambda view: store.balancers.group(Target(view.namespace, view.kind, view.name)), self._view_of
+        )
         self._turn = 0
 
     # A tick: one read of signals for all, then a run for each.
@@ -124,7 +131,12 @@ class Reconciler:
         self._samples = await self._reader.read(interests)
         self._turn += 1
         self._take_on(interests)
-        known = {*self._store.balancers.all_keys(), *self._cases, *self._orphaned()}
+        known = {
+            *self._store.balancers.all_keys(),
+            *self._cases,
+            *map(Key._make, self._metrics.balancers),
+            *self._orphaned(),
+        }
         now = self._monotonic()
         self._served = {key: self._served.get(key, now) for key in known}
         for key in known:
@@ -152,7 +164,7 @@ class Reconciler:
         try:
             case = self._case(key)
             route = case and self._route(key, case)
-            if case is None or not isinstance(route, RouteView):
+            if case is None or not isinstance(route, RouteView) or self._taken(key, route):
                 return None
             namespaces = frozenset(service.namespace for service in route.services.values())
             alone = any(not shared(query) for _, query in case.source.overrides)
@@ -230,6 +242,8 @@ class Reconciler:
         await self._end_orphans(key, balancer.metadata.uid)
         scene = self._observe(key, balancer)
         if isinstance(scene, Trouble):
+            if scene.reason == ROUTE_TAKEN:
+                await self._end_taken(key, scene)
             await self._publish(key, balancer, Facts(**self._common(balancer), trouble=scene))
             return
         case, samples = self._cases[key], self._samples.get(key)
@@ -269,6 +283,8 @@ class Reconciler:
             view = self._route(key, case)
             if isinstance(view, Trouble):
                 return view
+            if reason := self._taken(key, view):
+                return Trouble(reason=ROUTE_TAKEN, message=reason)
             fleet = self._cluster.fleet(view)
             mine = [
                 m
@@ -330,8 +346,34 @@ class Reconciler:
     def _granted(self, key: Key) -> Granted:
         return lambda service: self._cluster.granted(service, key.namespace)
 
+    def _taken(self, key: Key, view: RouteView) -> str | None:
+        """Why another Balancer owns what this one would weight, if one does."""
+        manifest = self._store.balancers.get(key)
+        return self._ownership.taken(manifest, view, self._turn) if manifest is not None else None
+
+    def _view_of(self, manifest: Mapping[str, Any]) -> RouteView | None:
+        """What a rival of somebody reads; None where it reads nothing, whatever is wrong with it."""
+        key = key_of(manifest)
+        try:
+            case = self._case(key)
+            view = case and self._route(key, case)
+        except Exception:  # its own run finds out; it locks nobody out
+            return None
+        return view if isinstance(view, RouteView) else None
+
+    def _subject(self, key: Key, case: Case, scene: Scene) -> Subject:
+        """Whose budgets count."""
+        return Subject(
+            namespace=key.namespace,
+            name=key.name,
+            uid=case.identity[0],
+            workloads=case.workloads(scene.fleet, key.namespace),
+            backends=frozenset(scene.view.weights),
+        )
+
     def _snapshot(self, key: Key, case: Case, balancer: Balancer, scene: Scene) -> Snapshot:
         now = self._now()
+        case.ledger = self._store.ledger.of(self._subject(key, case, scene), now)
         previous = self._cluster.previous_route(scene.view.namespace, scene.view.name)
         status = known_status(self._store.balancers.get(key) or {})
         seen = snapshot_of(
@@ -343,7 +385,7 @@ class Reconciler:
             last_write=last_write(scene.view, _readable(case, previous)),
             known_good=status.known_good.weights if status.known_good else None,
             episode=episode_of(scene.open, scene.remediations) if scene.open else None,
-            ledger=ledger_of(scene.remediations, now),
+            ledger=case.ledger,
             holds=_holds(scene),
             max_mode=Mode(self._settings.max_mode),
         )
@@ -422,6 +464,9 @@ class Reconciler:
         write = next((action for action in decision.actions if isinstance(action, Write)), None)
         if write is None or remediation is None or _outrun(scene.open, remediation):
             return ()
+        now, subject = self._now(), self._subject(key, case, scene)
+        if isinstance(write, RestartPod) and self._store.ledger.of(subject, now) != case.ledger:
+            return ()  # another Balancer restarts these pods since this was decided: decide anew
         bench = Bench(
             cluster=self._client,
             driver=case.driver,
@@ -430,8 +475,9 @@ class Reconciler:
             veto=lambda: self._veto(key, case),
             now=self._now,
         )
-        execution = await execute(bench, remediation, write, decision)
-        self._store.remediations.put(execution.remediation)
+        with self._store.ledger.under_way(subject, write, now):
+            execution = await execute(bench, remediation, write, decision)
+            self._store.remediations.put(execution.remediation)
         if (
             execution.result is Result.Applied
             and not isinstance(write, RestartPod)
@@ -561,12 +607,21 @@ class Reconciler:
         """Open Remediations of Balancers that had this name before the one of this `uid`."""
         for manifest in self._store.remediations_of(key):
             if is_open(manifest) and (uid is None or manifest["spec"]["balancerRef"].get("uid", uid) != uid):
-                self._store.remediations.put(await amend(self._client, dict(manifest), self._ended_without))
+                await self._end(manifest, "the Balancer was deleted")
 
-    def _ended_without(self, known: Remediation) -> RemediationStatus:
-        return msgspec.structs.replace(
-            known.status, phase=Phase.Expired, closed_at=moment(self._now()), held="the Balancer was deleted"
-        )
+    async def _end_taken(self, key: Key, trouble: Trouble) -> None:
+        """Its open Remediations: the route is another Balancer's now, and stays as it is."""
+        for manifest in self._store.remediations_of(key):
+            if is_open(manifest):
+                await self._end(manifest, f"{trouble.reason}: {trouble.message}")
+
+    async def _end(self, manifest: Mapping[str, Any], why: str) -> None:
+        def ended(known: Remediation) -> RemediationStatus:
+            return msgspec.structs.replace(
+                known.status, phase=Phase.Expired, closed_at=moment(self._now()), held=printable(why)[:4096]
+            )
+
+        self._store.remediations.put(await amend(self._client, dict(manifest), ended))
 
     def _failed(self, key: Key, error: Exception) -> None:
         """One run failed; the next tick tries again."""

@@ -1,14 +1,20 @@
 """The newest known state of our own objects, Balancers and Remediations, whoever told us: a list, a watch or a write.
 
 The newest resourceVersion wins, so a watch event that was on its way while we wrote cannot bring an older Remediation
-back: acting on it could double a step. A deletion is remembered by that version too.
+back: acting on it could double a step. A deletion is remembered by that version too, the latest of them.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from evenload.act.ledger import Ledger
+from evenload.groups import Groups
+
+MOST_GONE: Final = 10_000
+"""Deletions remembered between two sweeps. An event that is so late that more have been told since is undone by the
+next sweep."""
 
 Manifest = Mapping[str, Any]
 
@@ -33,14 +39,30 @@ def _version(manifest: Manifest) -> int:
     return int(manifest["metadata"]["resourceVersion"])
 
 
-class Objects:
-    """Objects of one kind by key, and by group where `group_of` is given: every tick asks for each Balancer's own."""
+class Target(NamedTuple):
+    """The object that a Balancer balances; it is in the Balancer's own namespace."""
 
-    def __init__(self, group_of: Callable[[Manifest], Key] = key_of) -> None:
+    namespace: str
+    kind: str
+    name: str
+
+
+OnChange = Callable[[Key, Manifest | None], None]
+"""Told (key, after) of each change; None: it is gone."""
+
+
+class Objects:
+    """Objects of one kind by key, and by the group that `group_of` names: every tick asks for each Balancer's own."""
+
+    def __init__(
+        self, group_of: Callable[[Manifest], Hashable] = key_of, on_change: OnChange = lambda key, after: None
+    ) -> None:
         self._objects: dict[Key, Manifest] = {}
-        self._gone: dict[Key, int] = {}
+        self._gone: dict[Key, int] = {}  # the oldest deletion first
         self._group_of = group_of
-        self._groups: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._groups: Groups[Hashable, Key] = Groups()
+        self._group: dict[Key, Hashable] = {}  # where each stands in `_groups`, whatever becomes of the object
+        self._on_change = on_change
 
     def get(self, key: Key) -> Manifest | None:
         return self._objects.get(key)
@@ -48,9 +70,9 @@ class Objects:
     def all_keys(self) -> tuple[Key, ...]:
         return tuple(self._objects)
 
-    def group(self, group: Key) -> Iterator[Manifest]:
+    def group(self, group: Hashable) -> Iterator[Manifest]:
         """The objects of one group, in no order."""
-        return (self._objects[key] for key in self._groups.get(group, ()))
+        return iter([self._objects[key] for key in self._groups.of(group)])
 
     def __iter__(self) -> Iterator[Manifest]:
         return iter(tuple(self._objects.values()))
@@ -62,8 +84,7 @@ class Objects:
         if version <= self._gone.get(key, -1) or (known is not None and version < _version(known)):
             return False
         self._gone.pop(key, None)
-        self._objects[key] = manifest
-        self._groups[self._group_of(manifest)].add(key)
+        self._replace(key, manifest)
         return True
 
     def remove(self, manifest: Manifest) -> None:
@@ -72,13 +93,25 @@ class Objects:
         known = self._objects.get(key)
         if known is not None and _version(known) > version:
             return
-        self._gone[key] = version
-        self._forget(key)
+        self._remember_gone(key, version)
+        self._replace(key, None)
 
-    def _forget(self, key: Key) -> None:
-        manifest = self._objects.pop(key, None)
+    def _remember_gone(self, key: Key, version: int) -> None:
+        self._gone[key] = max(version, self._gone.pop(key, -1))
+        if len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
+
+    def _replace(self, key: Key, manifest: Manifest | None) -> None:
+        """The one place that changes objects and groups: an object may come back in another group."""
+        group = None if manifest is None else self._group_of(manifest)
+        if self._objects.pop(key, None) is not None:
+            self._groups.discard(self._group.pop(key), key)
+        elif manifest is None:
+            return
         if manifest is not None:
-            self._groups[self._group_of(manifest)].discard(key)
+            self._objects[key], self._group[key] = manifest, group
+            self._groups.add(group, key)
+        self._on_change(key, manifest)
 
     def sweep(self, listed: Iterable[Manifest], version: int, namespace: str | None = None) -> None:
         """Take a whole list, of one namespace or of all, as of `version`: what it lacks, and is no newer, is gone."""
@@ -88,18 +121,19 @@ class Objects:
             self.put(manifest)
         for key, manifest in tuple(self._objects.items()):
             if key not in seen and namespace in (None, key.namespace) and _version(manifest) <= version:
-                self._forget(key)
+                self._replace(key, None)
         self._gone = {
             key: gone for key, gone in self._gone.items() if gone > version or namespace not in (None, key.namespace)
         }
 
 
 class Store:
-    """All Balancers, and the Remediations of each."""
+    """All Balancers, by what they target, and the Remediations of each; `ledger`: what these did, for budgets."""
 
     def __init__(self) -> None:
-        self.balancers = Objects()
-        self.remediations = Objects(group_of=balancer_of)
+        self.ledger = Ledger()
+        self.balancers = Objects(group_of=target_of)
+        self.remediations = Objects(group_of=balancer_of, on_change=self.ledger.changed)
 
     def remediations_of(self, balancer: Key) -> tuple[Manifest, ...]:
         """Remediations of the Balancer of that name, oldest first (by name within a second)."""
@@ -110,7 +144,17 @@ class Store:
             )
         )
 
+    def left_behind(self) -> Iterator[Manifest]:
+        """Remediations whose Balancer is gone."""
+        return (each for each in self.remediations if self.balancers.get(balancer_of(each)) is None)
+
 
 def balancer_of(remediation: Manifest) -> Key:
     """The Balancer it is about, which may be gone."""
     return Key(remediation["metadata"]["namespace"], remediation["spec"]["balancerRef"]["name"])
+
+
+def target_of(balancer: Manifest) -> Target:
+    """What it targets."""
+    reference = balancer["spec"].get("targetRef") or {}
+    return Target(balancer["metadata"]["namespace"], reference.get("kind", "HTTPRoute"), reference.get("name", ""))

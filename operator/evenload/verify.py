@@ -6,12 +6,14 @@ traffic with what the weights predict, in a window that holds no request from be
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 
 from evenload.model.base import Value
 from evenload.model.decision import Verdict
-from evenload.model.episode import EFFECTIVE_STATES, FIELD_MANAGER, Episode, Step, StepState
+from evenload.model.episode import ANOTHER_EVENLOAD, EFFECTIVE_STATES, FIELD_MANAGER, Episode, Step, StepState
 from evenload.model.fleet import Fleet, Floats
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, Write
 from evenload.model.policy import Policy
@@ -101,7 +103,7 @@ def _landing(snapshot: Snapshot, episode: Episode) -> Verification:
     if now == planned.after:
         return _verdict(planned, StepState.Applied, "the route holds these weights")
     if now != planned.before:
-        return _overwritten(snapshot, planned, now)
+        return _overwritten(snapshot, episode, planned, now)
     if snapshot.time - planned.planned_at > FORGOTTEN_PLAN_SECONDS:
         return _verdict(planned, StepState.Abandoned, "it was planned long ago and never written")
     return Verification(resume=_again(planned), waiting=True)
@@ -149,7 +151,7 @@ def _still_ours(snapshot: Snapshot, episode: Episode) -> Verification:
         return Verification()
     if now == step.before and _unseen(snapshot, step):
         return Verification(waiting=True)
-    return _overwritten(snapshot, step, now)
+    return _overwritten(snapshot, episode, step, now)
 
 
 def last_weight_step(episode: Episode) -> Step | None:
@@ -166,11 +168,24 @@ def _unseen(snapshot: Snapshot, step: Step) -> bool:
     return not foreign and snapshot.time - (step.applied_at or 0.0) < UNSEEN_SECONDS
 
 
-def _overwritten(snapshot: Snapshot, step: Step, now: dict[str, int]) -> Verification:
-    write = snapshot.last_write
-    manager = write.manager if write is not None else None
+def _overwritten(snapshot: Snapshot, episode: Episode, step: Step, now: dict[str, int]) -> Verification:
+    manager = _writer(snapshot, episode, step, now)
     by = f" by {manager}" if manager else ""
     return _verdict(step, StepState.Overwritten, f"the weights were set to {weights(now)}{by}", manager)
+
+
+def _writer(snapshot: Snapshot, episode: Episode, step: Step, now: dict[str, int]) -> str | None:
+    """Who wrote what stands there. Our own name proves nothing: another installation or Balancer writes under it too.
+
+    It was us where some step of this episode knows these weights, and they were written before the last step was: then
+    the view lags. Times in managedFields are whole seconds.
+    """
+    write = snapshot.last_write
+    if write is None or write.manager != FIELD_MANAGER:
+        return write.manager if write is not None else None
+    known = any(now in (each.before, each.after) for each in episode.steps)
+    since = step.planned_at if step.applied_at is None else step.applied_at
+    return FIELD_MANAGER if known and write.time < math.floor(since) else ANOTHER_EVENLOAD
 
 
 def _verdict(step: Step, state: StepState, because: str, manager: str | None = None) -> Verification:
@@ -178,7 +193,7 @@ def _verdict(step: Step, state: StepState, because: str, manager: str | None = N
 
 
 def _contested_by(episode: Episode) -> str | None:
-    """The foreign manager who put weights back twice, if one did."""
+    """The foreign manager, or other Evenload, who put weights back twice, if one did."""
     foreign = [
         step.manager for step in episode.steps if step.state is StepState.Overwritten and step.manager != FIELD_MANAGER
     ]

@@ -134,20 +134,22 @@ def _plain(name: str, value: Any) -> Any:
 
 def ledger_of(remediations: Iterable[Remediation], now: float) -> tuple[Disruption, ...]:
     """The disruptions of the last day, oldest first, from open and closed Remediations."""
-    found = (entry for remediation in remediations for entry in _disruptions(remediation))
+    found = (entry for remediation in remediations for entry, _ in disruptions_of(remediation))
     return tuple(sorted((entry for entry in found if entry.time > now - LEDGER_SECONDS), key=lambda entry: entry.time))
 
 
-def _disruptions(remediation: Remediation) -> Iterator[Disruption]:
+def disruptions_of(remediation: Remediation) -> Iterator[tuple[Disruption, str | None]]:
+    """All that budgets and freezes count of it, with the backend that a restart was of."""
     label = remediation.spec.diagnosis.label
     steps = [step_of(record) for record in remediation.status.steps if record.state in _HAPPENED]
-    yield from (entry for step in steps if (entry := _disruption(step, label)))
+    yield from ((entry, step.backend) for step in steps if (entry := _disruption(step, label)))
     taken = [step for step in steps if step.state is StepState.Overwritten and step.manager != FIELD_MANAGER]
     if len(taken) > 1:
-        yield Disruption(time=_when(taken[-1]), kind="Contested", label=label)
+        yield Disruption(time=_when(taken[-1]), kind="Contested", label=label), None
     if remediation.spec.approval.decision is ApprovalDecision.Denied:
         closed = remediation.status.closed_at
-        yield Disruption(time=epoch_seconds(closed) if closed else _opened_at(remediation), kind="Denied", label=label)
+        at = epoch_seconds(closed) if closed else _opened_at(remediation)
+        yield Disruption(time=at, kind="Denied", label=label), None
 
 
 def _disruption(step: Step, label: Label) -> Disruption | None:

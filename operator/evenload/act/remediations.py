@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from evenload.act.episode import LEDGER_SECONDS, decode, is_open, ledger_of
+from evenload.act.episode import LEDGER_SECONDS, decode, is_open
 from evenload.act.execution import Cluster
+from evenload.act.ledger import counted
 from evenload.api.mergepatch import difference
 from evenload.api.v1alpha1 import (
     API_VERSION,
@@ -29,14 +31,18 @@ from evenload.api.v1alpha1 import (
     RuledOut,
     Trigger,
 )
-from evenload.api.values import epoch_seconds, moment, number
-from evenload.errors import Conflict, NotFound, Unknown
+from evenload.api.values import moment, number
+from evenload.clock import from_rfc3339
+from evenload.errors import Conflict, InputError, NotFound, Refused, Unknown
 from evenload.kube.resources import REMEDIATIONS, Manifest
 from evenload.model.decision import Decision
 from evenload.model.diagnosis import Diagnosis
 
 _NAME_ROOM = 200  # of 253, leaving some for the suffix
 _MOST_PRUNED = 10  # a call; the rest can wait for the next one
+RETIRED_KEPT = 50  # newest Remediations of deleted Balancers in a namespace, as the default of spec.historyLimit
+RETIRED_MOST = 500  # of those a day old at most
+_MOST_RETIRED = 200  # a namespace and call
 
 
 def name_after(balancer: ObjectMeta, previous: str | None) -> str:
@@ -170,20 +176,64 @@ def surplus(remediations: Iterable[Mapping[str, Any]], limit: int, now: float) -
 
 
 def _remembered(manifest: Mapping[str, Any], now: float) -> bool:
-    remediation = decode(manifest)
-    created = remediation.metadata.creation_timestamp
-    if created is not None and epoch_seconds(created) < now - 2 * LEDGER_SECONDS:
+    """Whether a budget counts something of it. One that cannot be read may hold such a thing until it is old."""
+    if _seconds_since(manifest.get("status", {}).get("closedAt"), now) > 2 * LEDGER_SECONDS:
         return False
-    return bool(ledger_of([remediation], now))
+    try:
+        return any(entry.what.time > now - LEDGER_SECONDS for entry in counted(decode(manifest)))
+    except InputError:
+        return _seconds_since(manifest["metadata"].get("creationTimestamp"), now) < LEDGER_SECONDS
+
+
+def _seconds_since(time: str | None, now: float) -> float:
+    """0 where nobody knows."""
+    at = from_rfc3339(time) if time else None
+    return 0.0 if at is None else now - at
+
+
+def retired(remediations: Iterable[Mapping[str, Any]], now: float) -> list[Mapping[str, Any]]:
+    """Of the closed Remediations that deleted Balancers of one namespace left, those to delete, oldest first.
+
+    The newest are kept, and so is what budgets still count. The rest goes when it is a day old; at once where there
+    are very many, as when Balancers are created and deleted in a loop.
+    """
+    beyond = surplus(remediations, RETIRED_KEPT, now)
+    excess = max(0, len(beyond) + RETIRED_KEPT - RETIRED_MOST)
+    return beyond[:excess] + [each for each in beyond[excess:] if _old(each, now)]
+
+
+def _old(manifest: Mapping[str, Any], now: float) -> bool:
+    return _seconds_since(manifest["metadata"].get("creationTimestamp"), now) > LEDGER_SECONDS
+
+
+async def retire(cluster: Cluster, remediations: Iterable[Mapping[str, Any]], now: float) -> int:
+    """Delete what is `retired` in each namespace; `remediations`: all whose Balancer is gone. How many it tried.
+
+    Raises KubeError; what is refused in one namespace stays there and stops no other.
+    """
+    by_namespace: dict[str, list[Mapping[str, Any]]] = {}
+    for manifest in remediations:
+        by_namespace.setdefault(manifest["metadata"]["namespace"], []).append(manifest)
+    tried = 0
+    for group in by_namespace.values():
+        doomed = retired(group, now)[:_MOST_RETIRED]
+        tried += len(doomed)
+        with suppress(Refused):
+            await _delete(cluster, doomed)
+    return tried
 
 
 async def prune(cluster: Cluster, remediations: Iterable[Mapping[str, Any]], limit: int, now: float) -> int:
     """Delete the surplus, a few a call; how many are gone. Raises KubeError, but not for those gone already."""
     doomed = surplus(remediations, limit, now)[:_MOST_PRUNED]
+    await _delete(cluster, doomed)
+    return len(doomed)
+
+
+async def _delete(cluster: Cluster, doomed: Iterable[Mapping[str, Any]]) -> None:
     for manifest in doomed:
         metadata = manifest["metadata"]
         try:
             await cluster.delete(REMEDIATIONS, metadata["namespace"], metadata["name"], uid=metadata["uid"])
         except (NotFound, Conflict):
             continue
-    return len(doomed)

@@ -34,6 +34,7 @@ FINAL_PHASES = frozenset({Phase.Succeeded, Phase.RolledBack, Phase.Failed, Phase
 
 
 FIELD_MANAGER = "evenload"  # under which our writes stand in managedFields: whoever else is there is foreign
+ANOTHER_EVENLOAD = "another evenload"  # as a step's manager: our name stands there, and no step of ours wrote that
 
 
 class StepState(StrEnum):

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from evenload.drivers.base import RouteView, ServiceName
+from evenload.groups import Groups
 from evenload.kube.client import Client
 from evenload.kube.reflector import Key, Reflector
 from evenload.kube.resources import (
@@ -142,10 +143,14 @@ class Fleet(Value, frozen=True, kw_only=True):
 
 
 class _Crew:
-    """The pods behind a Service, and what every tick asks about all of them."""
+    """The pods behind a Service, and what every tick asks about all of them.
 
-    def __init__(self, members: dict[str, Member]) -> None:
+    `watched`: the pods that its slices name, also those that are not there (yet).
+    """
+
+    def __init__(self, members: dict[str, Member], watched: frozenset[Key] = frozenset()) -> None:
         self.members = members
+        self.watched = watched
         self.uids = frozenset(member.facts.uid for member in members.values())
         self.workloads = frozenset((each.facts.namespace, each.workload) for each in members.values() if each.workload)
 
@@ -168,13 +173,13 @@ class ClusterView:
             return Reflector(client, resource, decode, watched, on_change=on_change)
 
         self._on_route_change = on_route_change
-        self._slices_of: dict[Key, set[Key]] = {}
-        self._members_of: dict[Key, _Crew] = {}  # by Service, until something changes them
-        self._services_of: dict[Key, set[Key]] = {}  # by pod: whose members to find anew when it changes
-        self._hpas_of: dict[tuple[str, str], set[Key]] = {}
+        self._slices_of: Groups[Key, Key] = Groups()
+        self._members_of: dict[Key, _Crew] = {}  # by Service that exists, until something changes them
+        self._services_of: Groups[Key, Key] = Groups()  # by pod: whose members to find anew when it changes
+        self._hpas_of: Groups[tuple[str, str], Key] = Groups()
         self._previous_routes: dict[Key, Manifest] = {}
         self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode, self._pod_changed)
-        self._services: Reflector[_Service] = watch(SERVICES, _Service)
+        self._services: Reflector[_Service] = watch(SERVICES, _Service, self._service_changed)
         self._slices: Reflector[_Slice] = watch(ENDPOINTSLICES, _Slice, self._slice_changed)
         self._routes: Reflector[Manifest] = watch(HTTPROUTES, dict, self._route_changed)
         self._replica_sets: Reflector[Owned] = watch(REPLICASETS, Owned, self._replica_set_changed)
@@ -297,24 +302,36 @@ class ClusterView:
     def _crew(self, service: ServiceName) -> _Crew:
         key = (service.namespace, service.name)
         if key not in self._members_of:
-            self._members_of[key] = _Crew(self._found(service))
+            crew = self._found(service)
+            if key not in self._services.objects:
+                return crew  # routes may name what never was: only what exists is remembered
+            self._members_of[key] = crew
+            for pod in crew.watched:
+                self._services_of.add(pod, key)
         return self._members_of[key]
 
-    def _found(self, service: ServiceName) -> dict[str, Member]:
+    def _found(self, service: ServiceName) -> _Crew:
         members: dict[str, Member] = {}
+        watched = set()
         for target, ready in self._targets(service):
             pod = (service.namespace, target.name)
-            self._services_of.setdefault(pod, set()).add((service.namespace, service.name))
+            watched.add(pod)
             facts = self._pods.objects.get(pod)
             if facts is None or (target.uid and facts.uid != target.uid):
                 continue  # the slice or the pod list is a moment behind the other
             known = members.get(facts.name)  # a dual-stack Service has two slices
             ready = (ready and facts.ready and not facts.terminating) or (known is not None and known.ready)
             members[facts.name] = Member(facts=facts, ready=ready, workload=self.workload_of(facts))
-        return members
+        return _Crew(members, frozenset(watched))
+
+    def _find_anew(self, service: Key) -> None:
+        """Forget who stands behind a Service: the next who asks looks again."""
+        crew = self._members_of.pop(service, None)
+        for pod in crew.watched if crew else ():
+            self._services_of.discard(pod, service)
 
     def _targets(self, service: ServiceName) -> Iterator[tuple[_TargetRef, bool]]:
-        for key in self._slices_of.get((service.namespace, service.name), ()):
+        for key in self._slices_of.of((service.namespace, service.name)):
             for endpoint in self._slices.objects[key].endpoints or ():
                 if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
                     yield endpoint.target_ref, endpoint.conditions.ready is not False
@@ -351,7 +368,7 @@ class ClusterView:
         kind, _, name = workload.partition("/")
         if rollout := self._rollout(kind, (namespace, name)):
             yield Hold(reason=HeldReason.Rollout, detail=f"{workload} is being rolled out: {rollout}")
-        for key in self._hpas_of.get((namespace, workload), ()):
+        for key in self._hpas_of.of((namespace, workload)):
             status = self._hpas.objects[key].status
             if status.current_replicas != status.desired_replicas:
                 detail = f"{workload} is being scaled from {status.current_replicas} to {status.desired_replicas} pods"
@@ -364,17 +381,21 @@ class ClusterView:
             return stateful_set_rollout(self._stateful_sets.objects[key])
         return ""
 
+    def _service_changed(self, key: Key, before: _Service | None, after: _Service | None) -> None:
+        if after is None:
+            self._find_anew(key)
+
     def _slice_changed(self, key: Key, before: _Slice | None, after: _Slice | None) -> None:
-        for version, change in ((before, set.discard), (after, set.add)):
+        for version, change in ((before, self._slices_of.discard), (after, self._slices_of.add)):
             if version is not None:
                 service = (key[0], version.metadata.labels.service)
-                change(self._slices_of.setdefault(service, set()), key)
-                self._members_of.pop(service, None)
+                change(service, key)
+                self._find_anew(service)
 
     def _pod_changed(self, key: Key, before: PodFacts | None, after: PodFacts | None) -> None:
         if before != after:
-            for service in self._services_of.pop(key, ()):
-                self._members_of.pop(service, None)
+            for service in tuple(self._services_of.of(key)):
+                self._find_anew(service)
 
     def _replica_set_changed(self, key: Key, before: Owned | None, after: Owned | None) -> None:
         if before is None or after is None:  # a pod may be seen before the ReplicaSet that tells its Deployment
@@ -382,10 +403,10 @@ class ClusterView:
             self._services_of.clear()
 
     def _hpa_changed(self, key: Key, before: Hpa | None, after: Hpa | None) -> None:
-        for version, change in ((before, set.discard), (after, set.add)):
+        for version, change in ((before, self._hpas_of.discard), (after, self._hpas_of.add)):
             if version is not None:
                 target = version.spec.scale_target_ref
-                change(self._hpas_of.setdefault((key[0], f"{target.kind}/{target.name}"), set()), key)
+                change((key[0], f"{target.kind}/{target.name}"), key)
 
     def _route_changed(self, key: Key, before: Manifest | None, after: Manifest | None) -> None:
         if after is None:

@@ -139,6 +139,59 @@ def _weights(snapshot: Snapshot, decision: Decision) -> Iterator[Sample]:
     yield from (((name, "desired"), share * total) for name, share in decision.targets.items())
 
 
+OTHER_MANAGER = "other"
+KNOWN_MANAGERS = frozenset(
+    {
+        "evenload",
+        "kubectl",
+        "kubectl-annotate",
+        "kubectl-apply",
+        "kubectl-client-side-apply",
+        "kubectl-create",
+        "kubectl-edit",
+        "kubectl-label",
+        "kubectl-patch",
+        "kubectl-replace",
+        "argocd",
+        "argocd-application-controller",
+        "argocd-controller",
+        "argocd-server",
+        "flagger",
+        "flux",
+        "helm",
+        "helm-controller",
+        "HashiCorp",
+        "k9s",
+        "kustomize-controller",
+        "lens",
+        "node-fetch",
+        "OpenAPI-Generator",
+        "pulumi-kubernetes",
+        "rancher",
+        "rollouts-controller",
+        "Terraform",
+    }
+)
+"""Field managers that a metric names. Anybody may write under any name, so the rest are one series together; the very
+name of the last one is in the Balancer's status, in Events and in Remediations."""
+
+
+class _RouteChanges(Counter):
+    """Counts by field manager, of which it tells apart the known ones."""
+
+    def labels(self, *values: object, **named: object) -> _RouteChanges:
+        """As Counter's; `manager`, the last label, is one of a bounded set."""
+        if "manager" in named:
+            return super().labels(*values, **(named | {"manager": known_manager(str(named["manager"]))}))
+        *others, manager = values
+        return super().labels(*others, known_manager(str(manager)))
+
+
+def known_manager(manager: str) -> str:
+    """The field manager's name as a metric tells it."""
+    return manager if manager in KNOWN_MANAGERS else OTHER_MANAGER
+
+
 class _Known(NamedTuple):
     """Of the tick before, to count changes."""
 
@@ -159,8 +212,11 @@ class Metrics:
         self.build_info.labels(version).set(1)
 
     def _make_counts(self) -> None:
-        self.route_changes = self._counter(
-            "route_changes", "Changes of the route's weights, ours included.", *KEY_LABELS, "kind", "manager"
+        self.route_changes = _RouteChanges(
+            f"{PREFIX}_route_changes",
+            "Changes of the route's weights, ours included; manager is a well-known one or `other`.",
+            (*KEY_LABELS, "kind", "manager"),
+            registry=self.registry,
         )
         self.remediations = self._counter(
             "remediations",
@@ -233,6 +289,11 @@ class Metrics:
             self.time_to_detect.labels(*key).observe(outcome.time_to_detect_seconds)
         if outcome.time_to_mitigate_seconds is not None:
             self.time_to_restore.labels(*key).observe(outcome.time_to_mitigate_seconds)
+
+    @property
+    def balancers(self) -> tuple[Key, ...]:
+        """Those that have series: some of them may be gone without anybody having said so."""
+        return tuple(self._known)
 
     def failed(self, error: str) -> None:
         """A run of a Balancer ended in this exception."""

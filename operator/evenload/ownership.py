@@ -1,0 +1,112 @@
+"""One owner of each rule of a route: two Balancers that weight the same rule would write against each other.
+
+The older Balancer owns: by creation, then by UID, so that every replica says the same. A Balancer owns all the rules it
+claims or none: one that lost a rule writes nothing and locks nobody out of its other rules. Whoever is being deleted,
+cannot be read, or whose driver cannot read the object, claims nothing; one that is suspended, paused or only observes
+does. Pure, apart from what is remembered of a tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from evenload.drivers.base import RouteView
+from evenload.model.base import Value
+
+
+class Claim(Value, frozen=True, kw_only=True):
+    """The rules (by index) that one Balancer would weight. `created` as the API server's text: it sorts by time."""
+
+    namespace: str
+    name: str
+    uid: str
+    created: str
+    rules: frozenset[int]
+
+    @property
+    def seniority(self) -> tuple[str, str, str, str]:
+        """The least is the oldest. No two Balancers have the same."""
+        return self.created, self.uid, self.namespace, self.name
+
+
+def owners(claims: Iterable[Claim]) -> dict[int, Claim]:
+    """Who owns each rule. A rule that only losers claim is nobody's."""
+    owned: dict[int, Claim] = {}
+    for claim in sorted(claims, key=lambda each: each.seniority):
+        if owned.keys().isdisjoint(claim.rules):
+            owned |= dict.fromkeys(claim.rules, claim)
+    return owned
+
+
+def taken(view: RouteView, uid: str, owned: Mapping[int, Claim]) -> str | None:
+    """Why the Balancer of this `uid`, which reads `view`, may not write; None where every rule of it is its own."""
+    for rule in view.rules:
+        owner = owned.get(rule.index)
+        if owner is not None and owner.uid != uid:
+            return (
+                f"{view.kind} {view.name}: rule {rule.index} is already balanced by Balancer "
+                f"{owner.namespace}/{owner.name}, which is older; delete one of the two, or give each its own rule in "
+                "spec.targetRef.ruleName"
+            )
+    return None
+
+
+class _Settled(NamedTuple):
+    """Of one object in one tick."""
+
+    version: str
+    known: frozenset[Hashable]  # UIDs and generations that were asked
+    owned: dict[int, Claim]
+
+
+class Ownership:
+    """Who owns what in the present tick: settled once for each object that several Balancers target."""
+
+    def __init__(
+        self,
+        contenders: Callable[[RouteView], Iterable[Mapping[str, Any]]],
+        view_of: Callable[[Mapping[str, Any]], RouteView | None],
+    ) -> None:
+        """`contenders`: the manifests of all Balancers that target the object. `view_of`: the object as that Balancer's
+        driver reads it, None where it does not; it must not raise."""
+        self._contenders = contenders
+        self._view_of = view_of
+        self._turn = -1
+        self._settled: dict[Hashable, _Settled] = {}
+
+    def taken(self, balancer: Mapping[str, Any], view: RouteView, turn: int) -> str | None:
+        """Why `balancer` may not write what it reads as `view`, in the tick of that number; None if it may."""
+        if turn != self._turn:
+            self._turn, self._settled = turn, {}
+        place = (view.kind, view.namespace, view.name)
+        known = self._settled.get(place)
+        if known is None or known.version != view.resource_version or _identity(balancer) not in known.known:
+            known = self._settled[place] = self._settle(view)
+        return taken(view, balancer["metadata"]["uid"], known.owned)
+
+    def _settle(self, view: RouteView) -> _Settled:
+        contenders = tuple(self._contenders(view))
+        claims = map(self._claim, contenders) if len(contenders) > 1 else ()
+        return _Settled(
+            version=view.resource_version,
+            known=frozenset(map(_identity, contenders)),
+            owned=owners(claim for claim in claims if claim is not None),
+        )
+
+    def _claim(self, manifest: Mapping[str, Any]) -> Claim | None:
+        metadata = manifest["metadata"]
+        view = None if "deletionTimestamp" in metadata else self._view_of(manifest)
+        if view is None:
+            return None
+        return Claim(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            created=metadata.get("creationTimestamp") or "",
+            rules=frozenset(rule.index for rule in view.rules),
+        )
+
+
+def _identity(manifest: Mapping[str, Any]) -> Hashable:
+    return manifest["metadata"]["uid"], manifest["metadata"].get("generation")
