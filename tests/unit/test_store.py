@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from evenload.store import Key, Objects, Store
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evenload import store as store_module
+from evenload.store import Key, Objects, Store, Target, balancer_of
 
 
 def thing(name: str, version: int, **more: Any) -> dict[str, Any]:
@@ -54,3 +58,88 @@ def test_remediations_are_found_by_their_balancer_oldest_first() -> None:
         manifest["metadata"]["creationTimestamp"] = at
         store.remediations.put(manifest)
     assert [m["metadata"]["name"] for m in store.remediations_of(Key("shop", "web"))] == ["r1", "r2"]
+
+
+def remediation(name: str, version: int, balancer: str) -> dict[str, Any]:
+    manifest = thing(name, version, spec={"balancerRef": {"name": balancer}})
+    manifest["metadata"]["creationTimestamp"] = "T"
+    return manifest
+
+
+def test_an_object_that_comes_back_in_another_group_leaves_the_old_one() -> None:
+    store = Store()
+    store.remediations.put(remediation("x", 10, "old"))
+    store.remediations.put(remediation("x", 20, "new"))
+    store.remediations.remove(remediation("x", 15, "old"))  # its deletion, told late
+    assert store.remediations_of(Key("shop", "old")) == ()
+    assert [m["metadata"]["resourceVersion"] for m in store.remediations_of(Key("shop", "new"))] == ["20"]
+    store.remediations.remove(remediation("x", 30, "new"))
+    assert store.remediations_of(Key("shop", "old")) == store.remediations_of(Key("shop", "new")) == ()
+
+
+def test_an_object_that_was_changed_in_place_leaves_the_group_it_stood_in() -> None:
+    objects = Objects(group_of=balancer_of)
+    manifest = remediation("x", 1, "old")
+    objects.put(manifest)
+    manifest["spec"]["balancerRef"]["name"] = "new"
+    objects.put(manifest)
+    assert list(objects.group(Key("shop", "old"))) == []
+    assert list(objects.group(Key("shop", "new"))) == [manifest]
+
+
+def test_an_older_deletion_that_is_told_late_does_not_make_a_newer_one_forgotten() -> None:
+    objects = Objects()
+    objects.remove(thing("a", 9))
+    objects.remove(thing("a", 5))
+    assert not objects.put(thing("a", 7))
+
+
+def test_balancers_are_found_by_what_they_target() -> None:
+    store = Store()
+    for name, target in (("one", {"name": "web"}), ("two", {"kind": "HTTPRoute", "name": "web"}), ("x", {"name": "y"})):
+        store.balancers.put(thing(name, 1, spec={"targetRef": target}))
+    found = store.balancers.group(Target("shop", "HTTPRoute", "web"))
+    assert sorted(m["metadata"]["name"] for m in found) == ["one", "two"]
+
+
+def test_remediations_of_balancers_that_are_gone_are_left_behind() -> None:
+    store = Store()
+    store.balancers.put(thing("web", 1, spec={"targetRef": {"name": "web"}}))
+    store.remediations.put(remediation("a", 1, "web"))
+    store.remediations.put(remediation("b", 1, "gone"))
+    assert [m["metadata"]["name"] for m in store.left_behind()] == ["b"]
+
+
+def test_deletions_are_remembered_up_to_a_number_the_latest_ones() -> None:
+    objects = Objects()
+    for at in range(store_module.MOST_GONE + 5):
+        objects.remove(thing(f"a{at}", 100))
+    assert not objects.put(thing(f"a{store_module.MOST_GONE + 4}", 99))
+    assert len(objects._gone) == store_module.MOST_GONE
+
+
+NAMES, GROUPS = st.sampled_from("abc"), st.sampled_from("xyz")
+OBJECTS = st.builds(remediation, NAMES, st.integers(1, 9), GROUPS)
+STEPS = st.one_of(
+    st.tuples(st.just("put"), OBJECTS),
+    st.tuples(st.just("remove"), OBJECTS),
+    st.tuples(
+        st.just("sweep"),
+        st.tuples(st.lists(OBJECTS, max_size=3, unique_by=lambda m: m["metadata"]["name"]), st.integers(1, 9)),
+    ),
+)
+
+
+@given(st.lists(STEPS, max_size=20))
+def test_groups_are_what_a_scan_of_the_objects_gives(steps: list[tuple[str, Any]]) -> None:
+    told: dict[Key, Any] = {}
+    objects = Objects(group_of=balancer_of, on_change=lambda key, after: told.update({key: after}))
+    for what, argument in steps:
+        objects.sweep(*argument) if what == "sweep" else getattr(objects, what)(argument)
+        for group in "xyz":
+            scanned = [m for m in objects if balancer_of(m) == Key("shop", group)]
+            assert sorted(map(repr, objects.group(Key("shop", group)))) == sorted(map(repr, scanned))
+        assert len(objects._groups) == len({balancer_of(m) for m in objects})
+        assert {key: after for key, after in told.items() if after is not None} == dict(
+            zip(objects.all_keys(), objects, strict=True)
+        )
