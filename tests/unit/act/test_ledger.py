@@ -178,7 +178,8 @@ CHANGES = st.lists(
 def test_it_counts_what_a_scan_of_all_remediations_counts(
     changes: list[Any], name: str, uid: str, workloads: set[str]
 ) -> None:
-    known, there = Ledger(), {}
+    known = Ledger()
+    there: dict[tuple[str, str], dict[str, Any]] = {}
     who = Subject(namespace="shop", name=name, uid=uid, workloads=frozenset(workloads))
     for version, (remediation_name, namespace, content, asks) in enumerate(changes):
         key = (namespace, remediation_name)

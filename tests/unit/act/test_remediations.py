@@ -8,9 +8,21 @@ import msgspec
 import pytest
 
 from evenload.act.episode import decode, progressed
-from evenload.act.remediations import amend, name_after, newest, open_remediation, prune, store
+from evenload.act.remediations import (
+    RETIRED_KEPT,
+    RETIRED_MOST,
+    amend,
+    name_after,
+    newest,
+    open_remediation,
+    prune,
+    retire,
+    retired,
+    store,
+)
 from evenload.api.v1alpha1 import ObjectMeta, Remediation, RemediationStatus
-from evenload.errors import Conflict, Unknown
+from evenload.clock import rfc3339
+from evenload.errors import Conflict, Refused, Unknown
 from evenload.kube.resources import REMEDIATIONS, Manifest
 from evenload.model.decision import Decision
 from evenload.model.diagnosis import Diagnosis, Evidence, Label, RuledOut
@@ -190,3 +202,84 @@ async def test_pruning_what_somebody_deleted_is_no_error_and_another_of_that_nam
     await prune(cluster, manifests, limit=1, now=NOW)
     left, _ = await cluster.list(REMEDIATIONS, "shop")
     assert len(left) == 2
+
+
+async def test_a_restart_that_was_stored_and_never_told_keeps_its_remediation() -> None:
+    cluster = MemoryCluster()
+    restart = {"name": "1-restart", "action": "RestartPod", "state": "Planned", "plannedAt": "2026-11-23T05:00:00Z"}
+    assert await prune(cluster, await history(cluster, 3, steps=[restart]), limit=1, now=NOW) == 0
+
+
+async def test_one_that_was_open_for_days_is_kept_as_long_as_its_restart_counts() -> None:
+    cluster = MemoryCluster()
+    restart = {"name": "1-restart", "action": "RestartPod", "state": "Verified", "plannedAt": rfc3339(NOW + 71 * 3600)}
+    manifests = await history(cluster, 3, steps=[restart], closedAt=rfc3339(NOW + 72 * 3600))
+    assert await prune(cluster, manifests, limit=1, now=NOW + 73 * 3600) == 0
+
+
+async def test_one_that_cannot_be_read_is_kept_for_a_day_and_stops_no_pruning() -> None:
+    cluster = MemoryCluster()
+    manifests = await history(cluster, 3)
+    manifests[0]["status"]["steps"] = "none"
+    assert await prune(cluster, manifests, limit=1, now=NOW) == 1
+    assert await prune(cluster, manifests, limit=1, now=NOW + 25 * 3600) == 2
+
+
+DAY = 24 * 3600.0
+
+
+def left(name: str, seconds_ago: float, namespace: str = "shop", **status: Any) -> Manifest:
+    """A Remediation of a deleted Balancer."""
+    return {
+        "metadata": {
+            "namespace": namespace,
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "creationTimestamp": rfc3339(NOW - seconds_ago),
+        },
+        "spec": {"balancerRef": {"name": f"of-{name}"}, "diagnosis": {"label": "Failing"}},
+        "status": {"phase": "Succeeded", **status},
+    }
+
+
+def names(manifests: list[Any]) -> set[str]:
+    return {manifest["metadata"]["name"] for manifest in manifests}
+
+
+def test_what_deleted_balancers_left_goes_when_it_is_a_day_old_but_for_the_newest() -> None:
+    old = [left(f"old-{at}", 2 * DAY + at) for at in range(10)]
+    young = [left(f"young-{at}", 600 + at) for at in range(RETIRED_KEPT)]
+    assert retired([*old, *young[1:]], NOW) == sorted(old[1:], key=lambda m: m["metadata"]["creationTimestamp"])
+    assert names(retired([*old, *young], NOW)) == names(list(old))
+    assert retired([left(f"young-{at}", 600 + at) for at in range(RETIRED_KEPT + 10)], NOW) == []
+
+
+def test_what_budgets_count_of_deleted_balancers_is_kept_however_many_they_are() -> None:
+    step = {"name": "1-restart", "action": "RestartPod", "state": "Applied", "plannedAt": rfc3339(NOW - 600)}
+    counted = [left(f"counted-{at}", DAY / 2 + at, steps=[step]) for at in range(20)]
+    rest = [left(f"rest-{at}", 600 + at) for at in range(RETIRED_MOST + 30)]
+    gone = names(retired([*counted, *rest], NOW))
+    assert not gone & names(list(counted))
+    assert len(gone) == 30
+
+
+def test_an_open_one_is_never_retired() -> None:
+    assert retired([left(f"{at}", 2 * DAY + at, phase="Executing") for at in range(RETIRED_KEPT + 9)], NOW) == []
+
+
+async def test_retiring_goes_by_namespace_and_a_refusal_stops_no_other() -> None:
+    class Guarded(MemoryCluster):
+        async def delete(self, resource: Any, namespace: str | None, name: str, *, uid: str | None = None) -> None:
+            if namespace == "guarded":
+                raise Refused("no", status=403)
+            await super().delete(resource, namespace, name, uid=uid)
+
+    cluster = Guarded()
+    for namespace in ("guarded", "shop", "small"):
+        for at in range(RETIRED_KEPT + 5 if namespace != "small" else 5):
+            manifest = left(f"{namespace}-{at}", 2 * DAY + at, namespace)
+            cluster.objects[REMEDIATIONS.kind, namespace, manifest["metadata"]["name"]] = manifest
+    await retire(cluster, list(cluster.objects.values()), NOW)
+    there = [namespace for _, namespace, _ in cluster.objects]
+    assert [there.count(each) for each in ("guarded", "shop", "small")] == [RETIRED_KEPT + 5, RETIRED_KEPT, 5]

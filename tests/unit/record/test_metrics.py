@@ -25,7 +25,7 @@ from evenload.model.forecast import Forecast
 from evenload.model.snapshot import Backend, RouteWrite
 from evenload.model.spec import Mode
 from evenload.record.conditions import Facts, Trouble
-from evenload.record.metrics import Metrics, names
+from evenload.record.metrics import KNOWN_MANAGERS, OTHER_MANAGER, Metrics, names
 from tests.unit.record.scenes import facts, healthy, held, pod, skewed, snapshot
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -135,6 +135,36 @@ def test_held_and_changed_routes_are_counted_by_change_not_by_tick() -> None:
     assert value(metrics, "evenload_held_total", reason="Budget") == 2
     assert value(metrics, "evenload_route_changes_total", kind="HTTPRoute", manager="argocd") == 1
     assert value(metrics, "evenload_route_changes_total", kind="HTTPRoute", manager="helm") is None
+
+
+def test_managers_that_nobody_knows_are_one_series() -> None:
+    metrics = Metrics("0.1.0")
+    for at, manager in enumerate(["helm", *(f"kubectl-{at}" for at in range(500)), "helm"]):
+        write = RouteWrite(manager=manager, time=float(at))
+        metrics.tell("shop", "shop", facts(healthy(), snapshot=snapshot(last_write=write)))
+    assert value(metrics, "evenload_route_changes_total", kind="HTTPRoute", manager=OTHER_MANAGER) == 500
+    assert value(metrics, "evenload_route_changes_total", kind="HTTPRoute", manager="helm") == 1
+    changes = [labels for name, labels in scrape(metrics) if name == "evenload_route_changes_total"]
+    assert len(changes) == 2
+    metrics.forget("shop", "shop")
+    assert of_balancers(metrics) == []
+
+
+def test_whoever_counts_route_changes_meets_the_same_bound() -> None:
+    metrics = Metrics("0.1.0")
+    for at in range(100):
+        metrics.route_changes.labels("shop", "shop", "HTTPRoute", f"m{at}").inc()
+        metrics.route_changes.labels(namespace="shop", balancer="shop", kind="HTTPRoute", manager=f"n{at}").inc()
+    assert value(metrics, "evenload_route_changes_total", kind="HTTPRoute", manager=OTHER_MANAGER) == 200
+    assert OTHER_MANAGER not in KNOWN_MANAGERS
+
+
+def test_balancers_with_series_are_known_until_they_are_forgotten() -> None:
+    metrics = Metrics("0.1.0")
+    metrics.tell("shop", "shop", facts(healthy()))
+    assert list(metrics.balancers) == [("shop", "shop")]
+    metrics.forget("shop", "shop")
+    assert list(metrics.balancers) == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evenload.model.diagnosis import Label
-from evenload.model.episode import Episode, Phase, Step, StepState
+from evenload.model.episode import ANOTHER_EVENLOAD, FIELD_MANAGER, Episode, Phase, Step, StepState
 from evenload.model.fleet import Fleet
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
 from evenload.model.policy import Policy
@@ -177,6 +177,41 @@ def test_two_foreign_overwrites_make_it_contested_and_our_own_do_not_count() -> 
     assert contest("helm", None) == "another writer"
     assert contest("helm", "evenload") is None
     assert contest("helm") is None
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds_ago", "manager"),
+    [
+        ({"a": 5}, 30.0, ANOTHER_EVENLOAD),  # no step of ours knows these weights, whenever they were written
+        ({"a": 5}, 500.0, ANOTHER_EVENLOAD),
+        (BAD, 30.0, ANOTHER_EVENLOAD),  # what we found was put back after we changed it
+        (BAD, 500.0, FIELD_MANAGER),  # we see what we found, from before: the view lags
+    ],
+)
+def test_our_own_name_is_anothers_where_no_step_of_ours_wrote_that(
+    found: dict[str, int], seconds_ago: float, manager: str
+) -> None:
+    sight = snapshot(weights=found, last_write=RouteWrite(manager=FIELD_MANAGER, time=NOW - seconds_ago))
+    (verdict,) = judged(sight, applied(60.0)).verdicts
+    assert (verdict.state, verdict.manager) == (StepState.Overwritten, manager)
+
+
+def test_a_write_within_our_second_may_have_come_after_ours() -> None:
+    sight = snapshot(weights=BAD, last_write=RouteWrite(manager=FIELD_MANAGER, time=float(int(NOW - 60.0))))
+    (verdict,) = judged(sight, applied(NOW - int(NOW - 60.0) - 0.4)).verdicts
+    assert verdict.manager == ANOTHER_EVENLOAD
+
+
+def test_another_evenload_that_puts_its_weights_back_twice_makes_it_contested() -> None:
+    first = applied(90.0, name="1-x", state=StepState.Overwritten, manager=ANOTHER_EVENLOAD)
+    sight = snapshot(weights=BAD, last_write=RouteWrite(manager=FIELD_MANAGER, time=NOW - 20))
+    assert judged(sight, first, applied(40.0, name="2-x")).contested_by == ANOTHER_EVENLOAD
+    assert judged(sight, applied(40.0, name="2-x")).contested_by is None
+
+
+def test_a_plan_that_found_other_weights_under_our_name_is_anothers() -> None:
+    sight = snapshot(weights={"a": 5}, last_write=RouteWrite(manager=FIELD_MANAGER, time=NOW - 1))
+    assert judged(sight, step()).verdicts[0].manager == ANOTHER_EVENLOAD
 
 
 def ticks(sight: Snapshot, *steps: Step, count: int) -> Verification:
