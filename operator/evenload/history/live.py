@@ -6,12 +6,13 @@ recording replays to what the operator decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
-from evenload.act.episode import decode, episode_of, is_open, ledger_of
+from evenload.act.episode import decode, episode_of, is_open
+from evenload.act.ledger import Ledger, Subject
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer
 from evenload.drivers import driver_of
 from evenload.drivers.base import RouteView, check_shares
@@ -19,10 +20,11 @@ from evenload.errors import InputError
 from evenload.kube.client import Client
 from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest
 from evenload.model.decision import HeldReason
+from evenload.model.episode import Disruption
 from evenload.model.policy import Policy, strictest
 from evenload.model.snapshot import Hold, Snapshot
 from evenload.model.spec import BalancerSpec
-from evenload.observe.cluster import ClusterView, Problem, Trouble
+from evenload.observe.cluster import ClusterView, Fleet, Problem, Trouble
 from evenload.observe.join import last_write, snapshot_of
 from evenload.observe.presets import Source, source_of
 from evenload.observe.prometheus import Interest, Samples, SignalReader
@@ -66,8 +68,8 @@ class Onlooker:
             seen = check_shares(self._policy, self._driver.backends(route, self._balancer.spec.target_ref))
         except InputError as error:
             return str(error)
-        known = await self._known()
         fleet = self._view.fleet(seen)
+        known = await self._known(fleet)
         tolerated = {Trouble.NoPods} if known["episode"] else set()
         if problem := next((each for each in fleet.problems if each.reason not in tolerated), None):
             return problem.sentence
@@ -88,7 +90,7 @@ class Onlooker:
         interest = Interest(source=self._source, namespaces=namespaces, pods=pods)
         return (await self._reader.read({"balancer": interest}))["balancer"]
 
-    async def _known(self) -> dict[str, Any]:
+    async def _known(self, fleet: Fleet) -> dict[str, Any]:
         """What the cluster remembers: good weights, the open Remediation, budgets spent, a pause, the mode in force."""
         meta = self._balancer.metadata
         manifest = await self._client.get(BALANCERS, meta.namespace, meta.name)
@@ -101,10 +103,27 @@ class Onlooker:
         return {
             "known_good": status.known_good.weights if status.known_good else None,
             "episode": episode_of(decode(now_open)) if now_open else None,
-            "ledger": ledger_of([decode(each) for each in mine], self._now()),
+            "ledger": self._spent(listed, fleet),
             "holds": (hold,) if paused or manifest["spec"].get("suspend") else (),
             "max_mode": strictest(status.mode),
         }
+
+    def _spent(self, remediations: Iterable[Manifest], fleet: Fleet) -> tuple[Disruption, ...]:
+        """What its budgets count, by all Balancers of the namespace."""
+        ledger, meta = Ledger(), self._balancer.metadata
+        for each in remediations:
+            ledger.changed((each["metadata"]["namespace"], each["metadata"]["name"]), each)
+        members = (member for pods in fleet.backends.values() for member in pods.values())
+        subject = Subject(
+            namespace=meta.namespace,
+            name=meta.name,
+            uid=meta.uid,
+            workloads=frozenset(
+                member.workload for member in members if member.workload and member.facts.namespace == meta.namespace
+            ),
+            backends=frozenset(fleet.backends),
+        )
+        return ledger.of(subject, self._now())
 
     def _readable(self, route: Manifest | None) -> RouteView | None:
         try:
