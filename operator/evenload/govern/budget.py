@@ -1,6 +1,7 @@
 """Budgets over time: how many restarts an hour, how long to leave a pod alone, how long to keep still after an undo.
 
-Their memory is the ledger, which comes from the Remediations: a new operator inherits every one of them.
+Their memory is the ledger, which comes from the Remediations: a new operator inherits every one of them. It holds the
+restarts of the workloads behind the Balancer, by whichever Balancer, and the freezes of the Balancer's name.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def frozen_after_revert(case: Case, write: Write) -> Held | None:
 
 
 def restarts_per_hour(case: Case, write: Write) -> Held | None:
-    """At most so many restarts an hour, whoever they hit."""
+    """At most so many restarts an hour of what is behind this Balancer, whoever made them."""
     if not disrupts(write):
         return None
     recent = sorted(e.time for e in _restarts(case) if e.time > case.snapshot.time - HOUR)

@@ -183,7 +183,14 @@ class Guardrails(Value, frozen=True, kw_only=True):
     min_ready_percent: Annotated[
         int, Meta(description="Pods that must stay ready, in percent of all.", ge=51, le=100)
     ] = 51
-    restarts_per_hour: Annotated[int, Meta(description="Restarts in any hour; 0 means none.", ge=0, le=60)] = 3
+    restarts_per_hour: Annotated[
+        int,
+        Meta(
+            description="Restarts in any hour of pods of the workloads behind it, by whichever Balancer; 0 means none.",
+            ge=0,
+            le=60,
+        ),
+    ] = 3
     pod_cooldown: Annotated[str, _between("1s", "24h", "Rest of a pod's place after a restart.")] = "10m"
     workload_cooldown: Annotated[str, _between("1s", "24h", "Rest of a workload after a restart.")] = "5m"
     min_write_interval: Annotated[str, _between("1s", "10m", "Least time between two writes of weights.")] = "2s"
