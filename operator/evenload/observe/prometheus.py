@@ -363,7 +363,13 @@ class Prometheus:
     """
 
     def __init__(
-        self, url: str, *, token: Callable[[], str] | None = None, deadline_seconds: float, foreign: bool = False
+        self,
+        url: str,
+        *,
+        token: Callable[[], str] | None = None,
+        deadline_seconds: float,
+        foreign: bool = False,
+        method: str = "POST",
     ) -> None:
         from prometheus_api_client.prometheus_connect import PrometheusConnect  # 20 MB, for those who ask
 
@@ -376,7 +382,7 @@ class Prometheus:
             session=self._session,
             retry=Retry(0),
             timeout=(min(CONNECT_SECONDS, deadline_seconds), deadline_seconds),  # type: ignore[arg-type]  # for requests
-            method="POST",
+            method=method,
         )
 
     def now(self, query: str, parse: Callable[[Body], T], limits: Limits = LARGEST_ANSWER) -> T:

@@ -383,7 +383,8 @@ class Session(requests.Session):
 
     def request(self, method: Any, url: Any, params: Any = None, **options: Any) -> Any:  # type: ignore[override]
         headers = {"Authorization": f"Bearer {self._token()}"} if self._token is not None else {}
-        prepared = self.prepare_request(requests.Request(method, url, data=params, headers=headers))
+        fields = {"data" if method == "POST" else "params": params}
+        prepared = self.prepare_request(requests.Request(method, url, headers=headers, **fields))
         limits = _current().limits
         chosen = {name: options[name] for name in ("timeout", "verify", "cert")}
         with self._adapter.send(prepared, stream=True, **chosen) as response:
