@@ -22,7 +22,8 @@ from evenload.observe.prometheus import (
     ByPod,
     Reading,
     Unreadable,
-    check_rows,
+    check_names,
+    count_rows,
     described,
     one_at_a_time,
 )
@@ -147,8 +148,9 @@ def parse_range(body: Body, labels: PodLabels, grid: Grid, most_rows: int | None
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
     try:
         with one_at_a_time:
+            count_rows(body, most_rows)
             decoded = _decoder(labels).decode(body)
-            check_rows(decoded.data.result, most_rows)
+            check_names(decoded.data.result, most_rows)
             kinds: dict[str, dict[PodName, Row]] = {}
             for row in decoded.data.result:
                 _take(kinds, row, grid)

@@ -497,8 +497,9 @@ def parse(body: Body, labels: PodLabels, most_rows: int | None = None) -> Readin
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
     with one_at_a_time if most_rows is None else _tenants_one_at_a_time:
         try:
+            count_rows(body, most_rows)
             answer = _decoder(labels).decode(body)
-            check_rows(answer.data.result, most_rows)
+            check_names(answer.data.result, most_rows)
             reading = Reading(warnings=answer.warnings)
             for row in answer.data.result:
                 _take(reading, row)
@@ -511,13 +512,29 @@ NOT_SERIES: Final = (msgspec.DecodeError, ValueError, ArithmeticError, Recursion
 """What reading an answer that is no list of series may raise: 100,000 brackets, 1e999 where a time should be ..."""
 
 
-def check_rows(rows: Collection[Any], most: int | None) -> None:
-    """Raises SignalsUnavailable where a tenant's answer is more than the pods that it is about could give."""
-    if most is None:
-        return
-    if len(rows) > most:
+class _Rows(msgspec.Struct):
+    result: list[msgspec.Raw]
+
+
+class _RawAnswer(msgspec.Struct):
+    data: _Rows
+
+
+_RAW: Final = msgspec.json.Decoder(_RawAnswer)
+
+
+def count_rows(body: Body, most: int | None) -> None:
+    """Raises SignalsUnavailable where a tenant's answer is more than the pods that it is about could give.
+
+    Before it is read: making 20,000 rows of two MiB takes ten times as long as finding where they end.
+    """
+    if most is not None and len(_RAW.decode(body).data.result) > most:
         raise SignalsUnavailable(f"gave more than {most} series; give one series a pod, of the Balancer's pods only")
-    if any(len(row.metric.pod) > LONGEST_NAME or len(row.metric.namespace) > LONGEST_NAME for row in rows):
+
+
+def check_names(rows: Iterable[Any], most: int | None) -> None:
+    """Raises SignalsUnavailable where a tenant's answer has names that would only fill our memory."""
+    if most is not None and any(max(len(row.metric.pod), len(row.metric.namespace)) > LONGEST_NAME for row in rows):
         raise SignalsUnavailable(f"gave a pod or a namespace a name of more than {LONGEST_NAME} characters")
 
 
