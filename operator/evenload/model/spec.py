@@ -57,9 +57,9 @@ _ADDRESS = _rules(
         r"(/[A-Za-z0-9._~!$&()*+,;=:@-]+)*/?$') && isURL(self) && url(self).getHostname() != ''",
         "must be an address like http://prometheus.monitoring:9090 or https://thanos.example/prefix",
     ),
-    _rule(
-        "!isURL(self) || url(self).getPort() == '' || (url(self).getPort().matches('^[0-9]{1,5}$')"
-        " && int(url(self).getPort()) >= 1 && int(url(self).getPort()) <= 65535)",
+    _rule(  # not int(url(self).getPort()): the API server reckons with a port as long as the whole and refuses the cost
+        "!self.matches('^https?://[^/]*:[0-9]+(/|$)') || self.matches('^https?://[^/]*:([1-9][0-9]{0,3}|[1-5][0-9]{4}"
+        "|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])(/|$)')",
         "must have a port from 1 to 65535",
     ),
 )
