@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -157,8 +157,8 @@ class RangeReader:
         return Chunk(
             grid=grid,
             source=self._source,
-            signals={name: future.result() for name, future in signals.items()},
-            extras={name: future.result() for name, future in extras.items()},
+            signals={name: _result(future) for name, future in signals.items()},
+            extras={name: _result(future) for name, future in extras.items()},
         )
 
     def _started(self, query: str, labels: PodLabels, grid: Grid) -> Future[Answer]:
@@ -182,3 +182,10 @@ class RangeReader:
         except SignalsUnavailable as error:
             return unanswered(str(error))
         return answer._replace(warnings=(UNREPEATED,)) if answer.warnings and self._prometheus.foreign else answer
+
+
+def _result(future: Future[Answer]) -> Answer:
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise SignalsUnavailable("the past was not read to the end: the reader is closed") from error

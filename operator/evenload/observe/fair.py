@@ -57,7 +57,7 @@ class FairThreads:
         work = _Work(Future(), run)
         with self._changed:
             if self._closed:
-                raise _closed()
+                raise SignalsUnavailable("was not asked: the reader is closed")
             self._resting = False
             account = self._accounts.setdefault(owner, _Account())
             account.waiting.append(work)
@@ -88,15 +88,15 @@ class FairThreads:
                     del self._accounts[owner]
 
     def close(self) -> None:
-        """What waits fails; threads end with the work they are at."""
+        """What waits is cancelled; threads end with the work they are at."""
         with self._changed:
             self._closed = True
             waiting = [work for account in self._accounts.values() for work in account.waiting]
             self._accounts.clear()
             self._changed.notify_all()
         for work in waiting:
-            if work.future.set_running_or_notify_cancel():
-                work.future.set_exception(_closed())
+            work.future.cancel()
+            work.future.set_running_or_notify_cancel()  # for those that wait for it in a thread
 
     def _start_thread(self) -> None:
         if self._alive < self._most and self._idle < self._waiting():
@@ -146,7 +146,3 @@ class FairThreads:
                 account.running += 1
                 return account, work
         return None
-
-
-def _closed() -> SignalsUnavailable:
-    return SignalsUnavailable("was not asked: the reader is closed")

@@ -375,7 +375,7 @@ class Prometheus:
 
         self.foreign = foreign
         self._url = url
-        self._session = Session(deadline_seconds, token, connections=1 if foreign else 2 * THREADS)
+        self._session = Session(deadline_seconds, token, LARGEST_ANSWER, connections=1 if foreign else 2 * THREADS)
         self._params = {**_WHOLE, "timeout": duration(max(0.001, deadline_seconds))}
         self._connect = PrometheusConnect(
             url=url,

@@ -346,11 +346,15 @@ class _Adapter(HTTPAdapter):
 class Session(requests.Session):
     """What PrometheusConnect asks through. Parameters go into the body; the answer is left unread by it: `Answer`.
 
-    Every request is made inside `exchange`. `close` may be called by any thread, and ends what is under way at once.
+    A request is made inside `exchange`, or is one by itself, within `limits`. `close` may be called by any thread, and
+    ends what is under way at once.
     """
 
-    def __init__(self, deadline_seconds: float, token: Callable[[], str] | None, *, connections: int = 10) -> None:
+    def __init__(
+        self, deadline_seconds: float, token: Callable[[], str] | None, limits: Limits, *, connections: int = 10
+    ) -> None:
         super().__init__()
+        self._limits = limits
         self.trust_env = False
         self.headers["Accept-Encoding"] = "gzip"
         self._deadline_seconds = deadline_seconds
@@ -382,15 +386,17 @@ class Session(requests.Session):
                 self._under_way.discard(exchange)
 
     def request(self, method: Any, url: Any, params: Any = None, **options: Any) -> Any:  # type: ignore[override]
+        if getattr(_this_thread, "exchange", None) is None:
+            with self.exchange(self._limits):
+                return self.request(method, url, params, **options)
         headers = {"Authorization": f"Bearer {self._token()}"} if self._token is not None else {}
         fields = {"data" if method == "POST" else "params": params}
         prepared = self.prepare_request(requests.Request(method, url, headers=headers, **fields))
-        limits = _current().limits
         chosen = {name: options[name] for name in ("timeout", "verify", "cert")}
         with self._adapter.send(prepared, stream=True, **chosen) as response:
             if response.status_code != 200:
                 raise HttpStatus(response.status_code, _beginning(response))
-            return Answer(_whole(response, limits))
+            return Answer(_whole(response, _current().limits))
 
     def close(self) -> None:
         with self._lock:

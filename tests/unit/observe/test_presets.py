@@ -49,7 +49,7 @@ class TestSource:
         with pytest.raises(InputError, match=r'spec\.signals\.preset: there is no "apps"; there is app'):
             source(Signals(preset="apps"))
 
-    def test_the_labels_must_be_told_apart(self) -> None:
+    def test_the_labels_must_differ(self) -> None:
         with pytest.raises(InputError, match=r"spec\.signals\.labels\.pod: the same"):
             source(Signals(labels=SignalLabels(namespace="a", pod="a")))
         with pytest.raises(InputError, match="adds itself"):

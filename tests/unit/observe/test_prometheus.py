@@ -389,7 +389,7 @@ class TestTenants:
                 samples = await reader.read({"x": named(foreign(server))})
             assert "hunter2" not in repr(samples["x"].readings)
 
-    async def test_that_another_server_warned_is_told_in_our_words(self, reader: SignalReader) -> None:
+    async def test_that_another_server_warned_is_reported_in_our_words(self, reader: SignalReader) -> None:
         with RawServer(answering(b'{"data":{"result":[]},"warnings":["hunter2"]}')) as server:
             samples = await reader.read({"x": named(foreign(server))})
         assert samples["x"].readings["cpu"].warnings == (

@@ -253,7 +253,9 @@ class TestSize:
             assert ask(server.url) == EMPTY
             assert b"accept-encoding: gzip\r\n" in server.requests[0].lower()
 
-    @pytest.mark.parametrize("packed", [b"\x1f\x8b\x08nonsense", gzip.compress(EMPTY)[:-9], b""])
+    @pytest.mark.parametrize(
+        "packed", [b"\x1f\x8b\x08nonsense", gzip.compress(EMPTY)[:-9], b""], ids=["no gzip", "cut", "nothing"]
+    )
     def test_gzip_that_is_broken_is_no_answer(self, packed: bytes) -> None:
         with RawServer(answering(packed, "200 OK", "Content-Encoding: gzip")) as server:
             assert "gzip that" in problem(server.url)
@@ -416,7 +418,7 @@ class TestForeignServers:
         assert SECRET not in str(caught.value)
         assert server.url in str(caught.value)
 
-    def test_the_status_is_told(self) -> None:
+    def test_the_status_is_reported(self) -> None:
         with RawServer(answering(b"x", "403 Forbidden")) as server:
             assert problem(server.url, foreign=True) == f"Prometheus at {server.url} answered 403"
 
