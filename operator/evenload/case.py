@@ -67,7 +67,13 @@ class Case:
             policy=Policy.of(spec),
             driver=driver_of(spec.target_ref.kind),
             target=spec.target_ref,
-            source=source_of(spec.signals, default_url=settings.prometheus_url, scrape_seconds=settings.scrape_seconds),
+            source=source_of(
+                spec.signals,
+                default_url=settings.prometheus_url,
+                scrape_seconds=settings.scrape_seconds,
+                allowed_urls=settings.allowed_urls,
+                own_queries=settings.prometheus_own_queries,
+            ),
         )
         if before is not None and before.identity[0] == case.identity[0]:
             case.flight, case.chronicle, case.ticks, case.onset, case.ahead, case._workloads = (

@@ -16,6 +16,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_mode: str = "Observe"  # Observe | Approve | Auto: the ceiling no Balancer can exceed
     prometheus_url: str = ""
     prometheus_token_file: str = ""
+    prometheus_allowed_urls: str = ""  # comma-separated prefixes that a Balancer may name besides the one above; *: any
+    prometheus_own_queries: bool = False  # whether a Balancer may bring PromQL of its own
     tick_seconds: float = 10.0  # set to the scrape interval
     scrape_seconds: float = 10.0
     query_timeout_seconds: float = 4.0
@@ -32,7 +34,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in self.watch_namespaces.split(",") if name.strip())
+        return _listed(self.watch_namespaces)
+
+    @property
+    def allowed_urls(self) -> tuple[str, ...]:
+        return _listed(self.prometheus_allowed_urls)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -47,3 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
             raise InputError(f"environment variable of the operator: {error} (field names in lower case)") from error
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(",") if each.strip())

@@ -54,3 +54,22 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "evenload.image" -}}
 {{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
 {{- end }}
+
+{{/* The NetworkPolicy peers behind an address of a Service: its namespace, or ours where the host has one label. */}}
+{{- define "evenload.peersOf" -}}
+{{- $host := regexReplaceAll ":[0-9]*$" (urlParse .).host "" -}}
+{{- $labels := splitList "." (trimSuffix "." $host) -}}
+{{- if regexMatch "^[0-9.]+$" $host -}}
+- ipBlock: {cidr: {{ $host }}/32}
+{{- else if eq (len $labels) 1 -}}
+- podSelector: {}
+{{- else if or (eq (len $labels) 2) (eq (index $labels 2) "svc") -}}
+- namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ index $labels 1 }}}}
+{{- else -}}
+{{- fail (printf "networkPolicy.prometheus.to: %s is no Service of this cluster; name the addresses behind it, as in [{ipBlock: {cidr: 203.0.113.7/32}}]" $host) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "evenload.portOf" -}}
+{{- default (ternary "443" "80" (hasPrefix "https:" .)) (regexFind "[0-9]+$" (regexFind ":[0-9]+$" (urlParse .).host)) -}}
+{{- end }}

@@ -21,6 +21,7 @@ from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.options import PrometheusUrl, TokenFile
 from evenload.cli.printing import note, on_terminal, print_table, say
+from evenload.cli.signing import PrometheusAccess, prometheus_access
 from evenload.cli.text import plain
 from evenload.errors import InputError
 from evenload.kube.resources import BALANCERS, HTTPROUTES, Manifest
@@ -89,41 +90,32 @@ def backtest(
     span = _ago(since, "--since"), _ago(until, "--until")
     if span[0] <= span[1]:
         raise InputError(f"--since {since}: must be further back than --until {until}")
-    results = [_judged(access, each, prometheus, token_file, tick, span) for each in asked]
+    source = prometheus_access(prometheus, token_file)
+    results = [_judged(access, each, source, tick, span) for each in asked]
     _print(results, output)
     return ExitCode.Fine
 
 
 def _judged(
-    access: Access,
-    asked: _Asked,
-    prometheus: str | None,
-    token_file: str | None,
-    tick: float,
-    span: tuple[float, float],
+    access: Access, asked: _Asked, prometheus: PrometheusAccess, tick: float, span: tuple[float, float]
 ) -> Backtest:
     from evenload.history.backtest import backtest as judge
     from evenload.history.ranges import Grid
-    from evenload.kube.config import TokenFile
 
     spec = _spec(asked.manifest)
-    if prometheus:
-        signals = msgspec.structs.replace(spec.signals, prometheus_url=prometheus)
-        spec = msgspec.structs.replace(spec, signals=signals)
-    subject = _subject(access, asked, spec, tick)
+    subject = _subject(access, asked, spec, prometheus.url, tick)
     now = clock.now()
     grid = Grid.between(now - span[0], now - span[1], tick)
-    token = TokenFile(token_file) if token_file else None
-    return judge(subject, spec, grid, token=token, progress=_progress(subject.name, grid.start, grid.end))
+    return judge(subject, spec, grid, token=prometheus.token, progress=_progress(subject.name, grid.start, grid.end))
 
 
-def _subject(access: Access, asked: _Asked, spec: BalancerSpec, scrape_seconds: float) -> Subject:
+def _subject(access: Access, asked: _Asked, spec: BalancerSpec, prometheus_url: str, scrape_seconds: float) -> Subject:
     from evenload.cli.observing import observing
     from evenload.history.past import offline_subject, subject_of
-    from evenload.observe.presets import source_of
+    from evenload.observe.presets import source_seen_from_here
 
     try:
-        source = source_of(spec.signals, default_url="", scrape_seconds=scrape_seconds)
+        source = source_seen_from_here(spec.signals, prometheus_url, scrape_seconds)
     except InputError as error:
         raise InputError(f"{error}; give --prometheus and --scrape to say where and how it is scraped") from error
     policy = Policy.of(spec)

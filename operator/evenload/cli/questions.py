@@ -14,7 +14,7 @@ from evenload.api.v1alpha1 import API_VERSION, GROUP, VERSION, Condition, Condit
 from evenload.cli.cluster import Cluster
 from evenload.cli.findings import Answer, Result, fail, ok, unknown
 from evenload.cli.objects import balancers, condition
-from evenload.errors import KubeError, NotFound, Refused
+from evenload.errors import KubeError, NotFound, Refused, SignalsUnavailable
 from evenload.kube.resources import DEPLOYMENTS, HTTPROUTES, LEASES, Manifest
 from evenload.model.spec import Mode
 
@@ -22,6 +22,7 @@ Check = Callable[[Cluster], Iterable[Result]]
 
 OLDEST_MINOR: Final = 30
 """Kubernetes 1.30: ValidatingAdmissionPolicy, which guards approvals, is stable since then."""
+ANSWER_SECONDS: Final = 5.0
 LEASE_GRACE: Final = 2.0
 """A lease is taken as lost after this many of its durations: two clocks are never quite the same."""
 
@@ -267,22 +268,29 @@ def _condition(topic: str, name: str, kind: ConditionType, found: Condition | No
 
 
 def ask_prometheus(url: str) -> Result:
-    """Whether it answers a query, from where this runs."""
-    from urllib3 import PoolManager, Timeout
-    from urllib3.exceptions import HTTPError
+    """Whether it answers a query, from where this runs. Raises InputError where that is no address."""
+    from evenload.observe.address import read_url
+    from evenload.observe.prometheus import Prometheus
 
+    address = str(read_url(url, "--prometheus"))
+    prometheus = Prometheus(address, deadline_seconds=ANSWER_SECONDS, method="GET")
     try:
-        address = f"{url.rstrip('/')}/api/v1/query?query=1"
-        answer = PoolManager(retries=False).request("GET", address, timeout=Timeout(total=5.0))
-        good = answer.status == 200 and json.loads(answer.data).get("status") == "success"
-        reason = f"HTTP status {answer.status}"
-    except (HTTPError, ValueError, AttributeError) as error:
-        good, reason = False, str(error)
-    if good:
-        return ok("signals", f"Prometheus {url} answers")
-    return fail(
-        "signals", f"Prometheus {url} does not answer a query: {reason}", "is it the right address, seen from here?"
-    )
+        prometheus.now("1", _success)
+    except SignalsUnavailable as error:
+        return fail("signals", str(error), "is it the right address, seen from here?")
+    finally:
+        prometheus.close()
+    return ok("signals", f"Prometheus {address} answers")
+
+
+def _success(body: bytes | bytearray) -> None:
+    """Raises SignalsUnavailable."""
+    try:
+        if json.loads(body)["status"] == "success":
+            return
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise SignalsUnavailable("answered with something that is not of Prometheus")
 
 
 def _served(cluster: Cluster, path: str, plural: str) -> bool:

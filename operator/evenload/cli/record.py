@@ -17,6 +17,7 @@ from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.options import PrometheusUrl, TokenFile
 from evenload.cli.printing import note
+from evenload.cli.signing import PrometheusAccess, prometheus_access
 from evenload.errors import InputError, KubeError
 from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.policy import seconds
@@ -41,11 +42,10 @@ def record(
     cluster = connect(access)
     manifest = cluster.get(BALANCERS, balancer)
     lasting = seconds(duration, "--duration") if duration else None
+    source = prometheus_access(prometheus, token_file)
     taken = _Taken()
     with _opened(output) as stream, suppress(KeyboardInterrupt):
-        asyncio.run(
-            _record(access, manifest, stream, taken, lasting, seconds(tick, "--tick"), prometheus or "", token_file)
-        )
+        asyncio.run(_record(access, manifest, stream, taken, lasting, seconds(tick, "--tick"), source))
     note(f"Recorded {taken.lines} ticks{f' to {output}' if output != '-' else ''}")
     return ExitCode.Fine if taken.lines else ExitCode.CouldNotTell
 
@@ -71,27 +71,23 @@ async def _record(
     taken: _Taken,
     lasting: float | None,
     tick_seconds: float,
-    prometheus_url: str,
-    token_file: str | None,
+    prometheus: PrometheusAccess,
 ) -> None:
     from evenload.cli.observing import observing
     from evenload.history.live import Onlooker
-    from evenload.kube.config import TokenFile
     from evenload.observe.prometheus import SignalReader
     from evenload.recording import Header, encode
 
     namespace = manifest["metadata"]["namespace"]
     async with observing(access, namespace) as (client, view):
-        reader = SignalReader(
-            trusted_url=prometheus_url if token_file else "", token=TokenFile(token_file) if token_file else None
-        )
+        reader = SignalReader(trusted_url=prometheus.url, token=prometheus.token)
         try:
             onlooker = Onlooker(
                 client,
                 view,
                 reader,
                 manifest,
-                prometheus_url=prometheus_url,
+                prometheus_url=prometheus.url,
                 scrape_seconds=tick_seconds,
                 now=clock.now,
             )

@@ -26,7 +26,7 @@ from evenload.model.snapshot import Hold, Snapshot
 from evenload.model.spec import BalancerSpec
 from evenload.observe.cluster import ClusterView, Fleet, Problem, Trouble
 from evenload.observe.join import last_write, snapshot_of
-from evenload.observe.presets import Source, source_of
+from evenload.observe.presets import Source, source_seen_from_here
 from evenload.observe.prometheus import Interest, Samples, SignalReader
 from evenload.record.publish import known_status
 
@@ -52,10 +52,7 @@ class Onlooker:
         self._now = now
         self._balancer = _read(manifest)
         spec: BalancerSpec = self._balancer.spec
-        signals = spec.signals
-        if prometheus_url:  # as seen from here, whatever it is called in the cluster
-            signals = msgspec.structs.replace(signals, prometheus_url=prometheus_url)
-        self._source: Source = source_of(signals, default_url="", scrape_seconds=scrape_seconds)
+        self._source: Source = source_seen_from_here(spec.signals, prometheus_url, scrape_seconds)
         self._policy = Policy.of(spec)
         self._driver = driver_of(spec.target_ref.kind)
 

@@ -61,6 +61,7 @@ class Past:
             pods=pods,
             extras=_extras(subject, namespaces),
             token=token,
+            limited=False,  # a person's own process, and answers of a week
             deadline_seconds=DEADLINE_SECONDS,
         )
         self._roster = Roster(subject.backends)

@@ -16,9 +16,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evenload.errors import SignalsUnavailable
 from evenload.observe.presets import PodLabels
-from evenload.observe.prometheus import ByPod, LabelNames, Reading, described, labelled, one_at_a_time
+from evenload.observe.prometheus import (
+    NOT_SERIES,
+    ByPod,
+    LabelNames,
+    Reading,
+    Unreadable,
+    check_names,
+    count_rows,
+    described,
+    labelled,
+    one_at_a_time,
+)
+from evenload.observe.transport import Body
 
 PodName = tuple[str, str]
 """Namespace and name."""
@@ -154,18 +165,20 @@ def unanswered(problem: str) -> Answer:
     return Answer(nothing, nothing, nothing, problem)
 
 
-def parse_range(body: bytes, labels: PodLabels, grid: Grid) -> Answer:
+def parse_range(body: Body, labels: PodLabels, grid: Grid, most_rows: int | None = None) -> Answer:
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
     try:
         with one_at_a_time:
+            count_rows(body, most_rows)
             decoded = _decoder(labels).decode(body)
+            check_names(decoded.data.result, most_rows)
             kinds: dict[str, dict[PodName, Row]] = {}
             for row in decoded.data.result:
                 _take(kinds, row, grid)
             matrices = {kind: Matrix(grid.moments, rows) for kind, rows in kinds.items()}
             uncoded = list(_uncoded(body, labels, grid)) if "uncoded" in kinds else []
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise SignalsUnavailable(f"answered with {described(body)}: {error}") from error
+    except NOT_SERIES as error:
+        raise Unreadable(f"answered with {described(body)}", error) from error
     nothing = Matrix(grid.moments, {})
     return Answer(
         value=matrices.get("value", nothing),
@@ -178,7 +191,7 @@ def parse_range(body: bytes, labels: PodLabels, grid: Grid) -> Answer:
     )
 
 
-def _uncoded(body: bytes, labels: PodLabels, grid: Grid) -> Iterator[Uncoded]:
+def _uncoded(body: Body, labels: PodLabels, grid: Grid) -> Iterator[Uncoded]:
     """A pod has several such rows where it was another of its series that was answered at another moment."""
     for row in labelled(body, labels):
         known = np.zeros(grid.moments, dtype=bool)
@@ -221,7 +234,7 @@ _NUMBERS: Final = msgspec.json.Decoder(list[float])
 _SAMPLES: Final = msgspec.json.Decoder(list[tuple[float, str]])
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def _decoder(labels: PodLabels) -> msgspec.json.Decoder[Any]:
     fields = [(name, str, "") for name in ("namespace", "pod", "evenload")]
     rename = {"namespace": labels.namespace, "pod": labels.pod}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from evenload.errors import SignalsUnavailable
 from evenload.history.ranges import Answer, Grid, PodName, parse_range, unanswered
 from evenload.model.snapshot import SIGNALS, SignalName
+from evenload.observe.fair import FairThreads
 from evenload.observe.presets import PodLabels, Source, render
-from evenload.observe.prometheus import Prometheus, Samples
+from evenload.observe.prometheus import BYTES_A_POD, LARGEST_ANSWER, UNREPEATED, Prometheus, Samples, limits_for
 
 FIRST_CHUNK: Final = 240  # moments: an hour of 15-second ticks
 LARGEST_CHUNK: Final = 2880  # Prometheus answers at most 11,000 a series
@@ -29,6 +30,7 @@ SMALLEST_CHUNK: Final = 15
 SMALL_ANSWER_BYTES: Final = 4 << 20
 _GAUGES: Final[tuple[SignalName, ...]] = ("inFlight", "memory")
 THREADS: Final = len(SIGNALS)
+BYTES_A_MOMENT: Final = 40  # of one pod: a time, a number, and what stands between
 
 
 class Extra(NamedTuple):
@@ -99,13 +101,23 @@ class RangeReader:
         extras: Mapping[str, Extra] | None = None,
         token: Callable[[], str] | None = None,
         deadline_seconds: float,
+        expected_pods: int = 0,
+        limited: bool = True,
     ) -> None:
-        """`pods`: for a person's query that says $(pods)."""
+        """`pods`: for a person's query that says $(pods).
+
+        What a tenant decides (another address, or a query) is answered within limits by `expected_pods`; not so
+        where it is not `limited`, as for a command that a person runs for themselves.
+        """
         self._source = source
         self._queries = {name: render(source, name, namespaces, pods) for name in source.templates}
         self._extras = extras or {}
-        self._prometheus = Prometheus(source.url, token=token, deadline_seconds=deadline_seconds)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="history")
+        self._prometheus = Prometheus(
+            source.url, token=token, deadline_seconds=deadline_seconds, foreign=source.foreign and limited
+        )
+        self._threads = FairThreads(THREADS, THREADS, "history")
+        self._expected_pods = expected_pods
+        self._limited = limited and source.own
         self._lost: dict[str, str] = {}  # signals that fail however little is asked, and why
 
     @property
@@ -114,7 +126,8 @@ class RangeReader:
         return self._lost
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """From any thread: what is under way fails at once."""
+        self._threads.close()
         self._prometheus.close()
 
     def chunks(self, grid: Grid, first: int = FIRST_CHUNK) -> Iterator[Chunk]:
@@ -136,26 +149,43 @@ class RangeReader:
                 size = min(LARGEST_CHUNK, 2 * size)
 
     def chunk(self, grid: Grid) -> Chunk:
-        """One grid, all signals; what fails has an Answer that says so."""
+        """One grid, all signals; what fails has an Answer that says so. Raises SignalsUnavailable once closed."""
         signals = {
-            name: self._threads.submit(self._ask, query, self._source.pod_labels(name), grid)
-            for name, query in self._queries.items()
+            name: self._started(query, self._source.pod_labels(name), grid) for name, query in self._queries.items()
         }
-        extras = {
-            name: self._threads.submit(self._ask, extra.query, extra.labels, grid)
-            for name, extra in self._extras.items()
-        }
+        extras = {name: self._started(extra.query, extra.labels, grid) for name, extra in self._extras.items()}
         return Chunk(
             grid=grid,
             source=self._source,
-            signals={name: future.result() for name, future in signals.items()},
-            extras={name: future.result() for name, future in extras.items()},
+            signals={name: _result(future) for name, future in signals.items()},
+            extras={name: _result(future) for name, future in extras.items()},
         )
 
-    def _ask(self, query: str, labels: PodLabels, grid: Grid) -> Answer:
+    def _started(self, query: str, labels: PodLabels, grid: Grid) -> Future[Answer]:
         try:
-            return self._prometheus.over(
-                query, grid.start, math.ceil(grid.end), grid.step, lambda body: parse_range(body, labels, grid)
+            return self._threads.submit("", lambda: self._ask(query, labels, grid))
+        except RuntimeError as error:
+            raise SignalsUnavailable(f"no thread could be started to read the past: {error}") from error
+
+    def _ask(self, query: str, labels: PodLabels, grid: Grid) -> Answer:
+        bytes_a_pod = BYTES_A_POD + BYTES_A_MOMENT * grid.moments
+        limits = limits_for(self._expected_pods, bytes_a_pod) if self._limited else LARGEST_ANSWER
+        try:
+            answer = self._prometheus.over(
+                query,
+                grid.start,
+                math.ceil(grid.end),
+                grid.step,
+                lambda body: parse_range(body, labels, grid, limits.rows),
+                limits,
             )
         except SignalsUnavailable as error:
             return unanswered(str(error))
+        return answer._replace(warnings=(UNREPEATED,)) if answer.warnings and self._prometheus.foreign else answer
+
+
+def _result(future: Future[Answer]) -> Answer:
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise SignalsUnavailable("the past was not read to the end: the reader is closed") from error

@@ -46,6 +46,24 @@ def _between(least: str, most: str, description: str) -> Meta:
     )
 
 
+# The same that observe/address.py checks; there again, as older objects may be stored and addresses come by flags too.
+_ADDRESS = _rules(
+    _rule(
+        "!self.matches('^https?://[^/]*@|[?#]')",
+        "must hold no user name, no ? and no #: an address ends with its path",
+    ),
+    _rule(
+        r"self.matches('^https?://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?"
+        r"(/[A-Za-z0-9._~!$&()*+,;=:@-]+)*/?$') && isURL(self) && url(self).getHostname() != ''",
+        "must be an address like http://prometheus.monitoring:9090 or https://thanos.example/prefix",
+    ),
+    _rule(  # not int(url(self).getPort()): the API server reckons with a port as long as the whole and refuses the cost
+        "!self.matches('^https?://[^/]*:[0-9]+(/|$)') || self.matches('^https?://[^/]*:([1-9][0-9]{0,3}|[1-5][0-9]{4}"
+        "|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])(/|$)')",
+        "must have a port from 1 to 65535",
+    ),
+)
+
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
 LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=128)]
 SignalName = Literal["requests", "errors", "latency", "cpu", "memory", "inFlight"]
@@ -168,8 +186,8 @@ class Signals(Value, frozen=True, kw_only=True):
         Meta(description="Overrides of single signals.", max_length=16, extra_json_schema=_map_by("signal")),
     ] = ()
     prometheus_url: Annotated[
-        Annotated[str, Meta(pattern=r"^https?://", max_length=2048)] | None,
-        Meta(description="Address of Prometheus. Unset: the installation's."),
+        Annotated[str, Meta(pattern=r"^https?://", max_length=2048, extra_json_schema=_ADDRESS)] | None,
+        Meta(description="Address of Prometheus. Unset: the installation's. Others are the installation's to allow."),
     ] = None
 
 

@@ -34,14 +34,18 @@ one scrape.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
+
+import msgspec
 
 from evenload.errors import InputError, InvariantBroken
 from evenload.model.base import Value
 from evenload.model.policy import seconds
 from evenload.model.snapshot import SignalName
 from evenload.model.spec import SignalLabels, Signals
+from evenload.observe.address import ANY, is_allowed, normal, read_url
+from evenload.observe.promql import problem_of
 
 ROW: Final = "evenload"
 """The label that says what a row of an answer is."""
@@ -85,6 +89,12 @@ class Source(Value, frozen=True, kw_only=True):
     window_seconds: float
     scrape_seconds: float
     overrides: tuple[tuple[SignalName, str], ...] = ()
+    foreign: bool = False  # the address is not the installation's: no token, small answers, nothing repeated
+
+    @property
+    def own(self) -> bool:
+        """Whether a tenant decides what is asked or who is: then nothing of it is shared with other tenants."""
+        return self.foreign or bool(self.overrides)
 
     @property
     def span_seconds(self) -> float:
@@ -113,8 +123,19 @@ class Source(Value, frozen=True, kw_only=True):
         return PodLabels(self.labels.namespace, self.labels.pod)
 
 
-def source_of(signals: Signals, *, default_url: str, scrape_seconds: float) -> Source:
-    """What `spec.signals` asks for. Raises InputError naming the field that cannot be met."""
+def source_of(
+    signals: Signals,
+    *,
+    default_url: str,
+    scrape_seconds: float,
+    allowed_urls: Collection[str] = (ANY,),
+    own_queries: bool = True,
+) -> Source:
+    """What `spec.signals` asks for. Raises InputError naming the field that cannot be met.
+
+    `allowed_urls`: prefixes of the addresses that a Balancer may name besides `default_url`; `own_queries`: whether it
+    may bring PromQL. By default nothing is restricted, as for a command that a person runs with their own rights.
+    """
     window = max(SHORTEST_WINDOW_SECONDS, SCRAPES_IN_WINDOW * scrape_seconds)
     if signals.window is not None:
         window = seconds(signals.window, "spec.signals.window")
@@ -123,19 +144,53 @@ def source_of(signals: Signals, *, default_url: str, scrape_seconds: float) -> S
             f"spec.signals.window: {signals.window} holds fewer than two scrapes ({scrape_seconds:g}s apart); "
             f"use at least {2 * scrape_seconds:g}s"
         )
-    url = signals.prometheus_url or default_url
-    if not url:
-        raise InputError("spec.signals.prometheusUrl: no Prometheus is set, here or for the installation")
+    url, foreign = _url(signals.prometheus_url, default_url, allowed_urls)
     if signals.preset not in PRESETS:
         raise InputError(f'spec.signals.preset: there is no "{signals.preset}"; there is {", ".join(sorted(PRESETS))}')
+    if signals.queries and not own_queries:
+        raise InputError(
+            "spec.signals.queries: this installation takes no queries from Balancers; remove them, or have "
+            "prometheus.allowOwnQueries set to true in the values of its chart"
+        )
     return Source(
-        url=url.rstrip("/"),
+        url=url,
         preset=signals.preset,
         labels=_checked(signals.labels),
         window_seconds=window,
         scrape_seconds=scrape_seconds,
         overrides=tuple(_override(query.signal, query.query) for query in signals.queries),
+        foreign=foreign,
     )
+
+
+def source_seen_from_here(signals: Signals, prometheus_url: str, scrape_seconds: float) -> Source:
+    """For a command: `prometheus_url`, if given, is the person's own word for whatever the Balancer names.
+
+    Raises InputError as `source_of` does, also of an address in the Balancer that is not used: it may be recorded.
+    """
+    if prometheus_url:
+        if signals.prometheus_url:
+            read_url(signals.prometheus_url, "spec.signals.prometheusUrl")
+        signals = msgspec.structs.replace(signals, prometheus_url=None)
+    return source_of(signals, default_url=prometheus_url, scrape_seconds=scrape_seconds)
+
+
+def _url(named: str | None, default: str, allowed: Collection[str]) -> tuple[str, bool]:
+    """The address in the form to compare, and whether it is another than the installation's."""
+    if not named and not default:
+        raise InputError("spec.signals.prometheusUrl: no Prometheus is set, here or for the installation")
+    if not named:
+        return str(read_url(default, "prometheus.url of the installation")), False
+    url = read_url(named, "spec.signals.prometheusUrl")
+    if default and str(url) == normal(default):
+        return str(url), False
+    if not is_allowed(url, allowed):
+        raise InputError(
+            "spec.signals.prometheusUrl: this installation does not let Balancers name that address; remove the field "
+            "to use the installation's Prometheus, or have the address added to prometheus.allowedUrls in the values "
+            "of its chart"
+        )
+    return str(url), True
 
 
 def _checked(labels: SignalLabels) -> SignalLabels:
@@ -143,6 +198,10 @@ def _checked(labels: SignalLabels) -> SignalLabels:
         name = getattr(labels, field)
         if not _LABEL_NAME.fullmatch(name):
             raise InputError(f'spec.signals.labels.{field}: "{name}" is not a label name (letters, digits, _)')
+    if labels.namespace == labels.pod:
+        raise InputError("spec.signals.labels.pod: the same as labels.namespace; name the label that holds the pod")
+    if ROW in (labels.namespace, labels.pod):
+        raise InputError(f'spec.signals.labels: "{ROW}" is the label that Evenload adds itself; name another')
     return labels
 
 
@@ -151,6 +210,8 @@ def _override(signal: SignalName, query: str) -> tuple[SignalName, str]:
     if unknown:
         known = ", ".join(f"$({name})" for name in sorted(OVERRIDE_VARIABLES))
         raise InputError(f"spec.signals.queries: {signal}: $({unknown[0]}) is not known; use {known}")
+    if problem := problem_of(_VARIABLE.sub("x", query)):
+        raise InputError(f"spec.signals.queries: {signal}: {problem}")
     return signal, query
 
 

@@ -1,13 +1,18 @@
 """Reads signals from Prometheus: one query a signal for all Balancers that want the same, within a deadline.
 
-A slow Prometheus must never slow a tick: each query runs in a thread of the endpoint's own, a tick takes what has come
-by its deadline, and a query that is still under way is not asked again until it has ended. Whatever goes wrong is a
-Reading with a `problem` in words; nothing is raised into the tick, and nothing absent becomes a number.
+A slow Prometheus must never slow a tick: each query runs in a thread, a tick takes what has come by its deadline, and a
+query that is still under way is not asked again until it has ended. Whatever goes wrong is a Reading with a `problem`
+in words; nothing is raised into the tick, and nothing absent becomes a number.
+
+Tenants share this reader, and some of what it is asked comes from them. What the installation asks of its own
+Prometheus has threads of its own. What a tenant decides (another address, or a query) has others, given out fairly by
+namespace; its answers are small, by the pods that are expected; it is shared with nobody else's Balancers; and of
+another address nothing is repeated in a message: it may be any server that the operator can reach.
 
 What `prometheus-api-client` would do by default and must not: wait without a timeout, retry, put a POST's query into
-the URL, follow redirects, take proxies and passwords from the environment, parse with the slow standard parser. The
-session below sees to that. The bearer token goes to the installation's own Prometheus alone, never to an address from
-a Balancer.
+the URL, follow redirects, take proxies and passwords from the environment, parse with the slow standard parser.
+`transport` sees to that. The bearer token goes to the installation's own Prometheus alone, never to an address from a
+Balancer.
 """
 
 from __future__ import annotations
@@ -19,19 +24,23 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 import requests
 from urllib3 import Retry
 
-from evenload.errors import InputError, SignalsUnavailable
+from evenload.errors import EvenloadError, InputError, InvariantBroken, SignalsUnavailable
 from evenload.model.snapshot import SIGNALS, SignalName
-from evenload.observe.presets import PodLabels, Source, render, shared
+from evenload.observe.address import normal, redacted
+from evenload.observe.fair import FairThreads
+from evenload.observe.presets import PRESETS, PodLabels, Source, duration, quoted, render, shared
+from evenload.observe.transport import Body, HttpStatus, Limits, Session
+
+__all__ = ["Interest", "Limits", "Prometheus", "Reading", "Samples", "SignalReader", "parse", "redacted"]
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -39,8 +48,28 @@ T = TypeVar("T")
 DEADLINE_SECONDS: Final = 4.0
 CONNECT_SECONDS: Final = 2.0
 THREADS: Final = len(SIGNALS)
-LARGEST_ANSWER_BYTES: Final = 128 * 1024 * 1024
-CHUNK_BYTES: Final = 256 * 1024
+"""Of one Source of the installation; as many Sources again may be read at the same time."""
+TENANTS_THREADS: Final = 8
+TENANT_THREADS: Final = 3
+
+LARGEST_ANSWER: Final = Limits(128 * 1024 * 1024)
+"""Of the installation's own Prometheus: 150,000 pods need a third of it."""
+SMALLEST_LIMIT_BYTES: Final = 1024 * 1024
+LARGEST_LIMIT_BYTES: Final = 16 * 1024 * 1024
+BYTES_A_POD: Final = 4096
+SPARE_ROWS: Final = 20
+ROWS_A_POD: Final = 4
+MOST_PODS: Final = 20_000
+PODS_WHERE_UNKNOWN: Final = 200
+LONGEST_NAME: Final = 253  # of a pod
+
+
+def limits_for(pods: int, bytes_a_pod: int = BYTES_A_POD) -> Limits:
+    """What an answer to a tenant's question may be, where so many pods are expected; 0: nobody knows."""
+    expected = min(pods or PODS_WHERE_UNKNOWN, MOST_PODS)
+    nbytes = min(SMALLEST_LIMIT_BYTES + bytes_a_pod * expected, LARGEST_LIMIT_BYTES)
+    return Limits(nbytes, SPARE_ROWS + ROWS_A_POD * expected)
+
 
 Observer = Callable[[str, float], None]
 """Told (outcome, seconds) of every query: "ok", "failed" or "late"."""
@@ -72,6 +101,8 @@ class Interest(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     namespaces: frozenset[str]
     pods: tuple[str, ...] = ()  # only looked at by a person's query that says $(pods)
+    owner: str = ""  # the namespace of the Balancer; "": by the key it is read under
+    expected_pods: int = 0  # 0: not known; what a tenant's question may be answered is limited by it
 
 
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +117,16 @@ class _Ask(msgspec.Struct, frozen=True):
 
     source: Source
     signal: SignalName
-    owner: Hashable  # the Balancer, if the query is not shared
+    owner: Hashable  # the Balancer, or the namespace, if the query is not shared by all
+
+
+class _Question(msgspec.Struct, kw_only=True):
+    """How an _Ask is asked now."""
+
+    text: str = ""
+    problem: str = ""  # why it cannot be asked
+    owners: frozenset[str] = frozenset()  # namespaces of the Balancers that want it
+    pods: int = 0  # expected in the answer
 
 
 class SignalReader:
@@ -101,47 +141,84 @@ class SignalReader:
         observer: Observer | None = None,
     ) -> None:
         """`token` is sent to `trusted_url` alone."""
-        self._trusted_url = trusted_url.rstrip("/")
+        self._trusted_url = normal(trusted_url) if trusted_url else ""
         self._token = token
         self._deadline_seconds = deadline_seconds
         self._observe = observer or _ignore
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._prometheuses: dict[tuple[str, bool], Prometheus] = {}
         self._under_way: dict[_Ask, Future[Reading]] = {}
+        self._threads = FairThreads(2 * THREADS, THREADS, "prometheus")
+        self._tenants_threads = FairThreads(TENANTS_THREADS, TENANT_THREADS, "prometheus-own")
 
     async def read(self, interests: Mapping[K, Interest]) -> dict[K, Samples]:
-        """Every Balancer's signals, by the deadline; late and failed ones have a Reading that says so."""
-        wanted = _wanted(interests)
-        texts = {ask: text for asks in wanted.values() for ask, text in asks.values()}
-        readings = await self._ask(texts)
+        """Every Balancer's signals, by the deadline; late and failed ones have a Reading that says so. Never raises."""
+        wanted, questions = _wanted(interests, self._is_own)
+        readings = await self._ask(questions)
         return {
-            key: Samples(
-                source=interests[key].source, readings={signal: readings[ask] for signal, (ask, _) in asks.items()}
-            )
+            key: Samples(source=interests[key].source, readings={signal: readings[ask] for signal, ask in asks.items()})
             for key, asks in wanted.items()
         }
 
     def close(self) -> None:
-        """Give up what is under way; threads end with their request."""
-        for endpoint in self._endpoints.values():
-            endpoint.close()
+        """Give up what is under way, at once."""
+        for threads in (self._threads, self._tenants_threads):
+            threads.close()
+        for prometheus in self._prometheuses.values():
+            prometheus.close()
 
-    async def _ask(self, texts: Mapping[_Ask, str]) -> dict[_Ask, Reading]:
-        self._forget({ask.source.url for ask in texts})
-        busy = self._under_way.keys() & texts.keys()
-        asked = {ask: self._start(ask, text) for ask, text in texts.items() if ask not in busy}
+    async def _ask(self, questions: Mapping[_Ask, _Question]) -> dict[_Ask, Reading]:
+        self._forget(questions)
+        busy = self._under_way.keys() & questions.keys()
+        asked = {ask: self._start(ask, question) for ask, question in questions.items() if ask not in busy}
         self._under_way |= asked
         if asked:
             await asyncio.wait(map(asyncio.wrap_future, asked.values()), timeout=self._deadline_seconds)
-        return {ask: self._outcome(ask, asked.get(ask)) for ask in texts}
+        return {ask: self._outcome(ask, asked.get(ask)) for ask in questions}
 
-    def _forget(self, urls: Collection[str]) -> None:
-        """Let go of answers that came too late, and of endpoints nobody asks any more."""
+    def _forget(self, asks: Iterable[_Ask]) -> None:
+        """Let go of answers that came too late, and of what nobody asks any more."""
         self._under_way = {ask: future for ask, future in self._under_way.items() if not future.done()}
-        for url in self._endpoints.keys() - urls:
-            self._endpoints.pop(url).close()
+        wanted = {(ask.source.url, self._is_foreign(ask.source)) for ask in asks}
+        for gone in self._prometheuses.keys() - wanted:
+            self._prometheuses.pop(gone).close()
+        owns = {self._is_own(ask.source) for ask in asks}
+        for threads, own in ((self._threads, False), (self._tenants_threads, True)):
+            threads.settle()
+            if own not in owns:
+                threads.rest()
 
-    def _start(self, ask: _Ask, text: str) -> Future[Reading]:
-        return self._endpoint(ask.source.url).submit(text, ask.source.pod_labels(ask.signal))
+    def _start(self, ask: _Ask, question: _Question) -> Future[Reading]:
+        """Never raises."""
+        try:
+            if question.problem:
+                return _known(Reading(problem=question.problem))
+            own = self._is_own(ask.source)
+            threads = self._tenants_threads if own else self._threads
+            owner = next(iter(question.owners)) if len(question.owners) == 1 else ""
+            limits = limits_for(question.pods) if own else LARGEST_ANSWER
+            return threads.submit(owner, self._asking(ask, question.text, limits))
+        except Exception as error:
+            return _known(self._failed(ask, error))
+
+    def _asking(self, ask: _Ask, text: str, limits: Limits) -> Callable[[], Reading]:
+        prometheus = self._prometheus(ask.source)
+        labels = ask.source.pod_labels(ask.signal)
+
+        def run() -> Reading:
+            """In a thread. Never raises."""
+            started = time.monotonic()
+            try:
+                reading = prometheus.now(text, lambda body: parse(body, labels, limits.rows), limits)
+            except SignalsUnavailable as error:
+                reading = Reading(problem=str(error))
+            except Exception as error:
+                reading = self._failed(ask, error)
+            if reading.warnings and prometheus.foreign:
+                reading.warnings = (UNREPEATED,)
+            self._observe("failed" if reading.problem else "ok", time.monotonic() - started)
+            return reading
+
+        return run
 
     def _outcome(self, ask: _Ask, future: Future[Reading] | None) -> Reading:
         where = redacted(ask.source.url)
@@ -151,166 +228,256 @@ class SignalReader:
             future.cancel()  # if it waits for a thread; one that is under way goes on until its own timeout
             self._observe("late", self._deadline_seconds)
             return Reading(problem=f"Prometheus at {where} did not answer within {self._deadline_seconds:g}s")
-        return future.result()
+        if future.cancelled():
+            return Reading(problem=f"Prometheus at {where} was not asked: the reader is closed")
+        error = future.exception()
+        return future.result() if error is None else self._failed(ask, error)
+
+    def _failed(self, ask: _Ask, error: BaseException) -> Reading:
+        """For what no rule foresees, whatever it is."""
+        return Reading(problem=f"Prometheus at {redacted(ask.source.url)} {_unforeseen(error)}")
 
     def token_for(self, url: str) -> Callable[[], str] | None:
         """What to sign in with there: our token is for the installation's own Prometheus alone."""
-        return self._token if url == self._trusted_url else None
+        return self._token if self._trusted_url and normal(url) == self._trusted_url else None
 
-    def _endpoint(self, url: str) -> _Endpoint:
-        if url not in self._endpoints:
-            self._endpoints[url] = _Endpoint(url, self.token_for(url), self._deadline_seconds, self._observe)
-        return self._endpoints[url]
+    def _is_foreign(self, source: Source) -> bool:
+        return source.foreign or bool(self._trusted_url and source.url != self._trusted_url)
 
+    def _is_own(self, source: Source) -> bool:
+        return source.own or self._is_foreign(source)
 
-def _wanted(interests: Mapping[K, Interest]) -> dict[K, dict[SignalName, tuple[_Ask, str]]]:
-    """For each Balancer and signal: the query that answers it, and its text; equal wishes share one."""
-    everywhere: dict[Source, set[str]] = {}
-    for interest in interests.values():
-        everywhere.setdefault(interest.source, set()).update(interest.namespaces)
-    together = {source: _asks(source, None, namespaces, ()) for source, namespaces in everywhere.items()}
-    return {key: together[interest.source] | _own_asks(key, interest) for key, interest in interests.items()}
-
-
-def _own_asks(key: Hashable, interest: Interest) -> dict[SignalName, tuple[_Ask, str]]:
-    own = {signal for signal, query in interest.source.overrides if not shared(query)}
-    return _asks(interest.source, key, interest.namespaces, interest.pods, own) if own else {}
-
-
-def _asks(
-    source: Source,
-    owner: Hashable,
-    namespaces: Collection[str],
-    pods: Collection[str],
-    signals: Collection[SignalName] | None = None,
-) -> dict[SignalName, tuple[_Ask, str]]:
-    """With no `signals` named: all that can be shared."""
-    alone = {name for name, query in source.overrides if not shared(query)}
-    names = signals if signals is not None else [name for name in source.templates if name not in alone]
-    return {name: (_Ask(source, name, owner), render(source, name, namespaces, pods)) for name in names}
+    def _prometheus(self, source: Source) -> Prometheus:
+        foreign = self._is_foreign(source)
+        known = self._prometheuses.get((source.url, foreign))
+        if known is None:
+            known = self._prometheuses[source.url, foreign] = Prometheus(
+                source.url,
+                token=None if foreign else self.token_for(source.url),
+                deadline_seconds=self._deadline_seconds,
+                foreign=foreign,
+            )
+        return known
 
 
-class _Endpoint:
-    """One Prometheus: its connections and its threads, so that a slow one keeps nobody else waiting."""
+UNREPEATED: Final = "it answered with warnings; they are not repeated, as it is not the installation's Prometheus"
 
-    def __init__(self, url: str, token: Callable[[], str] | None, deadline_seconds: float, observer: Observer) -> None:
-        self._prometheus = Prometheus(url, token=token, deadline_seconds=deadline_seconds)
-        self._observe = observer
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="prometheus")
 
-    def submit(self, query: str, labels: PodLabels) -> Future[Reading]:
-        return self._threads.submit(self.ask, query, labels)
+def _known(reading: Reading) -> Future[Reading]:
+    future: Future[Reading] = Future()
+    future.set_result(reading)
+    return future
 
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._prometheus.close()
 
-    def ask(self, query: str, labels: PodLabels) -> Reading:
-        """Runs in a thread. Never raises."""
-        started = time.monotonic()
+class _Party:
+    """Those who want the same answer."""
+
+    def __init__(self) -> None:
+        self.namespaces: set[str] = set()
+        self.owners: set[str] = set()
+        self.pods = 0  # expected in the answer
+        self.unknown = False  # somebody did not say how many to expect
+
+    def add(self, owner: str, interest: Interest) -> None:
+        expected = max(interest.expected_pods, len(interest.pods))
+        self.namespaces |= interest.namespaces
+        self.owners.add(owner)
+        self.pods += expected
+        self.unknown = self.unknown or not expected
+
+    def join(self, other: _Party) -> None:
+        self.namespaces |= other.namespaces
+        self.owners |= other.owners
+        self.pods += other.pods
+        self.unknown = self.unknown or other.unknown
+
+    def question(self, ask: _Ask, pods: Iterable[str] = ()) -> _Question:
+        """Never raises: what cannot be written down is a problem of those who want it."""
         try:
-            reading = self._prometheus.now(query, lambda body: parse(body, labels))
-        except SignalsUnavailable as error:
-            reading = Reading(problem=str(error))
-        self._observe("failed" if reading.problem else "ok", time.monotonic() - started)
-        return reading
+            text = render(ask.source, ask.signal, self.namespaces, pods)
+        except Exception as error:
+            return _Question(problem=f"Prometheus was not asked: {error}")
+        expected = self.pods + (PODS_WHERE_UNKNOWN if self.unknown else 0)
+        return _Question(text=text, owners=frozenset(self.owners), pods=expected)
+
+
+def _wanted(
+    interests: Mapping[K, Interest], is_own: Callable[[Source], bool]
+) -> tuple[dict[K, dict[SignalName, _Ask]], dict[_Ask, _Question]]:
+    """For each Balancer and signal the query that answers it, equal ones shared; and how each is asked. Never raises.
+
+    What a tenant decides is shared within a namespace only.
+    """
+    own = {source: is_own(source) for source in {interest.source for interest in interests.values()}}
+    groups: dict[tuple[Source, Hashable], dict[K, Interest]] = {}
+    for key, interest in interests.items():
+        if not all(map(_is_plain, interest.namespaces)):
+            owner: Hashable = (key,)  # what is wrong with it is its own affair
+        else:
+            owner = _owner(key, interest) if own[interest.source] else None
+        groups.setdefault((interest.source, owner), {})[key] = interest
+    wanted: dict[K, dict[SignalName, _Ask]] = {}
+    parties: dict[_Ask, _Party] = {}
+    questions: dict[_Ask, _Question] = {}
+    for (source, owner), members in groups.items():
+        alone = {name for name, query in source.overrides if not shared(query)}
+        together = {name: _ask(source, name, owner, is_own) for name in _names(source) if name not in alone}
+        party = _Party()
+        for key, interest in members.items():
+            party.add(_owner(key, interest), interest)
+        for ask in together.values():
+            parties.setdefault(ask, _Party()).join(party)
+        for key, interest in members.items():
+            apart = {name: _Ask(source, name, (key,)) for name in alone}
+            wanted[key] = together | apart
+            questions |= {ask: _question_of_one(ask, key, interest) for ask in apart.values()}
+    return wanted, questions | {ask: party.question(ask) for ask, party in parties.items()}
+
+
+def _names(source: Source) -> Collection[SignalName]:
+    return source.templates if source.preset in PRESETS else SIGNALS
+
+
+def _ask(source: Source, signal: SignalName, owner: Hashable, is_own: Callable[[Source], bool]) -> _Ask:
+    """Own queries for other signals do not make this one another question."""
+    if signal not in dict(source.overrides):
+        source = msgspec.structs.replace(source, overrides=())
+    return _Ask(source, signal, owner if is_own(source) or isinstance(owner, tuple) else None)
+
+
+def _question_of_one(ask: _Ask, key: Hashable, interest: Interest) -> _Question:
+    party = _Party()
+    party.add(_owner(key, interest), interest)
+    return party.question(ask, interest.pods)
+
+
+def _owner(key: Hashable, interest: Interest) -> str:
+    return interest.owner or getattr(key, "namespace", "") or str(key)
+
+
+@functools.lru_cache(maxsize=65536)
+def _is_plain(namespace: str) -> bool:
+    try:
+        quoted((namespace,))
+    except InvariantBroken:
+        return False
+    return True
 
 
 class Prometheus:
     """Asks one Prometheus, by the rules of this module. Blocks: for threads and for commands.
 
-    Both questions raise SignalsUnavailable with a sentence that names the address; `parse` may raise it too.
+    Both questions raise SignalsUnavailable, and nothing else, with a sentence that names the address; `parse` may raise
+    whatever it likes. `foreign`: not the installation's own, so nothing of what it says is repeated.
     """
 
-    def __init__(self, url: str, *, token: Callable[[], str] | None = None, deadline_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: Callable[[], str] | None = None,
+        deadline_seconds: float,
+        foreign: bool = False,
+        method: str = "POST",
+    ) -> None:
         from prometheus_api_client.prometheus_connect import PrometheusConnect  # 20 MB, for those who ask
 
+        self.foreign = foreign
         self._url = url
-        self._session = _Session(deadline_seconds, token)
+        self._session = Session(deadline_seconds, token, LARGEST_ANSWER, connections=1 if foreign else 2 * THREADS)
+        self._params = {**_WHOLE, "timeout": duration(max(0.001, deadline_seconds))}
         self._connect = PrometheusConnect(
             url=url,
             session=self._session,
             retry=Retry(0),
-            timeout=(CONNECT_SECONDS, deadline_seconds),  # type: ignore[arg-type]  # it hands this to requests
-            method="POST",
+            timeout=(min(CONNECT_SECONDS, deadline_seconds), deadline_seconds),  # type: ignore[arg-type]  # for requests
+            method=method,
         )
 
-    def now(self, query: str, parse: Callable[[bytes], T]) -> T:
+    def now(self, query: str, parse: Callable[[Body], T], limits: Limits = LARGEST_ANSWER) -> T:
         """The answer as of now."""
-        return self._asked(lambda: self._connect.custom_query(query, params=dict(_WHOLE)), parse)
+        return self._asked(lambda: self._connect.custom_query(query, params=dict(self._params)), parse, limits)
 
-    def over(self, query: str, start: float, end: float, step: float, parse: Callable[[bytes], T]) -> T:
+    def over(
+        self,
+        query: str,
+        start: float,
+        end: float,
+        step: float,
+        parse: Callable[[Body], T],
+        limits: Limits = LARGEST_ANSWER,
+    ) -> T:
         """The answer for each `step` seconds from `start` to `end`, both whole seconds since the epoch."""
-        first, last = (datetime.fromtimestamp(when, UTC) for when in (start, end))
-        return self._asked(
-            lambda: self._connect.custom_query_range(query, first, last, f"{step:g}", params=dict(_WHOLE)), parse
-        )
+
+        def ask() -> Any:
+            first, last = (datetime.fromtimestamp(when, UTC) for when in (start, end))
+            return self._connect.custom_query_range(query, first, last, f"{step:g}", params=dict(self._params))
+
+        return self._asked(ask, parse, limits)
 
     def close(self) -> None:
+        """From any thread: questions under way fail at once, later ones too."""
         self._session.close()
 
-    def _asked(self, ask: Callable[[], Any], parse: Callable[[bytes], T]) -> T:
-        where = f"Prometheus at {redacted(self._url)}"
+    def _asked(self, ask: Callable[[], Any], parse: Callable[[Body], T], limits: Limits) -> T:
         try:
-            (body,) = ask()
-            return parse(body)
-        except SignalsUnavailable as error:
-            raise SignalsUnavailable(f"{where} {error}") from error
-        except requests.Timeout as error:
-            raise SignalsUnavailable(f"{where} took too long to answer") from error
-        except (OSError, ValueError) as error:  # requests' own exceptions are OSErrors
-            raise SignalsUnavailable(f"{where} cannot be reached: {_cause(error)}") from error
-        except InputError as error:
-            raise SignalsUnavailable(f"{where} was not asked: {error}") from error
+            return parse(self._answer(ask, limits))
+        except Exception as error:
+            raise SignalsUnavailable(f"Prometheus at {redacted(self._url)} {self._said(error)}") from error
+
+    def _answer(self, ask: Callable[[], Any], limits: Limits) -> Body:
+        with self._session.exchange(limits) as exchange:
+            try:
+                (body,) = ask()
+            except Exception:
+                exchange.check()  # why it was cut off says more than that it was
+                raise
+            exchange.check()  # an answer that was cut off may look like one that has ended
+        whole: Body = body
+        return whole
+
+    def _said(self, error: Exception) -> str:
+        """What went wrong, as a predicate. Of a foreign server in our own words only."""
+        match error:
+            case HttpStatus():
+                said = "" if self.foreign else _complaint(error.body)
+                return f"{error}: {said}" if said else str(error)
+            case Unreadable():
+                return error.summary if self.foreign else str(error)
+            case SignalsUnavailable():
+                return str(error)
+            case InputError():
+                return f"was not asked: {error}"
+            case requests.Timeout():
+                return "took too long to answer"
+            case OSError() | ValueError():  # requests' own exceptions are OSErrors
+                return f"cannot be reached: {self._cause(error)}"
+            case _:
+                return _unforeseen(error)
+
+    def _cause(self, error: BaseException) -> str:
+        """The innermost reason: requests and urllib3 wrap it in their own words three times."""
+        while error.__cause__ or error.__context__:
+            error = error.__cause__ or error.__context__ or error
+        of_the_system = isinstance(error, OSError) and error.strerror
+        if self.foreign and not of_the_system:
+            return "what it answers is not HTTP"
+        return str(of_the_system or error) or type(error).__name__
 
 
 _WHOLE: Final = {"partial_response": "false"}  # of Thanos: rather no answer than half of one
 
 
-class _Session(requests.Session):
-    """Sends parameters in the body, ends every request by a deadline, and leaves parsing to `parse`."""
+class Unreadable(SignalsUnavailable):
+    """An answer that is no list of series. `summary` is in our own words; the rest may repeat what was answered."""
 
-    def __init__(self, deadline_seconds: float, token: Callable[[], str] | None) -> None:
-        super().__init__()
-        self.trust_env = False
-        self._deadline_seconds = deadline_seconds
-        self._token = token
-
-    def request(self, method: Any, url: Any, params: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        headers = dict(options.pop("headers", None) or {})
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token()}"
-        started = time.monotonic()
-        with super().request(
-            method, url, data=params, headers=headers, stream=True, allow_redirects=False, **options
-        ) as response:
-            body = self._body(response, started + self._deadline_seconds)
-        if response.status_code != 200:
-            raise SignalsUnavailable(f"answered {response.status_code}: {_complaint(body)}")
-        return _Answer(body)
-
-    def _body(self, response: requests.Response, deadline: float) -> bytes:
-        # A socket's timeout is between bytes; one who sends a byte a second would hold the thread for ever.
-        chunks = bytearray()
-        for chunk in response.iter_content(CHUNK_BYTES):
-            chunks += chunk
-            if time.monotonic() > deadline:
-                raise requests.Timeout("the answer came too slowly")
-            if len(chunks) > LARGEST_ANSWER_BYTES:
-                raise SignalsUnavailable(f"gave an answer of more than {LARGEST_ANSWER_BYTES >> 20} MB")
-        return bytes(chunks)
+    def __init__(self, summary: str, detail: object) -> None:
+        super().__init__(f"{summary}: {detail}")
+        self.summary = summary
 
 
-class _Answer:
-    """As much of a response as PrometheusConnect looks at. Its "result" is the whole body, parsed later."""
-
-    status_code: Final = 200
-
-    def __init__(self, body: bytes) -> None:
-        self.content = body
-
-    def json(self) -> dict[str, dict[str, tuple[bytes]]]:
-        return {"data": {"result": (self.content,)}}
+def _unforeseen(error: BaseException) -> str:
+    return f"could not be asked: {type(error).__name__}" + (f": {error}" if isinstance(error, EvenloadError) else "")
 
 
 class _Failure(msgspec.Struct, rename="camel"):
@@ -318,7 +485,7 @@ class _Failure(msgspec.Struct, rename="camel"):
     error_type: str = ""
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)  # labels come from Balancers: as many as somebody likes to try
 def _decoder(labels: PodLabels) -> msgspec.json.Decoder[Any]:
     """A decoder of answers that reads just the labels we need: a tenth of the standard parser's time."""
     fields = [(name, str, "") for name in ("namespace", "pod", "evenload")]
@@ -332,21 +499,55 @@ def _decoder(labels: PodLabels) -> msgspec.json.Decoder[Any]:
 
 one_at_a_time = threading.Lock()
 """Parsing in several threads at once would not be faster, and would need the memory several times."""
+_tenants_one_at_a_time = threading.Lock()
 
 
-def parse(body: bytes, labels: PodLabels) -> Reading:
+def parse(body: Body, labels: PodLabels, most_rows: int | None = None) -> Reading:
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
-    try:
-        with one_at_a_time:
+    with one_at_a_time if most_rows is None else _tenants_one_at_a_time:
+        try:
+            count_rows(body, most_rows)
             answer = _decoder(labels).decode(body)
+            check_names(answer.data.result, most_rows)
             reading = Reading(warnings=answer.warnings)
             for row in answer.data.result:
                 _take(reading, row)
-            for row in labelled(body, labels) if reading.uncoded else ():
+            # Of a tenant's answer not even names of labels are repeated.
+            for row in labelled(body, labels) if reading.uncoded and most_rows is None else ():
                 reading.uncoded[row.namespace][row.pod] = row.names
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise SignalsUnavailable(f"answered with {described(body)}: {error}") from error
+        except NOT_SERIES as error:
+            raise Unreadable(f"answered with {described(body)}", error) from error
     return reading
+
+
+NOT_SERIES: Final = (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError)
+"""What reading an answer that is no list of series may raise: 100,000 brackets, 1e999 where a time should be ..."""
+
+
+class _Rows(msgspec.Struct):
+    result: list[msgspec.Raw]
+
+
+class _RawAnswer(msgspec.Struct):
+    data: _Rows
+
+
+_RAW: Final = msgspec.json.Decoder(_RawAnswer)
+
+
+def count_rows(body: Body, most: int | None) -> None:
+    """Raises SignalsUnavailable where a tenant's answer is more than the pods that it is about could give.
+
+    Before it is read: making 20,000 rows of two MiB takes ten times as long as finding where they end.
+    """
+    if most is not None and len(_RAW.decode(body).data.result) > most:
+        raise SignalsUnavailable(f"gave more than {most} series; give one series a pod, of the Balancer's pods only")
+
+
+def check_names(rows: Iterable[Any], most: int | None) -> None:
+    """Raises SignalsUnavailable where a tenant's answer has names that would only fill our memory."""
+    if most is not None and any(max(len(row.metric.pod), len(row.metric.namespace)) > LONGEST_NAME for row in rows):
+        raise SignalsUnavailable(f"gave a pod or a namespace a name of more than {LONGEST_NAME} characters")
 
 
 def _take(reading: Reading, row: Any) -> None:
@@ -393,7 +594,7 @@ _WHOLE_ROWS: Final = msgspec.json.Decoder(_WholeAnswer)
 _LABELS: Final = msgspec.json.Decoder(dict[str, str])
 
 
-def labelled(body: bytes, labels: PodLabels) -> Iterator[Labelled]:
+def labelled(body: Body, labels: PodLabels) -> Iterator[Labelled]:
     """The `uncoded` rows of an answer. A second look at it, for the case that somebody has to correct something."""
     hidden = _TARGET_LABELS | {labels.namespace, labels.pod}
     seen: dict[LabelNames, LabelNames] = {}  # the pods of an application have the same ones: kept once
@@ -405,7 +606,7 @@ def labelled(body: bytes, labels: PodLabels) -> Iterator[Labelled]:
             yield Labelled(*pod, seen.setdefault(told, told), row.values)
 
 
-def described(body: bytes) -> str:
+def described(body: Body) -> str:
     """What an answer is that is no list of series."""
     start = body[:64].lstrip()
     if start.startswith(b"<"):
@@ -418,21 +619,8 @@ def _complaint(body: bytes) -> str:
     try:
         failure = msgspec.json.decode(body, type=_Failure)
         return (failure.error or failure.error_type)[:200]
-    except msgspec.DecodeError:
+    except NOT_SERIES:
         return described(body) if body.lstrip().startswith(b"<") else body[:200].decode(errors="replace").strip()
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason: requests and urllib3 wrap it in their own words three times."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def redacted(url: str) -> str:
-    """The address without a password, for messages."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _ignore(outcome: str, seconds: float) -> None:

@@ -58,6 +58,21 @@ def test_a_null_means_absent(kubectl: Kubectl) -> None:
     assert "window" not in stored["spec"]["signals"]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://prometheus",
+        "http://prometheus.monitoring:9090/",
+        "https://thanos.example/a/prefix",
+        "http://10.1.2.3:9090",
+        "http://[fd00::1]:9090/x",
+        "http://prometheus.monitoring.svc.cluster.local.:80",
+    ],
+)
+def test_an_address_of_prometheus_is_accepted(kubectl: Kubectl, url: str) -> None:
+    assert kubectl.create(balancer(signals={"prometheusUrl": url}))["spec"]["signals"]["prometheusUrl"] == url
+
+
 WRONG: dict[str, tuple[Manifest, tuple[str, ...]]] = {
     "unknown field": (balancer(mod="Auto"), ('unknown field "spec.mod"',)),
     "unknown field deep inside": (
@@ -109,6 +124,46 @@ WRONG: dict[str, tuple[Manifest, tuple[str, ...]]] = {
     "address without a scheme": (
         balancer(signals={"prometheusUrl": "prometheus:9090"}),
         ("spec.signals.prometheusUrl", "^https?://"),
+    ),
+    "address without a host": (
+        balancer(signals={"prometheusUrl": "http://"}),
+        ("spec.signals.prometheusUrl", "must be an address like"),
+    ),
+    "address with half an IPv6 address": (
+        balancer(signals={"prometheusUrl": "http://["}),
+        ("spec.signals.prometheusUrl", "must be an address like"),
+    ),
+    "address with letters that DNS does not have": (
+        balancer(signals={"prometheusUrl": "http://ex\u2100mple"}),
+        ("spec.signals.prometheusUrl", "must be an address like"),
+    ),
+    "address with a space": (
+        balancer(signals={"prometheusUrl": "http://a b"}),
+        ("spec.signals.prometheusUrl", "must be an address like"),
+    ),
+    "address with a password": (
+        balancer(signals={"prometheusUrl": "http://me:s3cret@prometheus:9090"}),
+        ("spec.signals.prometheusUrl", "no user name"),
+    ),
+    "address with a query": (
+        balancer(signals={"prometheusUrl": "http://prometheus:9090/x?y="}),
+        ("spec.signals.prometheusUrl", "no ?"),
+    ),
+    "address with a fragment": (
+        balancer(signals={"prometheusUrl": "http://prometheus:9090/x#"}),
+        ("spec.signals.prometheusUrl", "no #"),
+    ),
+    "address with a port beyond counting": (
+        balancer(signals={"prometheusUrl": "http://prometheus:70000"}),
+        ("spec.signals.prometheusUrl", "a port from 1 to 65535"),
+    ),
+    "address with port 0": (
+        balancer(signals={"prometheusUrl": "http://prometheus:0"}),
+        ("spec.signals.prometheusUrl", "a port from 1 to 65535"),
+    ),
+    "address with a port in letters": (
+        balancer(signals={"prometheusUrl": "http://prometheus:http"}),
+        ("spec.signals.prometheusUrl", "must be an address like"),
     ),
     "ready floor under one half": (
         balancer(guardrails={"minReadyPercent": 10}),

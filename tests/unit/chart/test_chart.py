@@ -22,6 +22,9 @@ SETS: dict[str, tuple[str, ...]] = {
     "auto": ("--set=maxMode=Auto,replicaCount=2,prometheus.url=http://prometheus.monitoring:9090",),
     "namespaced": ("--set=maxMode=Approve,watchNamespaces={shop,checkout},approvalPolicy.enabled=false",),
     "everything": (
+        "--set=prometheus.allowedUrls={http://prometheus.team-a:9090},prometheus.allowOwnQueries=true",
+        "--set=networkPolicy.apiServer.to[0].ipBlock.cidr=10.0.0.1/32",
+        "--set=networkPolicy.prometheus.to[0].ipBlock.cidr=203.0.113.7/32",
         "--set=maxMode=Auto,paused=true,replicaCount=2,prometheus.url=https://thanos.example,prometheus.tokenSecret.name=t",
         "--set=networkPolicy.enabled=true,serviceMonitor.enabled=true,podMonitor.enabled=true",
         "--set=serviceMonitor.labels.release=prom,commonLabels.team=edge,priorityClassName=high,image.tag=abc",
@@ -148,11 +151,18 @@ def test_every_setting_of_the_process_is_set_by_the_chart_and_no_other() -> None
 
 def test_the_process_reads_the_values_as_they_were_meant() -> None:
     variables = environment(
-        "--set=maxMode=Auto,paused=true,watchNamespaces={a,b},tickSeconds=5,prometheus.url=http://p:1"
+        "--set=maxMode=Auto,paused=true,watchNamespaces={a,b},tickSeconds=5,prometheus.url=http://p:1",
+        "--set=prometheus.allowedUrls={http://a:1,http://b/c},prometheus.allowOwnQueries=true",
     )
     settings = Settings.from_environment(variables)
     assert (settings.max_mode, settings.paused, settings.namespaces) == ("Auto", True, ("a", "b"))
     assert (settings.tick_seconds, settings.prometheus_url, settings.leader_election) == (5.0, "http://p:1", True)
+    assert (settings.allowed_urls, settings.prometheus_own_queries) == (("http://a:1", "http://b/c"), True)
+
+
+def test_by_default_balancers_may_name_no_address_and_bring_no_query() -> None:
+    settings = Settings.from_environment(environment())
+    assert (settings.allowed_urls, settings.prometheus_own_queries) == ((), False)
 
 
 def test_kopf_finds_a_name_for_its_user() -> None:
@@ -174,14 +184,63 @@ def test_one_replica_has_no_budget_that_would_block_a_node_drain() -> None:
     assert of_kind(rendered(), "PodDisruptionBudget") == []
 
 
+API_SERVER = "--set=networkPolicy.enabled=true,networkPolicy.apiServer.to[0].ipBlock.cidr=10.0.0.1/32"
+
+
+def egress(*options: str) -> list[tuple[Any, set[int]]]:
+    """Peers and ports of each rule."""
+    (policy,) = of_kind(rendered(API_SERVER, *options), "NetworkPolicy")
+    return [(rule.get("to"), {each["port"] for each in rule["ports"]}) for rule in policy["spec"]["egress"]]
+
+
+NAMES = (None, {53})
+IN_MONITORING = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+
+
+def api_server(*ports: int) -> tuple[Any, set[int]]:
+    return ([{"ipBlock": {"cidr": "10.0.0.1/32"}}], set(ports))
+
+
 @pytest.mark.parametrize(
-    ("url", "port"),
-    [("http://prometheus.monitoring:9090", 9090), ("https://thanos.example", 443), ("http://prometheus/prefix", 80)],
+    ("url", "peers", "port"),
+    [
+        ("http://prometheus.monitoring:9090", IN_MONITORING, 9090),
+        ("https://thanos.monitoring.svc", IN_MONITORING, 443),
+        ("http://prometheus.monitoring.svc.cluster.local:9090/prefix", IN_MONITORING, 9090),
+        ("http://prometheus/prefix", [{"podSelector": {}}], 80),
+        ("http://10.1.2.3:9090", [{"ipBlock": {"cidr": "10.1.2.3/32"}}], 9090),
+    ],
 )
-def test_the_network_policy_lets_it_reach_prometheus(url: str, port: int) -> None:
-    (policy,) = of_kind(rendered(f"--set=networkPolicy.enabled=true,prometheus.url={url}"), "NetworkPolicy")
-    ports = {each["port"] for rule in policy["spec"]["egress"] for each in rule["ports"]}
-    assert ports == {53, 443, 6443, port}
+def test_the_network_policy_lets_it_reach_prometheus_and_nothing_else(url: str, peers: Any, port: int) -> None:
+    assert egress(f"--set=prometheus.url={url}") == [NAMES, api_server(443, 6443), (peers, {port})]
+
+
+def test_the_network_policy_lets_it_reach_what_balancers_may_name() -> None:
+    rules = egress("--set=prometheus.url=http://p:1,prometheus.allowedUrls={http://prometheus.monitoring:9090}")
+    assert rules[2:] == [([{"podSelector": {}}], {1}), (IN_MONITORING, {9090})]
+
+
+def test_the_network_policy_takes_other_ports_and_peers() -> None:
+    rules = egress(
+        "--set=prometheus.url=https://thanos.eu.example,networkPolicy.apiServer.ports={8443}",
+        "--set=networkPolicy.prometheus.ports={10902},networkPolicy.prometheus.to[0].ipBlock.cidr=203.0.113.7/32",
+    )
+    assert rules == [NAMES, api_server(8443), ([{"ipBlock": {"cidr": "203.0.113.7/32"}}], {10902})]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--set=networkPolicy.enabled=true",), "networkPolicy.apiServer.to"),
+        ((API_SERVER, "--set=prometheus.url=https://thanos.eu.example"), "networkPolicy.prometheus.to"),
+    ],
+)
+def test_a_network_policy_that_cannot_name_its_peers_is_refused(options: tuple[str, ...], words: str) -> None:
+    done = subprocess.run(
+        [helm(), "template", "e", str(CHART), *options], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode != 0
+    assert words in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
@@ -208,6 +267,8 @@ def test_the_crds_are_kept_on_uninstall_unless_told_otherwise() -> None:
         ("maxMode=auto", "/maxMode"),
         ("maxmode=Auto", "maxmode"),
         ("prometheus.url=prometheus:9090", "/prometheus/url"),
+        ("prometheus.url=http://me:s3cret@prometheus:9090", "/prometheus/url"),
+        ("prometheus.allowedUrls={prometheus}", "/prometheus/allowedUrls"),
         ("replicaCount=-1", "/replicaCount"),
         ("tickSeconds=0", "/tickSeconds"),
     ],

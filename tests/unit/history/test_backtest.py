@@ -250,6 +250,45 @@ class TestWhatItSays:
         assert prometheus.largest_outstanding > 0
 
 
+def name_prometheus(manifest: Path, url: str) -> None:
+    balancer, route = yaml.safe_load_all(manifest.read_text())
+    balancer["spec"]["signals"] = {"prometheusUrl": url}
+    manifest.write_text(yaml.safe_dump_all([balancer, route]))
+
+
+class TestTheToken:
+    @pytest.fixture
+    def token(self, tmp_path: Path) -> str:
+        (tmp_path / "token").write_text("s3cret")
+        return str(tmp_path / "token")
+
+    async def test_it_goes_to_the_address_that_the_person_names(
+        self, prometheus: FakePrometheus, call: Backtest, token: str
+    ) -> None:
+        await call("--token-file", token)
+        assert set(prometheus.authorizations) == {"Bearer s3cret"}
+
+    @pytest.mark.parametrize("named", [False, True])
+    async def test_it_never_goes_to_the_address_that_a_balancer_names(
+        self, prometheus: FakePrometheus, call: Backtest, manifest: Path, token: str, named: bool
+    ) -> None:
+        async with FakePrometheus(window_seconds=45.0, scrape_seconds=15.0) as other:
+            other.history = prometheus.history
+            name_prometheus(manifest, other.url)
+            result = await call("--token-file", token, "--prometheus", prometheus.url if named else "")
+            assert bool(other.authorizations) is not named
+            assert set(other.authorizations) <= {None}
+            assert ("--token-file is not used" in result.stderr) is not named
+
+    async def test_a_password_in_the_balancers_address_is_refused_though_another_is_asked(
+        self, call: Backtest, manifest: Path
+    ) -> None:
+        name_prometheus(manifest, "http://me:s3cret@p")
+        result = await call(code=2)
+        assert "spec.signals.prometheusUrl: holds a user name or a password" in result.stderr
+        assert "s3cret" not in result.output
+
+
 class TestWhatGoesWrong:
     async def test_a_prometheus_that_is_not_there_is_named(self, prometheus: FakePrometheus, call: Backtest) -> None:
         prometheus.mode = Mode.Http500

@@ -49,6 +49,12 @@ class TestSource:
         with pytest.raises(InputError, match=r'spec\.signals\.preset: there is no "apps"; there is app'):
             source(Signals(preset="apps"))
 
+    def test_the_labels_must_differ(self) -> None:
+        with pytest.raises(InputError, match=r"spec\.signals\.labels\.pod: the same"):
+            source(Signals(labels=SignalLabels(namespace="a", pod="a")))
+        with pytest.raises(InputError, match="adds itself"):
+            source(Signals(labels=SignalLabels(pod="evenload")))
+
     @pytest.mark.parametrize("field", ["namespace", "pod", "code"])
     @pytest.mark.parametrize("name", ["", "1st", 'pod"} or vector(1) or x{y="', "kubernetes.pod"])
     def test_a_label_name_that_is_none_is_refused(self, field: str, name: str) -> None:
@@ -58,6 +64,46 @@ class TestSource:
     def test_an_unknown_variable_is_named_with_those_there_are(self) -> None:
         with pytest.raises(InputError, match=r"\$\(windw\).*\$\(window\)"):
             source(Signals(queries=(Query(signal="cpu", query="rate(x[$(windw)])"),)))
+
+
+def restricted(signals: Signals, *allowed: str, own_queries: bool = False, default: str = "http://p:1") -> Source:
+    return source_of(signals, default_url=default, scrape_seconds=5, allowed_urls=allowed, own_queries=own_queries)
+
+
+class TestWhatTheInstallationAllows:
+    def test_an_address_it_does_not_name_is_refused_with_the_value_of_the_chart(self) -> None:
+        with pytest.raises(InputError, match=r"spec\.signals\.prometheusUrl: .*prometheus\.allowedUrls"):
+            restricted(Signals(prometheus_url="http://q:1"))
+
+    def test_its_own_address_may_be_named_and_is_its_own(self) -> None:
+        assert restricted(Signals(prometheus_url="http://P:1/")) == restricted(Signals())
+        assert not restricted(Signals()).foreign
+
+    def test_what_goes_on_from_its_own_address_is_another(self) -> None:
+        with pytest.raises(InputError, match=r"prometheus\.allowedUrls"):
+            restricted(Signals(prometheus_url="http://p:1/tenant"))
+
+    def test_an_address_that_is_allowed_is_foreign(self) -> None:
+        assert restricted(Signals(prometheus_url="http://q:1/x"), "http://q:1").foreign
+        assert restricted(Signals(prometheus_url="http://q:1/x"), "*").own
+
+    def test_queries_are_refused_with_the_value_of_the_chart(self) -> None:
+        queries = (Query(signal="cpu", query="up"),)
+        with pytest.raises(InputError, match=r"spec\.signals\.queries: .*prometheus\.allowOwnQueries"):
+            restricted(Signals(queries=queries))
+        assert restricted(Signals(queries=queries), own_queries=True).own
+
+    def test_a_query_that_would_end_its_wrapper_is_refused(self) -> None:
+        query = Query(signal="cpu", query='up, "a", "b", "", "") or label_replace(secret{n="$(namespaces)"}')
+        with pytest.raises(InputError, match=r"spec\.signals\.queries: cpu: .*comma"):
+            source(Signals(queries=(query,)))
+
+    @pytest.mark.parametrize(("named", "default"), [("http://me:s3cret@q", "http://p"), (None, "http://me:s3cret@p")])
+    def test_a_password_is_refused_and_not_repeated(self, named: str | None, default: str) -> None:
+        with pytest.raises(InputError) as caught:
+            restricted(Signals(prometheus_url=named), "*", default=default)
+        assert "s3cret" not in str(caught.value)
+        assert "tokenSecret" in str(caught.value)
 
 
 class TestRendering:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from evenload.errors import SignalsUnavailable
+from evenload.errors import InputError, SignalsUnavailable
+from evenload.history.ranges import Grid, parse_range
 from evenload.model.snapshot import SIGNALS
 from evenload.model.spec import Query, Signals
+from evenload.observe import transport
 from evenload.observe.presets import PodLabels, Source, source_of
 from evenload.observe.prometheus import Interest, Reading, SignalReader, parse, redacted
 from tests.support.fakeprometheus import FakePrometheus, Mode
+from tests.support.rawserver import RawServer, answering, reply
 from tests.support.wait import until
 
 PODS = {
@@ -258,20 +267,283 @@ class TestCredentials:
             assert set(foreign.authorizations) == {None}
             reader.close()
 
-    async def test_neither_token_nor_password_is_in_a_message(self, prometheus: FakePrometheus) -> None:
+    async def test_it_is_no_matter_how_the_installations_address_is_written(self, prometheus: FakePrometheus) -> None:
+        reader = SignalReader(trusted_url=prometheus.url.upper().replace("HTTP", "http") + "/", token=lambda: "s3cret")
+        assert reader.token_for(prometheus.url) is not None
+        assert reader.token_for(prometheus.url + "/x") is None
+        assert SignalReader(token=lambda: "s3cret").token_for(prometheus.url) is None
+        reader.close()
+
+    async def test_the_token_is_in_no_message(self, prometheus: FakePrometheus) -> None:
         prometheus.mode = Mode.Http500
-        url = prometheus.url.replace("http://", "http://me:s3cret@")
-        reader = SignalReader(trusted_url=url, token=lambda: "t0ken", deadline_seconds=1.0)
-        wanted = source_of(Signals(), default_url=url, scrape_seconds=5.0)
-        problem = (await read(reader, wanted))["requests"].problem
+        reader = SignalReader(trusted_url=prometheus.url, token=lambda: "t0ken", deadline_seconds=1.0)
+        problem = (await read(reader, source(prometheus)))["requests"].problem
         assert "500" in problem
-        assert "s3cret" not in problem
         assert "t0ken" not in problem
+        reader.close()
+
+    async def test_a_token_that_cannot_be_read_is_a_problem_in_words(self, prometheus: FakePrometheus) -> None:
+        def fail() -> str:
+            raise InputError("token file: no such file")
+
+        reader = SignalReader(trusted_url=prometheus.url, token=fail, deadline_seconds=1.0)
+        assert "was not asked: token file: no such file" in (await read(reader, source(prometheus)))["cpu"].problem
         reader.close()
 
     def test_an_address_is_shown_without_its_password(self) -> None:
         assert redacted("https://me:s3cret@prometheus:9090/x") == "https://prometheus:9090/x"
         assert redacted("https://prometheus:9090/x") == "https://prometheus:9090/x"
+
+
+def foreign(server: FakePrometheus | RawServer, *queries: Query) -> Source:
+    return source_of(Signals(prometheus_url=server.url, queries=queries), default_url="http://p:1", scrape_seconds=5.0)
+
+
+def below(server: RawServer, number: int) -> Source:
+    return source_of(Signals(prometheus_url=f"{server.url}/{number}"), default_url="", scrape_seconds=5.0)
+
+
+def named(source: Source, namespace: str = "shop", pods: int = 0) -> Interest:
+    return Interest(source=source, namespaces=frozenset({namespace}), owner=namespace, expected_pods=pods)
+
+
+ALL_SIGNALS = [Query(signal=signal, query=f'own_{signal}{{n=~"$(namespaces)"}}') for signal in SIGNALS]
+
+
+def rows(number: int, name: str = "pod") -> bytes:
+    row = '{"metric":{"namespace":"shop","pod":"%s-%d"},"value":[1,"1"]}'
+    return b'{"data":{"result":[%s]}}' % ",".join(row % (name, each) for each in range(number)).encode()
+
+
+def drip(sock: socket.socket, request: bytes) -> None:
+    sock.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        sock.sendall(b"a")
+        time.sleep(0.02)  # the server's own pace
+
+
+class TestTenants:
+    """One reads from a server of their own, or brings queries: the others do not notice."""
+
+    async def test_slow_queries_of_one_take_nothing_from_the_rest(self, prometheus: FakePrometheus) -> None:
+        prometheus.modes["unknown"] = Mode.Slow
+        reader = SignalReader(trusted_url=prometheus.url, deadline_seconds=0.5)
+        evil = {f"evil-{i}": named(source(prometheus, *ALL_SIGNALS), f"evil-{i}") for i in range(20)}
+        for _ in range(2):
+            samples = await reader.read(evil | {"good": named(source(prometheus))})
+            assert not any(reading.problem for reading in samples["good"].readings.values())
+            assert all(reading.problem for reading in samples["evil-0"].readings.values())
+        reader.close()
+
+    async def test_addresses_that_never_answer_take_nothing_from_another_tenants_own(
+        self, prometheus: FakePrometheus
+    ) -> None:
+        reader = SignalReader(trusted_url="http://127.0.0.1:9", deadline_seconds=0.5)
+        with RawServer(drip) as evil:
+            interests = {f"evil-{number}": named(below(evil, number), "evil") for number in range(40)}
+            for _ in range(3):
+                samples = await reader.read(interests | {"good": named(foreign(prometheus))})
+                assert not any(reading.problem for reading in samples["good"].readings.values())
+        reader.close()
+
+    async def test_four_hundred_addresses_share_a_few_threads(self) -> None:
+        reader = SignalReader(deadline_seconds=0.3)
+        with RawServer(drip) as evil:
+            interests = {
+                i: named(
+                    source_of(Signals(prometheus_url=f"{evil.url}/{i}"), default_url="", scrape_seconds=5), f"t{i}"
+                )
+                for i in range(400)
+            }
+            await reader.read(interests)
+            assert len(threads_of_reader()) <= 8
+            await reader.read({})
+            await until(lambda: not threads_of_reader())
+        reader.close()
+
+    async def test_own_queries_for_one_signal_leave_the_others_shared(
+        self, prometheus: FakePrometheus, reader: SignalReader
+    ) -> None:
+        own = source(prometheus, Query(signal="cpu", query="my_cpu"))
+        await reader.read({"own": named(own, "a"), "plain": named(source(prometheus), "b")})
+        assert prometheus.asked["requests"] == 1
+        assert any('namespace=~"a|b"' in query for query in prometheus.queries)
+
+    async def test_what_a_tenant_decides_is_not_shared_with_another(
+        self, prometheus: FakePrometheus, reader: SignalReader
+    ) -> None:
+        wanted = foreign(prometheus)
+        await reader.read({1: named(wanted, "a"), 2: named(wanted, "a"), 3: named(wanted, "b")})
+        assert prometheus.asked["requests"] == 2
+
+    @pytest.mark.parametrize("pods", [0, 10, 1000])
+    async def test_an_answer_is_limited_by_the_pods_that_are_expected(self, reader: SignalReader, pods: int) -> None:
+        most = 20 + 4 * (pods or 200)
+        for number, taken in ((most, True), (most + 1, False)):
+            with RawServer(answering(rows(number))) as server:
+                reading = (await reader.read({"x": named(foreign(server), pods=pods)}))["x"].readings["requests"]
+            assert len(reading.values.get("shop", ())) == (number if taken else 0)
+            assert (f"more than {most} series" in reading.problem) is not taken
+
+    async def test_a_name_that_no_pod_can_have_is_refused(self, reader: SignalReader) -> None:
+        with RawServer(answering(rows(1, "x" * 300))) as server:
+            reading = (await reader.read({"x": named(foreign(server))}))["x"].readings["requests"]
+        assert "more than 253 characters" in reading.problem
+
+    async def test_a_large_answer_is_for_the_installations_own_alone(self, reader: SignalReader) -> None:
+        with RawServer(answering(rows(3000) + b" " * (2 << 20))) as server:
+            own = source_of(Signals(), default_url=server.url, scrape_seconds=5.0)
+            samples = await reader.read({"own": named(own), "foreign": named(foreign(server))})
+        assert len(samples["own"].readings["cpu"].values["shop"]) == 3000
+        assert "MiB" in samples["foreign"].readings["cpu"].problem
+
+    async def test_nothing_of_what_another_server_says_is_repeated(self, reader: SignalReader) -> None:
+        answers = [
+            reply(b"hunter2", "403 hunter2"),
+            reply(b'{"data":{"result":[{"metric":{"pod":"hunter2"},"value":[1,"hunter2"]}]}}'),
+            reply(b'{"data":{"result":[]},"warnings":["hunter2"]}'),
+            reply(rows(1).replace(b"]}}", b"," + rows(1)[20:])),
+        ]
+        for answer in answers:
+            with RawServer(lambda sock, request, answer=answer: sock.sendall(answer)) as server:  # type: ignore[misc]
+                samples = await reader.read({"x": named(foreign(server))})
+            assert "hunter2" not in repr(samples["x"].readings)
+
+    async def test_that_another_server_warned_is_reported_in_our_words(self, reader: SignalReader) -> None:
+        with RawServer(answering(b'{"data":{"result":[]},"warnings":["hunter2"]}')) as server:
+            samples = await reader.read({"x": named(foreign(server))})
+        assert samples["x"].readings["cpu"].warnings == (
+            "it answered with warnings; they are not repeated, as it is not the installation's Prometheus",
+        )
+
+    async def test_closing_ends_a_read_at_once(self) -> None:
+        reader = SignalReader(deadline_seconds=60.0)
+        with RawServer(drip) as evil:
+            reading = asyncio.create_task(reader.read({"x": named(foreign(evil))}))
+            await until(lambda: evil.requests)
+            reader.close()
+            samples = await asyncio.wait_for(reading, 5)
+        assert all("closed" in each.problem for each in samples["x"].readings.values())
+
+
+ODD_URLS = [
+    "http://[",
+    "http://\u2100.com",
+    "http://xn--\u0130",
+    "http://a:99999999",
+    "http://.",
+    "http://" + "a" * 300,
+]
+ANY_URL = st.one_of(
+    st.text(max_size=30),
+    st.text(max_size=20).map("http://".__add__),
+    st.binary(max_size=20).map(lambda raw: "https://" + raw.decode("latin-1")),
+    st.sampled_from(ODD_URLS),
+)
+
+
+class TestItNeverRaises:
+    """Whatever a URL, an answer, a Balancer or a thread does: a Reading with a problem."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(url=ANY_URL)
+    def test_whatever_the_address_is(self, url: str) -> None:
+        async def ask() -> None:
+            reader = SignalReader(trusted_url=url, deadline_seconds=0.2)
+            wanted = msgspec.structs.replace(source_of(Signals(), default_url="http://p", scrape_seconds=5), url=url)
+            try:
+                samples = await reader.read(
+                    {"x": named(wanted), "y": named(msgspec.structs.replace(wanted, foreign=True))}
+                )
+                assert all(reading.problem for each in samples.values() for reading in each.readings.values())
+            finally:
+                reader.close()
+
+        with pytest.MonkeyPatch.context() as patch:  # no name is looked up outside
+            patch.setattr(socket, "getaddrinfo", refuse_to_look_up)
+            asyncio.run(ask())
+
+    @pytest.mark.parametrize(
+        "body",
+        [b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"data":{"result":[{"metric":' + b'{"a":' * 100_000],
+        ids=["closed", "open"],
+    )
+    async def test_json_nested_very_deep(self, reader: SignalReader, body: bytes) -> None:
+        with RawServer(answering(body)) as server:
+            own = source_of(Signals(), default_url=server.url, scrape_seconds=5.0)
+            samples = await reader.read({"own": named(own), "foreign": named(foreign(server))})
+        for each in samples.values():
+            assert all("not a list of series" in reading.problem for reading in each.readings.values())
+
+    @pytest.mark.parametrize(
+        "error", [RuntimeError("x"), RecursionError(), MemoryError(), UnicodeError("x"), KeyError("x"), OverflowError()]
+    )
+    async def test_an_error_that_no_rule_foresees(
+        self, reader: SignalReader, prometheus: FakePrometheus, error: Exception, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*arguments: object) -> None:
+            raise error
+
+        monkeypatch.setattr(transport, "_connected", fail)
+        readings = await read(reader, source(prometheus))
+        assert all(reading.problem for reading in readings.values())
+
+    async def test_no_thread_can_be_started(
+        self, reader: SignalReader, prometheus: FakePrometheus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(self: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            readings = await read(reader, source(prometheus))
+            assert all("could not be asked: RuntimeError" in reading.problem for reading in readings.values())
+        assert not any(reading.problem for reading in (await read(reader, source(prometheus))).values())
+
+    async def test_a_namespace_that_is_no_name_is_the_problem_of_that_balancer_alone(
+        self, reader: SignalReader, prometheus: FakePrometheus
+    ) -> None:
+        samples = await reader.read({"bad": named(source(prometheus), '"} or x{'), "good": named(source(prometheus))})
+        assert all("kept out of PromQL" in reading.problem for reading in samples["bad"].readings.values())
+        assert not any(reading.problem for reading in samples["good"].readings.values())
+
+    async def test_a_preset_that_does_not_exist(self, reader: SignalReader, prometheus: FakePrometheus) -> None:
+        unknown = msgspec.structs.replace(source(prometheus), preset="nonsense")
+        samples = await reader.read({"bad": named(unknown), "good": named(source(prometheus))})
+        assert all(reading.problem for reading in samples["bad"].readings.values())
+        assert not any(reading.problem for reading in samples["good"].readings.values())
+
+
+def refuse_to_look_up(*arguments: object) -> None:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+NUMBERS = st.floats() | st.integers() | st.just(10**400)
+TEXTS = st.text(max_size=4) | st.sampled_from(["1", "1e999", "-Inf", "NaN", "9" * 5000])
+KEYS = st.sampled_from(["data", "result", "metric", "value", "values", "pod", "namespace", "evenload", "warnings"])
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner),
+    max_leaves=12,
+)
+SAMPLE = st.tuples(NUMBERS, TEXTS | st.integers())
+LABELS = st.sampled_from(["a", "b", "age", "idle", "", "value"]) | st.integers()
+METRIC = st.dictionaries(st.sampled_from(["pod", "namespace", "evenload"]), LABELS)
+ROW = st.fixed_dictionaries({"metric": METRIC, "value": SAMPLE, "values": st.lists(SAMPLE, max_size=3)})
+ALMOST = st.lists(ROW, max_size=3).map(lambda result: {"data": {"result": result}})
+BODIES = st.one_of(st.binary(), (JSON | ALMOST).map(lambda value: json.dumps(value).encode()))
+
+
+class TestAnyAnswer:
+    @given(body=BODIES, most_rows=st.none() | st.integers(0, 3))
+    def test_is_a_reading_or_no_list_of_series(self, body: bytes, most_rows: int | None) -> None:
+        with contextlib.suppress(SignalsUnavailable):
+            assert isinstance(parse(body, PodLabels("namespace", "pod"), most_rows), Reading)
+
+    @given(body=BODIES, most_rows=st.none() | st.integers(0, 3))
+    def test_of_a_stretch_of_time_too(self, body: bytes, most_rows: int | None) -> None:
+        with contextlib.suppress(SignalsUnavailable):
+            parse_range(body, PodLabels("namespace", "pod"), Grid(1000.0, 5.0, 3), most_rows).at(0)
 
 
 class TestParsing:
