@@ -165,7 +165,7 @@ _watchdog = _Watchdog()
 
 
 class _Lookups:
-    """Addresses of names, each looked up by one thread whoever waits for it."""
+    """Addresses of names, each looked up by one thread for all that wait for it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
