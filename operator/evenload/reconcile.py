@@ -11,7 +11,7 @@ object may have been changed, deleted or made again meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -44,7 +44,6 @@ from evenload.model.wording import printable
 from evenload.observe import cluster
 from evenload.observe.cluster import ClusterView, Fleet
 from evenload.observe.join import last_write, snapshot_of
-from evenload.observe.presets import shared
 from evenload.observe.prometheus import Interest, Samples, SignalReader
 from evenload.ownership import Ownership
 from evenload.record.conditions import Facts, Trouble, status_of
@@ -125,12 +124,26 @@ class Reconciler:
     # A tick: one read of signals for all, then a run for each.
 
     async def tick(self) -> None:
-        """Read every Balancer's signals together, by the deadline, and have each looked at. Does not raise."""
+        """Read every Balancer's signals together, by the deadline, and have each looked at. Does not raise.
+
+        Those that hang on no tenant's server or query are looked at as soon as they are read.
+        """
         keys = self._store.balancers.all_keys()
         interests = {key: interest for key in keys if (interest := self._interest(key)) is not None}
-        self._samples = await self._reader.read(interests)
-        self._turn += 1
-        self._take_on(interests)
+
+        def ready(samples: dict[Key, Samples]) -> None:
+            self._turn += 1
+            self._samples = samples
+            self._look_at(samples, apart=interests.keys() - samples.keys())
+
+        samples = await self._reader.read(interests, ready)
+        rest = {key: samples[key] for key in interests.keys() - self._samples.keys()}
+        self._samples = self._samples | rest
+        self._look_at(rest)
+
+    def _look_at(self, samples: Iterable[Key], apart: Collection[Key] = ()) -> None:
+        """Queue these, and all that need no signals; not those apart, which are still being read."""
+        self._take_on(samples)
         known = {
             *self._store.balancers.all_keys(),
             *self._cases,
@@ -139,7 +152,7 @@ class Reconciler:
         }
         now = self._monotonic()
         self._served = {key: self._served.get(key, now) for key in known}
-        for key in known:
+        for key in known.difference(apart):
             self.queue.add(key)
 
     def close(self) -> None:
@@ -166,10 +179,13 @@ class Reconciler:
             route = case and self._route(key, case)
             if case is None or not isinstance(route, RouteView) or self._taken(key, route):
                 return None
-            namespaces = frozenset(service.namespace for service in route.services.values())
-            alone = any(not shared(query) for _, query in case.source.overrides)
+            pods = self._cluster.fleet(route).pods if case.source.own else ()
             return Interest(
-                source=case.source, namespaces=namespaces, pods=self._cluster.fleet(route).pods if alone else ()
+                source=case.source,
+                namespaces=frozenset(service.namespace for service in route.services.values()),
+                pods=pods,
+                owner=key.namespace,
+                expected_pods=len(pods),
             )
         except Exception:  # whatever it holds: it must not keep the others from being asked for
             return None

@@ -157,7 +157,7 @@ def _warm(source: Source, newcomers: Mapping[K, Newcomer], how: _Reading, proble
     if moments < FEWEST_MOMENTS or grid.end < min(each.since for each in learners.values()):
         return {}
     namespaces = {service.namespace for newcomer in newcomers.values() for service in newcomer.view.services.values()}
-    reader = RangeReader(source, namespaces, token=how.token, deadline_seconds=how.deadline_seconds)
+    reader = RangeReader(source, namespaces, token=how.token, deadline_seconds=how.deadline_seconds, expected_pods=pods)
     how.give_up.closes(reader.close)
     try:
         for part in pieces(grid, max(1, MOST_PODS_AT_ONCE // max(1, pods))):

@@ -150,14 +150,24 @@ class SignalReader:
         self._threads = FairThreads(2 * THREADS, THREADS, "prometheus")
         self._tenants_threads = FairThreads(TENANTS_THREADS, TENANT_THREADS, "prometheus-own")
 
-    async def read(self, interests: Mapping[K, Interest]) -> dict[K, Samples]:
-        """Every Balancer's signals, by the deadline; late and failed ones have a Reading that says so. Never raises."""
+    async def read(
+        self, interests: Mapping[K, Interest], ready: Callable[[dict[K, Samples]], None] | None = None
+    ) -> dict[K, Samples]:
+        """Every Balancer's signals, by the deadline; late and failed ones have a Reading that says so. Never raises.
+
+        `ready` is called once before that, with those that hang on no tenant's server or query: they need not wait for
+        anybody else's.
+        """
         wanted, questions = _wanted(interests, self._is_own)
-        readings = await self._ask(questions)
-        return {
-            key: Samples(source=interests[key].source, readings={signal: readings[ask] for signal, ask in asks.items()})
-            for key, asks in wanted.items()
-        }
+        asked = self._begin(questions)
+        deadline = asyncio.get_running_loop().time() + self._deadline_seconds
+        shared, own = _parted(questions, lambda ask: self._is_own(ask.source))
+        readings = await self._await(shared, asked, deadline)
+        samples = _samples(interests, wanted, readings)
+        if ready is not None:
+            ready(dict(samples))
+        readings |= await self._await(own, asked, deadline)
+        return _samples(interests, wanted, readings)
 
     def close(self) -> None:
         """Give up what is under way, at once."""
@@ -166,14 +176,21 @@ class SignalReader:
         for prometheus in self._prometheuses.values():
             prometheus.close()
 
-    async def _ask(self, questions: Mapping[_Ask, _Question]) -> dict[_Ask, Reading]:
+    def _begin(self, questions: Mapping[_Ask, _Question]) -> dict[_Ask, Future[Reading]]:
         self._forget(questions)
         busy = self._under_way.keys() & questions.keys()
         asked = {ask: self._start(ask, question) for ask, question in questions.items() if ask not in busy}
         self._under_way |= asked
-        if asked:
-            await asyncio.wait(map(asyncio.wrap_future, asked.values()), timeout=self._deadline_seconds)
-        return {ask: self._outcome(ask, asked.get(ask)) for ask in questions}
+        return asked
+
+    async def _await(
+        self, asks: Iterable[_Ask], asked: Mapping[_Ask, Future[Reading]], deadline: float
+    ) -> dict[_Ask, Reading]:
+        """What was answered by then; an ask that is not in `asked` is still under way from an earlier tick."""
+        waiting = [asyncio.wrap_future(asked[ask]) for ask in asks if ask in asked]
+        if waiting:
+            await asyncio.wait(waiting, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        return {ask: self._outcome(ask, asked.get(ask)) for ask in asks}
 
     def _forget(self, asks: Iterable[_Ask]) -> None:
         """Let go of answers that came too late, and of what nobody asks any more."""
@@ -260,6 +277,25 @@ class SignalReader:
         return known
 
 
+def _parted(asks: Iterable[_Ask], apart: Callable[[_Ask], bool]) -> tuple[list[_Ask], list[_Ask]]:
+    """The others, and those apart."""
+    parts: tuple[list[_Ask], list[_Ask]] = ([], [])
+    for ask in asks:
+        parts[apart(ask)].append(ask)
+    return parts
+
+
+def _samples(
+    interests: Mapping[K, Interest], wanted: Mapping[K, Mapping[SignalName, _Ask]], readings: Mapping[_Ask, Reading]
+) -> dict[K, Samples]:
+    """Of those all of whose questions have their outcome."""
+    return {
+        key: Samples(source=interests[key].source, readings={signal: readings[ask] for signal, ask in asks.items()})
+        for key, asks in wanted.items()
+        if all(ask in readings for ask in asks.values())
+    }
+
+
 UNREPEATED: Final = "it answered with warnings; they are not repeated, as it is not the installation's Prometheus"
 
 
@@ -339,9 +375,10 @@ def _names(source: Source) -> Collection[SignalName]:
 
 
 def _ask(source: Source, signal: SignalName, owner: Hashable, is_own: Callable[[Source], bool]) -> _Ask:
-    """Own queries for other signals do not make this one another question."""
-    if signal not in dict(source.overrides):
-        source = msgspec.structs.replace(source, overrides=())
+    """Own queries for other signals do not make this one another question; one for requests does for errors."""
+    concerned = {signal, "requests"} if signal == "errors" else {signal}
+    overrides = tuple(each for each in source.overrides if each[0] in concerned)
+    source = msgspec.structs.replace(source, overrides=overrides)
     return _Ask(source, signal, owner if is_own(source) or isinstance(owner, tuple) else None)
 
 

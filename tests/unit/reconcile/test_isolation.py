@@ -159,13 +159,14 @@ async def test_a_balancer_may_change_while_its_signals_are_read(
         await site.tick()
     real = site.reader.read
 
-    async def meanwhile(interests: Any) -> Any:
+    async def meanwhile(interests: Any, ready: Any) -> Any:
         found = await real(interests)
         CHANGES[change](site)
         site.sync()
         if reconciled:
             site.reconciler.queue.add(site.key(EVIL))
             await site.idle()
+        ready(found)
         return found
 
     monkeypatch.setattr(site.reader, "read", meanwhile)
@@ -186,9 +187,10 @@ async def test_numbers_that_were_asked_for_another_spec_are_not_used(site: Site)
     judged = site.reconciler._cases[site.key(EVIL)].turn
     real = site.reader.read
 
-    async def meanwhile(interests: dict[Any, Interest]) -> dict[Any, Samples]:
+    async def meanwhile(interests: dict[Any, Interest], ready: Any) -> dict[Any, Samples]:
         found = await real(interests)
         site.edit("Balancer", EVIL, "shop", signals={"window": "1m"})
+        ready(found)
         return found
 
     site.reader.read = meanwhile  # type: ignore[method-assign, assignment]
