@@ -150,11 +150,19 @@ class Store:
 
 
 def balancer_of(remediation: Manifest) -> Key:
-    """The Balancer it is about, which may be gone."""
-    return Key(remediation["metadata"]["namespace"], remediation["spec"]["balancerRef"]["name"])
+    """The Balancer it is about, which may be gone. Total: it sorts what CRDs of another version may have let in."""
+    return Key(remediation["metadata"]["namespace"], _text(remediation, "balancerRef", "name"))
 
 
 def target_of(balancer: Manifest) -> Target:
-    """What it targets."""
-    reference = balancer["spec"].get("targetRef") or {}
-    return Target(balancer["metadata"]["namespace"], reference.get("kind", "HTTPRoute"), reference.get("name", ""))
+    """What it targets. Total, too."""
+    kind = _text(balancer, "targetRef", "kind") or "HTTPRoute"
+    return Target(balancer["metadata"]["namespace"], kind, _text(balancer, "targetRef", "name"))
+
+
+def _text(manifest: Manifest, field: str, name: str) -> str:
+    """Of the reference in that field of the spec; "" where there is none."""
+    found: Any = manifest.get("spec")
+    for step in (field, name):
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else ""

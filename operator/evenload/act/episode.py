@@ -62,7 +62,8 @@ def decode(manifest: Mapping[str, Any]) -> Remediation:
 
 def is_open(manifest: Mapping[str, Any]) -> bool:
     """Whether it is not in a final phase: also true right after its creation, when it has no status yet."""
-    return manifest.get("status", {}).get("phase", "") not in FINAL_PHASES
+    status = manifest.get("status")
+    return not isinstance(status, Mapping) or status.get("phase", "") not in tuple(FINAL_PHASES)
 
 
 def episode_of(remediation: Remediation, others: Iterable[Remediation] = ()) -> Episode:

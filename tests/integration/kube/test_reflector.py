@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
 
 import msgspec
 import pytest
@@ -252,15 +253,28 @@ async def test_a_kind_that_is_not_served_is_a_state_not_a_crash(proxied: Client)
     await stopped(task)
 
 
-async def test_an_object_that_cannot_be_read_is_told_in_words(client: Client, proxied: Client, namespace: str) -> None:
-    class Odd(msgspec.Struct):
+async def test_an_object_that_cannot_be_read_is_left_out_and_named(
+    client: Client, proxied: Client, namespace: str
+) -> None:
+    class Small(msgspec.Struct):
         metadata: Meta
-        data: int
+        data: dict[str, Literal["1", "2"]]
 
     await client.create(CONFIGMAPS, namespace, box("one"))
-    reflector = Reflector(proxied, CONFIGMAPS, Odd, [namespace], longest_backoff_seconds=0.2)
+    await client.create(CONFIGMAPS, namespace, box("odd", 7))
+    reflector = Reflector(proxied, CONFIGMAPS, Small, [namespace], longest_backoff_seconds=0.2)
     task = asyncio.create_task(reflector.run())
-    await until(lambda: "Expected `int`" in reflector.problem)
+    await reflector.wait_synced()
+    odd, one = (namespace, "odd"), (namespace, "one")
+    assert (one in reflector.objects, odd in reflector.objects) == (True, False)
+    assert "Invalid enum value '7'" in reflector.unreadable[odd]
+    await client.patch_merge(CONFIGMAPS, namespace, "odd", {"data": {"count": "2"}})
+    await until(lambda: odd in reflector.objects and not reflector.unreadable)
+    await client.patch_merge(CONFIGMAPS, namespace, "one", {"data": {"count": "8"}})
+    await until(lambda: one in reflector.unreadable and one not in reflector.objects)
+    await client.delete(CONFIGMAPS, namespace, "one")
+    await until(lambda: not reflector.unreadable)
+    assert reflector.problem == ""
     await stopped(task)
 
 

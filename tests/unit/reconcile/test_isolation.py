@@ -101,6 +101,17 @@ def test_no_route_ends_a_tick(field: str, value: object) -> None:
     asyncio.run(look(spoil))
 
 
+@settings(max_examples=12, deadline=None)
+@given(st.dictionaries(st.sampled_from(("balancerRef", "diagnosis", "approval", "trigger")), JSON), JSON)
+def test_no_remediation_ends_a_tick(spec: dict[str, object], status: object) -> None:
+    def spoil(site: Site) -> None:
+        known = {"balancerRef": {"name": "shop", "uid": "uid-Balancer-evil-shop"}}
+        site.put("Remediation", EVIL, "odd", spec=known | spec, status=status)
+        site.put("Remediation", EVIL, "older", spec=known | spec)
+
+    asyncio.run(look(spoil))
+
+
 async def test_a_spec_that_cannot_be_read_is_a_condition_of_its_balancer() -> None:
     site = await look(lambda site: site.edit("Balancer", EVIL, "shop", suspend="perhaps"))
     assert site.condition(EVIL, "Ready") == ("False", "InvalidSpec")
