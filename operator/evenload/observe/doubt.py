@@ -35,18 +35,18 @@ class Doubt:
                 f"requests come from spec.signals.queries, but errors from {counter}, and no series of {who} has a "
                 f'status (200, 5xx) in its label "{code}"; write a query for errors beside the one for requests'
             )
-        lacks = (
-            f'has a status (200, 5xx) in the label "{code}"' if code in self.labels else f'carries the label "{code}"'
-        )
+        unseen = self.source.own or code in self.labels  # of a tenant's answer the names of labels are not repeated
+        lacks = f'has a status (200, 5xx) in the label "{code}"' if unseen else f'carries the label "{code}"'
         return f"no series of {counter} of {who} {lacks}; {self._fix(code)}"
 
     def _fix(self, code: str) -> str:
         others = [name for name in self.labels if name != code]
-        if not others:
+        if not others and not self.source.own:
             return "they have no other label, so write a query for errors in spec.signals.queries"
+        have = f" (these series have: {', '.join(others)})" if others else ""
         return (
             "set spec.signals.labels.code to the one that holds the status, or write a query for errors in "
-            f"spec.signals.queries (these series have: {', '.join(others)})"
+            f"spec.signals.queries{have}"
         )
 
     def _some(self, crowd: Crowd, expected: Sequence[bool]) -> str:

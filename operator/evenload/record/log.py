@@ -15,8 +15,14 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from evenload.errors import InputError
 from evenload.model.wording import printable
 
-# Libraries that tell of every request or watch at INFO.
-_CHATTY = ("kopf", "aiohttp", "asyncio", "urllib3")
+# Libraries that tell of every request or watch at INFO; the pool warns of each connection that it does not keep.
+_CHATTY = {
+    "kopf": logging.WARNING,
+    "aiohttp": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "urllib3.connectionpool": logging.ERROR,
+}
 
 
 def configure(form: str, level: str) -> None:
@@ -47,8 +53,8 @@ def configure(form: str, level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=number, force=True)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    for name, least in _CHATTY.items():
+        logging.getLogger(name).setLevel(max(number, least))
 
 
 _TRACEBACKS = ("exception", "stack")  # of many lines: none of them begins where a log line does

@@ -262,7 +262,7 @@ async def test_an_object_that_cannot_be_read_is_left_out_and_named(
 
     await client.create(CONFIGMAPS, namespace, box("one"))
     await client.create(CONFIGMAPS, namespace, box("odd", 7))
-    reflector = Reflector(proxied, CONFIGMAPS, Small, [namespace], longest_backoff_seconds=0.2)
+    reflector = Reflector(proxied, CONFIGMAPS, Small, [namespace], selector="app=box", longest_backoff_seconds=0.2)
     task = asyncio.create_task(reflector.run())
     await reflector.wait_synced()
     odd, one = (namespace, "odd"), (namespace, "one")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from tests.integration.operator.conftest import Start
-from tests.support.town import BAD, EQUAL, Shop, Town, fake_prometheus, shares
+from tests.support.town import BACKENDS, BAD, EQUAL, HASTE, Shop, Town, fake_prometheus, shares
+from tests.support.wait import until
 
 
 async def test_nobody_says_that_nothing_fails_and_weights_are_judged_by_requests(town: Town, start: Start) -> None:
     async with fake_prometheus() as prometheus:
-        shop = await town.open_shop(prometheus=prometheus)
+        shop = await town.open_shop(balancer=False)
+        shop.prometheus = prometheus
+        await shop.create_balancer({**HASTE, "mode": "Auto"})
         shop.fragile = False  # weights alone are enough
+        await until(lambda: len(prometheus.pods) == len(BACKENDS), what="numbers of every pod")
         prometheus.uncoded = {key: {"status": "503", "method": "GET"} for key in prometheus.pods}
-        start(shop)
+        start(shop, prometheus_url=prometheus.url)
         await shop.until(lambda: _told(shop), what="SignalsFresh False Missing")
         message = await shop.message("SignalsFresh")
         assert 'errors: no series of http_requests_total of these pods carries the label "code"' in message

@@ -71,6 +71,19 @@ class TestWhereNoSeriesCarriesTheStatus:
         assert taken.signals["errors"].detail == "it is down"
 
 
+class TestOfAnotherServer:
+    def test_the_names_of_labels_are_not_repeated_and_the_field_is_named(self) -> None:
+        sight = samples(requests=reading(a=150), errors=Reading(uncoded={"shop": {"a": ()}}, ages={"shop": 2.0}))
+        foreign = msgspec.structs.replace(sight, source=msgspec.structs.replace(sight.source, foreign=True))
+        taken = snapshot(fleet("a"), foreign)
+        assert taken.signals["errors"].state is SignalState.Missing
+        assert taken.signals["errors"].detail == (
+            'no series of http_requests_total of these pods has a status (200, 5xx) in the label "code"; '
+            "set spec.signals.labels.code to the one that holds the status, or write a query for errors in "
+            "spec.signals.queries"
+        )
+
+
 class TestWhereSomePodsDo:
     def test_theirs_are_known_and_the_others_are_named(self) -> None:
         sight = samples(requests=reading(a=150, b=30, c=30), errors=errors("bc", a=15))
