@@ -134,16 +134,15 @@ class Reconciler:
         def ready(samples: dict[Key, Samples]) -> None:
             self._turn += 1
             self._samples = samples
-            self._look_at(samples, apart=interests.keys() - samples.keys())
+            self._look_at(self._known() - (interests.keys() - samples.keys()))
 
         samples = await self._reader.read(interests, ready)
         rest = {key: samples[key] for key in interests.keys() - self._samples.keys()}
         self._samples = self._samples | rest
         self._look_at(rest)
 
-    def _look_at(self, samples: Iterable[Key], apart: Collection[Key] = ()) -> None:
-        """Queue these, and all that need no signals; not those apart, which are still being read."""
-        self._take_on(samples)
+    def _known(self) -> set[Key]:
+        """Every Balancer, and what is left of those that are gone."""
         known = {
             *self._store.balancers.all_keys(),
             *self._cases,
@@ -152,7 +151,11 @@ class Reconciler:
         }
         now = self._monotonic()
         self._served = {key: self._served.get(key, now) for key in known}
-        for key in known.difference(apart):
+        return known
+
+    def _look_at(self, keys: Collection[Key]) -> None:
+        self._take_on(self._samples.keys() & keys)
+        for key in keys:
             self.queue.add(key)
 
     def close(self) -> None:
@@ -179,13 +182,13 @@ class Reconciler:
             route = case and self._route(key, case)
             if case is None or not isinstance(route, RouteView) or self._taken(key, route):
                 return None
-            pods = self._cluster.fleet(route).pods if case.source.own else ()
+            namespaces = frozenset(service.namespace for service in route.services.values())
             return Interest(
                 source=case.source,
-                namespaces=frozenset(service.namespace for service in route.services.values()),
-                pods=pods,
+                namespaces=namespaces,
+                pods=self._cluster.fleet(route).pods if case.source.own else (),
                 owner=key.namespace,
-                expected_pods=len(pods),
+                expected_pods=self._cluster.pods_in(namespaces),  # a preset asks about all of them
             )
         except Exception:  # whatever it holds: it must not keep the others from being asked for
             return None
@@ -203,6 +206,7 @@ class Reconciler:
         if case is None or (met is not None and met.identity[0] == case.identity[0]):
             return None
         self._met[key] = case
+        self._served[key] = self._monotonic()  # its wait begins: one that is made again is another Balancer
         try:
             return self._taken_on(key, case)
         except Exception:  # as for `_interest`
@@ -223,6 +227,7 @@ class Reconciler:
             known_good=now.known_good,
             episode=now.episode,
             ledger=now.ledger,
+            expected_pods=self._cluster.pods_in({service.namespace for service in scene.view.services.values()}),
         )
 
     def _warmed(self, key: Key, engine: Engine | None) -> None:
@@ -281,13 +286,19 @@ class Reconciler:
         case.flight.record(snapshot)
         self._journal.tell(key.namespace, key.name, decision)
         happenings = case.chronicle.happenings(snapshot, decision)
+        unrecorded: KubeError | None = None
         try:
             remediation = await self._move_episode(key, case, balancer, scene, snapshot, decision, happenings)
             happenings += await self._act(key, case, scene, remediation, decision)
+        except KubeError as error:  # what is reported does not depend on what can be written
+            unrecorded = error
         finally:
             for happening in happenings:
                 await self._bulletin.post(balancer.metadata, happening, scene.view.namespace)
-        await self._publish(key, balancer, self._facts(case, balancer, scene, snapshot, decision, key))
+        facts = self._facts(case, balancer, scene, snapshot, decision, key, str(unrecorded or ""))
+        await self._publish(key, balancer, facts)
+        if unrecorded is not None:
+            raise unrecorded
 
     # Observe.
 
@@ -540,7 +551,14 @@ class Reconciler:
                 return ()
 
     def _facts(
-        self, case: Case, balancer: Balancer, scene: Scene, snapshot: Snapshot, decision: Decision, key: Key
+        self,
+        case: Case,
+        balancer: Balancer,
+        scene: Scene,
+        snapshot: Snapshot,
+        decision: Decision,
+        key: Key,
+        unrecorded: str,
     ) -> Facts:
         still_open = _current(self._store.remediations_of(key))
         return Facts(
@@ -555,6 +573,7 @@ class Reconciler:
             ),
             remediation=still_open["metadata"]["name"] if still_open else None,
             paused=scene.pause,
+            unrecorded=unrecorded,
         )
 
     def _common(self, balancer: Balancer) -> dict[str, Any]:
@@ -623,7 +642,10 @@ class Reconciler:
         """Open Remediations of Balancers that had this name before the one of this `uid`."""
         for manifest in self._store.remediations_of(key):
             if is_open(manifest) and (uid is None or manifest["spec"]["balancerRef"].get("uid", uid) != uid):
-                await self._end(manifest, "the Balancer was deleted")
+                try:
+                    await self._end(manifest, "the Balancer was deleted")
+                except InputError as error:  # of a version that we do not know: it must not keep this one from its run
+                    _log.warning("orphan-not-ended", namespace=key.namespace, error=str(error))
 
     async def _end_taken(self, key: Key, trouble: Trouble) -> None:
         """Its open Remediations: the route is another Balancer's now, and stays as it is."""

@@ -184,11 +184,16 @@ ALWAYS: Final[tuple[Need, ...]] = (
     ("gateway.networking.k8s.io", "httproutes", "watch"),
     (GROUP, "balancers", "watch"),
     (GROUP, "balancers/status", "patch"),
+    (GROUP, "remediations", "get"),
     (GROUP, "remediations", "create"),
+    (GROUP, "remediations", "delete"),
     (GROUP, "remediations/status", "patch"),
     ("events.k8s.io", "events", "create"),
 )
 TO_ACT: Final[tuple[Need, ...]] = (
+    (GROUP, "balancers", "get"),
+    ("", "pods", "get"),
+    ("gateway.networking.k8s.io", "httproutes", "get"),
     ("gateway.networking.k8s.io", "httproutes", "patch"),
     ("", "pods/eviction", "create"),
 )

@@ -27,7 +27,7 @@ from evenload.observe.prometheus import (
     count_rows,
     described,
     labelled,
-    one_at_a_time,
+    parsing,
 )
 from evenload.observe.transport import Body
 
@@ -168,7 +168,7 @@ def unanswered(problem: str) -> Answer:
 def parse_range(body: Body, labels: PodLabels, grid: Grid, most_rows: int | None = None) -> Answer:
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
     try:
-        with one_at_a_time:
+        with parsing(most_rows):
             count_rows(body, most_rows)
             decoded = _decoder(labels).decode(body)
             check_names(decoded.data.result, most_rows)

@@ -36,6 +36,7 @@ MOST_POD_MOMENTS: Final = (
 )
 MOST_PODS_AT_ONCE: Final = 100_000  # pods times moments in one answer: about 3 MB of it, 60 MB when read
 FEWEST_MOMENTS: Final = 3
+REPLACED: Final = 2  # so many pods for each of now, where all were replaced within the horizon
 
 K = TypeVar("K")
 
@@ -51,6 +52,7 @@ class Newcomer(NamedTuple):
     known_good: dict[str, int] | None
     episode: Episode | None
     ledger: tuple[Disruption, ...]
+    expected_pods: int = 0  # in its namespaces now, whoever they belong to: a preset asks about all of them
 
     @property
     def unchanged_since(self) -> float:
@@ -157,7 +159,10 @@ def _warm(source: Source, newcomers: Mapping[K, Newcomer], how: _Reading, proble
     if moments < FEWEST_MOMENTS or grid.end < min(each.since for each in learners.values()):
         return {}
     namespaces = {service.namespace for newcomer in newcomers.values() for service in newcomer.view.services.values()}
-    reader = RangeReader(source, namespaces, token=how.token, deadline_seconds=how.deadline_seconds, expected_pods=pods)
+    expected = REPLACED * max(pods, *(newcomer.expected_pods for newcomer in newcomers.values()))
+    reader = RangeReader(
+        source, namespaces, token=how.token, deadline_seconds=how.deadline_seconds, expected_pods=expected
+    )
     how.give_up.closes(reader.close)
     try:
         for part in pieces(grid, max(1, MOST_PODS_AT_ONCE // max(1, pods))):

@@ -10,6 +10,7 @@ exceptions.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final
@@ -178,6 +179,7 @@ class ClusterView:
         self._services_of: Groups[Key, Key] = Groups()  # by pod: whose members to find anew when it changes
         self._hpas_of: Groups[tuple[str, str], Key] = Groups()
         self._previous_routes: dict[Key, Manifest] = {}
+        self._pods_in: Counter[str] = Counter()
         self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode, self._pod_changed)
         self._services: Reflector[_Service] = watch(SERVICES, _Service, self._service_changed)
         self._slices: Reflector[_Slice] = watch(ENDPOINTSLICES, _Slice, self._slice_changed)
@@ -257,6 +259,10 @@ class ClusterView:
             reason=Trouble.RouteNotFound,
             sentence=f"HTTPRoute {namespace}/{name} does not exist; create it or correct spec.targetRef",
         )
+
+    def pods_in(self, namespaces: Iterable[str]) -> int:
+        """How many pods there are in these namespaces, whoever they belong to."""
+        return sum(self._pods_in[namespace] for namespace in namespaces)
 
     def granted(self, service: ServiceName, namespace: str) -> bool:
         """Whether a ReferenceGrant lets routes of `namespace` name that Service of another one."""
@@ -393,6 +399,9 @@ class ClusterView:
                 self._find_anew(service)
 
     def _pod_changed(self, key: Key, before: PodFacts | None, after: PodFacts | None) -> None:
+        self._pods_in[key[0]] += (after is not None) - (before is not None)
+        if not self._pods_in[key[0]]:
+            del self._pods_in[key[0]]
         if before != after:
             for service in tuple(self._services_of.of(key)):
                 self._find_anew(service)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
 from evenload.errors import SignalsUnavailable
@@ -20,6 +21,7 @@ from evenload.errors import SignalsUnavailable
 T = TypeVar("T")
 
 HALF_LIFE_SECONDS: Final = 60.0
+KEPT_FREE: Final = 2  # threads that nobody gets who has one already
 FORGOTTEN_SECONDS: Final = 0.001  # so little thread time is as good as none
 
 
@@ -51,6 +53,18 @@ class FairThreads:
         self._settled_at = time.monotonic()
         self._resting = False
         self._closed = False
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is submitted meanwhile is begun afterwards, so that it does not matter who came first."""
+        with self._changed:
+            yield
+
+    def cheapest(self, owners: Collection[str]) -> str:
+        """Of those who want the same work, the one who has used least."""
+        with self._changed:
+            nothing = _Account()
+            return min(sorted(owners), key=lambda owner: self._accounts.get(owner, nothing).used, default="")
 
     def submit(self, owner: str, run: Callable[[], T]) -> Future[T]:
         """Raises RuntimeError if there is no thread and none can be started, SignalsUnavailable after `close`."""
@@ -139,7 +153,9 @@ class FairThreads:
                 self._idle -= 1
 
     def _next(self) -> tuple[_Account, _Work] | None:
-        while ready := [each for each in self._accounts.values() if each.waiting and each.running < self._each]:
+        free = self._most - sum(each.running for each in self._accounts.values())
+        most = self._each if free > KEPT_FREE else 1
+        while ready := [each for each in self._accounts.values() if each.waiting and each.running < most]:
             account = min(ready, key=lambda each: (each.used, each.running))
             work = account.waiting.popleft()
             if work.future.set_running_or_notify_cancel():

@@ -97,6 +97,12 @@ class Source(Value, frozen=True, kw_only=True):
         return self.foreign or bool(self.overrides)
 
     @property
+    def usual(self) -> bool:
+        """Whether it asks what the installation asks by itself. Anything else is a query that a tenant decided on."""
+        window = usual_window(self.scrape_seconds)
+        return not self.own and (self.labels, self.window_seconds) == (SignalLabels(), window)
+
+    @property
     def span_seconds(self) -> float:
         """What the samples in the window really span, on average.
 
@@ -123,6 +129,11 @@ class Source(Value, frozen=True, kw_only=True):
         return PodLabels(self.labels.namespace, self.labels.pod)
 
 
+def usual_window(scrape_seconds: float) -> float:
+    """Over which counts are taken where nobody says otherwise."""
+    return max(SHORTEST_WINDOW_SECONDS, SCRAPES_IN_WINDOW * scrape_seconds)
+
+
 def source_of(
     signals: Signals,
     *,
@@ -136,7 +147,7 @@ def source_of(
     `allowed_urls`: prefixes of the addresses that a Balancer may name besides `default_url`; `own_queries`: whether it
     may bring PromQL. By default nothing is restricted, as for a command that a person runs with their own rights.
     """
-    window = max(SHORTEST_WINDOW_SECONDS, SCRAPES_IN_WINDOW * scrape_seconds)
+    window = usual_window(scrape_seconds)
     if signals.window is not None:
         window = seconds(signals.window, "spec.signals.window")
     if window < 2 * scrape_seconds:

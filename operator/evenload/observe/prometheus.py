@@ -155,18 +155,18 @@ class SignalReader:
     ) -> dict[K, Samples]:
         """Every Balancer's signals, by the deadline; late and failed ones have a Reading that says so. Never raises.
 
-        `ready` is called once before that, with those that hang on no tenant's server or query: they need not wait for
-        anybody else's.
+        `ready` is called once before that, with those that ask what the installation asks by itself: they need not
+        wait for what tenants decide.
         """
         wanted, questions = _wanted(interests, self._is_own)
         asked = self._begin(questions)
         deadline = asyncio.get_running_loop().time() + self._deadline_seconds
-        shared, own = _parted(questions, lambda ask: self._is_own(ask.source))
-        readings = await self._await(shared, asked, deadline)
+        usual, others = _parted(questions, lambda ask: not self._is_usual(ask.source))
+        readings = await self._await(usual, asked, deadline)
         samples = _samples(interests, wanted, readings)
         if ready is not None:
             ready(dict(samples))
-        readings |= await self._await(own, asked, deadline)
+        readings |= await self._await(others, asked, deadline)
         return _samples(interests, wanted, readings)
 
     def close(self) -> None:
@@ -179,7 +179,8 @@ class SignalReader:
     def _begin(self, questions: Mapping[_Ask, _Question]) -> dict[_Ask, Future[Reading]]:
         self._forget(questions)
         busy = self._under_way.keys() & questions.keys()
-        asked = {ask: self._start(ask, question) for ask, question in questions.items() if ask not in busy}
+        with self._threads.together(), self._tenants_threads.together():
+            asked = {ask: self._start(ask, question) for ask, question in questions.items() if ask not in busy}
         self._under_way |= asked
         return asked
 
@@ -198,10 +199,10 @@ class SignalReader:
         wanted = {(ask.source.url, self._is_foreign(ask.source)) for ask in asks}
         for gone in self._prometheuses.keys() - wanted:
             self._prometheuses.pop(gone).close()
-        owns = {self._is_own(ask.source) for ask in asks}
-        for threads, own in ((self._threads, False), (self._tenants_threads, True)):
+        usual = {self._is_usual(ask.source) for ask in asks}
+        for threads, kind in ((self._threads, True), (self._tenants_threads, False)):
             threads.settle()
-            if own not in owns:
+            if kind not in usual:
                 threads.rest()
 
     def _start(self, ask: _Ask, question: _Question) -> Future[Reading]:
@@ -209,11 +210,11 @@ class SignalReader:
         try:
             if question.problem:
                 return _known(Reading(problem=question.problem))
-            own = self._is_own(ask.source)
-            threads = self._tenants_threads if own else self._threads
-            owner = next(iter(question.owners)) if len(question.owners) == 1 else ""
-            limits = limits_for(question.pods) if own else LARGEST_ANSWER
-            return threads.submit(owner, self._asking(ask, question.text, limits))
+            limits = limits_for(question.pods) if self._is_own(ask.source) else LARGEST_ANSWER
+            work = self._asking(ask, question.text, limits)
+            if self._is_usual(ask.source):
+                return self._threads.submit(ask.source.url, work)
+            return self._tenants_threads.submit(self._tenants_threads.cheapest(question.owners), work)
         except Exception as error:
             return _known(self._failed(ask, error))
 
@@ -263,6 +264,9 @@ class SignalReader:
 
     def _is_own(self, source: Source) -> bool:
         return source.own or self._is_foreign(source)
+
+    def _is_usual(self, source: Source) -> bool:
+        return source.usual and not self._is_foreign(source)
 
     def _prometheus(self, source: Source) -> Prometheus:
         foreign = self._is_foreign(source)
@@ -539,9 +543,14 @@ one_at_a_time = threading.Lock()
 _tenants_one_at_a_time = threading.Lock()
 
 
+def parsing(most_rows: int | None) -> threading.Lock:
+    """To be held while an answer is parsed: a tenant's keeps only other tenants' waiting."""
+    return one_at_a_time if most_rows is None else _tenants_one_at_a_time
+
+
 def parse(body: Body, labels: PodLabels, most_rows: int | None = None) -> Reading:
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
-    with one_at_a_time if most_rows is None else _tenants_one_at_a_time:
+    with parsing(most_rows):
         try:
             count_rows(body, most_rows)
             answer = _decoder(labels).decode(body)

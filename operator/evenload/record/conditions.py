@@ -75,6 +75,7 @@ class Facts(Value, frozen=True, kw_only=True):
     resolved: Resolved | None = None
     remediation: str | None = None  # the open one
     paused: Trouble | None = None  # by what, as reason and sentence
+    unrecorded: str = ""  # why the Remediation could not be written
 
 
 class Finding(Value, frozen=True, kw_only=True):
@@ -217,6 +218,9 @@ _NEEDED_FOR: dict[SignalName, str] = {
 
 
 def _remediating(facts: Facts) -> Finding:
+    if facts.unrecorded and facts.remediation is None:
+        message = f"nothing is done, because the Remediation cannot be written: {facts.unrecorded}"
+        return Finding(status=FALSE, reason="NotRecorded", message=message)
     if facts.remediation is None:
         return Finding(status=FALSE, reason="NoRemediation")
     phase = facts.decision.phase if facts.decision else None

@@ -48,7 +48,7 @@ def test_nobody_has_more_threads_than_their_share(threads: FairThreads, gate: th
 
 async def test_who_used_much_waits_for_who_used_little(threads: FairThreads, gate: threading.Event) -> None:
     wait([threads.submit("hog", lambda: time.sleep(0.05)) for _ in range(4)], 5)
-    held = [threads.submit(owner, lambda: gate.wait(10)) for owner in ("x", "x", "y", "y")]
+    held = [threads.submit(owner, lambda: gate.wait(10)) for owner in ("w", "x", "y", "z")]
     await until(lambda: all(future.running() for future in held))
     order: list[str] = []
     late = [threads.submit("hog", lambda: order.append("hog")) for _ in range(2)]
@@ -56,6 +56,28 @@ async def test_who_used_much_waits_for_who_used_little(threads: FairThreads, gat
     gate.set()
     wait(late, 5)
     assert order.index("hog") > order.index("new")
+
+
+async def test_the_last_threads_are_for_those_who_have_none(threads: FairThreads, gate: threading.Event) -> None:
+    held = [threads.submit(owner, lambda: gate.wait(10)) for owner in ("x", "x", "y", "y")]
+    await until(lambda: sum(future.running() for future in held) == 3)
+    assert threads.submit("new", lambda: "served").result(5) == "served"
+
+
+def test_it_does_not_matter_who_comes_first_of_those_who_come_together(
+    threads: FairThreads, gate: threading.Event
+) -> None:
+    with threads.together():
+        for owner in ("x", "x", "y", "y", "z", "z"):
+            threads.submit(owner, lambda: gate.wait(10))
+        honest = threads.submit("honest", lambda: "served")
+    assert honest.result(5) == "served"
+
+
+def test_of_those_who_want_the_same_the_one_pays_who_used_least(threads: FairThreads) -> None:
+    threads.submit("hog", lambda: time.sleep(0.05)).result(5)
+    assert threads.cheapest({"hog", "new"}) == "new"
+    assert threads.cheapest(set()) == ""
 
 
 def test_there_are_never_more_threads_than_allowed_however_many_want_one(

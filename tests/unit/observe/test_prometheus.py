@@ -346,6 +346,30 @@ class TestTenants:
                 assert not any(reading.problem for reading in samples["good"].readings.values())
         reader.close()
 
+    async def test_windows_of_their_own_take_nothing_from_what_all_ask(self) -> None:
+        def slow_but_for_the_usual(sock: socket.socket, request: bytes) -> None:
+            if b"%5B15s%5D" not in request and b"in_flight" not in request and b"container" not in request:
+                time.sleep(0.2)
+            sock.sendall(reply())
+
+        with RawServer(slow_but_for_the_usual) as server:
+            reader = SignalReader(trusted_url=server.url, deadline_seconds=1.0)
+
+            def asks(window: str | None = None) -> Source:
+                return source_of(Signals(window=window), default_url=server.url, scrape_seconds=5.0)
+
+            tenants = {
+                (name, seconds): named(asks(f"{seconds}s"), name) for name in ("x", "y") for seconds in range(31, 61)
+            }
+            usual = {number: named(asks(), f"shop-{number}") for number in range(20)}
+            for _ in range(3):
+                early: list[object] = []
+                samples = await reader.read(tenants | usual, lambda found, early=early: early.extend(found))
+                assert early == list(usual)
+                for number in usual:
+                    assert not any(reading.problem for reading in samples[number].readings.values())
+            reader.close()
+
     async def test_four_hundred_addresses_share_a_few_threads(self) -> None:
         reader = SignalReader(deadline_seconds=0.3)
         with RawServer(drip) as evil:

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evenload import reconcile
+from evenload.errors import Refused
 from evenload.history import warming
+from evenload.kube.resources import Manifest, Resource
 from evenload.observe.prometheus import Interest, Samples
 from tests.support.fakeprometheus import Mode
 from tests.support.inprocess import Site
@@ -290,3 +292,67 @@ async def test_nothing_is_remembered_of_balancers_that_are_gone(site: Site) -> N
     reconciler, key = site.reconciler, site.key(EVIL)
     for memory in (reconciler._cases, reconciler._samples, reconciler._met, reconciler._served, reconciler._warming):
         assert key not in memory
+
+
+async def test_a_balancer_that_is_made_again_and_again_does_not_look_like_one_that_is_not_looked_after(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(site.reconciler, "_monotonic", lambda: now)
+    site.add_shop(EVIL)
+    await site.tick()
+    site.prometheus.mode = Mode.Slow  # its warm starts take longer than it lives
+    for number in range(6):
+        site.add_balancer(EVIL, uid=f"made-{number}")
+        site.sync()
+        await site.reconciler.tick()
+        now += 20
+    waited = now - site.reconciler._served[site.key(EVIL)]
+    assert waited <= 40
+
+
+async def test_a_tick_looks_once_at_each(site: Site) -> None:
+    site.add_shop(EVIL, {"signals": {"window": "1m"}})  # is read apart
+    runs: list[str] = []
+    real = site.reconciler._run
+
+    async def counted(key: Any) -> None:
+        runs.append(key.namespace)
+        await real(key)
+
+    site.reconciler._run = counted  # type: ignore[method-assign]
+    await site.tick()
+    runs.clear()
+    await site.tick()
+    assert sorted(runs) == [EVIL, GOOD]
+
+
+# What is reported does not depend on what can be written.
+
+
+@pytest.mark.parametrize("mode", ["Observe", "Auto"])
+async def test_a_fault_is_reported_though_no_remediation_can_be_created(
+    site: Site, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    site.edit("Balancer", GOOD, "shop", mode=mode)
+    for _ in range(4):
+        await site.tick()
+    assert site.condition(GOOD, "Balanced") == ("True", "Healthy")
+
+    async def refuse(resource: Resource, namespace: str | None, body: object) -> Manifest:
+        raise Refused("exceeded quota: count/remediations.evenload.dev", status=403)
+
+    monkeypatch.setattr(site.api, "create", refuse)
+    refs = site.api.objects["HTTPRoute", GOOD, "shop"]["spec"]["rules"][0]["backendRefs"]
+    wrong = [{**refs[0], "weight": 9800}, {**refs[1], "weight": 200}]
+    site.edit("HTTPRoute", GOOD, "shop", rules=[{"backendRefs": wrong}])
+    for _ in range(6):
+        site.send_traffic(GOOD)
+        await site.tick()
+    assert site.condition(GOOD, "Balanced") == ("False", "LoadBalancerSkew")
+    assert site.condition(GOOD, "Remediating") == ("False", "NotRecorded")
+    assert "exceeded quota" in site.message(GOOD, "Remediating")
+    monkeypatch.undo()
+    site.send_traffic(GOOD)
+    await site.tick()
+    assert site.condition(GOOD, "Remediating")[0] == "True"

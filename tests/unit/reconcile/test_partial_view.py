@@ -108,3 +108,16 @@ async def test_a_backend_in_a_namespace_that_is_not_watched_is_called_that() -> 
         await site.tick()
         assert site.condition(GOOD, "Ready") == ("False", "NamespaceNotWatched")
         assert f"namespace {EVIL}" in site.message(GOOD)
+
+
+async def test_the_pods_of_a_namespace_are_counted_whoever_they_belong_to() -> None:
+    async with Site() as site:
+        open_both(site)
+        site.put("Pod", GOOD, "of-another-application")
+        await site.tick()
+        assert site.cluster.pods_in({GOOD}) == 3
+        assert site.cluster.pods_in({GOOD, EVIL}) == 5
+        for name in ("a-1", "b-1", "of-another-application"):
+            site.remove("Pod", GOOD, name)
+        await site.tick()
+        assert site.cluster.pods_in({GOOD}) == 0
