@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
+from typing import NoReturn
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler = Callable[[int, FrameType | None], None]
@@ -39,10 +40,17 @@ def shielded() -> Iterator[None]:
         yield
 
 
-def shield() -> None:
-    """Until the process has ended: a Ctrl-C that comes while the interpreter shuts down changes nothing."""
+def to_the_end(work: Callable[[], int]) -> NoReturn:
+    """Run the program's work and end the process with its code, even if Ctrl-C is pressed once more on the way out.
+
+    The interpreter takes its handlers back before it has ended, and then a signal would kill; what is ignored stays so.
+    """
     for number in STOPPING:
         signal.signal(number, _remark)
+    code = work()
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def in_foreground(argv: Sequence[str], environment: Mapping[str, str]) -> int:

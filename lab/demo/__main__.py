@@ -17,7 +17,7 @@ from lab.__main__ import enter
 from lab.demo import incident
 from lab.demo.performance import perform
 from lab.errors import LabError
-from lab.signals import Stopped, shield, shielded, stoppable
+from lab.signals import Stopped, shielded, stoppable, to_the_end
 from lab.state import LabState
 
 KEPT_NAME: Final = "demo"
@@ -94,5 +94,4 @@ def say_kept(current: LabState) -> None:
 
 
 if __name__ == "__main__":
-    shield()
-    sys.exit(main(sys.argv[1:]))
+    to_the_end(lambda: main(sys.argv[1:]))

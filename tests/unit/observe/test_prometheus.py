@@ -364,7 +364,7 @@ class TestTenants:
             usual = {number: named(asks(), f"shop-{number}") for number in range(20)}
             for _ in range(3):
                 early: list[object] = []
-                samples = await reader.read(tenants | usual, lambda found, early=early: early.extend(found))
+                samples = await reader.read(tenants | usual, early.extend)
                 assert early == list(usual)
                 for number in usual:
                     assert not any(reading.problem for reading in samples[number].readings.values())
