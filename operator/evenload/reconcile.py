@@ -53,7 +53,7 @@ from evenload.record.metrics import Metrics
 from evenload.record.publish import known_status, publish
 from evenload.settings import Settings
 from evenload.store import Key, Store, Target, balancer_of, key_of
-from evenload.workqueue import WorkQueue
+from evenload.workqueue import Pace, WorkQueue
 
 # The API server shows at least once a minute that a watch is alive. An older view is not acted on.
 STALEST_VIEW_SECONDS = 90.0
@@ -128,8 +128,7 @@ class Reconciler:
 
         Those that hang on no tenant's server or query are looked at as soon as they are read.
         """
-        keys = self._store.balancers.all_keys()
-        interests = {key: interest for key in keys if (interest := self._interest(key)) is not None}
+        interests = await self._interests()
 
         def ready(samples: dict[Key, Samples]) -> None:
             self._turn += 1
@@ -140,6 +139,15 @@ class Reconciler:
         rest = {key: samples[key] for key in interests.keys() - self._samples.keys()}
         self._samples = self._samples | rest
         self._look_at(rest)
+
+    async def _interests(self) -> dict[Key, Interest]:
+        pace = Pace()
+        found: dict[Key, Interest] = {}
+        for key in self._store.balancers.all_keys():
+            if (interest := self._interest(key)) is not None:
+                found[key] = interest
+            await pace.give_way()
+        return found
 
     def _known(self) -> set[Key]:
         """Every Balancer, and what is left of those that are gone."""

@@ -2,11 +2,15 @@
 
 Adding a key while it *runs* makes it run once more afterwards, with whatever is newest by then; so a slow API server
 delays one Balancer and never piles up work for it. One key's failure is told to `on_error` and stops no other key.
+
+A run that has nothing to wait for never gives the event loop a turn, nor does the next; a thousand of them would keep
+the Lease from being renewed. So the workers let others have theirs every now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -14,6 +18,25 @@ Key = TypeVar("Key", bound=Hashable)
 
 # Enough to hide the API server's latency for many Balancers; each worker waits far more than it computes.
 WORKERS = 16
+
+
+# How long others wait for the event loop, apart from a single long computation.
+TURN_SECONDS = 0.05
+
+
+class Pace:
+    """To be asked between two pieces of work."""
+
+    def __init__(self, seconds: float = TURN_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._since = clock()
+
+    async def give_way(self) -> None:
+        """Let everybody else who is ready have a turn, if they have waited long enough."""
+        if self._clock() - self._since >= self._seconds:
+            await asyncio.sleep(0)
+            self._since = self._clock()
 
 
 class WorkQueue(Generic[Key]):
@@ -26,6 +49,7 @@ class WorkQueue(Generic[Key]):
         self._waiting: set[Key] = set()
         self._running: set[Key] = set()
         self._again: set[Key] = set()
+        self._pace = Pace()
 
     def add(self, key: Key) -> None:
         """Have `key` run soon, once."""
@@ -60,3 +84,4 @@ class WorkQueue(Generic[Key]):
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
+            await self._pace.give_way()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from evenload.workqueue import WorkQueue
+from tests.support.wait import until
 
 
 class Gate:
@@ -93,3 +95,31 @@ async def test_a_failing_key_is_reported_and_the_others_go_on() -> None:
     assert errors == ["bad: bad"]
     assert done == ["good"]
     task.cancel()
+
+
+async def test_runs_that_wait_for_nothing_let_others_have_their_turn() -> None:
+    """As the renewal of the Lease, in the middle of a thousand Balancers."""
+    longest, last = 0.0, time.monotonic()
+
+    async def beat() -> None:
+        nonlocal longest, last
+        while True:
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            await asyncio.sleep(0)
+
+    done: list[str] = []
+
+    async def busy(key: str) -> None:
+        ends = time.monotonic() + 0.01
+        while time.monotonic() < ends:
+            pass
+        done.append(key)
+
+    queue = WorkQueue(busy, no_error)
+    for number in range(100):
+        queue.add(str(number))
+    beating, working = asyncio.create_task(beat()), asyncio.create_task(queue.work(workers=4))
+    await until(lambda: len(done) == 100, what="the end of all runs", pause=0.001)
+    assert longest < 0.5  # of the second that it takes
+    for task in (beating, working):
+        task.cancel()
