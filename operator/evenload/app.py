@@ -58,7 +58,7 @@ def main() -> None:
         settings = Settings.from_environment()
         configure(settings.log_format, settings.log_level)
         code = asyncio.run(Operator(settings).run())
-        # Not sys.exit: it would wait for threads, which wait for whoever they have asked.
+        # Not sys.exit: it would wait for threads, which may wait for a server.
         _end_process(code)
     except InputError as error:
         sys.exit(f"evenload: {error}")
@@ -254,9 +254,9 @@ class Operator:
         if self._ticked_at is None:
             return None
         limit = STUCK_TICKS * self._settings.tick_seconds + self._settings.query_timeout_seconds
-        quiet = asyncio.get_running_loop().time() - self._ticked_at
-        if quiet > limit:
-            return f"no tick has ended for {quiet:.0f} s"
+        since = asyncio.get_running_loop().time() - self._ticked_at
+        if since > limit:
+            return f"no tick has ended for {since:.0f} s"
         waited = self._reconciler.longest_wait_seconds
         return f"a Balancer has not been looked after for {waited:.0f} s" if waited > limit + TIME_BOX_SECONDS else None
 

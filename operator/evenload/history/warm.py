@@ -52,7 +52,7 @@ class Newcomer(NamedTuple):
     known_good: dict[str, int] | None
     episode: Episode | None
     ledger: tuple[Disruption, ...]
-    expected_pods: int = 0  # in its namespaces now, whoever they belong to: a preset asks about all of them
+    expected_pods: int = 0  # all that are in its namespaces now: a preset asks about all of them
 
     @property
     def unchanged_since(self) -> float:
@@ -65,7 +65,7 @@ class Newcomer(NamedTuple):
 
 
 class GiveUp:
-    """Called by whoever no longer waits: closes what the thread at work has opened, so that it ends at once."""
+    """Called when nobody waits any more: closes what the thread at work has opened, so that it ends at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -208,7 +208,7 @@ class ClusterView:
 
     @property
     def tried(self) -> bool:
-        """Everything has been listed, or could not be, once: whoever needs what is missing can say so."""
+        """Everything has been listed, or could not be, once: a Balancer that needs what is missing can say so."""
         return all(each.tried for each in self._reflectors())
 
     @property
@@ -261,7 +261,7 @@ class ClusterView:
         )
 
     def pods_in(self, namespaces: Iterable[str]) -> int:
-        """How many pods there are in these namespaces, whoever they belong to."""
+        """How many pods there are in these namespaces, those of other applications included."""
         return sum(self._pods_in[namespace] for namespace in namespaces)
 
     def granted(self, service: ServiceName, namespace: str) -> bool:

@@ -21,7 +21,7 @@ from evenload.observe.prometheus import LabelNames, Reading, Samples
 class Doubt:
     """Pods that have requests, and nobody can tell which of them fail."""
 
-    untold: Sequence[bool]  # by pod
+    unknown: Sequence[bool]  # by pod
     everywhere: bool  # no pod that has requests shows it
     source: Source
     labels: LabelNames  # of one such series, as far as answered
@@ -50,8 +50,8 @@ class Doubt:
         )
 
     def _some(self, crowd: Crowd, expected: Sequence[bool]) -> str:
-        table = zip(crowd.names, self.untold, expected, strict=True)
-        names = [name for name, untold, wanted in table if untold and wanted]
+        table = zip(crowd.names, self.unknown, expected, strict=True)
+        names = [name for name, unknown, wanted in table if unknown and wanted]
         return f"{len(names)} of {sum(expected)} ready pods ({listed(names)})"
 
 
@@ -66,14 +66,14 @@ def doubt_of(crowd: Crowd, failed: Column, requests: Column, samples: Samples) -
     labels = crowd.look_up(reading.uncoded, {})
     coded = _coded(crowd, labels, samples)
     carries = [known or number is not None for known, number in zip(coded, failed, strict=True)]
-    untold = [not each and bool(total) for each, total in zip(carries, requests, strict=True)]
-    if not any(untold):
+    unknown = [not each and bool(total) for each, total in zip(carries, requests, strict=True)]
+    if not any(unknown):
         return None
     return Doubt(
-        untold=untold,
+        unknown=unknown,
         everywhere=not any(each and total is not None for each, total in zip(carries, requests, strict=True)),
         source=source,
-        labels=next((names for names, mine in zip(labels, untold, strict=True) if mine and names), ()),
+        labels=next((names for names, mine in zip(labels, unknown, strict=True) if mine and names), ()),
     )
 
 

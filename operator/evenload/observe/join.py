@@ -187,7 +187,7 @@ def _errors(raw: Column, requests: Column, samples: Samples, doubt: Doubt | None
     ]
     if doubt is None:
         return errors
-    return [None if untold else number for untold, number in zip(doubt.untold, errors, strict=True)]
+    return [None if unknown else number for unknown, number in zip(doubt.unknown, errors, strict=True)]
 
 
 def _shrink(samples: Samples) -> float:
@@ -257,7 +257,7 @@ def _coverage(
     without = [name for name, number, wanted in table if wanted and number is None]
     if not without:
         return SignalState.Fresh, "; ".join(reading.warnings)
-    if doubt is not None and any(mine and wanted for mine, wanted in zip(doubt.untold, expected, strict=True)):
+    if doubt is not None and any(mine and wanted for mine, wanted in zip(doubt.unknown, expected, strict=True)):
         return SignalState.Partial, doubt.sentence(crowd, expected)
     return SignalState.Partial, f"{len(without)} of {sum(expected)} ready pods have no series: {listed(without)}"
 
