@@ -60,7 +60,7 @@ async def test_who_used_much_waits_for_who_used_little(threads: FairThreads, gat
 
 async def test_the_last_threads_are_for_those_who_have_none(threads: FairThreads, gate: threading.Event) -> None:
     held = [threads.submit(owner, lambda: gate.wait(10)) for owner in ("x", "x", "y", "y")]
-    await until(lambda: sum(future.running() for future in held) == 3)
+    await until(lambda: sum(future.running() for future in held) >= 2)
     assert threads.submit("new", lambda: "served").result(5) == "served"
 
 
