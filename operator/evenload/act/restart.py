@@ -6,11 +6,15 @@ precondition, so a pod of the same name that was born in between is never hit.
 
 from __future__ import annotations
 
+import asyncio
+
 from evenload.act.execution import Attempt, Bench, Result
 from evenload.api.v1alpha1 import DO_NOT_DISRUPT_ANNOTATION, StepRecord
 from evenload.errors import Conflict, DisruptionRefused, KubeError, NotFound, Refused, Unknown
 from evenload.kube.resources import PODS, Manifest
 
+LOOK_SECONDS = 3.0
+"""What was seen longer ago than this is not acted on."""
 _PROTECTING = (DO_NOT_DISRUPT_ANNOTATION, "karpenter.sh/do-not-disrupt")
 
 
@@ -29,15 +33,19 @@ async def _evict_once(bench: Bench, step: StepRecord) -> Attempt:
     """Raises Conflict and Unknown: both mean look at the pod."""
     namespace, name, uid = _address(bench, step)
     try:
-        pod = await bench.cluster.get(PODS, namespace, name)
+        # Both at once: whatever is between a look and the write is time in which it may become wrong.
+        async with asyncio.timeout(LOOK_SECONDS):
+            pod, reason = await asyncio.gather(bench.cluster.get(PODS, namespace, name), bench.veto())
         if _is_going(pod, uid):
             return _done(step)
         if objection := _objection(pod):
             return Attempt(result=Result.Refused, detail=objection)
-        if reason := await bench.veto():
+        if reason:
             return Attempt(result=Result.Vetoed, detail=reason)
         await bench.cluster.evict(namespace, name, uid)
         return Attempt(result=Result.Applied)
+    except TimeoutError:
+        return Attempt(result=Result.Unavailable, detail=f"the pod could not be read within {LOOK_SECONDS:g} s")
     except NotFound:
         return _done(step)
     except DisruptionRefused as error:
