@@ -99,11 +99,8 @@ class Case:
     def workloads(self, fleet: Fleet, namespace: str) -> frozenset[str]:
         """Those of `namespace` behind the backends; of a backend without pods, as in a restart, those seen last."""
         self._workloads = {
-            backend: frozenset(
-                each.workload for each in members.values() if each.workload and each.facts.namespace == namespace
-            )
-            or self._workloads.get(backend, frozenset())
-            for backend, members in fleet.backends.items()
+            backend: workloads or self._workloads.get(backend, frozenset())
+            for backend, workloads in fleet.workloads_in(namespace).items()
         }
         return frozenset[str]().union(*self._workloads.values())
 

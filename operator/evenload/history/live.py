@@ -110,14 +110,11 @@ class Onlooker:
         ledger, meta = Ledger(), self._balancer.metadata
         for each in remediations:
             ledger.changed((each["metadata"]["namespace"], each["metadata"]["name"]), each)
-        members = (member for pods in fleet.backends.values() for member in pods.values())
         subject = Subject(
             namespace=meta.namespace,
             name=meta.name,
             uid=meta.uid,
-            workloads=frozenset(
-                member.workload for member in members if member.workload and member.facts.namespace == meta.namespace
-            ),
+            workloads=frozenset[str]().union(*fleet.workloads_in(meta.namespace).values()),
             backends=frozenset(fleet.backends),
         )
         return ledger.of(subject, self._now())

@@ -142,6 +142,15 @@ class Fleet(Value, frozen=True, kw_only=True):
     def pods(self) -> tuple[str, ...]:
         return tuple(name for pods in self.backends.values() for name in pods)
 
+    def workloads_in(self, namespace: str) -> dict[str, frozenset[str]]:
+        """By backend, the workloads of its pods in that namespace: those that this Balancer's restarts can hit."""
+        return {
+            backend: frozenset(
+                each.workload for each in members.values() if each.workload and each.facts.namespace == namespace
+            )
+            for backend, members in self.backends.items()
+        }
+
 
 class _Crew:
     """The pods behind a Service, and what every tick asks about all of them.
