@@ -17,10 +17,11 @@ import typer
 import yaml
 from typer.cli import get_docs_for_click
 
-from docs.meanings import HELD, LABELS, PHASES, STEPS
+from docs.meanings import HELD, PHASES, STEPS
 from evenload.api.crd import Schema, crds
 from evenload.cli.main import app
 from evenload.diagnose.rules import RULES
+from evenload.model.labels import LABELS
 from evenload.record.events import REASONS
 from evenload.record.metrics import Metrics, names
 
@@ -162,7 +163,7 @@ def diagnoses() -> str:
     )
     labels = table(
         ("diagnosis", "what it says", "what Evenload does"),
-        ((code(label.value), *meaning) for label, meaning in LABELS.items()),
+        ((code(label.value), row.meaning, row.answer) for label, row in LABELS.items()),
     )
     return (
         "# Diagnoses\n\nA closed table. The first row that matches names the primary diagnosis; others that are true "

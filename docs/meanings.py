@@ -5,41 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from evenload.model.decision import HeldReason
-from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase, StepState
-
-LABELS: Mapping[Label, tuple[str, str]] = {
-    Label.NoData: (
-        "Requests or errors are missing, stale, partial or absurd, or too few to prove anything",
-        "nothing is written",
-    ),
-    Label.TrafficStopped: ("Almost nothing arrives, where something usually does", "says so: look before the balancer"),
-    Label.RolloutInProgress: ("Pods are coming and going by intention", "tells what it sees, and holds"),
-    Label.LoadBalancerSkew: (
-        "A backend gets more than its share. `WeightsWrong`: the weights say so; the field manager is named. "
-        "`WeightsIgnored`: the weights are right and traffic does not follow",
-        "puts wrong weights back in one step; leans against a balancer that ignores them, in small steps, and goes on "
-        "saying so while it leans",
-    ),
-    Label.Dependency: ("Most pods fail or are slow together, with usual traffic", "nothing; tells people"),
-    Label.Surge: ("Much more traffic than usual, evenly spread", "advises to scale out; never restarts"),
-    Label.Failing: (
-        "A pod fails with its fair share; or fails so fast that it draws traffic; or a backend with weight has no "
-        "ready pod",
-        "takes traffic off it; restarts it if that does not cure it",
-    ),
-    Label.WarmUp: ("Only young pods stand out", "waits"),
-    Label.Slow: (
-        "A pod answers far later than its siblings",
-        "gives it less traffic; names the node where several slow pods share one; restarts a lone one that stays slow",
-    ),
-    Label.MemoryLeak: (
-        "A pod's memory grows towards its limit, whatever its traffic, and does not slow down",
-        "says when it is full; restarts it gently before that, at the quietest time left, where "
-        "`spec.restart.when` is `Allowed`",
-    ),
-    Label.Healthy: ("Everyone gets its share, and answers", "nothing, and writes nothing"),
-}
 
 HELD: Mapping[HeldReason, str] = {
     HeldReason.ObserveMode: "The mode in force is Observe.",

@@ -24,6 +24,7 @@ from evenload.model.diagnosis import Diagnosis, Label, SkewCause
 from evenload.model.episode import Episode
 from evenload.model.fleet import Fleet, Floats
 from evenload.model.forecast import Forecast
+from evenload.model.labels import LABELS
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import BalancerSpec, DesiredType
@@ -166,7 +167,7 @@ class Engine:
         # A cost is not learnt during an incident: after a crash its window may still hold the fault. Nor while traffic
         # begins to flow: CPU is of this moment, requests are of a window that was empty. Either would be a cost that
         # holds a restart back for want of headroom.
-        well = diagnosis.label in (Label.Healthy, Label.MemoryLeak) and facts.clean
+        well = LABELS[diagnosis.label].usual and facts.clean
         if well and work.restart is None:
             self._learn_capacity(facts)
         if well and work.idle and facts.snapshot.episode is None and facts.steady and self._memory.calm_ticks > 1:
@@ -211,7 +212,7 @@ def _decision(
         overloaded_pods=scene.overloaded if ongoing else {},
         error_ratio=facts.error_ratio if known else None,
         requests_per_second=facts.rps if known else None,
-        balanced=_balanced(scene.diagnosis),
+        balanced=scene.diagnosis.compensated or LABELS[scene.diagnosis.label].balanced,
         settled=_settled(scene),
         worst_ratio=facts.skew.worst if known else None,
         shares=_by_backend(facts.fleet, facts.fleet.shares) if known else {},
@@ -227,12 +228,6 @@ def _out_of_memory(scene: Scene) -> Forecast | None:
     known, moment = scene.out_of_memory, quiet_time(scene)
     later = known is not None and moment is not None and moment > scene.snapshot.time
     return replace(known, quietest_at=moment) if known is not None and later else known
-
-
-def _balanced(diagnosis: Diagnosis) -> bool | None:
-    if diagnosis.label in (Label.NoData, Label.RolloutInProgress):
-        return None
-    return diagnosis.compensated or diagnosis.label in (Label.Healthy, Label.WarmUp, Label.MemoryLeak)
 
 
 def _settled(scene: Scene) -> bool:

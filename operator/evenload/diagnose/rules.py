@@ -31,6 +31,7 @@ from evenload.diagnose.hysteresis import Confirmed
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, Label, SkewCause
 from evenload.model.fleet import Bools, some
+from evenload.model.labels import LABELS
 from evenload.model.vectors import median
 from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate, times
 
@@ -317,7 +318,7 @@ def healthy(facts: Facts, confirmed: Confirmed) -> Finding:
     )
 
 
-SYMPTOMS = frozenset({Label.Failing, Label.Slow, Label.WarmUp, Label.Dependency})
+SYMPTOMS = frozenset(label for label, row in LABELS.items() if row.symptom)
 
 RULES: tuple[Rule, ...] = (
     Rule(

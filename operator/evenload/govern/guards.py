@@ -9,8 +9,8 @@ import numpy as np
 from evenload.govern import budget
 from evenload.govern.case import Case, disrupts, withdraws
 from evenload.model.decision import Held, HeldReason
-from evenload.model.diagnosis import Label
 from evenload.model.episode import ApprovalDecision
+from evenload.model.labels import LABELS
 from evenload.model.plan import Drain, RestartPod, Write
 from evenload.model.policy import strictest
 from evenload.model.snapshot import Pod
@@ -19,8 +19,6 @@ from evenload.model.wording import listing, percent
 
 PANIC_RATIO = 0.5
 RESTART_RESERVE = 0.05  # a restart takes minutes: keep this much more room than for a mere shift of weights
-BLIND_LABELS = frozenset({Label.NoData, Label.TrafficStopped})
-NO_RESTART_LABELS = BLIND_LABELS | {Label.Surge, Label.Dependency, Label.WarmUp, Label.RolloutInProgress}
 
 Guard = Callable[[Case, Write], Held | None]
 
@@ -57,7 +55,8 @@ def holds(case: Case, write: Write) -> Held | None:
 
 def trusted_data(case: Case, write: Write) -> Held | None:
     label = case.diagnosis.label
-    if label in BLIND_LABELS or (isinstance(write, Drain | RestartPod) and label in NO_RESTART_LABELS):
+    permitted = LABELS[label].restart if isinstance(write, Drain | RestartPod) else LABELS[label].write
+    if not permitted:
         return Held(action=write, reason=HeldReason.Frozen, detail=f"{label}: {case.diagnosis.sentence}")
     return None
 

@@ -8,11 +8,9 @@ from evenload.govern.case import Case
 from evenload.govern.guards import govern
 from evenload.model.base import Value
 from evenload.model.decision import EpisodeMove, Held, HeldReason
-from evenload.model.diagnosis import Label
 from evenload.model.episode import EFFECTIVE_STATES, Phase
+from evenload.model.labels import LABELS
 from evenload.model.plan import Advise, RestartPod, Write
-
-FAULTS = frozenset(Label) - {Label.Healthy, Label.NoData, Label.RolloutInProgress, Label.WarmUp}
 
 
 class Ruling(Value, frozen=True, kw_only=True):
@@ -43,7 +41,7 @@ def episode_move(case: Case, ruling: Ruling, *, wanted: bool, close: Phase | Non
     if case.episode is not None:
         return EpisodeMove.Stay if close is None else EpisodeMove.Close
     quiet = ruling.holds_for(HeldReason.Denied)
-    opens = wanted and not quiet and case.diagnosis.label in FAULTS
+    opens = wanted and not quiet and LABELS[case.diagnosis.label].fault
     return EpisodeMove.Open if opens else EpisodeMove.Stay
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from evenload.model.decision import Verdict
-from evenload.model.diagnosis import Label
 from evenload.model.episode import EFFECTIVE_STATES, Phase, Step, StepState
 from evenload.model.fleet import Fleet
+from evenload.model.labels import LABELS
 from evenload.model.plan import Advise, Purpose
 from evenload.model.spec import RestartWhen
 from evenload.model.wording import clock, listing
@@ -20,7 +20,6 @@ from evenload.plan.work import Restart
 EJECTED_SECONDS, MOST_EJECTED_SECONDS = 30.0, 300.0  # times the count of ejections (Envoy)
 PROBES_NEEDED = 5.0
 RECOVERED_ERROR_RATIO = 0.05
-_TROUBLE = frozenset({Label.WarmUp, Label.Failing})
 
 
 def give_up(scene: Scene) -> Plan | None:
@@ -91,7 +90,7 @@ def _ramp(scene: Scene) -> Plan | None:
     if not work.held_back:
         return None
     returning = frozenset(name for name in work.held_back if _may_return(scene, name))
-    troubled = returning & set(scene.diagnosis.backends) if scene.diagnosis.label in _TROUBLE else frozenset()
+    troubled = returning & set(scene.diagnosis.backends) if LABELS[scene.diagnosis.label].delays_ramp else frozenset()
     if troubled:
         return Plan(busy=f"the ramp of {listing(sorted(troubled))} waits: {scene.diagnosis.sentence}")
     write = restarts.ramp(scene.snapshot, scene.fleet, scene.policy, work, returning)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import EFFECTIVE_STATES, Phase
+from evenload.model.labels import LABELS
 from evenload.model.plan import Advise, Freeze
 from evenload.plan.balance import give_back, keep_leaning, rebalance, rescue
 from evenload.plan.moves import Plan, ended_well
@@ -13,13 +14,6 @@ from evenload.plan.progress import continue_ejection, continue_restart, give_up
 from evenload.plan.scene import Scene
 from evenload.plan.sick import mend_failing, relieve_leak, spare_slow
 from evenload.plan.undo import after_undo, resume, undo_harm, wished
-
-FREEZING_LABELS = {
-    Label.NoData: "the data cannot be trusted",
-    Label.TrafficStopped: "no traffic arrives",
-    Label.RolloutInProgress: "a rollout is in progress",
-    Label.Dependency: "all pods suffer from something they share",
-}
 
 Move = Callable[[Scene], Plan | None]
 
@@ -32,8 +26,8 @@ def plan(scene: Scene) -> Plan:
 
 def _blind(scene: Scene) -> Plan | None:
     """Bad data, no traffic, a rollout, a common cause: nothing is written, not even what was begun."""
-    because = FREEZING_LABELS.get(scene.diagnosis.label)
-    if because is None:
+    because = LABELS[scene.diagnosis.label].freezes
+    if not because:
         return None
     tell: list[Freeze | Advise] = [Freeze(because=f"{because}: {scene.diagnosis.sentence}")]
     if scene.diagnosis.label is Label.Dependency:

@@ -51,8 +51,6 @@ NEEDED_SIGNALS: tuple[SignalName, ...] = (
     "errors",
 )  # without them there is no diagnosis; the others only sharpen it
 
-_CALM = frozenset({Label.Healthy, Label.WarmUp, Label.RolloutInProgress, Label.MemoryLeak})
-
 
 class Trouble(Value, frozen=True, kw_only=True):
     """Why a Balancer cannot be looked after, as a condition's reason and a sentence that says what to do."""
@@ -163,8 +161,7 @@ def _balanced(facts: Facts) -> Finding:
         return Finding(status=TRUE, reason=label.value, message="every backend gets its share of the traffic")
     if label is Label.NoData:
         return Finding(status=UNKNOWN, reason=label.value, message=decision.diagnosis.sentence)
-    calm = label in _CALM or decision.diagnosis.compensated
-    status = {True: TRUE, False: FALSE, None: UNKNOWN}[decision.balanced] if calm else FALSE
+    status = {True: TRUE, False: FALSE, None: UNKNOWN}[decision.balanced]
     return Finding(status=status, reason=label.value, message=decision.diagnosis.sentence)
 
 

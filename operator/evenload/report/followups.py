@@ -1,31 +1,13 @@
-"""What to do so that it does not happen again: a table from what was found to what helps, never to who is to blame."""
+"""What to do so that it does not happen again: from what was found to what helps, never to who is to blame."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from evenload.model.diagnosis import Label, SkewCause
+from evenload.model.diagnosis import SkewCause
 from evenload.model.episode import Phase, StepState
+from evenload.model.labels import LABELS
 from evenload.report.incident import Incident
-
-_BY_LABEL: dict[Label, tuple[str, ...]] = {
-    Label.LoadBalancerSkew: (
-        "Alert on the imbalance itself, not only on its errors: the Balancer's Balanced condition tells it first.",
-    ),
-    Label.TrafficStopped: (
-        "Find out where the requests stopped: nothing reached the servers, so look before them (DNS, the gateway).",
-    ),
-    Label.RolloutInProgress: ("Look at the rollout that was under way: the incident may be of its making.",),
-    Label.Surge: (
-        "Review capacity and autoscaling limits: all servers were busy at once, so no weights could have helped.",
-    ),
-    Label.Dependency: ("Find what all servers share (a database, a cache, an upstream): they went bad together.",),
-    Label.Failing: ("Find out from its logs and metrics why this server failed while its peers did not.",),
-    Label.Slow: ("Look for what the slow servers share: a node, a zone, a noisy neighbour, a CPU limit.",),
-    Label.MemoryLeak: ("Fix the leak: a planned restart buys time, nothing else.",),
-    Label.WarmUp: ("Give new pods a slow start or a readiness probe that waits until they are warm.",),
-    Label.NoData: ("Mend the metrics first: without fresh signals nothing is diagnosed and nothing is done.",),
-}
 
 _WEIGHTS_WRONG = (
     "Find out how the update with these weights came to be, and make its review show the resulting split "
@@ -71,7 +53,8 @@ def _of_steps(incident: Incident) -> Iterator[str]:
 
 
 def _of_label(incident: Incident) -> Iterator[str]:
-    yield from _BY_LABEL.get(incident.diagnosis.label, ())
+    if follow_up := LABELS[incident.diagnosis.label].follow_up:
+        yield follow_up
 
 
 def _of_end(incident: Incident) -> Iterator[str]:

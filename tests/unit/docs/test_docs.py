@@ -13,12 +13,13 @@ import typer
 import yaml
 
 from docs import generate
-from docs.meanings import HELD, LABELS, PHASES, STEPS
+from docs.meanings import HELD, PHASES, STEPS
 from evenload.api.v1alpha1 import Balancer
 from evenload.cli.main import app
 from evenload.model.decision import HeldReason
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase, StepState
+from evenload.model.labels import LABELS
 from tests.support.chart import REPOSITORY
 
 PAGES = sorted(

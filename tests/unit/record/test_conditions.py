@@ -119,14 +119,14 @@ def test_a_condition_keeps_its_time_until_it_turns() -> None:
 @pytest.mark.parametrize(
     ("label", "balanced", "status"),
     [
-        (Label.Failing, True, "False"),
-        (Label.Surge, True, "False"),
+        (Label.Failing, False, "False"),
+        (Label.Surge, False, "False"),
         (Label.NoData, None, "Unknown"),
         (Label.WarmUp, True, "True"),
         (Label.WarmUp, None, "Unknown"),
         (Label.RolloutInProgress, False, "False"),
         (Label.MemoryLeak, True, "True"),
-        (Label.TrafficStopped, None, "False"),
+        (Label.TrafficStopped, False, "False"),
     ],
 )
 def test_balanced_says_whether_traffic_is_fine(label: Label, balanced: bool | None, status: str) -> None:
