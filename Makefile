@@ -34,8 +34,12 @@ lint: setup
 	@echo "== import layers"; lint-imports --no-logo --verbose=0 2>/dev/null || lint-imports
 
 .PHONY: unit
-unit: setup  ## Unit and scenario tests
-	@echo "== unit tests"; pytest -q -n auto tests/unit tests/scenarios
+unit: setup  ## Unit and scenario tests, and a sample of the campaign
+	@echo "== unit tests"; pytest -q -n auto tests/unit tests/scenarios tests/campaign
+
+.PHONY: campaign
+campaign: setup  ## Thousands of odd objects, late views and interruptions (SCALE=200; a sample is in `make test`)
+	@echo "== campaign"; EVENLOAD_CAMPAIGN=$(or $(SCALE),200) pytest -q -n auto tests/campaign
 
 .PHONY: integration
 integration: setup  ## Tests against a real API server (EVENLOAD_TEST_KUBECONFIG names a cluster of your own instead)
