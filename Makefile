@@ -38,8 +38,8 @@ unit: setup  ## Unit and scenario tests, and a sample of the campaign
 	@echo "== unit tests"; pytest -q -n auto tests/unit tests/scenarios tests/campaign
 
 .PHONY: campaign
-campaign: setup  ## Thousands of odd objects, late views and interruptions (SCALE=200; a sample is in `make test`)
-	@echo "== campaign"; EVENLOAD_CAMPAIGN=$(or $(SCALE),200) pytest -q -n auto tests/campaign
+campaign: setup  ## Thousands of odd objects, late views and interruptions; write docs/explanation/trust.md (SCALE=200)
+	@$(PY) -m benchmarks.campaign --scale "$(or $(SCALE),200)"
 
 .PHONY: integration
 integration: setup  ## Tests against a real API server (EVENLOAD_TEST_KUBECONFIG names a cluster of your own instead)

@@ -42,7 +42,7 @@ def _own(manifest: Manifest) -> Manifest:
 async def lived(spec: Manifest | None, route: dict[str, Any] | None) -> Story:
     """The neighbour's story, beside a tenant with that Balancer and that route, or alone."""
     told = []
-    async with World(watch_namespaces="") as world:
+    async with World("odd objects of a neighbour") as world:
         if spec is not None:
             world.open_shop(TENANT)
             world.edit("Balancer", TENANT, "shop", **spec)
@@ -83,7 +83,7 @@ def test_a_spec_that_came_and_went_leaves_nothing_behind(spec: Manifest) -> None
     """A -> B -> A is as fresh A: conditions, and what is resolved."""
 
     async def ended(*between: Manifest) -> Any:
-        async with World() as world:
+        async with World("odd specs that come and go") as world:
             plain = copy.deepcopy(world.api.objects["Balancer", SHOP, "shop"]["spec"])
             await world.pass_by(3)
             for each in between:

@@ -84,7 +84,7 @@ SOURCES: dict[str, tuple[type, str]] = {
 
 async def trial(monkeypatch: pytest.MonkeyPatch, source: str, what: str, point: int) -> bool:
     """Whether there was such a point; all that must hold is asserted."""
-    async with World() as world:
+    async with World("interruptions") as world:
         points = Points(point, lambda: mischief.ALL[what](world))
         world.api.pace = _give_way
         owner, name = SOURCES[source]

@@ -58,7 +58,7 @@ async def blind(world: World, kind: str, way: str) -> None:
 
 @pytest.mark.parametrize(("kind", "way", "what", "moment"), trials(16 * SCALE, seed=11))
 async def test_no_late_view_breaks_an_invariant(kind: str, way: str, what: str, moment: int) -> None:
-    async with World() as world:
+    async with World("late views") as world:
         await world.pass_by(8)
         world.set_weights(SHOP, BAD)
         await world.pass_by(moment)

@@ -22,6 +22,7 @@ from typing import Any, Self
 from evenload.clock import rfc3339
 from evenload.kube.resources import Manifest, Resource
 from evenload.model.episode import FIELD_MANAGER
+from tests.campaign.conftest import tally
 from tests.support.apiproxy import Seen
 from tests.support.inprocess import SCRAPE_SECONDS, TICK_SECONDS, WINDOW_SECONDS, Site
 from tests.support.invariants import Invariants
@@ -81,8 +82,10 @@ class Watched(MemoryCluster):
 class World(Site):
     """See the module. Use as an async context manager."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, about: str = "", **settings: Any) -> None:
+        """`about`: which part of the campaign it belongs to."""
         super().__init__(**settings)
+        self._about = about
         self.api: Watched = Watched(lambda: self.clock)
         self.clock = START
         self.sick: set[str] = set()  # UIDs of pods that stay ill until their process ends
@@ -100,6 +103,7 @@ class World(Site):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await super().__aexit__(kind, error, trace)
+        tally(self._about, ticks=len(self._past), writes=self.invariants.looked_at, broken=len(self.invariants.broken))
 
     @property
     def invariants(self) -> Invariants:
