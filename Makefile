@@ -34,8 +34,12 @@ lint: setup
 	@echo "== import layers"; lint-imports --no-logo --verbose=0 2>/dev/null || lint-imports
 
 .PHONY: unit
-unit: setup  ## Unit and scenario tests
-	@echo "== unit tests"; pytest -q -n auto tests/unit tests/scenarios
+unit: setup  ## Unit and scenario tests, and a sample of the campaign
+	@echo "== unit tests"; pytest -q -n auto tests/unit tests/scenarios tests/campaign
+
+.PHONY: campaign
+campaign: setup  ## Thousands of odd objects, late views and interruptions; write docs/explanation/trust.md (SCALE=200)
+	@$(PY) -m benchmarks.campaign --scale "$(or $(SCALE),200)"
 
 .PHONY: integration
 integration: setup  ## Tests against a real API server (EVENLOAD_TEST_KUBECONFIG names a cluster of your own instead)

@@ -155,6 +155,7 @@ class ApiProxy:
         self._host = host
         self._port = 0
         self._injections: list[Injection] = []
+        self._inspectors: list[Callable[[Seen], Awaitable[None]]] = []
         self._watches: set[_Watch] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -206,6 +207,10 @@ class ApiProxy:
     def writes(self, *, leases: bool = False) -> list[Seen]:
         """The writes that were passed on or refused so far, in order; without those of leader election and Events."""
         return [seen for seen in self.requests if seen.is_write and (leases or not _is_chatter(seen))]
+
+    def inspect(self, look: Callable[[Seen], Awaitable[None]]) -> None:
+        """Have every write looked at before anything becomes of it, also before what was injected for it."""
+        self._inspectors.append(look)
 
     # How it misbehaves
 
@@ -284,6 +289,9 @@ class ApiProxy:
         seen = Seen(request.method, request.path, dict(request.query), await request.read())
         self.requests.append(seen)
         try:
+            if seen.is_write:
+                for look in self._inspectors:
+                    await look(seen)
             return await self._suffer(request, seen)
         except (_Cut, aiohttp.ClientError):
             if request.transport is not None:

@@ -9,6 +9,7 @@ import pytest
 
 from evenload.kube.client import Client
 from tests.support.apiproxy import ApiProxy
+from tests.support.invariants import Invariants
 from tests.support.kinds import install
 from tests.support.processes import OperatorProcess, Operators
 from tests.support.town import SCRAPE_SECONDS, Shop, Town
@@ -38,6 +39,15 @@ async def town(client: Client) -> AsyncIterator[Town]:
     await install(client)
     async with Town(client) as town:
         yield town
+
+
+@pytest.fixture(autouse=True)
+async def invariants(proxy: ApiProxy, client: Client) -> AsyncIterator[Invariants]:
+    """Of every write of every operator here, whatever the test is about."""
+    invariants = Invariants(client)
+    proxy.inspect(invariants.look)
+    yield invariants
+    assert invariants.broken == []
 
 
 @pytest.fixture

@@ -1,0 +1,176 @@
+"""What must hold of every write to traffic or pods, whatever a test does: looked at in the API proxy, before it passes.
+
+    invariants = Invariants(client)          # `client` reaches the API server directly
+    proxy.inspect(invariants.look)
+    ...
+    assert invariants.broken == []
+
+Each write is compared with what the API server holds at that moment, not with what the operator believes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from evenload.api.v1alpha1 import PAUSED_ANNOTATION, UNDO_ANNOTATION
+from evenload.clock import from_rfc3339
+from evenload.errors import NotFound
+from evenload.kube.resources import BALANCERS, ENDPOINTSLICES, HTTPROUTES, REMEDIATIONS, Manifest, Resource
+from evenload.model.policy import Policy
+from evenload.model.spec import BalancerSpec, Mode
+from tests.support.apiproxy import Seen
+
+LARGEST_WEIGHT = 1_000_000  # the Gateway API's
+HOUR_SECONDS = 3600.0
+_EVICTION = re.compile(r"^/api/v1/namespaces/([^/]+)/pods/([^/]+)/eviction$")
+_ROUTE = re.compile(r"^/apis/gateway\.networking\.k8s\.io/[^/]+/namespaces/([^/]+)/httproutes/([^/]+)$")
+_WEIGHT = re.compile(r"^/spec/rules/(\d+)/backendRefs/(\d+)/weight$")
+
+
+class Reads(Protocol):
+    """What is asked of the API server: evenload.kube.client.Client, or the one in memory."""
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Manifest: ...
+
+    async def list(self, resource: Resource, namespace: str | None = None) -> tuple[list[Manifest], str]: ...
+
+
+class Plan(NamedTuple):
+    """A step that stands as Planned, and whose it is."""
+
+    step: Mapping[str, Any]
+    remediation: Manifest
+
+
+class Invariants:
+    """See the module. `broken` has a sentence for each write that should not have been made."""
+
+    def __init__(self, client: Reads) -> None:
+        self.broken: list[str] = []
+        self.looked_at = 0
+        self._client = client
+        self._evicted: dict[str, tuple[str, float]] = {}  # uid -> workload, seconds since the epoch of its plan
+
+    async def look(self, seen: Seen) -> None:
+        """Judge one write, and remember it."""
+        if match := _EVICTION.match(seen.path):
+            await self._judge_eviction(seen, *match.groups())
+        elif (match := _ROUTE.match(seen.path)) and seen.is_write:
+            await self._judge_weights(seen, *match.groups())
+
+    async def _judge_eviction(self, seen: Seen, namespace: str, pod: str) -> None:
+        uid = json.loads(seen.body).get("deleteOptions", {}).get("preconditions", {}).get("uid", "")
+        plan = await self._planned(
+            namespace, lambda step: step["action"] == "RestartPod" and (step["pod"], step["uid"]) == (pod, uid)
+        )
+        self.looked_at += 1
+        if plan is None:
+            self._break(seen, f"no Planned step of a Remediation of {namespace} is the eviction of {pod} ({uid})")
+            return
+        policy = await self._permitted(seen, namespace, plan, restart=True)
+        if policy is not None:
+            self._count(seen, plan.step, policy)
+        if not await self._others_ready(namespace, uid):
+            self._break(seen, f"{pod} is the last ready pod of {namespace}")
+
+    async def _judge_weights(self, seen: Seen, namespace: str, name: str) -> None:
+        self.looked_at += 1
+        after = written(await self._client.get(HTTPROUTES, namespace, name), json.loads(seen.body))
+        if after is None:
+            self._break(seen, "it changes something else than weights")
+            return
+        if not any(after.values()) or not all(0 <= weight <= LARGEST_WEIGHT for weight in after.values()):
+            self._break(seen, f"these are no weights: {after}")
+        plan = await self._planned(namespace, lambda step: step.get("after") == after)
+        if plan is None:
+            self._break(seen, f"no Planned step of a Remediation of {namespace} asks for {after}")
+            return
+        await self._permitted(seen, namespace, plan, restart=False)
+
+    async def _planned(self, namespace: str, wanted: Callable[[Mapping[str, Any]], bool]) -> Plan | None:
+        """Of Remediations of that very namespace, whose Balancer is there, too."""
+        found, _ = await self._client.list(REMEDIATIONS, namespace)
+        for remediation in found:
+            for step in remediation.get("status", {}).get("steps", ()):
+                if step["state"] == "Planned" and wanted(step):
+                    return Plan(step, remediation)
+        return None
+
+    async def _permitted(self, seen: Seen, namespace: str, plan: Plan, *, restart: bool) -> Policy | None:
+        """The Policy of its Balancer, if that is there and lets it be done."""
+        reference = plan.remediation["spec"]["balancerRef"]
+        try:
+            balancer = await self._client.get(BALANCERS, namespace, reference["name"])
+        except NotFound:
+            self._break(seen, f"its Balancer {reference['name']} is gone")
+            return None
+        spec = msgspec.convert(balancer["spec"], BalancerSpec)
+        policy = Policy.of(spec)
+        for reason in _objections(balancer, spec, policy.restart_mode if restart else policy.reweight_mode, plan):
+            self._break(seen, reason)
+        return policy
+
+    def _count(self, seen: Seen, step: Mapping[str, Any], policy: Policy) -> None:
+        """Restarts by workload, by the clock of the operator that planned them."""
+        planned_at = from_rfc3339(step["plannedAt"]) or 0.0
+        self._evicted[step["uid"]] = (step.get("workload", ""), planned_at)
+        recent = [
+            at
+            for workload, at in self._evicted.values()
+            if workload == step.get("workload", "") and planned_at - HOUR_SECONDS < at <= planned_at
+        ]
+        if len(recent) > policy.restarts_per_hour:
+            self._break(seen, f"restart {len(recent)} of {step.get('workload')} within an hour")
+
+    async def _others_ready(self, namespace: str, uid: str) -> bool:
+        slices, _ = await self._client.list(ENDPOINTSLICES, namespace)
+        return any(
+            (endpoint.get("targetRef") or {}).get("uid") != uid and (endpoint.get("conditions") or {}).get("ready")
+            for each in slices
+            for endpoint in each.get("endpoints") or ()
+        )
+
+    def _break(self, seen: Seen, reason: str) -> None:
+        self.broken.append(f"{seen.method} {seen.path}: {reason}")
+
+
+def _objections(balancer: Manifest, spec: BalancerSpec, mode: Mode, plan: Plan) -> Iterator[str]:
+    metadata, reference = balancer["metadata"], plan.remediation["spec"]["balancerRef"]
+    approval = plan.remediation["spec"].get("approval", {}).get("decision")
+    undone = plan.remediation["metadata"].get("annotations", {}).get(UNDO_ANNOTATION)
+    asked = (
+        undone or plan.remediation["spec"].get("trigger") == "Undo" or plan.remediation["status"].get("undoRequested")
+    )
+    if reference.get("uid") != metadata["uid"]:
+        yield f"its Balancer has the UID {metadata['uid']}, the Remediation is of {reference.get('uid')}"
+    if "deletionTimestamp" in metadata:
+        yield "its Balancer is being deleted"
+    if spec.suspend:
+        yield "its Balancer is suspended"
+    if metadata.get("annotations", {}).get(PAUSED_ANNOTATION):
+        yield "its Balancer is paused"
+    if mode is Mode.Observe:
+        yield "its Balancer is in Observe mode"
+    if mode is Mode.Approve and approval != "Approved" and not asked:
+        yield "its Balancer is in Approve mode, and nobody approved"
+
+
+def written(route: Manifest, operations: list[Mapping[str, Any]]) -> dict[str, int] | None:
+    """Weights by backend after that JSON patch; None where it does anything else than test and set weights."""
+    rules = [[dict(ref) for ref in rule.get("backendRefs", ())] for rule in route["spec"]["rules"]]
+    touched = set()
+    for operation in operations:
+        if operation["op"] == "test":
+            continue
+        place = _WEIGHT.match(operation["path"])
+        if place is None or operation["op"] not in ("add", "replace"):
+            return None
+        rule, ref = int(place[1]), int(place[2])
+        rules[rule][ref]["weight"] = operation["value"]
+        touched.add(rule)
+    return {ref["name"]: ref.get("weight", 1) for rule in sorted(touched) for ref in rules[rule]}
