@@ -16,12 +16,13 @@ from typing import Protocol, assert_never
 from msgspec.structs import replace
 
 from evenload.engine import Engine
+from evenload.episode.disruptions import disruptions
 from evenload.episode.steps import find, opened, planned, progressed, put
 from evenload.episode.transitions import Event, moved
 from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.diagnosis import Label
 from evenload.model.episode import ApprovalDecision, Disruption, Episode, Step, StepState
-from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, WeightAction, Write
+from evenload.model.plan import Drain, RestartPod, SetWeights, WeightAction, Write
 from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.model.spec import BalancerSpec, Mode
 from evenload.simulate.plant import Eviction, Plant
@@ -29,7 +30,6 @@ from evenload.simulate.servers import NEVER
 
 MANAGER = "evenload"
 _REPLACING_SECONDS = 300.0  # a pod that is younger and not ready replaces another
-_HAPPENED = frozenset(StepState) - {StepState.Planned, StepState.Abandoned}
 
 
 class Judge(Protocol):
@@ -156,7 +156,7 @@ class Operator:
 
     def ledger(self) -> tuple[Disruption, ...]:
         """As Remediations give it: closed ones, then the open one."""
-        current = () if self.episode is None else tuple(_disruptions(self.episode))
+        current = () if self.episode is None else tuple(disruptions(self.episode))
         return (*self._closed, *current)
 
     def _note(self, decision: Decision) -> None:
@@ -204,7 +204,7 @@ class Operator:
         if self.episode is None:
             self._fault("closed an episode that is not open")
             return
-        self._closed.extend(_disruptions(self.episode))
+        self._closed.extend(disruptions(self.episode, decision.time))
         self.run.episodes.append(self.episode)
         self.episode = None
 
@@ -315,17 +315,3 @@ class Operator:
             self._fault(f"eviction of {write.pod} while another pod is being replaced")
         if not plant.cluster.controlled:
             self._fault(f"eviction of {write.pod}, which no controller would replace")
-
-
-def _disruptions(episode: Episode) -> Iterator[Disruption]:
-    """What budgets count of an episode."""
-    happened = [step for step in episode.steps if step.state in _HAPPENED]
-    for step in happened:
-        time = step.planned_at if step.applied_at is None else step.applied_at
-        if step.action == "RestartPod":
-            yield Disruption(time=time, kind="Restart", pod=step.pod, workload=step.workload, label=episode.label)
-        elif step.purpose is Purpose.Revert:
-            yield Disruption(time=time, kind="Revert", label=episode.label)
-    overwritten = [step for step in happened if step.state is StepState.Overwritten]
-    if len(overwritten) > 1:
-        yield Disruption(time=overwritten[-1].planned_at, kind="Contested", label=episode.label)
