@@ -17,6 +17,7 @@ from evenload import verify as verification
 from evenload.diagnose.diagnosis import diagnose
 from evenload.diagnose.facts import Facts, overloaded_pods, slowness
 from evenload.diagnose.memory import Memory
+from evenload.episode.under_way import Work, is_ours, told_change, under_way
 from evenload.govern.case import Case
 from evenload.govern.ruling import Ruling, advice, episode_move, phase, rule
 from evenload.model.decision import Decision, EpisodeMove
@@ -36,7 +37,6 @@ from evenload.plan.scene import Scene
 from evenload.plan.sick import quiet_time
 from evenload.plan.strategy import plan
 from evenload.plan.targets import annotated, desired_shares, shares_of
-from evenload.plan.work import Work, is_ours, told_change, under_way
 from evenload.verify import Verification, verify
 
 

@@ -11,11 +11,13 @@ import math
 import msgspec
 import numpy as np
 
+from evenload.episode.disruptions import OVERWRITES_TO_CONTEST, overwritten_by_others
+from evenload.episode.steps import again, judge
 from evenload.model.base import Value
 from evenload.model.decision import Verdict
 from evenload.model.episode import ANOTHER_EVENLOAD, EFFECTIVE_STATES, FIELD_MANAGER, Episode, Step, StepState
 from evenload.model.fleet import Fleet, Floats
-from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, Write
+from evenload.model.plan import Purpose, Write
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.model.wording import percent, weights
@@ -27,7 +29,6 @@ FOLLOWED_RATIO = 0.5  # of the predicted movement
 NOISE_SHARE = 0.1
 HARM_FACTOR, HARM_POINTS, HARM_SIGMAS, HARM_TICKS = 2.0, 0.01, 3.0, 3
 STEADY_TOTAL_RATIO = 1.3  # beyond it, more errors may come from more traffic
-OVERWRITES_TO_CONTEST = 2
 
 
 class Verification(Value, frozen=True, kw_only=True):
@@ -61,9 +62,9 @@ def verify(snapshot: Snapshot, fleet: Fleet, policy: Policy, memory: Memory, *, 
     if episode is None:
         return Verification()
     landed = _landing(snapshot, episode)
-    episode = _moved(episode, landed.verdicts, snapshot.time)
+    episode = _judged(episode, landed.verdicts, snapshot.time)
     judged, harmful = _traffic(snapshot, fleet, policy, episode, memory) if readable else ((), None)
-    episode = _moved(episode, judged, snapshot.time)
+    episode = _judged(episode, judged, snapshot.time)
     return Verification(
         episode=episode,
         verdicts=(*landed.verdicts, *judged),
@@ -74,20 +75,9 @@ def verify(snapshot: Snapshot, fleet: Fleet, policy: Policy, memory: Memory, *, 
     )
 
 
-def _moved(episode: Episode, verdicts: tuple[Verdict, ...], time: float) -> Episode:
+def _judged(episode: Episode, verdicts: tuple[Verdict, ...], time: float) -> Episode:
     """The episode as it will be stored with these verdicts."""
-    if not verdicts:
-        return episode
-    by_step = {verdict.step: verdict for verdict in verdicts}
-    steps = tuple(_judged(step, by_step[step.name], time) if step.name in by_step else step for step in episode.steps)
-    return msgspec.structs.replace(episode, steps=steps)
-
-
-def _judged(step: Step, verdict: Verdict, time: float) -> Step:
-    applied_at = step.applied_at
-    if verdict.state is StepState.Applied and applied_at is None:
-        applied_at = time
-    return msgspec.structs.replace(step, state=verdict.state, applied_at=applied_at, manager=verdict.manager)
+    return msgspec.structs.replace(episode, steps=judge(episode.steps, verdicts, time)) if verdicts else episode
 
 
 # --- did it land? ---------------------------------------------------------------------------------------------------
@@ -106,7 +96,7 @@ def _landing(snapshot: Snapshot, episode: Episode) -> Verification:
         return _overwritten(snapshot, episode, planned, now)
     if snapshot.time - planned.planned_at > FORGOTTEN_PLAN_SECONDS:
         return _verdict(planned, StepState.Abandoned, "it was planned long ago and never written")
-    return Verification(resume=_again(planned), waiting=True)
+    return Verification(resume=again(planned), waiting=True)
 
 
 def weights_now(snapshot: Snapshot) -> dict[str, int]:
@@ -122,26 +112,7 @@ def _eviction(snapshot: Snapshot, step: Step) -> Verification:
         return _verdict(step, StepState.Applied, f"{step.pod} is gone")
     if pod.terminating:
         return _verdict(step, StepState.Applied, f"{step.pod} is terminating")
-    return Verification(resume=_again(step), waiting=True)
-
-
-def _again(step: Step) -> Write:
-    """The same action, naming its step. What a step lacks here its planner never left out."""
-    because, before, after = step.message, step.before or {}, step.after or {}
-    backend, pod, uid = step.backend or "", step.pod or "", step.uid or ""
-    if step.action == "RestartPod":
-        workload = step.workload or ""
-        return RestartPod(backend=backend, pod=pod, uid=uid, workload=workload, because=because, step=step.name)
-    if step.action == "Drain":
-        return Drain(before=before, after=after, backend=backend, pod=pod, uid=uid, because=because, step=step.name)
-    return SetWeights(
-        before=before,
-        after=after,
-        purpose=step.purpose or Purpose.Restore,
-        because=because,
-        reverts=step.reverts,
-        step=step.name,
-    )
+    return Verification(resume=again(step), waiting=True)
 
 
 def _still_ours(snapshot: Snapshot, episode: Episode) -> Verification:
@@ -194,9 +165,7 @@ def _verdict(step: Step, state: StepState, because: str, manager: str | None = N
 
 def _contested_by(episode: Episode) -> str | None:
     """The foreign manager, or other Evenload, who put weights back twice, if one did."""
-    foreign = [
-        step.manager for step in episode.steps if step.state is StepState.Overwritten and step.manager != FIELD_MANAGER
-    ]
+    foreign = [step.manager for step in overwritten_by_others(episode.steps)]
     return (foreign[-1] or "another writer") if len(foreign) >= OVERWRITES_TO_CONTEST else None
 
 

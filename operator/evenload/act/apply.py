@@ -10,24 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from evenload.act import restart
-from evenload.act.episode import decode, find_step, planned, with_step
+from evenload.act.episode import decode, find_step, record_of, step_of, steps_of, with_step
 from evenload.act.execution import Attempt, Bench, Execution, Result
 from evenload.act.remediations import amend, store
 from evenload.api.v1alpha1 import FIELD_MANAGER, Remediation, RemediationStatus, StepRecord
-from evenload.api.values import moment
 from evenload.drivers.base import RouteProblem, RouteView
+from evenload.episode.steps import planned
+from evenload.episode.transitions import Event, moved
 from evenload.errors import Conflict, KubeError, NotFound, Refused, Unknown
 from evenload.kube.resources import REMEDIATIONS, Manifest
 from evenload.model.decision import Decision
-from evenload.model.episode import StepState
+from evenload.model.episode import Step, StepState
 from evenload.model.plan import Write
 
 WRITE_ATTEMPTS = 4  # a gateway writes the route's status often, and each time our version is outdated
 
-Change = Callable[[StepRecord], StepRecord]
+Change = Callable[[Step], Step]
 
 
 async def execute(bench: Bench, remediation: Manifest, action: Write, decision: Decision) -> Execution:
@@ -67,9 +66,10 @@ async def _stored(
 ) -> tuple[Manifest, StepRecord] | Execution:
     """Write the plan down. Whoever else changed the Remediation first may be another operator: then we do nothing."""
     status = decode(remediation).status
-    step = planned(status, action, decision, bench.now())
+    new = planned(steps_of(status), action, decision, bench.now())
+    step = record_of(new)
     try:
-        return await store(bench.cluster, remediation, with_step(status, step)), step
+        return await store(bench.cluster, remediation, with_step(status, new)), step
     except Unknown as error:
         return await _looked_up(bench, remediation, step, error)
     except KubeError as error:
@@ -182,23 +182,26 @@ def _with_change(remediation: Remediation, name: str, change: Change) -> Remedia
     step = find_step(remediation.status, name)
     if step is None or step.state is not StepState.Planned:
         return remediation.status
-    return with_step(remediation.status, change(step))
+    return with_step(remediation.status, change(step_of(step)))
 
 
 def _lasting(attempt: Attempt, step: StepRecord, now: float) -> Change | None:
-    match attempt.result:
+    event = _event(attempt.result, step)
+    if event is None:
+        return None
+    said = "" if event is Event.Landed else attempt.detail
+    return lambda known: moved(known, event, now, said)
+
+
+def _event(result: Result, step: StepRecord) -> Event | None:
+    match result:
         case Result.Applied:
-            return lambda known: msgspec.structs.replace(known, state=StepState.Applied, applied_at=moment(now))
+            return Event.Landed
         case Result.Gone:
-            return lambda known: msgspec.structs.replace(
-                known, state=StepState.Abandoned, judged_at=moment(now), message=attempt.detail[:4096]
-            )
-        case Result.DisruptionRefused | Result.Refused | Result.Unclear if step.action == "RestartPod":
-            # The engine waits until a deadline counted from here, then gives up.
-            return lambda known: msgspec.structs.replace(
-                known, message=attempt.detail[:4096], refused_since=known.refused_since or moment(now)
-            )
+            return Event.Dropped
+        case Result.DisruptionRefused | Result.Unclear if step.action == "RestartPod":
+            return Event.Refused
         case Result.Refused:
-            return lambda known: msgspec.structs.replace(known, message=attempt.detail[:4096])
+            return Event.Refused
         case _:
             return None

@@ -6,8 +6,7 @@ what `apply` and `restart` saw at the API server.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -25,30 +24,29 @@ from evenload.api.v1alpha1 import (
     Trigger,
 )
 from evenload.api.values import epoch_seconds, from_number, moment, number
+from evenload.episode.disruptions import HAPPENED, Entry, counted
+from evenload.episode.steps import progressed as episode_progressed
+from evenload.episode.steps import put
 from evenload.errors import InputError
-from evenload.model.decision import Decision, Held, Verdict
-from evenload.model.diagnosis import Label
+from evenload.model.decision import Decision, Held
 from evenload.model.episode import (
     EFFECTIVE_STATES,
-    FIELD_MANAGER,
     FINAL_PHASES,
     ApprovalDecision,
-    Disruption,
     Episode,
     Phase,
     Step,
     StepState,
     Undoing,
 )
-from evenload.model.plan import Purpose, RestartPod, Write
+from evenload.model.plan import Purpose
 from evenload.model.wording import printable
 
 LEDGER_SECONDS = 24 * 3600.0  # how far back budgets and freezes look
-MOST_STEPS = 128  # of the CRD; a law that writes every tick gets there in twenty minutes
 MOST_ENTRIES = 64
 
 _NUMBERS = ("error_ratio", "requests_per_second")
-_HAPPENED = frozenset(StepState) - {StepState.Planned, StepState.Abandoned}
+_TIMES = ("planned_at", "applied_at", "judged_at", "refused_since")
 
 
 def decode(manifest: Mapping[str, Any]) -> Remediation:
@@ -74,7 +72,7 @@ def episode_of(remediation: Remediation, others: Iterable[Remediation] = ()) -> 
         opened_at=_opened_at(remediation),
         label=remediation.spec.diagnosis.label,
         phase=status.phase or Phase.Observed,
-        steps=tuple(step_of(record) for record in status.steps),
+        steps=steps_of(status),
         approval=remediation.spec.approval.decision,
         undo_requested=status.undo_requested or _asks_undo(remediation),
         undoes=_undoing(remediation, others),
@@ -100,7 +98,7 @@ def undoing(remediation: Remediation) -> Undoing:
     name = remediation.metadata.name
     if remediation.status.phase not in FINAL_PHASES:
         return Undoing(of=name, refusal="it is still open")
-    written = [step for step in map(step_of, remediation.status.steps) if step.before and step.state in _HAPPENED]
+    written = [step for step in steps_of(remediation.status) if step.before and step.state in HAPPENED]
     redo = remediation.spec.trigger is Trigger.Undo
     standing = [s for s in written if s.state in EFFECTIVE_STATES and (redo or s.purpose is not Purpose.Revert)]
     if not standing:
@@ -123,6 +121,10 @@ def _opened_at(remediation: Remediation) -> float:
     return 0.0 if at is None else epoch_seconds(at)
 
 
+def steps_of(status: RemediationStatus) -> tuple[Step, ...]:
+    return tuple(map(step_of, status.steps))
+
+
 def step_of(record: StepRecord) -> Step:
     return Step(**{name: _plain(name, getattr(record, name)) for name in Step.__struct_fields__})
 
@@ -133,81 +135,42 @@ def _plain(name: str, value: Any) -> Any:
     return from_number(value) if name in _NUMBERS else value
 
 
-def ledger_of(remediations: Iterable[Remediation], now: float) -> tuple[Disruption, ...]:
-    """The disruptions of the last day, oldest first, from open and closed Remediations."""
-    found = (entry for remediation in remediations for entry, _ in disruptions_of(remediation))
-    return tuple(sorted((entry for entry in found if entry.time > now - LEDGER_SECONDS), key=lambda entry: entry.time))
+def record_of(step: Step) -> StepRecord:
+    """The inverse of `step_of`, as far as the API has room."""
+    return StepRecord(**{name: _written(name, getattr(step, name)) for name in Step.__struct_fields__})
 
 
-def disruptions_of(remediation: Remediation) -> Iterator[tuple[Disruption, str | None]]:
-    """All that budgets and freezes count of it, with the backend that a restart was of."""
-    label = remediation.spec.diagnosis.label
-    steps = [step_of(record) for record in remediation.status.steps if record.state in _HAPPENED]
-    yield from ((entry, step.backend) for step in steps if (entry := _disruption(step, label)))
-    taken = [step for step in steps if step.state is StepState.Overwritten and step.manager != FIELD_MANAGER]
-    if len(taken) > 1:
-        yield Disruption(time=_when(taken[-1]), kind="Contested", label=label), None
-    if remediation.spec.approval.decision is ApprovalDecision.Denied:
-        closed = remediation.status.closed_at
-        at = epoch_seconds(closed) if closed else _opened_at(remediation)
-        yield Disruption(time=at, kind="Denied", label=label), None
+def _written(name: str, value: Any) -> Any:
+    if value is not None and name in _TIMES:
+        return moment(value)
+    if name in _NUMBERS:
+        return number(value)
+    return value[:4096] if name == "message" else value
 
 
-def _disruption(step: Step, label: Label) -> Disruption | None:
-    if step.action == "RestartPod":
-        return Disruption(time=_when(step), kind="Restart", pod=step.pod, workload=step.workload, label=label)
-    if step.purpose is Purpose.Revert:
-        return Disruption(time=_when(step), kind="Revert", label=label)
-    return None
-
-
-def _when(step: Step) -> float:
-    if step.state is StepState.Overwritten and step.judged_at is not None:
-        return step.judged_at
-    return step.planned_at if step.applied_at is None else step.applied_at
-
-
-def planned(status: RemediationStatus, action: Write, decision: Decision, at: float) -> StepRecord:
-    """The record of a new step, named uniquely: "3-restore" is the third of its Remediation."""
-    ordinal = 1 + max((_ordinal(record.name) for record in status.steps), default=0)
-    what = "restart" if isinstance(action, RestartPod) else action.purpose.lower()
-    details = msgspec.structs.asdict(action)
-    return StepRecord(
-        name=f"{ordinal}-{what}",
-        action=type(action).__name__,  # type: ignore[arg-type]  # the three classes are the three words
-        state=StepState.Planned,
-        planned_at=moment(at),
-        error_ratio=number(decision.error_ratio),
-        requests_per_second=number(decision.requests_per_second),
-        message=action.because[:4096],
-        **{name: value for name, value in details.items() if name not in ("because", "step")},
-    )
-
-
-def _ordinal(name: str) -> int:
-    found = re.match(r"\d+", name)
-    return int(found.group()) if found else 0
+def counted_of(remediation: Remediation) -> tuple[Entry, ...]:
+    """All of it that budgets count, or may have to."""
+    closed_at = remediation.status.closed_at
+    return tuple(counted(episode_of(remediation), epoch_seconds(closed_at) if closed_at else None))
 
 
 def find_step(status: RemediationStatus, name: str) -> StepRecord | None:
     return next((record for record in status.steps if record.name == name), None)
 
 
-def with_step(status: RemediationStatus, record: StepRecord) -> RemediationStatus:
-    """`status` with `record` in the place of the step of its name, or as the newest."""
-    if find_step(status, record.name) is None:
-        return msgspec.structs.replace(status, steps=(*_room(status.steps), record))
-    steps = tuple(record if known.name == record.name else known for known in status.steps)
-    return msgspec.structs.replace(status, steps=steps)
+def with_step(status: RemediationStatus, step: Step) -> RemediationStatus:
+    """`status` with `step` in the place of the one of its name, or as the newest."""
+    return _with_steps(status, put(steps_of(status), step))
 
 
-def _room(steps: tuple[StepRecord, ...]) -> tuple[StepRecord, ...]:
-    """Where the list is full, the oldest settled weight change makes room; the first stays, its `before` undoes all."""
-    if len(steps) < MOST_STEPS:
-        return steps
-    settled = (StepState.Verified, StepState.Abandoned, StepState.Reverted)
-    victim = next((s for s in steps[1:] if s.action == "SetWeights" and s.state in settled), steps[1])
-    return tuple(step for step in steps if step is not victim)
+def _with_steps(status: RemediationStatus, steps: tuple[Step, ...]) -> RemediationStatus:
+    """What did not change stays as it is written, to the letter."""
+    known = {record.name: record for record in status.steps}
+    return msgspec.structs.replace(status, steps=tuple(_rewritten(known.get(step.name), step) for step in steps))
+
+
+def _rewritten(known: StepRecord | None, step: Step) -> StepRecord:
+    return known if known is not None and step_of(known) == step else record_of(step)
 
 
 def progressed(
@@ -215,14 +178,13 @@ def progressed(
 ) -> RemediationStatus:
     """Its status after `decision`: verdicts, phase, what is held, what happened. The same if nothing changed."""
     status = remediation.status
-    for verdict in decision.verdicts:
-        status = _judged(status, verdict, decision.time)
+    after = episode_progressed(episode_of(remediation), decision)
     moved = msgspec.structs.replace(
-        status,
+        _with_steps(status, after.steps),
         observed_generation=remediation.metadata.generation,
-        phase=decision.phase or status.phase or Phase.Observed,
+        phase=after.phase,
         opened_at=status.opened_at or moment(decision.time),
-        overloaded_pods=decision.overloaded_pods or status.overloaded_pods,
+        overloaded_pods=after.overloaded_pods,
         undo_requested=status.undo_requested or _asks_undo(remediation),
         held=_held(status.held, decision.held),
         timeline=_timeline(status.timeline, entries),
@@ -244,23 +206,6 @@ def closed(
     )
 
 
-def _judged(status: RemediationStatus, verdict: Verdict, at: float) -> RemediationStatus:
-    record = find_step(status, verdict.step)
-    if record is None or record.state is verdict.state:
-        return status
-    when = {"applied_at": record.applied_at or moment(at)} if verdict.state is StepState.Applied else {}
-    judged = {} if verdict.state is StepState.Applied else {"judged_at": moment(at)}
-    changed = msgspec.structs.replace(
-        record,
-        state=verdict.state,
-        message=verdict.because[:4096] or record.message,
-        manager=verdict.manager or record.manager,
-        **when,
-        **judged,
-    )
-    return with_step(status, changed)
-
-
 def _held(known: str, held: tuple[Held, ...]) -> str:
     """A sentence a held action. The old words stay while the reasons do: their numbers move every tick."""
     if [line.partition(":")[0] for line in known.splitlines()] == [one.reason.value for one in held]:
@@ -280,7 +225,7 @@ def _conditions(remediation: Remediation, status: RemediationStatus, at: float) 
     approval = remediation.spec.approval.decision
     facts = {
         "Approved": (approval is ApprovalDecision.Approved, approval.value if approval else "NoDecision", ""),
-        "Executed": _steps_in(status, _HAPPENED),
+        "Executed": _steps_in(status, HAPPENED),
         "Verified": _steps_in(status, frozenset({StepState.Verified})),
         "RolledBack": _steps_in(status, frozenset({StepState.Reverted})),
     }

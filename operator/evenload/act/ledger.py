@@ -14,13 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from evenload.act.episode import LEDGER_SECONDS, decode, disruptions_of
-from evenload.api.v1alpha1 import Remediation
-from evenload.api.values import epoch_seconds
+from evenload.act.episode import LEDGER_SECONDS, counted_of, decode
+from evenload.episode.disruptions import Entry, restarting
 from evenload.errors import InputError
 from evenload.groups import Groups
 from evenload.model.base import Value
-from evenload.model.episode import Disruption, StepState
+from evenload.model.episode import Disruption
 from evenload.model.plan import RestartPod, Write
 
 Key = tuple[str, str]
@@ -38,14 +37,6 @@ class Subject(Value, frozen=True, kw_only=True):
     uid: str
     workloads: frozenset[str] = frozenset()
     backends: frozenset[str] = frozenset()
-
-
-class Entry(Value, frozen=True, kw_only=True):
-    """One disruption. `planned`: it was stored and may have been done, nobody has said yet."""
-
-    what: Disruption
-    backend: str | None = None
-    planned: bool = False
 
 
 class _Account(Value, frozen=True, kw_only=True):
@@ -94,8 +85,7 @@ class Ledger:
         if not isinstance(write, RestartPod):
             yield
             return
-        what = Disruption(time=now, kind="Restart", pod=write.pod, workload=write.workload)
-        entry = Entry(what=what, backend=write.backend, planned=True)
+        entry = Entry(what=restarting(write, now), backend=write.backend, planned=True)
         self._under_way[key] = _Account(created="~", balancer=subject.name, uid=subject.uid, entries=(entry,))
         try:
             yield
@@ -130,28 +120,13 @@ class Ledger:
             self._by_mark.discard((key[0], *mark), key)
 
 
-def counted(remediation: Remediation) -> tuple[Entry, ...]:
-    """All of it that budgets count, or may have to: also a restart that was stored and of which nobody knows more."""
-    done = (Entry(what=what, backend=backend) for what, backend in disruptions_of(remediation))
-    return (*done, *_planned(remediation))
-
-
-def _planned(remediation: Remediation) -> Iterator[Entry]:
-    label = remediation.spec.diagnosis.label
-    for record in remediation.status.steps:
-        if record.action == "RestartPod" and record.state is StepState.Planned:
-            at = epoch_seconds(record.planned_at)
-            what = Disruption(time=at, kind="Restart", pod=record.pod, workload=record.workload, label=label)
-            yield Entry(what=what, backend=record.backend, planned=True)
-
-
 def _account(manifest: Mapping[str, Any]) -> _Account | None:
     """None where there is nothing to count, or nothing that this version can read."""
     try:
         remediation = decode(manifest)
     except InputError:
         return None
-    entries = counted(remediation)
+    entries = counted_of(remediation)
     if not entries:
         return None
     reference = remediation.spec.balancer_ref

@@ -13,9 +13,8 @@ from typing import Any
 
 import msgspec
 
-from evenload.act.episode import LEDGER_SECONDS, decode, is_open
+from evenload.act.episode import LEDGER_SECONDS, counted_of, decode, is_open
 from evenload.act.execution import Cluster
-from evenload.act.ledger import counted
 from evenload.api.mergepatch import difference
 from evenload.api.v1alpha1 import (
     API_VERSION,
@@ -180,7 +179,7 @@ def _remembered(manifest: Mapping[str, Any], now: float) -> bool:
     if _seconds_since(manifest.get("status", {}).get("closedAt"), now) > 2 * LEDGER_SECONDS:
         return False
     try:
-        return any(entry.what.time > now - LEDGER_SECONDS for entry in counted(decode(manifest)))
+        return any(entry.what.time > now - LEDGER_SECONDS for entry in counted_of(decode(manifest)))
     except InputError:
         return _seconds_since(manifest["metadata"].get("creationTimestamp"), now) < LEDGER_SECONDS
 

@@ -16,8 +16,10 @@ from enum import StrEnum
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from evenload.engine import Engine
+from evenload.episode.steps import opened, progressed
 from evenload.history.past import Past, Progress, Subject
 from evenload.history.ranges import Grid
 from evenload.model.base import Value
@@ -164,10 +166,10 @@ def _without_garbage_collection() -> Iterator[None]:
 
 def judge(spec: BalancerSpec, snapshots: Iterable[Snapshot], tick_seconds: float) -> Tally:
     """The engine over these Snapshots, in mode Auto; the spec's own mode is only about who may write."""
-    engine = Engine(msgspec.structs.replace(spec, mode=Mode.Auto, actions=Actions()))
+    engine = Engine(replace(spec, mode=Mode.Auto, actions=Actions()))
     tally = Tally(tick_seconds)
     for snapshot in snapshots:
-        seen = msgspec.structs.replace(snapshot, episode=tally.episode, ledger=tally.ledger, max_mode=Mode.Auto)
+        seen = replace(snapshot, episode=tally.episode, ledger=tally.ledger, max_mode=Mode.Auto)
         tally.take(seen, engine.step(seen))
     tally.end()
     return tally
@@ -264,22 +266,12 @@ class _Open:
         self._failed = _Sum()
         self._failed_after = _Sum()
         self._faulty_until = decision.time
-        self._overloaded = decision.overloaded_pods
-
-    @property
-    def episode(self) -> Episode:
-        return Episode(
-            name="backtest",
-            opened_at=self._first.time,
-            label=self.label,
-            phase=Phase.Observed,
-            overloaded_pods=self._overloaded,
-        )
+        self.episode = replace(opened("backtest", decision), phase=Phase.Observed)  # nothing is carried out
 
     def take(self, decision: Decision, failed: float | None) -> Write | None:
         """One tick of it; the write that would have been done now for the first time."""
         self.latest = decision.time
-        self._overloaded = decision.overloaded_pods or self._overloaded
+        self.episode = replace(progressed(self.episode, decision), phase=Phase.Observed)
         self._failed.add(failed)
         if any(not write.held for write in self._writes.values()):
             self._failed_after.add(failed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from evenload.episode.under_way import Restart
 from evenload.model.decision import Verdict
 from evenload.model.episode import EFFECTIVE_STATES, Phase, Step, StepState
 from evenload.model.fleet import Fleet
@@ -15,7 +16,6 @@ from evenload.plan import restarts
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.scene import Scene
 from evenload.plan.sick import RESTART_AFTER_TICKS, begin_restart, mend_failing, restarted_lately
-from evenload.plan.work import Restart
 
 EJECTED_SECONDS, MOST_EJECTED_SECONDS = 30.0, 300.0  # times the count of ejections (Envoy)
 PROBES_NEEDED = 5.0

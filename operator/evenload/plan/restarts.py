@@ -11,6 +11,7 @@ from math import inf
 
 import numpy as np
 
+from evenload.episode.under_way import Restart, Work
 from evenload.model.decision import Verdict
 from evenload.model.episode import Step, StepState
 from evenload.model.fleet import Fleet
@@ -19,7 +20,6 @@ from evenload.model.policy import Policy
 from evenload.model.snapshot import Pod, SignalState, Snapshot
 from evenload.model.wording import duration
 from evenload.plan.targets import scaled_down
-from evenload.plan.work import Restart, Work
 
 RAMP_FRACTIONS = (0.1, 0.3, 0.6, 1.0)  # of the share, at equal parts of the ramp window: few writes
 CREATED_SLACK_SECONDS = 2.0  # creation times are whole seconds

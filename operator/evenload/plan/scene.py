@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from evenload.episode.under_way import Work
 from evenload.model.base import Value
 from evenload.model.diagnosis import Diagnosis
 from evenload.model.episode import Episode, Step, StepState
@@ -14,7 +15,6 @@ from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.plan.law import Law
 from evenload.plan.quiet import Usual
-from evenload.plan.work import Work
 
 CALM_TICKS = 3  # in a row, until an incident is over and the weights are worth remembering
 

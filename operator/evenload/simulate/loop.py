@@ -16,10 +16,13 @@ from typing import Protocol, assert_never
 from msgspec.structs import replace
 
 from evenload.engine import Engine
-from evenload.model.decision import Decision, EpisodeMove, Verdict
+from evenload.episode.disruptions import disruptions
+from evenload.episode.steps import find, opened, planned, progressed, put
+from evenload.episode.transitions import Event, moved
+from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.diagnosis import Label
-from evenload.model.episode import ApprovalDecision, Disruption, Episode, Phase, Step, StepState
-from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, WeightAction, Write
+from evenload.model.episode import ApprovalDecision, Disruption, Episode, Step, StepState
+from evenload.model.plan import Drain, RestartPod, SetWeights, WeightAction, Write
 from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.model.spec import BalancerSpec, Mode
 from evenload.simulate.plant import Eviction, Plant
@@ -27,7 +30,6 @@ from evenload.simulate.servers import NEVER
 
 MANAGER = "evenload"
 _REPLACING_SECONDS = 300.0  # a pod that is younger and not ready replaces another
-_HAPPENED = frozenset(StepState) - {StepState.Planned, StepState.Abandoned}
 
 
 class Judge(Protocol):
@@ -154,7 +156,7 @@ class Operator:
 
     def ledger(self) -> tuple[Disruption, ...]:
         """As Remediations give it: closed ones, then the open one."""
-        current = () if self.episode is None else tuple(_disruptions(self.episode))
+        current = () if self.episode is None else tuple(disruptions(self.episode))
         return (*self._closed, *current)
 
     def _note(self, decision: Decision) -> None:
@@ -180,7 +182,7 @@ class Operator:
         if decision.settled:
             self.known_good = dict(self.plant.balancer.weights)
         if decision.episode is EpisodeMove.Open and self.episode is None:
-            self.episode = _opened(decision, len(self.run.episodes), self.approval)
+            self.episode = opened(f"episode-{len(self.run.episodes) + 1}", decision)
         self._progress(decision)
         writes = [action for action in decision.actions if isinstance(action, Write)]
         if len(writes) > 1:
@@ -196,21 +198,14 @@ class Operator:
             if decision.verdicts:
                 self._fault("a verdict without an episode")
             return
-        steps = tuple(_judged(step, decision.verdicts, decision.time) for step in episode.steps)
-        self.episode = replace(
-            episode,
-            steps=steps,
-            phase=decision.phase or episode.phase,
-            approval=self.approval,
-            overloaded_pods=decision.overloaded_pods or episode.overloaded_pods,
-        )
+        self.episode = replace(progressed(episode, decision), approval=self.approval)
 
     def _close(self, decision: Decision) -> None:
         if self.episode is None:
             self._fault("closed an episode that is not open")
             return
-        self._closed.extend(_disruptions(self.episode))
-        self.run.episodes.append(replace(self.episode, phase=decision.phase or self.episode.phase))
+        self._closed.extend(disruptions(self.episode, decision.time))
+        self.run.episodes.append(self.episode)
         self.episode = None
 
     # Writes
@@ -230,27 +225,24 @@ class Operator:
         if crash is CrashPoint.AfterWrite:
             self.forget()
         elif applied:
-            self._store(replace(step, state=StepState.Applied, applied_at=self._clock))
+            self._store(moved(step, Event.Landed, self._clock))
 
     def _planned(self, episode: Episode, write: Write, decision: Decision) -> Step:
         """The stored step of this write: the one it resumes, or a new one."""
-        known = next((step for step in episode.steps if step.name == write.step), None)
+        known = find(episode.steps, write.step)
         if known is not None:
             if known.state is not StepState.Planned:
                 self._fault(f"resumes step {known.name}, which is {known.state}")
             return known
         if write.step is not None:
             self._fault(f"resumes step {write.step}, which is not there")
-        step = _step(write, decision, f"{len(episode.steps) + 1}-{_word(write)}")
+        step = planned(episode.steps, write, decision, decision.time)
         self._store(step)
         return step
 
     def _store(self, step: Step) -> None:
         assert self.episode is not None
-        others = tuple(step if known.name == step.name else known for known in self.episode.steps)
-        if all(known.name != step.name for known in others):
-            others = (*others, step)
-        self.episode = replace(self.episode, steps=others)
+        self.episode = replace(self.episode, steps=put(self.episode.steps, step))
 
     def _apply(self, write: Write, step: Step) -> bool:
         match write:
@@ -272,7 +264,7 @@ class Operator:
     def _restart(self, write: RestartPod, step: Step) -> bool:
         answer = self.plant.evict(write.uid)
         if answer is Eviction.Refused:
-            self._store(replace(step, refused_since=step.refused_since or self._clock))
+            self._store(moved(step, Event.Refused, self._clock))
             return False
         if answer is Eviction.Accepted:
             self._evicted.add(write.uid)
@@ -323,75 +315,3 @@ class Operator:
             self._fault(f"eviction of {write.pod} while another pod is being replaced")
         if not plant.cluster.controlled:
             self._fault(f"eviction of {write.pod}, which no controller would replace")
-
-
-def _opened(decision: Decision, ordinal: int, approval: ApprovalDecision | None) -> Episode:
-    return Episode(
-        name=f"episode-{ordinal + 1}",
-        opened_at=decision.time,
-        label=decision.diagnosis.label,
-        phase=decision.phase or Phase.Observed,
-        approval=approval,
-    )
-
-
-def _word(write: Write) -> str:
-    return "restart" if isinstance(write, RestartPod) else write.purpose.lower()
-
-
-def _step(write: Write, decision: Decision, name: str) -> Step:
-    step = Step(
-        name=name,
-        action="RestartPod" if isinstance(write, RestartPod) else "Drain" if isinstance(write, Drain) else "SetWeights",
-        state=StepState.Planned,
-        planned_at=decision.time,
-        error_ratio=decision.error_ratio,
-        requests_per_second=decision.requests_per_second,
-        message=write.because,
-    )
-    match write:
-        case SetWeights():
-            return replace(step, before=write.before, after=write.after, purpose=write.purpose, reverts=write.reverts)
-        case Drain():
-            return replace(
-                step,
-                before=write.before,
-                after=write.after,
-                purpose=write.purpose,
-                backend=write.backend,
-                pod=write.pod,
-                uid=write.uid,
-            )
-        case RestartPod():
-            return replace(step, backend=write.backend, pod=write.pod, uid=write.uid, workload=write.workload)
-        case _:
-            assert_never(write)
-
-
-def _judged(step: Step, verdicts: tuple[Verdict, ...], now: float) -> Step:
-    verdict = next((verdict for verdict in verdicts if verdict.step == step.name), None)
-    if verdict is None or verdict.state is step.state:
-        return step
-    if verdict.state is StepState.Applied:
-        return replace(step, state=verdict.state, applied_at=step.applied_at or now, message=verdict.because)
-    return replace(
-        step,
-        state=verdict.state,
-        judged_at=now,
-        message=verdict.because,
-        manager=verdict.manager or step.manager,
-    )
-
-
-def _disruptions(episode: Episode) -> Iterator[Disruption]:
-    """What budgets count of an episode."""
-    happened = [step for step in episode.steps if step.state in _HAPPENED]
-    for step in happened:
-        time = step.planned_at if step.applied_at is None else step.applied_at
-        if step.action == "RestartPod":
-            yield Disruption(time=time, kind="Restart", pod=step.pod, workload=step.workload, label=episode.label)
-        elif step.purpose is Purpose.Revert:
-            yield Disruption(time=time, kind="Revert", label=episode.label)
-    overwritten = [step for step in happened if step.state is StepState.Overwritten]
-    if len(overwritten) > 1:
-        yield Disruption(time=overwritten[-1].planned_at, kind="Contested", label=episode.label)

@@ -9,25 +9,27 @@ import pytest
 
 from evenload.act.episode import (
     MOST_ENTRIES,
-    MOST_STEPS,
     closed,
+    counted_of,
     decode,
     episode_of,
     is_open,
-    ledger_of,
-    planned,
     progressed,
+    record_of,
     step_of,
+    steps_of,
     undoing,
     with_step,
 )
 from evenload.api.v1alpha1 import Outcome, Remediation, RemediationStatus, StepRecord, TimelineEntry
 from evenload.api.values import moment
+from evenload.episode import steps
+from evenload.episode.steps import MOST_STEPS
 from evenload.errors import InputError
 from evenload.model.decision import Decision, Held, HeldReason, Verdict
 from evenload.model.diagnosis import Diagnosis, Label
-from evenload.model.episode import ApprovalDecision, Phase, StepState, Undoing
-from evenload.model.plan import Drain, Freeze, Purpose, RestartPod, SetWeights
+from evenload.model.episode import ApprovalDecision, Disruption, Phase, StepState, Undoing
+from evenload.model.plan import Drain, Freeze, Purpose, RestartPod, SetWeights, Write
 
 BEFORE, AFTER = {"a": 9, "b": 1}, {"a": 5, "b": 5}
 HOUR = 3600.0
@@ -57,6 +59,14 @@ def step(name: str = "1-restore", state: StepState = StepState.Planned, **fields
 
 def status(*steps: StepRecord, **fields: Any) -> RemediationStatus:
     return RemediationStatus(steps=steps, **{"opened_at": moment(80.0), "phase": Phase.Executing, **fields})
+
+
+def planned(known: RemediationStatus, write: Write, told: Decision, at: float) -> StepRecord:
+    return record_of(steps.planned(steps_of(known), write, told, at))
+
+
+def happened(one: Remediation) -> list[Disruption]:
+    return [entry.what for entry in counted_of(one) if not entry.planned]
 
 
 def test_an_episode_of_a_remediation_that_has_no_status_yet_was_opened_when_it_was_created() -> None:
@@ -190,9 +200,9 @@ def test_a_long_timeline_keeps_its_beginning_and_its_end() -> None:
 
 
 def test_a_full_list_of_steps_drops_a_settled_weight_change_but_never_the_first_or_a_restart() -> None:
-    steps = [step(f"{at}-ramp", StepState.Verified) for at in range(1, MOST_STEPS + 1)]
-    steps[1] = step("2-restart", StepState.Verified, action="RestartPod", purpose=None)
-    full = with_step(RemediationStatus(steps=tuple(steps)), step("129-ramp"))
+    known = [step(f"{at}-ramp", StepState.Verified) for at in range(1, MOST_STEPS + 1)]
+    known[1] = step("2-restart", StepState.Verified, action="RestartPod", purpose=None)
+    full = with_step(RemediationStatus(steps=tuple(known)), step_of(step("129-ramp")))
     assert len(full.steps) == MOST_STEPS
     assert [record.name for record in full.steps][:3] == ["1-ramp", "2-restart", "4-ramp"]
     assert full.steps[-1].name == "129-ramp"
@@ -201,9 +211,15 @@ def test_a_full_list_of_steps_drops_a_settled_weight_change_but_never_the_first_
     ).name == ("130-ramp")
 
 
-def test_the_ledger_holds_what_happened_in_the_last_day_and_nothing_that_was_only_planned() -> None:
+def test_a_record_that_does_not_change_stays_as_it_is_written() -> None:
+    odd = step(error_ratio="0.3500", message="as a person wrote it")
+    known = with_step(RemediationStatus(steps=(odd,)), step_of(step("2-ramp")))
+    assert known.steps == (odd, step("2-ramp"))
+
+
+def test_budgets_count_what_happened_and_a_restart_that_was_only_planned_apart() -> None:
     restart = {"action": "RestartPod", "purpose": None, "pod": "b-1", "workload": "Deployment/b"}
-    steps = status(
+    known = status(
         step("1-restart", StepState.Verified, applied_at=moment(100 * HOUR), **restart),
         step("2-restart", StepState.Planned, planned_at=moment(101 * HOUR), **restart),
         step("3-restart", StepState.Abandoned, planned_at=moment(101 * HOUR), **restart),
@@ -212,21 +228,21 @@ def test_the_ledger_holds_what_happened_in_the_last_day_and_nothing_that_was_onl
         step("6-restore", StepState.Overwritten, planned_at=moment(103 * HOUR)),
         step("7-restore", StepState.Verified, planned_at=moment(103 * HOUR)),
     )
-    ledger = ledger_of([remediation(steps)], 110 * HOUR)
-    assert [(entry.kind, entry.time / HOUR) for entry in ledger] == [
+    counted = happened(remediation(known))
+    assert [(entry.kind, entry.time / HOUR) for entry in counted] == [
         ("Restart", 100),
         ("Revert", 102),
         ("Contested", 103),
     ]
-    assert (ledger[0].pod, ledger[0].workload, ledger[0].label) == ("b-1", "Deployment/b", Label.LoadBalancerSkew)
-    assert [entry.kind for entry in ledger_of([remediation(steps)], 124.5 * HOUR)] == ["Revert", "Contested"]
+    assert (counted[0].pod, counted[0].workload, counted[0].label) == ("b-1", "Deployment/b", Label.LoadBalancerSkew)
+    assert [e.what.time / HOUR for e in counted_of(remediation(known)) if e.planned] == [101]
 
 
-def test_a_denial_is_in_the_ledger() -> None:
+def test_a_denial_counts_from_when_it_was_closed() -> None:
     one = remediation(
         status(phase=Phase.Denied, closed_at=moment(5000.0)), spec_approval={"decision": "Denied", "by": "kim"}
     )
-    assert [(entry.kind, entry.time) for entry in ledger_of([one], 6000.0)] == [("Denied", 5000.0)]
+    assert [(entry.kind, entry.time) for entry in happened(one)] == [("Denied", 5000.0)]
 
 
 @pytest.mark.parametrize(("managers", "contested"), [(["helm"], 0), (["helm", "evenload"], 0), (["helm", None], 1)])
@@ -237,8 +253,8 @@ def test_it_takes_two_overwritten_steps_by_somebody_else_to_make_a_contest(
         step(f"{at}-restore", StepState.Overwritten, manager=manager, judged_at=moment(95.0 + at))
         for at, manager in enumerate(managers)
     ]
-    ledger = ledger_of([remediation(status(*overwritten))], 100.0)
-    assert [(entry.kind, entry.time) for entry in ledger] == [("Contested", 96.0)] * contested
+    counted = happened(remediation(status(*overwritten)))
+    assert [(entry.kind, entry.time) for entry in counted] == [("Contested", 96.0)] * contested
 
 
 # --- taking a closed one back

@@ -17,9 +17,12 @@ import msgspec
 import numpy as np
 
 from evenload.engine import Engine
+from evenload.episode.disruptions import disruptions
+from evenload.episode.steps import find, opened, planned, progressed, put
+from evenload.episode.transitions import Event, moved
 from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.diagnosis import Label
-from evenload.model.episode import Disruption, Episode, Phase, Step, StepState
+from evenload.model.episode import Disruption, Episode, Step
 from evenload.model.plan import Drain, RestartPod, SetWeights, Write
 from evenload.model.snapshot import Backend, Hold, Pod, RouteWrite, Signal, Snapshot
 from evenload.model.spec import BalancerSpec, Mode, Restart, TargetRef
@@ -94,7 +97,7 @@ class Cluster:
     known_good: dict[str, int] | None = None
     episode: Episode | None = None
     closed: list[tuple[Episode, Decision]] = field(default_factory=list)
-    ledger: list[Disruption] = field(default_factory=list)
+    before: list[Disruption] = field(default_factory=list)  # what earlier episodes count for
     holds: tuple[Hold, ...] = ()
     max_mode: Mode = Mode.Auto
     refuse_evictions: bool = False
@@ -174,7 +177,7 @@ class Cluster:
             self.evictions.append((self.time, uid))
 
     def deny(self, label: Label) -> None:
-        self.ledger.append(Disruption(time=self.time, kind="Denied", label=label))
+        self.before.append(Disruption(time=self.time, kind="Denied", label=label))
 
     # --- what is seen of it
 
@@ -187,7 +190,7 @@ class Cluster:
             last_write=self.last_write,
             known_good=self.known_good,
             episode=self.episode,
-            ledger=tuple(self.ledger),
+            ledger=self.ledger,
             holds=self.holds,
             max_mode=self.max_mode,
         )
@@ -240,75 +243,45 @@ class Cluster:
 
     def _record(self, decision: Decision) -> None:
         if decision.episode is EpisodeMove.Open:
-            self.episode = Episode(
-                name=f"rem-{len(self.closed)}",
-                opened_at=decision.time,
-                label=decision.diagnosis.label,
-                phase=decision.phase or Phase.Observed,
-            )
+            self.episode = opened(f"rem-{len(self.closed)}", decision)
             self.crash("opened")
         if self.episode is None:
             return
-        for verdict in decision.verdicts:
-            step = next(step for step in self.episode.steps if step.name == verdict.step)
-            applied = step.applied_at or (decision.time if verdict.state is StepState.Applied else None)
-            self._put(msgspec.structs.replace(step, state=verdict.state, applied_at=applied, manager=verdict.manager))
-        self.episode = msgspec.structs.replace(
-            self.episode,
-            phase=decision.phase or self.episode.phase,
-            overloaded_pods=decision.overloaded_pods or self.episode.overloaded_pods,
-        )
+        self.episode = progressed(self.episode, decision)
         if decision.episode is EpisodeMove.Close:
             self.closed.append((self.episode, decision))
             self.episode = None
 
     def _put(self, step: Step) -> None:
         assert self.episode is not None
-        steps = [known for known in self.episode.steps if known.name != step.name]
-        index = next((i for i, known in enumerate(self.episode.steps) if known.name == step.name), len(steps))
-        steps.insert(index, step)
-        self.episode = msgspec.structs.replace(self.episode, steps=tuple(steps))
+        self.episode = msgspec.structs.replace(self.episode, steps=put(self.episode.steps, step))
 
     def _execute(self, write: Write, decision: Decision) -> None:
         assert self.episode is not None
-        if write.step is None:
-            fields = msgspec.structs.asdict(write)
-            because = fields.pop("because")
-            fields.pop("step")
-            name = f"{len(self.episode.steps) + 1}-{type(write).__name__.lower()}"
-            step = Step(
-                name=name,
-                action=type(write).__name__,  # type: ignore[arg-type]
-                state=StepState.Planned,
-                planned_at=decision.time,
-                error_ratio=decision.error_ratio,
-                requests_per_second=decision.requests_per_second,
-                message=because,
-                **fields,
-            )
+        step = find(self.episode.steps, write.step)
+        if step is None:
+            step = planned(self.episode.steps, write, decision, decision.time)
             self._put(step)
-        else:
-            step = next(step for step in self.episode.steps if step.name == write.step)
         self.crash("planned")
         if isinstance(write, RestartPod) and self.refuse_evictions:
-            self._put(msgspec.structs.replace(step, refused_since=step.refused_since or self.time))
+            self._put(moved(step, Event.Refused, self.time))
             return
         if isinstance(write, RestartPod):
             self.evict(write.uid)
-            self.ledger.append(
-                Disruption(
-                    time=self.time, kind="Restart", pod=write.pod, workload=write.workload, label=self.episode.label
-                )
-            )
         else:
             assert self.weights == write.before
             self.write_weights(write.after, "evenload")
-            if write.purpose == "Revert":
-                self.ledger.append(Disruption(time=self.time, kind="Revert"))
         self.writes.append((self.time, write))
         self.crash("written")
-        self._put(msgspec.structs.replace(step, state=StepState.Applied, applied_at=self.time + 0.3 + TAKES))
+        self._put(moved(step, Event.Landed, self.time + 0.3 + TAKES))
         self.crash("applied")
+
+    @property
+    def ledger(self) -> tuple[Disruption, ...]:
+        """What closed episodes and the open one count for, and what a test says happened before."""
+        episodes = (*(episode for episode, _ in self.closed), *((self.episode,) if self.episode else ()))
+        found = (*self.before, *(entry for episode in episodes for entry in disruptions(episode)))
+        return tuple(sorted(found, key=lambda entry: entry.time))
 
 
 def spec(**changes: object) -> BalancerSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from evenload.episode.under_way import under_way
 from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.episode import Episode, Phase, Step, StepState
 from evenload.model.fleet import Fleet
@@ -12,7 +13,6 @@ from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.plan.law import Law
 from evenload.plan.scene import Scene
-from evenload.plan.work import under_way
 from tests.unit.engine.build import NOW
 from tests.unit.engine.plant import spec
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from evenload.episode.under_way import Restart, Work
 from evenload.model.episode import Step, StepState
 from evenload.model.fleet import Fleet
 from evenload.model.plan import Purpose
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Backend, Signal, SignalState, Snapshot
 from evenload.plan import restarts
-from evenload.plan.work import Restart, Work
 from tests.unit.engine.build import NOW, pod, snapshot
 from tests.unit.engine.plant import spec
 

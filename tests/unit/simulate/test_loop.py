@@ -121,6 +121,25 @@ def test_verdicts_move_steps_and_closed_episodes_leave_their_restarts_in_the_led
     assert operator.run.faults == []
 
 
+@pytest.mark.parametrize(("managers", "contests"), [(("helm", "evenload"), 0), (("helm", "argocd"), 1)])
+def test_the_ledger_counts_a_contest_as_a_cluster_does(managers: tuple[str, str], contests: int) -> None:
+    def taken(at: int) -> tuple[Verdict, ...]:
+        because = "other weights stand there"
+        return (
+            Verdict(step=f"{at}-rebalance", state=StepState.Overwritten, because=because, manager=managers[at - 1]),
+        )
+
+    puppet = Puppet(
+        lambda s: decide(s, weigh(s, shop_000=500)),
+        lambda s: decide(s, weigh(s, shop_000=600), verdicts=taken(1)),
+        lambda s: decide(s, verdicts=taken(2)),
+    )
+    operator = operate(puppet, ticks=5)
+    contested = [entry.time for entry in puppet.seen[-1].ledger if entry.kind == "Contested"]
+    assert contested == [START + 30.0] * contests  # from when it was seen
+    assert operator.run.faults == []
+
+
 def test_settled_weights_are_remembered() -> None:
     puppet = Puppet(lambda s: decide(s, settled=True, move=EpisodeMove.Stay))
     operate(puppet)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from evenload.episode.under_way import Work, is_ours, lowered, told_change, under_way
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Episode, Phase, Step, StepState
 from evenload.model.plan import Purpose
 from evenload.model.snapshot import Backend, RouteWrite, Snapshot
-from evenload.plan.work import Work, is_ours, lowered, told_change, under_way
 
 BASE = {"a": 100, "b": 100}
 DOWN = {"a": 0, "b": 100}
