@@ -233,17 +233,15 @@ class ClusterView:
         """What is wrong with the watching now, a sentence a kind."""
         return tuple(each.problem for each in self._reflectors() if each.problem)
 
-    @property
-    def fresh_age_seconds(self) -> float:
-        """Seconds since the API server last showed that this is up to date; it does so every minute at least."""
-        return max(each.fresh_age_seconds for each in self._reflectors() if each.served)
-
     def watches(self, namespace: str) -> bool:
         """Whether this installation looks at that namespace at all."""
         return self._pods.covers(namespace)
 
     def fresh_age_in(self, namespaces: Iterable[str]) -> float:
-        """The same, of what concerns these namespaces: a namespace that cannot be watched makes no other one stale."""
+        """Seconds since the API server last showed that what concerns these namespaces is up to date.
+
+        It does so every minute at least. A namespace that cannot be watched makes no other one stale.
+        """
         served = [each for each in self._reflectors() if each.served]
         return max((each.fresh_age_in(name) for each in served for name in namespaces), default=float("inf"))
 
