@@ -57,6 +57,7 @@ class StatusPublisher:
             ),
             remediation=current["metadata"]["name"] if current else None,
             paused=sight.pause,
+            limits=sight.limits,
             unrecorded=unrecorded,
         )
         await self._publish(key, _identity(sight.balancer), facts)

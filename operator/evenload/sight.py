@@ -34,13 +34,18 @@ from evenload.store import Key, Store, Target, key_of
 
 # The API server shows at least once a minute that a watch is alive. An older view is not acted on.
 STALEST_VIEW_SECONDS: Final = 90.0
+# A gateway has looked at a change of the route by then; what it still refuses it refuses for good.
+REFUSAL_SECONDS: Final = 60.0
 ROUTE_TAKEN: Final = "RouteTaken"
 
 Manifests = Iterable[Mapping[str, Any]]
 
 
 class Sight(Value, frozen=True, kw_only=True):
-    """The route, who stands behind it, and the Balancer's Remediations. `pause`: by what writes are stopped."""
+    """The route, who stands behind it, and the Balancer's Remediations. `pause`: by what writes are stopped.
+
+    `holds`: reasons not to write that are not the pods'; `limits`: what is not done or not waited for, in sentences.
+    """
 
     balancer: Balancer
     view: RouteView
@@ -49,10 +54,8 @@ class Sight(Value, frozen=True, kw_only=True):
     open: Remediation | None
     pause: Trouble | None
 
-    @property
-    def holds(self) -> tuple[Hold, ...]:
-        """Reasons not to write that are not the pods'."""
-        return tuple(_holds(self))
+    holds: tuple[Hold, ...] = ()
+    limits: tuple[str, ...] = ()
 
     @property
     def namespaces(self) -> frozenset[str]:
@@ -124,13 +127,18 @@ class Observer:
         current = _current(mine, remediations)
         if problem := _blocking(fleet, restarting=current is not None):
             return Trouble(reason=problem.reason.value, message=problem.sentence)
+        pause = self._pause(manifest)
+        paused = (Hold(reason=HeldReason.Paused, detail=pause.message),) if pause else ()
+        refused, limits = _refusals(view, self._now())
         return Sight(
             balancer=balancer,
             view=view,
             fleet=fleet,
             remediations=remediations,
             open=current,
-            pause=self._pause(manifest),
+            pause=pause,
+            holds=(*paused, *refused, *self._delivered(view)),
+            limits=(*fleet.limits, *limits),
         )
 
     def interest(self, key: Key) -> Interest | None:
@@ -200,6 +208,11 @@ class Observer:
             granted=granted if self._foreign_backends else None,
         )
 
+    def _delivered(self, view: RouteView) -> Iterable[Hold]:
+        if who := view.delivery or self._cluster.delivery(view):
+            detail = f"{who} sets the weights of {view.kind} {view.name}"
+            yield Hold(reason=HeldReason.ProgressiveDelivery, detail=detail)
+
     def _taken(self, key: Key, view: RouteView) -> str | None:
         """Why another Balancer owns what this one would weight, if one does."""
         manifest = self._store.balancers.get(key)
@@ -246,6 +259,9 @@ def route_of(
         return Trouble(reason=route.reason.value, message=route.sentence)
     try:
         seen = read_as(route)
+        others = {service.namespace for service in seen.services.values()} - {namespace}
+        if granted is not None and (why := view.grants_unknown(others)):
+            return Trouble(reason=cluster.Trouble.NotPermitted.value, message=why)
         refuse_foreign(seen, granted)
     except RouteProblem as error:
         return Trouble(reason=error.reason.value, message=str(error))
@@ -291,12 +307,17 @@ def _blocking(fleet: Fleet, *, restarting: bool) -> cluster.Problem | None:
     return next((problem for problem in fleet.problems if problem.reason not in tolerated), None)
 
 
-def _holds(sight: Sight) -> Iterable[Hold]:
-    if sight.pause is not None:
-        yield Hold(reason=HeldReason.Paused, detail=sight.pause.message)
-    if sight.view.accepted is False or sight.view.resolved is False:
-        detail = "; ".join(parent.detail for parent in sight.view.parents if parent.detail)
-        yield Hold(reason=HeldReason.NotAccepted, detail=f"a gateway does not accept the route: {detail}")
+def _refusals(view: RouteView, now: float) -> tuple[tuple[Hold, ...], tuple[str, ...]]:
+    """What gateways that do not take all of the route mean: a hold while it is new, or where none of them serves it."""
+    refusing = [parent for parent in view.parents if False in (parent.accepted, parent.resolved)]
+    if not refusing:
+        return (), ()
+    served = any(parent.accepted for parent in view.parents)
+    detail = "; ".join(f"{parent.name}: {parent.detail}" for parent in refusing)
+    if not served or any(now - (parent.since or 0.0) < REFUSAL_SECONDS for parent in refusing):
+        detail = f"a gateway does not accept the route: {detail}"
+        return (Hold(reason=HeldReason.NotAccepted, detail=detail),), ()
+    return (), (f"a gateway does not accept all of the route, and is not waited for: {detail}",)
 
 
 def _readable(case: Case, route: Manifest | None) -> RouteView | None:
