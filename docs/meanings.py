@@ -27,6 +27,8 @@ HELD: Mapping[HeldReason, str] = {
     HeldReason.Protected: "The pod says `evenload.dev/do-not-disrupt` (or `karpenter.sh/do-not-disrupt`).",
     HeldReason.RestartNever: "`spec.restart.when` does not allow it.",
     HeldReason.NotAccepted: "The gateway has not accepted the route as it is.",
+    HeldReason.NotPermitted: "It may not read a kind that tells whether pods may be taken away: see `Ready`.",
+    HeldReason.ProgressiveDelivery: "A canary controller sets the weights of this route.",
     HeldReason.EmptyBackend: "A backend would have weight and no ready pod.",
 }
 

@@ -92,7 +92,13 @@ class Operator:
             observer=lambda verb, code, seconds: metrics.request_duration.labels(verb, code).observe(seconds),
         ) as client:
             identity = f"{settings.pod_name or socket.gethostname()}-{os.getpid()}"
-            self._cluster = ClusterView(client, settings.namespaces, reference_grants=settings.cross_namespace_backends)
+            self._cluster = ClusterView(
+                client,
+                settings.namespaces,
+                reference_grants=settings.cross_namespace_backends,
+                http_routes=settings.httproute_enabled,
+                now=self._now,
+            )
             self._elector = LeaderElector(
                 client, settings.lease_name, settings.pod_namespace, identity, on_lost=self._lost
             )

@@ -6,7 +6,7 @@ What must not be lost is in the cluster: docs/architecture.md, "Where state live
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from evenload.engine import Engine
 from evenload.errors import InputError
 from evenload.model.episode import Disruption
 from evenload.model.policy import Policy
-from evenload.model.spec import TargetRef
+from evenload.model.spec import Signals, TargetRef
 from evenload.observe.ahead import Ahead
 from evenload.observe.cluster import Fleet
 from evenload.observe.presets import Source, source_of
@@ -55,8 +55,8 @@ class Case:
     _decoded: dict[str, tuple[str, Remediation]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, balancer: Balancer, settings: Settings, before: Case | None) -> Case:
-        """Raises InputError naming the field of the spec that cannot be met.
+    def of(cls, balancer: Balancer, source_for: Callable[[Signals], Source], before: Case | None) -> Case:
+        """Raises InputError naming the field of the spec that cannot be met, as `source_for` does.
 
         The recorder and what was told go on from `before`: a changed spec does not end an episode.
         """
@@ -67,13 +67,7 @@ class Case:
             policy=Policy.of(spec),
             driver=driver_of(spec.target_ref.kind),
             target=spec.target_ref,
-            source=source_of(
-                spec.signals,
-                default_url=settings.prometheus_url,
-                scrape_seconds=settings.scrape_seconds,
-                allowed_urls=settings.allowed_urls,
-                own_queries=settings.prometheus_own_queries,
-            ),
+            source=source_for(spec.signals),
         )
         if before is not None and before.identity[0] == case.identity[0]:
             case.flight, case.chronicle, case.ticks, case.onset, case.ahead, case._workloads = (
@@ -112,6 +106,17 @@ class Case:
             found = known.get(name)
             self._decoded[name] = found if found and found[0] == version else (version, decode(manifest))
         return tuple(remediation for _, remediation in self._decoded.values())
+
+
+def source_within(settings: Settings, signals: Signals) -> Source:
+    """Whom to ask for a Balancer's signals, by the installation's rules. Raises InputError naming the field."""
+    return source_of(
+        signals,
+        default_url=settings.prometheus_url,
+        scrape_seconds=settings.scrape_seconds,
+        allowed_urls=settings.allowed_urls,
+        own_queries=settings.prometheus_own_queries,
+    )
 
 
 def identity_of(manifest: Mapping[str, Any]) -> tuple[str, int]:

@@ -179,7 +179,7 @@ class Engine:
         In an incident too, once it is calm, and while a backend is held back: what it cannot bear may be why it was
         slow or failed, and will be again at its old share.
         """
-        if self._by_use(facts.fleet) and self._memory.calm_ticks and not facts.snapshot.holds:
+        if self._by_use(facts.fleet) and self._memory.calm_ticks and facts.undisturbed:
             self._capacity.learn(facts.fleet, facts.time, facts.snapshot.window, self._policy.tolerance_ratio)
 
 
@@ -233,7 +233,14 @@ def _out_of_memory(scene: Scene) -> Forecast | None:
 def _settled(scene: Scene) -> bool:
     """Weights that lean, or that leave an empty backend out, would be remembered as good when they no longer are."""
     plain = scene.work.idle and not scene.work.compensating
-    return scene.calm and plain and bool((scene.fleet.ready_by_backend > 0).all())
+    return scene.calm and plain and _complete(scene)
+
+
+def _complete(scene: Scene) -> bool:
+    """Whether each backend has a ready pod, or has been parked at 0: not only since it lost its pods."""
+    good = scene.snapshot.known_good or {}
+    empty = [name for name, ready in zip(scene.fleet.backends, scene.fleet.ready_by_backend, strict=True) if not ready]
+    return not any(scene.snapshot.backends[name].weight or good.get(name) for name in empty)
 
 
 def _by_backend(fleet: Fleet, values: Floats) -> dict[str, float]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,56 +21,36 @@ import structlog
 from evenload.act.apply import execute
 from evenload.act.episode import closed, decode, episode_of, is_open, progressed, step_of
 from evenload.act.execution import Bench, Execution, Result
-from evenload.act.ledger import Subject
 from evenload.act.outcome import Tick, onset_of, outcome_of
 from evenload.act.remediations import amend, newest, open_remediation, prune
-from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, Remediation, RemediationStatus, Resolved, Trigger
+from evenload.api.v1alpha1 import Balancer, Remediation, RemediationStatus
 from evenload.api.values import epoch_seconds, moment
-from evenload.case import Case, identity_of, read
-from evenload.drivers.base import Granted, RouteProblem, RouteView, refuse_foreign
+from evenload.case import Case, identity_of, read, source_within
 from evenload.engine import Engine
 from evenload.errors import InputError, KubeError, NotFound
 from evenload.history.warm import Newcomer
 from evenload.history.warming import WarmStarts
 from evenload.kube.client import Client
 from evenload.kube.resources import BALANCERS, Manifest
-from evenload.model.base import Value
-from evenload.model.decision import Decision, EpisodeMove, HeldReason
+from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.episode import Phase
 from evenload.model.plan import RestartPod, Write
-from evenload.model.policy import strictest
-from evenload.model.snapshot import Hold, Snapshot
+from evenload.model.snapshot import Snapshot
 from evenload.model.spec import Mode
 from evenload.model.wording import printable
-from evenload.observe import cluster
-from evenload.observe.cluster import ClusterView, Fleet
-from evenload.observe.join import last_write, snapshot_of
+from evenload.observe.cluster import ClusterView
 from evenload.observe.prometheus import Interest, Samples, SignalReader
-from evenload.ownership import Ownership
-from evenload.record.conditions import Facts, Trouble, status_of
+from evenload.publishing import StatusPublisher
+from evenload.record.conditions import Trouble
 from evenload.record.events import Bulletin, Happening, applied, refused, timeline
 from evenload.record.journal import Journal
 from evenload.record.metrics import Metrics
-from evenload.record.publish import known_status, publish
 from evenload.settings import Settings
-from evenload.store import Key, Store, Target, balancer_of, key_of
+from evenload.sight import ROUTE_TAKEN, Observer, Sight, paused_by
+from evenload.store import Key, Store, balancer_of
 from evenload.workqueue import Pace, WorkQueue
 
-# The API server shows at least once a minute that a watch is alive. An older view is not acted on.
-STALEST_VIEW_SECONDS = 90.0
-ROUTE_TAKEN = "RouteTaken"
-
 _log = structlog.get_logger()
-
-
-class Scene(Value, frozen=True, kw_only=True):
-    """What was observed of one Balancer: the route, who stands behind it, and its open Remediation."""
-
-    view: RouteView
-    fleet: Fleet
-    remediations: tuple[Remediation, ...]
-    open: Remediation | None
-    pause: Trouble | None
 
 
 class Reconciler:
@@ -94,7 +75,6 @@ class Reconciler:
         """`not_leading` and `paused` (the whole installation): None, or a sentence why nothing may be written."""
         self.queue: WorkQueue[Key] = WorkQueue(self.reconcile, self._failed)
         self._store = store
-        self._cluster = cluster
         self._reader = reader
         self._client = client
         self._bulletin = bulletin
@@ -104,7 +84,6 @@ class Reconciler:
         self._not_leading = not_leading
         self._paused = paused
         self._now = now
-        self._cases: dict[Key, Case] = {}
         self._samples: dict[Key, Samples] = {}
         self._met: dict[Key, Case] = {}  # of each Balancer that this process has begun to look after: how it began
         self._warming: WarmStarts[Key] = WarmStarts(
@@ -116,10 +95,17 @@ class Reconciler:
         )
         self._monotonic = monotonic
         self._served: dict[Key, float] = {}  # when its last run came to an end, by the monotonic clock
-        self._ownership = Ownership(
-            lambda view: store.balancers.group(Target(view.namespace, view.kind, view.name)), self._view_of
+        max_mode = Mode(settings.max_mode)
+        self._observer = Observer(
+            store=store,
+            cluster=cluster,
+            source_of=partial(source_within, settings),
+            max_mode=lambda status: max_mode,
+            foreign_backends=settings.cross_namespace_backends,
+            paused=paused,
+            now=now,
         )
-        self._turn = 0
+        self._statuses = StatusPublisher(store=store, client=client, metrics=metrics, max_mode=max_mode, now=now)
 
     # A tick: one read of signals for all, then a run for each.
 
@@ -131,7 +117,7 @@ class Reconciler:
         interests = await self._interests()
 
         def ready(samples: dict[Key, Samples]) -> None:
-            self._turn += 1
+            self._observer.begin_turn()
             self._samples = samples
             self._look_at(self._known() - (interests.keys() - samples.keys()))
 
@@ -144,7 +130,7 @@ class Reconciler:
         pace = Pace()
         found: dict[Key, Interest] = {}
         for key in self._store.balancers.all_keys():
-            if (interest := self._interest(key)) is not None:
+            if (interest := self._observer.interest(key)) is not None:
                 found[key] = interest
             await pace.give_way()
         return found
@@ -153,7 +139,7 @@ class Reconciler:
         """Every Balancer, and what is left of those that are gone."""
         known = {
             *self._store.balancers.all_keys(),
-            *self._cases,
+            *self._observer.cases,
             *map(Key._make, self._metrics.balancers),
             *self._orphaned(),
         }
@@ -183,24 +169,6 @@ class Reconciler:
             if is_open(manifest) and self._store.balancers.get(balancer_of(manifest)) is None
         }
 
-    def _interest(self, key: Key) -> Interest | None:
-        """What to ask Prometheus for this Balancer; None where its own run will find what is wrong."""
-        try:
-            case = self._case(key)
-            route = case and self._route(key, case)
-            if case is None or not isinstance(route, RouteView) or self._taken(key, route):
-                return None
-            namespaces = frozenset(service.namespace for service in route.services.values())
-            return Interest(
-                source=case.source,
-                namespaces=namespaces,
-                pods=self._cluster.fleet(route).pods if case.source.own else (),
-                owner=key.namespace,
-                expected_pods=self._cluster.pods_in(namespaces),  # a preset asks about all of them
-            )
-        except Exception:  # whatever it holds: it must not keep the others from being asked for
-            return None
-
     # Warm start: an engine that begins here is shown the last minutes before it is asked.
 
     def _take_on(self, keys: Iterable[Key]) -> None:
@@ -210,37 +178,34 @@ class Reconciler:
 
     def _newcomer(self, key: Key) -> Newcomer | None:
         """None where it is known already, is gone by now, or its own run will find what is wrong."""
-        case, met = self._cases.get(key), self._met.get(key)
+        case, met = self._observer.cases.get(key), self._met.get(key)
         if case is None or (met is not None and met.identity[0] == case.identity[0]):
             return None
         self._met[key] = case
         self._served[key] = self._monotonic()  # its wait begins: one that is made again is another Balancer
         try:
-            return self._taken_on(key, case)
-        except Exception:  # as for `_interest`
+            sight = self._observer.sight(key)
+            return self._taken_on(key, case, sight) if isinstance(sight, Sight) else None
+        except Exception:  # whatever it holds: its own run finds out
             return None
 
-    def _taken_on(self, key: Key, case: Case) -> Newcomer | None:
-        balancer = read(self._store.balancers.get(key) or {})
-        scene = self._observe(key, balancer)
-        if isinstance(scene, Trouble):
-            return None
-        now = self._snapshot(key, case, balancer, scene)
+    def _taken_on(self, key: Key, case: Case, sight: Sight) -> Newcomer:
+        now = self._observer.snapshot(key, sight, self._samples[key])
         return Newcomer(
-            spec=balancer.spec,
+            spec=sight.balancer.spec,
             source=case.source,
-            view=scene.view,
-            fleet=scene.fleet,
+            view=sight.view,
+            fleet=sight.fleet,
             last_write=now.last_write,
             known_good=now.known_good,
             episode=now.episode,
             ledger=now.ledger,
-            expected_pods=self._cluster.pods_in({service.namespace for service in scene.view.services.values()}),
+            expected_pods=self._observer.pods_in(sight.namespaces),
         )
 
     def _warmed(self, key: Key, engine: Engine | None) -> None:
         """Only the Case that was there when it began may have that engine: a later spec is another one's."""
-        case = self._cases.get(key)
+        case = self._observer.cases.get(key)
         if engine is not None and case is not None and case is self._met.get(key):
             case.engine = engine
         self.queue.add(key)
@@ -254,9 +219,9 @@ class Reconciler:
         except KubeError:
             raise
         except InputError as error:
-            await self._publish_trouble(key, Trouble(reason="InvalidSpec", message=str(error)))
+            await self._statuses.unreadable(key, Trouble(reason="InvalidSpec", message=str(error)))
         except Exception as error:
-            await self._publish_failure(key, error)
+            await self._statuses.failure(key, error)
             raise
         finally:
             if key in self._served and key not in self._warming:
@@ -269,26 +234,26 @@ class Reconciler:
             return
         balancer = read(manifest)
         await self._end_orphans(key, balancer.metadata.uid)
-        scene = self._observe(key, balancer)
-        if isinstance(scene, Trouble):
-            if scene.reason == ROUTE_TAKEN:
-                await self._end_taken(key, scene)
-            await self._publish(key, balancer, Facts(**self._common(balancer), trouble=scene))
+        sight = self._observer.sight(key)
+        if isinstance(sight, Trouble):
+            if sight.reason == ROUTE_TAKEN:
+                await self._end_taken(key, sight)
+            await self._statuses.trouble(key, balancer, sight)
             return
-        case, samples = self._cases[key], self._samples.get(key)
+        case, samples = self._observer.cases[key], self._samples.get(key)
         if (
             key in self._warming
-            or case.turn == self._turn
-            or scene.view.resource_version == case.outdated_route
+            or case.turn == self._observer.turn
+            or sight.view.resource_version == case.outdated_route
             or samples is None
             or samples.source != case.source  # asked for a spec that is no longer
         ):
             return  # nothing new to be seen: the same numbers twice would count twice
-        case.turn = self._turn
-        await self._step(key, case, balancer, scene)
+        case.turn = self._observer.turn
+        await self._step(key, case, sight, samples)
 
-    async def _step(self, key: Key, case: Case, balancer: Balancer, scene: Scene) -> None:
-        snapshot = self._snapshot(key, case, balancer, scene)
+    async def _step(self, key: Key, case: Case, sight: Sight, samples: Samples) -> None:
+        snapshot = self._observer.snapshot(key, sight, samples)
         decision = case.engine.step(snapshot)
         case.ticks.append(Tick.of(decision))
         case.flight.record(snapshot)
@@ -296,144 +261,16 @@ class Reconciler:
         happenings = case.chronicle.happenings(snapshot, decision)
         unrecorded: KubeError | None = None
         try:
-            remediation = await self._move_episode(key, case, balancer, scene, snapshot, decision, happenings)
-            happenings += await self._act(key, case, scene, remediation, decision)
+            remediation = await self._move_episode(key, case, sight, snapshot, decision, happenings)
+            happenings += await self._act(key, case, sight, remediation, decision)
         except KubeError as error:  # what is reported does not depend on what can be written
             unrecorded = error
         finally:
             for happening in happenings:
-                await self._bulletin.post(balancer.metadata, happening, scene.view.namespace)
-        facts = self._facts(case, balancer, scene, snapshot, decision, key, str(unrecorded or ""))
-        await self._publish(key, balancer, facts)
+                await self._bulletin.post(sight.balancer.metadata, happening, sight.view.namespace)
+        await self._statuses.found(key, case, sight, snapshot, decision, str(unrecorded or ""))
         if unrecorded is not None:
             raise unrecorded
-
-    # Observe.
-
-    def _observe(self, key: Key, balancer: Balancer) -> Scene | Trouble:
-        try:
-            case = self._case(key)
-            if case is None:
-                return Trouble(reason="Deleted", message="the Balancer is being deleted")
-            view = self._route(key, case)
-            if isinstance(view, Trouble):
-                return view
-            if reason := self._taken(key, view):
-                return Trouble(reason=ROUTE_TAKEN, message=reason)
-            fleet = self._cluster.fleet(view)
-            mine = [
-                m
-                for m in self._store.remediations_of(key)
-                if m["spec"]["balancerRef"].get("uid") == balancer.metadata.uid
-            ]
-            remediations = case.remediations(mine)
-        except InputError as error:
-            return Trouble(reason="InvalidSpec", message=str(error))
-        still_open = _current(mine)
-        current = next(
-            (r for r in remediations if still_open and r.metadata.name == still_open["metadata"]["name"]), None
-        )
-        if problem := _blocking(fleet, restarting=current is not None):
-            return Trouble(reason=problem.reason.value, message=problem.sentence)
-        return Scene(view=view, fleet=fleet, remediations=remediations, open=current, pause=self._pause(key))
-
-    def _case(self, key: Key) -> Case | None:
-        """The Case of the Balancer's present generation. Raises InputError."""
-        manifest = self._store.balancers.get(key)
-        if manifest is None or "deletionTimestamp" in manifest["metadata"]:
-            return None
-        known = self._cases.get(key)
-        if known is None or known.identity != identity_of(manifest):
-            known = self._cases[key] = Case.of(read(manifest), self._settings, known)
-        return known
-
-    def _route(self, key: Key, case: Case) -> RouteView | Trouble:
-        """Raises RouteProblem's reasons as a Trouble."""
-        if case.target.namespace not in (None, key.namespace):
-            # Whoever may write Balancers here need not be allowed to change routes there.
-            return Trouble(
-                reason="OtherNamespace",
-                message=f"spec.targetRef.namespace: {case.target.namespace} is not the Balancer's own namespace; "
-                f"create the Balancer in {case.target.namespace}",
-            )
-        route = self._cluster.route(key.namespace, case.target.name)
-        if isinstance(route, cluster.Problem):
-            return Trouble(reason=route.reason.value, message=route.sentence)
-        try:
-            view = case.view_of(route)
-            refuse_foreign(view, self._granted(key) if self._settings.cross_namespace_backends else None)
-        except RouteProblem as error:
-            return Trouble(reason=error.reason.value, message=str(error))
-        return self._unseen({key.namespace, *(service.namespace for service in view.services.values())}) or view
-
-    def _unseen(self, namespaces: set[str]) -> Trouble | None:
-        """Why what is known of these namespaces is not to be acted on."""
-        if unwatched := sorted(name for name in namespaces if not self._cluster.watches(name)):
-            message = (
-                f"namespace {unwatched[0]} is not watched by this installation (value watchNamespaces of the chart)"
-            )
-            return Trouble(reason="NamespaceNotWatched", message=message)
-        if self._cluster.fresh_age_in(namespaces) <= STALEST_VIEW_SECONDS:
-            return None
-        why = "; ".join(self._cluster.troubles) or "no watch has been answered"
-        return Trouble(reason="ClusterViewStale", message=f"what is known of the cluster is too old to act on: {why}")
-
-    def _granted(self, key: Key) -> Granted:
-        return lambda service: self._cluster.granted(service, key.namespace)
-
-    def _taken(self, key: Key, view: RouteView) -> str | None:
-        """Why another Balancer owns what this one would weight, if one does."""
-        manifest = self._store.balancers.get(key)
-        return self._ownership.taken(manifest, view, self._turn) if manifest is not None else None
-
-    def _view_of(self, manifest: Mapping[str, Any]) -> RouteView | None:
-        """What a rival of somebody reads; None where it reads nothing, whatever is wrong with it."""
-        key = key_of(manifest)
-        try:
-            case = self._case(key)
-            view = case and self._route(key, case)
-        except Exception:  # its own run finds out; it locks nobody out
-            return None
-        return view if isinstance(view, RouteView) else None
-
-    def _subject(self, key: Key, case: Case, scene: Scene) -> Subject:
-        """Whose budgets count."""
-        return Subject(
-            namespace=key.namespace,
-            name=key.name,
-            uid=case.identity[0],
-            workloads=case.workloads(scene.fleet, key.namespace),
-            backends=frozenset(scene.view.weights),
-        )
-
-    def _snapshot(self, key: Key, case: Case, balancer: Balancer, scene: Scene) -> Snapshot:
-        now = self._now()
-        case.ledger = self._store.ledger.of(self._subject(key, case, scene), now)
-        previous = self._cluster.previous_route(scene.view.namespace, scene.view.name)
-        status = known_status(self._store.balancers.get(key) or {})
-        seen = snapshot_of(
-            time=now,
-            weights=scene.view.weights,
-            fleet=scene.fleet,
-            samples=self._samples[key],
-            max_age_seconds=case.policy.max_age_seconds,
-            last_write=last_write(scene.view, _readable(case, previous)),
-            known_good=status.known_good.weights if status.known_good else None,
-            episode=episode_of(scene.open, scene.remediations) if scene.open else None,
-            ledger=case.ledger,
-            holds=_holds(scene),
-            max_mode=Mode(self._settings.max_mode),
-        )
-        return case.ahead.settled(seen)
-
-    def _pause(self, key: Key) -> Trouble | None:
-        """By what writes are stopped, if they are, as far as the store knows."""
-        if reason := self._paused():
-            return Trouble(reason="Installation", message=reason)
-        manifest = self._store.balancers.get(key)
-        if manifest is None:
-            return Trouble(reason="Deleted", message="the Balancer is gone")
-        return _paused_by(manifest)
 
     # Record and act.
 
@@ -441,14 +278,13 @@ class Reconciler:
         self,
         key: Key,
         case: Case,
-        balancer: Balancer,
-        scene: Scene,
+        sight: Sight,
         snapshot: Snapshot,
         decision: Decision,
         happenings: tuple[Happening, ...],
     ) -> Manifest | None:
         """Open, continue or close the Remediation as decided; None where there is none open afterwards."""
-        manifest = self._manifest(scene.open)
+        manifest, balancer = self._manifest(sight.open), sight.balancer
         if decision.episode is EpisodeMove.Open and manifest is None:
             case.onset = onset_of(decision, snapshot.last_write)
             before = newest(self._store.remediations_of(key))
@@ -457,7 +293,7 @@ class Reconciler:
                 balancer.metadata,
                 decision,
                 previous=before["metadata"]["name"] if before else None,
-                approval_required=self._mode(balancer) is Mode.Approve,
+                approval_required=self._statuses.mode(balancer) is Mode.Approve,
             )
             self._store.remediations.put(manifest)
         if manifest is None or not is_open(manifest):
@@ -493,13 +329,13 @@ class Reconciler:
         return closed(known, decision, outcome, recording, timeline(happenings))
 
     async def _act(
-        self, key: Key, case: Case, scene: Scene, remediation: Manifest | None, decision: Decision
+        self, key: Key, case: Case, sight: Sight, remediation: Manifest | None, decision: Decision
     ) -> tuple[Happening, ...]:
         """Do what is allowed now: at most one write."""
         write = next((action for action in decision.actions if isinstance(action, Write)), None)
-        if write is None or remediation is None or _outrun(scene.open, remediation):
+        if write is None or remediation is None or _outrun(sight.open, remediation):
             return ()
-        now, subject = self._now(), self._subject(key, case, scene)
+        now, subject = self._now(), self._observer.subject(key, sight)
         if isinstance(write, RestartPod) and self._store.ledger.of(subject, now) != case.ledger:
             return ()  # another Balancer restarts these pods since this was decided: decide anew
         bench = Bench(
@@ -516,9 +352,9 @@ class Reconciler:
         if (
             execution.result is Result.Applied
             and not isinstance(write, RestartPod)
-            and scene.view.weights != write.after
+            and sight.view.weights != write.after
         ):
-            case.outdated_route = scene.view.resource_version
+            case.outdated_route = sight.view.resource_version
         _log.info(
             "executed",
             namespace=key.namespace,
@@ -543,7 +379,7 @@ class Reconciler:
         self._store.balancers.put(manifest)
         if identity_of(manifest) != case.identity or "deletionTimestamp" in manifest["metadata"]:
             return "the Balancer was changed or deleted since this was decided; the next tick decides anew"
-        pause = _paused_by(manifest)
+        pause = paused_by(manifest)
         return pause.message if pause else self._not_leading()
 
     def _told(self, execution: Execution) -> tuple[Happening, ...]:
@@ -558,88 +394,11 @@ class Reconciler:
             case _:
                 return ()
 
-    def _facts(
-        self,
-        case: Case,
-        balancer: Balancer,
-        scene: Scene,
-        snapshot: Snapshot,
-        decision: Decision,
-        key: Key,
-        unrecorded: str,
-    ) -> Facts:
-        still_open = _current(self._store.remediations_of(key))
-        return Facts(
-            **self._common(balancer),
-            snapshot=snapshot,
-            decision=decision,
-            policy=case.policy,
-            resolved=Resolved(
-                driver=case.driver.kind,
-                signals=case.source.preset,
-                backends=tuple(sorted(scene.view.weights)),
-            ),
-            remediation=still_open["metadata"]["name"] if still_open else None,
-            paused=scene.pause,
-            unrecorded=unrecorded,
-        )
-
-    def _common(self, balancer: Balancer) -> dict[str, Any]:
-        target = balancer.spec.target_ref
-        return {
-            "time": self._now(),
-            "generation": balancer.metadata.generation,
-            "mode": self._mode(balancer),
-            "subject": f"{target.kind} {target.name}",
-        }
-
-    def _mode(self, balancer: Balancer) -> Mode:
-        return strictest(balancer.spec.mode, Mode(self._settings.max_mode))
-
-    async def _publish(self, key: Key, balancer: Balancer, facts: Facts) -> None:
-        await self._publish_for(key, (balancer.metadata.uid, balancer.metadata.generation), facts)
-
-    async def _publish_for(self, key: Key, identity: tuple[str, int], facts: Facts) -> None:
-        manifest = self._store.balancers.get(key)
-        if manifest is None or identity_of(manifest) != identity:
-            return  # what was found is about a spec that is no longer
-        self._metrics.tell(key.namespace, key.name, facts)
-        status = status_of(known_status(manifest), facts)
-        try:
-            self._store.balancers.put(await publish(self._client, dict(manifest), status))
-        except NotFound:
-            return
-
-    async def _publish_failure(self, key: Key, error: Exception) -> None:
-        """A run that failed unexpectedly is a condition of its Balancer; nothing more is done for that one."""
-        message = (
-            f"Evenload failed on this Balancer ({type(error).__name__}) and does nothing for it; "
-            "its log has the details: please report them"
-        )
-        try:
-            await self._publish_trouble(key, Trouble(reason="InternalError", message=message))
-        except Exception:  # the first failure is the one to be raised
-            _log.exception("failure-not-published", namespace=key.namespace, balancer=key.name)
-
-    async def _publish_trouble(self, key: Key, trouble: Trouble) -> None:
-        """For a Balancer of which no more can be read than that it is there."""
-        manifest = self._store.balancers.get(key)
-        if manifest is None:
-            return
-        facts = Facts(
-            time=self._now(),
-            generation=identity_of(manifest)[1],
-            mode=Mode(self._settings.max_mode),
-            subject=f"Balancer {key.name}",
-            trouble=trouble,
-        )
-        await self._publish_for(key, identity_of(manifest), facts)
-
     # Ends.
 
     async def _forget(self, key: Key) -> None:
         """The Balancer is gone: its weights stay as they are, and its open Remediation ends."""
-        for memory in (self._cases, self._samples, self._met, self._served):
+        for memory in (self._observer.cases, self._samples, self._met, self._served):
             memory.pop(key, None)
         self._warming.forget(key)
         self._journal.forget(key.namespace, key.name)
@@ -682,51 +441,10 @@ class Reconciler:
         return dict(found) if found else None
 
 
-def _current(remediations: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The open one. A wish to undo an earlier one waits until the incident under way has ended."""
-    still_open = [manifest for manifest in remediations if is_open(manifest)]
-    return newest(m for m in still_open if m["spec"].get("trigger") != Trigger.Undo) or newest(still_open)
-
-
-def _blocking(fleet: Fleet, *, restarting: bool) -> cluster.Problem | None:
-    """The first problem that forbids to go on. While its only pod is restarted, a backend may be without any."""
-    tolerated = {cluster.Trouble.NoPods} if restarting else set()
-    return next((problem for problem in fleet.problems if problem.reason not in tolerated), None)
-
-
-def _paused_by(manifest: Mapping[str, Any]) -> Trouble | None:
-    annotation = (manifest["metadata"].get("annotations") or {}).get(PAUSED_ANNOTATION)
-    if annotation is not None and annotation != "false":
-        return Trouble(reason="Annotation", message=f"paused by annotation {PAUSED_ANNOTATION}: {annotation}")
-    if manifest["spec"].get("suspend"):
-        return Trouble(reason="Suspended", message="spec.suspend is true")
-    return None
-
-
 def _outrun(known: Remediation | None, stored: Manifest) -> bool:
     """Whether it has steps that the decision knew nothing of: another operator is at work. Look again next tick."""
     decided_on = {record.name for record in known.status.steps} if known else set()
     return {step["name"] for step in stored.get("status", {}).get("steps", ())} != decided_on
-
-
-def _holds(scene: Scene) -> tuple[Hold, ...]:
-    holds = []
-    if scene.pause is not None:
-        holds.append(Hold(reason=HeldReason.Paused, detail=scene.pause.message))
-    if scene.view.accepted is False or scene.view.resolved is False:
-        detail = "; ".join(parent.detail for parent in scene.view.parents if parent.detail)
-        holds.append(Hold(reason=HeldReason.NotAccepted, detail=f"a gateway does not accept the route: {detail}"))
-    return tuple(holds)
-
-
-def _readable(case: Case, route: Manifest | None) -> RouteView | None:
-    """The route before its last change, if a driver could read it."""
-    if route is None:
-        return None
-    try:
-        return case.driver.backends(route, case.target)
-    except RouteProblem:
-        return None
 
 
 def _onset(case: Case, known: Remediation) -> float:

@@ -22,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     scrape_seconds: float = 10.0
     query_timeout_seconds: float = 4.0
     watch_namespaces: str = ""  # comma-separated; empty: the whole cluster
+    httproute_enabled: bool = True  # else it has no right to read them either
     cross_namespace_backends: bool = False  # look after Services of other namespaces, where a ReferenceGrant allows it
     paused: bool = False  # the installation's global pause
     pod_name: str = ""

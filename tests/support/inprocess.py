@@ -48,7 +48,13 @@ class Site:
         self.api = MemoryCluster()
         watched = Settings(watch_namespaces=settings.get("watch_namespaces", "")).namespaces
         grants = settings.get("cross_namespace_backends", False)
-        self.cluster = ClusterView(None, watched, reference_grants=grants)  # type: ignore[arg-type]
+        self.cluster = ClusterView(
+            None,  # type: ignore[arg-type]
+            watched,
+            reference_grants=grants,
+            http_routes=settings.get("httproute_enabled", True),
+            now=lambda: self.clock,
+        )
         self.unreachable: set[str | None] = set()  # namespaces whose watches bring nothing
         self.store = Store()
         self.prometheus = FakePrometheus(window_seconds=WINDOW_SECONDS, scrape_seconds=SCRAPE_SECONDS)

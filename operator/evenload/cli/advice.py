@@ -33,6 +33,8 @@ ON_HELD: Final[dict[HeldReason, str]] = {
     "or restart it by hand.",
     HeldReason.RestartNever: "Restart the pod by hand, or allow restarts: spec.restart.when.",
     HeldReason.NotAccepted: "The gateway has not accepted the route: mend that first (kubectl describe).",
+    HeldReason.NotPermitted: "Give Evenload's role the rule that the condition Ready names (status {balancer}).",
+    HeldReason.ProgressiveDelivery: "Nothing to do: a canary controller sets these weights.",
     HeldReason.EmptyBackend: "A backend has no ready endpoints: bring up its pods first.",
 }
 

@@ -182,6 +182,11 @@ class Facts:
         )
 
     @property
+    def undisturbed(self) -> bool:
+        """Nothing from outside moves pods, or stops us."""
+        return all(hold.restarts_only for hold in self.snapshot.holds)
+
+    @property
     def _asked(self) -> Floats:
         """The share that the weights ask for, by pod; 0 for pods that are not ready."""
         by_backend = self.fleet.commanded / np.maximum(self.fleet.ready_by_backend, 1.0)

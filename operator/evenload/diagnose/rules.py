@@ -74,11 +74,16 @@ def traffic_stopped(facts: Facts, confirmed: Confirmed) -> Finding | None:
 
 
 def rollout(facts: Facts, confirmed: Confirmed) -> Finding | None:
-    hold = next((hold for hold in facts.snapshot.holds if hold.reason == "Rollout"), None)
+    hold = next((hold for hold in facts.snapshot.holds if hold.reason == "Rollout" and not hold.restarts_only), None)
     if hold is None:
         return None
     detail = f": {hold.detail}" if hold.detail else ""
     return Finding(sentence=f"a rollout is moving pods{detail}; nothing is judged for certain or written until it ends")
+
+
+def progressive_delivery(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    hold = next((hold for hold in facts.snapshot.holds if hold.reason == "ProgressiveDelivery"), None)
+    return None if hold is None else Finding(sentence=f"{hold.detail}; they are left alone")
 
 
 def sinkhole(facts: Facts, confirmed: Confirmed) -> Finding | None:
@@ -325,6 +330,13 @@ RULES: tuple[Rule, ...] = (
         label=Label.RolloutInProgress,
         test=rollout,
         why_here="pods come and go by intention: hold, but tell what is seen",
+        counted=False,
+    ),
+    Rule(
+        label=Label.RolloutInProgress,
+        test=progressive_delivery,
+        why_here="uneven weights are the work of a canary controller: they are its intention",
+        explains=frozenset({Label.LoadBalancerSkew}),
         counted=False,
     ),
     Rule(

@@ -81,6 +81,7 @@ class Parent(Value, frozen=True, kw_only=True):
     accepted: bool | None = None
     resolved: bool | None = None
     detail: str = ""
+    since: float | None = None  # of the newest refusal, seconds since the epoch
 
 
 class Writer(Value, frozen=True, kw_only=True):

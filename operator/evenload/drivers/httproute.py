@@ -51,6 +51,17 @@ LARGEST_WEIGHT = 1_000_000
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _ROLLOUT_LABEL = "rollouts.argoproj.io/gatewayapi-canary"
 
+_CONTROLLERS = {
+    "flagger": "Flagger",
+    "rollouts-controller": "Argo Rollouts",
+    "gatewayAPI": "Argo Rollouts",
+    "gatewayapi-plugin": "Argo Rollouts",
+    "rollouts-plugin-trafficrouter-gatewayapi": "Argo Rollouts",
+    "kruise-rollout": "OpenKruise Rollouts",
+}
+"""Canary controllers by the field manager they write as. A client that sets none writes as its program is called, and a
+plugin of Argo Rollouts is called as it was installed."""
+
 
 class _Object(msgspec.Struct, rename="camel"):
     """As much of the API object as is read here; the rest stays in the raw manifest."""
@@ -114,6 +125,7 @@ class _Condition(_Object):
     observed_generation: int | None = None
     reason: str = ""
     message: str = ""
+    last_transition_time: str | None = None
 
 
 class _ParentRef(_Object):
@@ -168,7 +180,7 @@ class HTTPRouteDriver:
             parents=tuple(_parent(status, meta) for status in parsed.status.parents),
             writer=writers[-1] if writers else None,
             rival=next((writer for writer in reversed(writers) if writer.manager != FIELD_MANAGER), None),
-            delivery=_delivery(meta),
+            delivery=_delivery(meta, writers[-1].manager if writers else ""),
         )
 
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
@@ -310,15 +322,15 @@ def _parent(status: _ParentStatus, meta: _Meta) -> Parent:
         for condition in status.conditions
         if condition.observed_generation is None or condition.observed_generation >= meta.generation
     }
+    told = (current.get("Accepted"), current.get("ResolvedRefs"))
+    refused = [condition for condition in told if condition is not None and condition.status == "False"]
+    times = (from_rfc3339(condition.last_transition_time or "") for condition in refused)
     return Parent(
         name=name,
         accepted=_truth(current.get("Accepted")),
         resolved=_truth(current.get("ResolvedRefs")),
-        detail="; ".join(
-            f"{condition.reason}: {condition.message}"
-            for condition in (current.get("Accepted"), current.get("ResolvedRefs"))
-            if condition is not None and condition.status == "False"
-        ),
+        detail="; ".join(f"{condition.reason}: {condition.message}" for condition in refused),
+        since=max((time for time in times if time is not None), default=None),
     )
 
 
@@ -326,8 +338,10 @@ def _truth(condition: _Condition | None) -> bool | None:
     return {"True": True, "False": False}.get(condition.status) if condition else None
 
 
-def _delivery(meta: _Meta) -> str | None:
+def _delivery(meta: _Meta, writer: str) -> str | None:
     for owner in meta.owner_references:
         if owner.kind in ("Canary", "Rollout"):
             return f"{owner.kind}/{owner.name}"
-    return "an Argo Rollout" if meta.labels.get(_ROLLOUT_LABEL) == "in-progress" else None
+    if meta.labels.get(_ROLLOUT_LABEL) == "in-progress":
+        return "an Argo Rollout"
+    return f"{_CONTROLLERS[writer]} (field manager {writer})" if writer in _CONTROLLERS else None

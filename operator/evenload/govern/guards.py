@@ -44,9 +44,10 @@ def mode(case: Case, write: Write) -> Held | None:
 
 
 def holds(case: Case, write: Write) -> Held | None:
-    if not case.snapshot.holds:
+    restarts = disrupts(write)
+    hold = next((hold for hold in case.snapshot.holds if restarts or not hold.restarts_only), None)
+    if hold is None:
         return None
-    hold = case.snapshot.holds[0]
     known = hold.reason in HeldReason.__members__
     reason = HeldReason[hold.reason] if known else HeldReason.Paused
     detail = hold.detail if known else f"{hold.reason}: {hold.detail}".removesuffix(": ")

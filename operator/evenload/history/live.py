@@ -1,34 +1,30 @@
 """What the operator would see of one Balancer now, read by somebody who may only look: for `evenload record`.
 
-The same view, reader and join as the operator's; its open Remediation and ledger are read from the cluster, so that the
-recording replays to what the operator decides.
+The same Observer, view, reader and join as the operator's. What the operator keeps by watching (Balancers and
+Remediations) is listed here on every look, so that the recording replays to what the operator decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
-from evenload.act.episode import decode, episode_of, is_open
-from evenload.act.ledger import Ledger, Subject
-from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer
-from evenload.drivers import driver_of
-from evenload.drivers.base import RouteView, check_shares
-from evenload.errors import InputError
+from evenload.api.v1alpha1 import BalancerStatus, ConditionStatus
+from evenload.errors import InvariantBroken
 from evenload.kube.client import Client
 from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest
-from evenload.model.decision import HeldReason
-from evenload.model.episode import Disruption
-from evenload.model.policy import Policy, strictest
-from evenload.model.snapshot import Hold, Snapshot
-from evenload.model.spec import BalancerSpec
-from evenload.observe.cluster import ClusterView, Fleet, Problem, Trouble
-from evenload.observe.join import last_write, snapshot_of
-from evenload.observe.presets import Source, source_seen_from_here
-from evenload.observe.prometheus import Interest, Samples, SignalReader
+from evenload.model.policy import strictest
+from evenload.model.snapshot import Snapshot
+from evenload.model.spec import Mode
+from evenload.observe.cluster import ClusterView
+from evenload.observe.presets import source_seen_from_here
+from evenload.observe.prometheus import SignalReader
+from evenload.record.conditions import Trouble
 from evenload.record.publish import known_status
+from evenload.sight import Observer
+from evenload.store import Store, key_of
+
+_CHANGED = "the Balancer was changed or made anew since this recording began; begin another one"
 
 
 class Onlooker:
@@ -47,87 +43,56 @@ class Onlooker:
     ) -> None:
         """Raises InputError naming the field of the spec that cannot be met."""
         self._client = client
-        self._view = view
         self._reader = reader
-        self._now = now
-        self._balancer = _read(manifest)
-        spec: BalancerSpec = self._balancer.spec
-        self._source: Source = source_seen_from_here(spec.signals, prometheus_url, scrape_seconds)
-        self._policy = Policy.of(spec)
-        self._driver = driver_of(spec.target_ref.kind)
+        self._key, self._recorded = key_of(manifest), _recorded(manifest)
+        self._store = Store()
+        self._store.balancers.put(manifest)
+        self._observer = Observer(
+            store=self._store,
+            cluster=view,
+            source_of=lambda signals: source_seen_from_here(signals, prometheus_url, scrape_seconds),
+            max_mode=_mode_in_force,
+            foreign_backends=False,
+            paused=self._paused,
+            now=now,
+        )
+        self._observer.case(self._key)
 
     async def look(self) -> Snapshot | str:
         """One Snapshot, or in a sentence why there is none now. Raises KubeError."""
-        route = self._view.route(self._balancer.metadata.namespace, self._balancer.spec.target_ref.name)
-        if isinstance(route, Problem):
-            return route.sentence
-        try:
-            seen = check_shares(self._policy, self._driver.backends(route, self._balancer.spec.target_ref))
-        except InputError as error:
-            return str(error)
-        fleet = self._view.fleet(seen)
-        known = await self._known(fleet)
-        tolerated = {Trouble.NoPods} if known["episode"] else set()
-        if problem := next((each for each in fleet.problems if each.reason not in tolerated), None):
-            return problem.sentence
-        samples = await self._samples(seen, fleet.pods)
-        previous = self._view.previous_route(seen.namespace, seen.name)
-        return snapshot_of(
-            time=self._now(),
-            weights=seen.weights,
-            fleet=fleet,
-            samples=samples,
-            max_age_seconds=self._policy.max_age_seconds,
-            last_write=last_write(seen, self._readable(previous)),
-            **known,
-        )
+        await self._read()
+        manifest = self._store.balancers.get(self._key)
+        if manifest is not None and _recorded(manifest) != self._recorded:
+            return _CHANGED
+        self._observer.begin_turn()
+        sight = self._observer.sight(self._key)
+        interest = self._observer.interest(self._key)
+        if isinstance(sight, Trouble):
+            return sight.message
+        if interest is None:
+            raise InvariantBroken("a Balancer that is seen has signals to be asked for")
+        samples = (await self._reader.read({self._key: interest}))[self._key]
+        return self._observer.snapshot(self._key, sight, samples)
 
-    async def _samples(self, seen: RouteView, pods: tuple[str, ...]) -> Samples:
-        namespaces = frozenset(service.namespace for service in seen.services.values())
-        interest = Interest(source=self._source, namespaces=namespaces, pods=pods)
-        return (await self._reader.read({"balancer": interest}))["balancer"]
+    async def _read(self) -> None:
+        """All of our own objects in its namespace: other Balancers may own its route, or have spent its budgets."""
+        namespace = self._key.namespace
+        for resource, objects in ((BALANCERS, self._store.balancers), (REMEDIATIONS, self._store.remediations)):
+            listed, version = await self._client.list(resource, namespace)
+            objects.sweep(listed, int(version), namespace)
 
-    async def _known(self, fleet: Fleet) -> dict[str, Any]:
-        """What the cluster remembers: good weights, the open Remediation, budgets spent, a pause, the mode in force."""
-        meta = self._balancer.metadata
-        manifest = await self._client.get(BALANCERS, meta.namespace, meta.name)
-        listed, _ = await self._client.list(REMEDIATIONS, meta.namespace)
-        mine = [each for each in listed if each["spec"]["balancerRef"].get("uid") == meta.uid]
-        now_open = next((each for each in mine if is_open(each)), None)
-        status = known_status(manifest)
-        paused = manifest["metadata"].get("annotations", {}).get(PAUSED_ANNOTATION, "false") != "false"
-        hold = Hold(reason=HeldReason.Paused, detail="the Balancer is paused")
-        return {
-            "known_good": status.known_good.weights if status.known_good else None,
-            "episode": episode_of(decode(now_open)) if now_open else None,
-            "ledger": self._spent(listed, fleet),
-            "holds": (hold,) if paused or manifest["spec"].get("suspend") else (),
-            "max_mode": strictest(status.mode),
-        }
-
-    def _spent(self, remediations: Iterable[Manifest], fleet: Fleet) -> tuple[Disruption, ...]:
-        """What its budgets count, by all Balancers of the namespace."""
-        ledger, meta = Ledger(), self._balancer.metadata
-        for each in remediations:
-            ledger.changed((each["metadata"]["namespace"], each["metadata"]["name"]), each)
-        subject = Subject(
-            namespace=meta.namespace,
-            name=meta.name,
-            uid=meta.uid,
-            workloads=frozenset[str]().union(*fleet.workloads_in(meta.namespace).values()),
-            backends=frozenset(fleet.backends),
-        )
-        return ledger.of(subject, self._now())
-
-    def _readable(self, route: Manifest | None) -> RouteView | None:
-        try:
-            return self._driver.backends(route, self._balancer.spec.target_ref) if route else None
-        except InputError:
-            return None
+    def _paused(self) -> str | None:
+        """Whether the whole installation is paused, as the Balancer's status tells: nobody else may know."""
+        told = known_status(self._store.balancers.get(self._key) or {}).conditions
+        paused = (each for each in told if (each.type, each.reason) == ("Paused", "Installation"))
+        return next((each.message for each in paused if each.status is ConditionStatus.TRUE), None)
 
 
-def _read(manifest: Manifest) -> Balancer:
-    try:
-        return msgspec.convert({key: manifest[key] for key in ("metadata", "spec")}, Balancer)
-    except msgspec.ValidationError as error:
-        raise InputError(f'Balancer "{manifest["metadata"]["name"]}" cannot be read: {error}') from error
+def _mode_in_force(status: BalancerStatus) -> Mode:
+    return strictest(status.mode)
+
+
+def _recorded(manifest: Mapping[str, Any]) -> object:
+    """What of it a recording is of; being suspended shows in each Snapshot."""
+    spec = {name: value for name, value in manifest["spec"].items() if name != "suspend"}
+    return manifest["metadata"]["uid"], spec

@@ -16,9 +16,11 @@ from evenload.model.base import Value
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import TargetRef
-from evenload.observe.cluster import ClusterView, Problem
+from evenload.observe.cluster import ClusterView
 from evenload.observe.join import snapshot_of
 from evenload.observe.presets import PodLabels, Source, quoted
+from evenload.record.conditions import Trouble
+from evenload.sight import route_of
 
 DEADLINE_SECONDS: Final = 60.0  # a query: nobody's tick waits for it
 _PODS: Final = PodLabels("namespace", "pod")
@@ -160,13 +162,10 @@ def _extras(subject: Subject, namespaces: set[str]) -> Mapping[str, Extra]:
 
 
 def subject_of(view: ClusterView, target: TargetRef, policy: Policy | None = None, **basis: Any) -> Subject:
-    """From a cluster that is being watched. Raises InputError where the route cannot be read, or has other backends
-    than `policy` has shares for."""
-    namespace = target.namespace or basis["namespace"]
-    route = view.route(namespace, target.name)
-    if isinstance(route, Problem):
-        raise InputError(route.sentence)
-    seen = _seen(route, target, policy)
+    """From a cluster that is being watched. Raises InputError where the operator would not look after the route."""
+    seen = route_of(view, basis["namespace"], target, lambda route: _seen(route, target, policy), granted=None)
+    if isinstance(seen, Trouble):
+        raise InputError(seen.message)
     origin = f"{seen.kind} {seen.name} today"
     return Subject(weights=seen.weights, backends=behind(seen.services, view.fleet(seen)), origin=origin, **basis)
 
@@ -181,6 +180,6 @@ def offline_subject(route: Manifest, target: TargetRef, policy: Policy | None = 
     return Subject(weights=seen.weights, backends=backends, origin=f"the file's {seen.kind} {seen.name}", **basis)
 
 
-def _seen(route: Manifest, target: TargetRef, policy: Policy | None) -> RouteView:
+def _seen(route: Mapping[str, Any], target: TargetRef, policy: Policy | None) -> RouteView:
     seen = driver_of(target.kind).backends(route, target)
     return seen if policy is None else check_shares(policy, seen)

@@ -39,6 +39,7 @@ SETTLED_SECONDS: Final = 10.0
 """A watch that lasted this long was a good one: what breaks after it is a new trouble."""
 SHORTEST_WATCH_SECONDS: Final = 1.0
 """A server that ends watches faster than this is not asked again at once."""
+FORBIDDEN: Final = 403
 RELIST_SECONDS: Final = 3600.0
 """A light insurance against events that were missed without a sign."""
 
@@ -143,6 +144,15 @@ class Reflector(Generic[T]):
         """The API server knows this kind, as far as was asked."""
         return all(stream.served for stream in self._streams)
 
+    def denied_in(self, namespace: str) -> bool:
+        """Whether we are not allowed to list or watch this kind there (403)."""
+        return any(stream.denied for stream in self._streams if stream.covers(namespace))
+
+    @property
+    def answered(self) -> bool:
+        """Everything has been listed, is not served, or is refused: nothing is still to be waited for."""
+        return all(stream.listed.is_set() or stream.denied or not stream.served for stream in self._streams)
+
     @property
     def problem(self) -> str:
         """What is wrong now, in a sentence; empty when all is well."""
@@ -193,6 +203,7 @@ class _Stream:
         self.listed = asyncio.Event()
         self.served = True
         self.tried = False
+        self.denied = False
         self.problem = ""
         self._owner = owner
         self._namespace = namespace
@@ -234,12 +245,13 @@ class _Stream:
             self._version = ""
         self.tried = True
         self.served = not isinstance(error, NotFound)
+        self.denied = error.status == FORBIDDEN
         self.problem = str(error)
         await asyncio.sleep(self._backoff.seconds(error.retry_after_seconds))
 
     def _proof(self) -> None:
         self._seen_at = self._owner.clock()
-        self.served, self.tried, self.problem = True, True, ""
+        self.served, self.tried, self.denied, self.problem = True, True, False, ""
 
     async def _list(self) -> None:
         seen: set[Key] = set()

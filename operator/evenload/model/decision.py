@@ -35,6 +35,8 @@ class HeldReason(StrEnum):
     Protected = "Protected"
     RestartNever = "RestartNever"
     NotAccepted = "NotAccepted"
+    NotPermitted = "NotPermitted"
+    ProgressiveDelivery = "ProgressiveDelivery"
     EmptyBackend = "EmptyBackend"
 
 

@@ -82,6 +82,7 @@ class Hold(Value, frozen=True, kw_only=True):
 
     reason: str
     detail: str = ""
+    restarts_only: bool = False  # weights may be written all the same
 
 
 class Snapshot(Value, frozen=True, kw_only=True):

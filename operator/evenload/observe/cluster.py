@@ -11,40 +11,57 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
+from evenload import clock
+from evenload.clock import rfc3339
 from evenload.drivers.base import RouteView, ServiceName
 from evenload.groups import Groups
 from evenload.kube.client import Client
 from evenload.kube.reflector import Key, Reflector
 from evenload.kube.resources import (
-    DEPLOYMENTS,
     ENDPOINTSLICES,
     HPAS,
     HTTPROUTES,
+    KRUISE_ROLLOUTS,
     PODS,
     REFERENCEGRANTS,
     REPLICASETS,
     SERVICES,
-    STATEFULSETS,
     Manifest,
     Resource,
 )
 from evenload.model.base import Value
 from evenload.model.decision import HeldReason
 from evenload.model.snapshot import Hold
+from evenload.model.wording import duration
 from evenload.observe.pods import Meta, Partial, PodFacts
-from evenload.observe.workloads import Hpa, Owned, Workload, deployment_rollout, stateful_set_rollout
+from evenload.observe.workloads import KINDS, ArgoRollout, Hpa, KruiseRollout, Owned, Workload
 
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 
 
+STUCK_SECONDS: Final = 900.0
+"""A rollout, or an autoscaler, of which nothing moved for so long, is not waited for. A Deployment's own deadline is
+600 s by default; then its conditions tell."""
+LEAVING_SECONDS: Final = 60.0
+"""A pod that is still there so long after its grace period is stuck: a kubelet cleans up in seconds."""
+
+
+class _ServiceSpec(Partial):
+    selector: dict[str, str] | None = None
+    type: str = ""
+    external_name: str = ""
+
+
 class _Service(Partial):
     metadata: Meta
+    spec: _ServiceSpec = msgspec.field(default_factory=_ServiceSpec)
 
 
 class _SliceLabels(Partial):
@@ -108,6 +125,9 @@ class Trouble(StrEnum):
     RouteNotFound = "RouteNotFound"
     ServiceNotFound = "ServiceNotFound"
     NoPods = "NoPods"
+    NoSelector = "NoSelector"
+    NotPermitted = "NotPermitted"
+    DriverDisabled = "DriverDisabled"
     Unreadable = "Unreadable"
     PodShared = "PodShared"
 
@@ -133,6 +153,7 @@ class Fleet(Value, frozen=True, kw_only=True):
     backends: dict[str, dict[str, Member]]
     problems: tuple[Problem, ...] = ()
     holds: tuple[Hold, ...] = ()
+    limits: tuple[str, ...] = ()  # what cannot be done, or is not waited for: a sentence each
 
     @property
     def namespaces(self) -> frozenset[str]:
@@ -161,6 +182,7 @@ class _Crew:
     def __init__(self, members: dict[str, Member], watched: frozenset[Key] = frozenset()) -> None:
         self.members = members
         self.watched = watched
+        self.leaving = any(member.facts.gone_by is not None for member in members.values())
         self.uids = frozenset(member.facts.uid for member in members.values())
         self.workloads = frozenset((each.facts.namespace, each.workload) for each in members.values() if each.workload)
 
@@ -175,27 +197,41 @@ class ClusterView:
         *,
         on_route_change: Callable[[Key], None] = lambda key: None,
         reference_grants: bool = False,
+        http_routes: bool = True,
+        now: Callable[[], float] = clock.now,
     ) -> None:
-        """`reference_grants`: whether to watch them, for backends of other namespaces."""
+        """`reference_grants`: whether to watch them, for backends of other namespaces. `http_routes`: whether the
+        installation looks after them. `now`: the wall clock, seconds since the epoch."""
         watched = self._namespaces = tuple(namespaces)
 
         def watch(resource: Resource, decode: Any, on_change: Any = None) -> Reflector[Any]:
             return Reflector(client, resource, decode, watched, on_change=on_change)
 
+        self._now = now
+        self._moved_at: dict[tuple[str, Key], float] = {}  # by kind: when a workload or autoscaler last changed
         self._on_route_change = on_route_change
         self._slices_of: Groups[Key, Key] = Groups()
         self._members_of: dict[Key, _Crew] = {}  # by Service that exists, until something changes them
         self._services_of: Groups[Key, Key] = Groups()  # by pod: whose members to find anew when it changes
+        self._deliveries: Groups[Key, str] = Groups()  # by route
         self._hpas_of: Groups[tuple[str, str], Key] = Groups()
         self._previous_routes: dict[Key, Manifest] = {}
         self._pods_in: Counter[str] = Counter()
         self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode, self._pod_changed)
         self._services: Reflector[_Service] = watch(SERVICES, _Service, self._service_changed)
         self._slices: Reflector[_Slice] = watch(ENDPOINTSLICES, _Slice, self._slice_changed)
-        self._routes: Reflector[Manifest] = watch(HTTPROUTES, dict, self._route_changed)
+        self._routes: Reflector[Manifest] | None = watch(HTTPROUTES, dict, self._route_changed) if http_routes else None
         self._replica_sets: Reflector[Owned] = watch(REPLICASETS, Owned, self._replica_set_changed)
-        self._deployments: Reflector[Workload] = watch(DEPLOYMENTS, Workload)
-        self._stateful_sets: Reflector[Workload] = watch(STATEFULSETS, Workload)
+        self._workloads: dict[str, Reflector[Any]] = {
+            kind: watch(
+                each.resource, ArgoRollout if kind == "Rollout" else Workload, partial(self._workload_changed, kind)
+            )
+            for kind, each in KINDS.items()
+        }
+        self._deployments, self._stateful_sets = self._workloads["Deployment"], self._workloads["StatefulSet"]
+        self._kruise_rollouts: Reflector[KruiseRollout] = watch(
+            KRUISE_ROLLOUTS, KruiseRollout, partial(self._delivery_changed, "OpenKruise Rollout")
+        )
         self._hpas: Reflector[Hpa] = watch(HPAS, Hpa, self._hpa_changed)
         self._grants: Reflector[_Grant] | None = watch(REFERENCEGRANTS, _Grant) if reference_grants else None
 
@@ -206,14 +242,22 @@ class ClusterView:
                 group.create_task(reflector.run())
 
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
-        leading = (self._pods, self._services, self._slices, self._routes)
         grants = (self._grants,) if self._grants else ()
-        return (*leading, self._replica_sets, self._deployments, self._stateful_sets, self._hpas, *grants)
+        return (*self._needed(), *self._telling(), *grants)
+
+    def _needed(self) -> tuple[Reflector[Any], ...]:
+        """Without these nothing can be said of a Balancer."""
+        routes = (self._routes,) if self._routes else ()
+        return (self._pods, self._services, self._slices, *routes)
+
+    def _telling(self) -> tuple[Reflector[Any], ...]:
+        """These tell what else is going on: without one of them no pod is taken away."""
+        return (self._replica_sets, *self._workloads.values(), self._kruise_rollouts, self._hpas)
 
     @property
     def synced(self) -> bool:
-        """Everything that this cluster serves has been listed once."""
-        return all(each.synced or not each.served for each in self._reflectors())
+        """Everything that this cluster serves, and that may be read, has been listed once."""
+        return all(each.answered for each in self._reflectors())
 
     @property
     def tried(self) -> bool:
@@ -222,38 +266,50 @@ class ClusterView:
 
     @property
     def usable(self) -> bool:
-        """Everything that is served has been listed in one of the watched namespaces at least."""
+        """Everything that is served has been answered in one of the watched namespaces at least."""
         return self.tried and (self.synced or any(map(self._synced_in, self._namespaces)))
 
     def _synced_in(self, namespace: str) -> bool:
-        return all(each.synced_in(namespace) or not each.served for each in self._reflectors())
+        return all(each.synced_in(namespace) for each in self._readable(namespace))
+
+    def _readable(self, namespace: str) -> Iterator[Reflector[Any]]:
+        """Of what is served, what may be read there."""
+        return (each for each in self._reflectors() if each.served and not each.denied_in(namespace))
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with the watching now, a sentence a kind."""
         return tuple(each.problem for each in self._reflectors() if each.problem)
 
-    @property
-    def fresh_age_seconds(self) -> float:
-        """Seconds since the API server last showed that this is up to date; it does so every minute at least."""
-        return max(each.fresh_age_seconds for each in self._reflectors() if each.served)
-
     def watches(self, namespace: str) -> bool:
         """Whether this installation looks at that namespace at all."""
         return self._pods.covers(namespace)
 
     def fresh_age_in(self, namespaces: Iterable[str]) -> float:
-        """The same, of what concerns these namespaces: a namespace that cannot be watched makes no other one stale."""
-        served = [each for each in self._reflectors() if each.served]
-        return max((each.fresh_age_in(name) for each in served for name in namespaces), default=float("inf"))
+        """Seconds since the API server last showed that what concerns these namespaces is up to date.
+
+        It does so every minute at least. A namespace that cannot be watched makes no other one stale.
+        """
+        ages = (each.fresh_age_in(name) for name in namespaces for each in self._readable(name))
+        return max(ages, default=float("inf"))
 
     @property
     def unreadable(self) -> dict[str, int]:
         """How many objects of each kind could not be decoded and are left out."""
-        return {each.resource.kind: len(each.unreadable) for each in self._reflectors()}
+        kinds = Counter[str]()
+        for each in self._reflectors():
+            kinds[each.resource.kind] += len(each.unreadable)
+        return dict(kinds)
 
     def route(self, namespace: str, name: str) -> Manifest | Problem:
         """The route as the API server has it. Not to be changed by the caller."""
+        if self._routes is None:
+            return Problem(
+                reason=Trouble.DriverDisabled,
+                sentence="this installation does not look after HTTPRoutes (drivers.httproute.enabled of the chart)",
+            )
+        if self._routes.denied_in(namespace):
+            return Problem(reason=Trouble.NotPermitted, sentence=_denied(self._routes, namespace))
         if not self._routes.served:
             return Problem(
                 reason=Trouble.GatewayApiMissing,
@@ -280,23 +336,63 @@ class ClusterView:
             where == service.namespace and grant.allows(namespace, service.name) for (where, _), grant in grants.items()
         )
 
+    def grants_unknown(self, namespaces: Iterable[str]) -> str:
+        """Why nobody can tell what these namespaces grant, or ""."""
+        grants = self._grants
+        return next((_denied(grants, name) for name in namespaces if grants and grants.denied_in(name)), "")
+
     def previous_route(self, namespace: str, name: str) -> Manifest | None:
         """The route before its spec last changed, if that was seen."""
         return self._previous_routes.get((namespace, name))
 
     def fleet(self, view: RouteView) -> Fleet:
         """Whose pods the route's backends lead to. Not to be changed by the caller: ticks share it."""
-        for namespace in {service.namespace for service in view.services.values()}:
-            if not self._synced_in(namespace):
-                problem = Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace))
-                return Fleet(backends={}, problems=(problem,))
+        namespaces = sorted({service.namespace for service in view.services.values()})
+        if problem := self._not_known(namespaces):
+            return Fleet(backends={}, problems=(problem,))
         crews = {key: self._crew(service) for key, service in view.services.items()}
+        stuck = [member for crew in crews.values() if crew.leaving for member in self._stuck(crew)]
         backends = {
-            key: crew.members if view.services[key].namespace == view.namespace else _untouchable(crew.members)
+            key: _without(crew.members, stuck)
+            if view.services[key].namespace == view.namespace
+            else _untouchable(_without(crew.members, stuck))
             for key, crew in crews.items()
         }
         problems = [*self._unreadable(view), *self._empty(view, backends), *_shared_pods(crews)]
-        return Fleet(backends=backends, problems=tuple(problems), holds=self._holds(crews.values()))
+        holds, limits = self._going_on(crews.values())
+        denied = [_denied(each, name) for name in namespaces for each in self._telling() if each.denied_in(name)]
+        if denied:
+            holds = (*holds, Hold(reason=HeldReason.NotPermitted, detail=denied[0], restarts_only=True))
+        told = (*(f"{text}; until then it takes no pod away" for text in denied), *limits, *map(self._leaving, stuck))
+        return Fleet(backends=backends, problems=tuple(problems), holds=holds, limits=told)
+
+    def _not_known(self, namespaces: Iterable[str]) -> Problem | None:
+        """Why nothing can be said of these namespaces."""
+        for namespace in namespaces:
+            for each in self._needed():
+                if each.denied_in(namespace):
+                    return Problem(reason=Trouble.NotPermitted, sentence=_denied(each, namespace))
+            if not self._synced_in(namespace):
+                return Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace))
+        return None
+
+    def _stuck(self, crew: _Crew) -> Iterator[Member]:
+        """Pods that should be gone: on a lost node, or kept by a finalizer. Nobody waits for them, or counts them."""
+        now = self._now()
+        for member in crew.members.values():
+            if member.facts.gone_by is not None and now > member.facts.gone_by + LEAVING_SECONDS:
+                yield member
+
+    def _leaving(self, member: Member) -> str:
+        facts = member.facts
+        return (
+            f"pod {facts.name} on node {facts.node} should have been gone since {rfc3339(facts.gone_by or 0.0)[:19]}Z "
+            "(is the node lost, or does a finalizer keep the pod?) and is not waited for"
+        )
+
+    def delivery(self, view: RouteView) -> str | None:
+        """A canary controller's object that says of itself that it sets the weights of this route, as kind and name."""
+        return min(self._deliveries.of((view.namespace, view.name)), default=None)
 
     def workload_of(self, pod: PodFacts) -> str | None:
         """ "Deployment/shop-a": what a person would restart. None: no controller would replace the pod."""
@@ -310,7 +406,7 @@ class ClusterView:
         return f"{pod.owner.kind}/{pod.owner.name}"
 
     def _waiting(self, namespace: str) -> str:
-        waiting = (each for each in self._reflectors() if each.served and not each.synced_in(namespace))
+        waiting = (each for each in self._readable(namespace) if not each.synced_in(namespace))
         what = "; ".join(each.problem or each.resource.plural for each in waiting)
         return f"the cluster is still being read: {what}"
 
@@ -366,35 +462,93 @@ class ClusterView:
                     yield Problem(reason=Trouble.Unreadable, sentence=sentence)
 
     def _empty(self, view: RouteView, backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
+        """Backends whose pods cannot be told. One that has none, beside others that do, is for the engine to judge."""
+        deserted = not any(backends.values())
         for key, service in view.services.items():
             where = f"{service.namespace}/{service.name}"
-            if (service.namespace, service.name) not in self._services.objects:
+            known = self._services.objects.get((service.namespace, service.name))
+            if known is None:
                 sentence = f"Service {where} does not exist; create it or take it out of {view.kind} {view.name}"
                 yield Problem(reason=Trouble.ServiceNotFound, sentence=sentence)
-            elif not backends[key]:
-                sentence = f"Service {where} leads to no pod; does its selector match the pods' labels?"
-                yield Problem(reason=Trouble.NoPods, sentence=sentence)
+            elif not backends[key] and (view.weights[key] or deserted):
+                if problem := self._podless(known, service, where):
+                    yield problem
+                elif deserted:
+                    sentence = f"Service {where} leads to no pod; does its selector match the pods' labels?"
+                    yield Problem(reason=Trouble.NoPods, sentence=sentence)
 
-    def _holds(self, crews: Iterable[_Crew]) -> tuple[Hold, ...]:
+    def _podless(self, known: _Service, service: ServiceName, where: str) -> Problem | None:
+        """Why a Service may well be answered for, though no pod behind it is known."""
+        if known.spec.type == "ExternalName":
+            sentence = f"Service {where} is an ExternalName ({known.spec.external_name}): it has no pods to look after"
+            return Problem(reason=Trouble.NoSelector, sentence=f"{sentence}; give its backend weight 0 or another rule")
+        slices = [self._slices.objects[key] for key in self._slices_of.of((service.namespace, service.name))]
+        endpoints = [endpoint for each in slices for endpoint in each.endpoints or ()]
+        if any(each.target_ref is None or each.target_ref.kind != "Pod" for each in endpoints):
+            sentence = (
+                f"Service {where} has no selector: somebody else writes its EndpointSlices, and they name no pods"
+                if not known.spec.selector
+                else f"the EndpointSlices of Service {where} name no pods"
+            )
+            return Problem(reason=Trouble.NoSelector, sentence=f"{sentence}, so there is nobody to look after")
+        if any(each.conditions.ready is not False for each in endpoints):
+            sentence = f"the EndpointSlices of Service {where} name pods that are not in the list of pods (yet)"
+            return Problem(reason=Trouble.NotSynced, sentence=sentence)
+        return None
+
+    def _going_on(self, crews: Iterable[_Crew]) -> tuple[tuple[Hold, ...], tuple[str, ...]]:
+        """What is waited for, and what is not because it would not end."""
         workloads = frozenset[tuple[str, str]]().union(*(crew.workloads for crew in crews))
-        return tuple(hold for namespace, name in sorted(workloads) for hold in self._holds_of(namespace, name))
+        found = [each for namespace, name in sorted(workloads) for each in self._changes_of(namespace, name)]
+        return tuple(each for each in found if isinstance(each, Hold)), tuple(
+            each for each in found if isinstance(each, str)
+        )
 
-    def _holds_of(self, namespace: str, workload: str) -> Iterator[Hold]:
+    def _changes_of(self, namespace: str, workload: str) -> Iterator[Hold | str]:
         kind, _, name = workload.partition("/")
-        if rollout := self._rollout(kind, (namespace, name)):
-            yield Hold(reason=HeldReason.Rollout, detail=f"{workload} is being rolled out: {rollout}")
+        yield from self._rollout(kind, (namespace, name))
         for key in self._hpas_of.of((namespace, workload)):
-            status = self._hpas.objects[key].status
-            if status.current_replicas != status.desired_replicas:
-                detail = f"{workload} is being scaled from {status.current_replicas} to {status.desired_replicas} pods"
-                yield Hold(reason=HeldReason.Autoscaling, detail=detail)
+            hpa = self._hpas.objects[key]
+            if hpa.status.current_replicas != hpa.status.desired_replicas and not hpa.off:
+                now, wanted = hpa.status.current_replicas, hpa.status.desired_replicas
+                if why := hpa.stuck or self._still(HPAS.kind, key):
+                    yield f"HorizontalPodAutoscaler {key[1]} does not scale {workload} ({why}) and is not waited for"
+                else:
+                    detail = f"{workload} is being scaled from {now} to {wanted} pods"
+                    yield Hold(reason=HeldReason.Autoscaling, detail=detail)
 
-    def _rollout(self, kind: str, key: Key) -> str:
-        if kind == "Deployment" and key in self._deployments.objects:
-            return deployment_rollout(self._deployments.objects[key])
-        if kind == "StatefulSet" and key in self._stateful_sets.objects:
-            return stateful_set_rollout(self._stateful_sets.objects[key])
-        return ""
+    def _rollout(self, kind: str, key: Key) -> Iterator[Hold | str]:
+        how = KINDS.get(kind)
+        workload = self._workloads[kind].objects.get(key) if how else None
+        if how is None or workload is None or not (rollout := how.rollout(workload)):
+            return
+        why = how.stuck(workload) or self._still(kind, key)
+        detail = f"{kind}/{key[1]} is being rolled out: {rollout}"
+        if why:
+            yield f"the rollout of {kind}/{key[1]} does not go on ({why}; {rollout}) and is not waited for"
+        if not why or how.canary:  # what is meant to stand half-way is left to stand
+            yield Hold(reason=HeldReason.Rollout, detail=detail, restarts_only=bool(why))
+
+    def _still(self, kind: str, key: Key) -> str:
+        """That nothing of it has moved for too long, if so."""
+        since = self._now() - self._moved_at.get((kind, key), self._now())
+        return f"nothing has moved for more than {duration(STUCK_SECONDS)}" if since > STUCK_SECONDS else ""
+
+    def _moved(self, kind: str, key: Key, before: object, after: object) -> None:
+        if after is None:
+            self._moved_at.pop((kind, key), None)
+        elif before != after:
+            self._moved_at[kind, key] = self._now()
+
+    def _workload_changed(self, kind: str, key: Key, before: Workload | None, after: Workload | None) -> None:
+        self._moved(kind, key, before, after)
+        if isinstance(before, ArgoRollout) or isinstance(after, ArgoRollout):
+            self._delivery_changed("Argo Rollout", key, before, after)
+
+    def _delivery_changed(self, what: str, key: Key, before: Any, after: Any) -> None:
+        for version, change in ((before, self._deliveries.discard), (after, self._deliveries.add)):
+            for route in version.routes if version is not None else ():
+                change((key[0], route), f"{what} {key[1]}")
 
     def _service_changed(self, key: Key, before: _Service | None, after: _Service | None) -> None:
         if after is None:
@@ -421,6 +575,7 @@ class ClusterView:
             self._services_of.clear()
 
     def _hpa_changed(self, key: Key, before: Hpa | None, after: Hpa | None) -> None:
+        self._moved(HPAS.kind, key, before, after)
         for version, change in ((before, self._hpas_of.discard), (after, self._hpas_of.add)):
             if version is not None:
                 target = version.spec.scale_target_ref
@@ -432,6 +587,23 @@ class ClusterView:
         elif before is not None and before.get("spec") != after.get("spec"):
             self._previous_routes[key] = before
         self._on_route_change(key)
+
+
+def _denied(reflector: Reflector[Any], namespace: str) -> str:
+    """With the rule that is missing."""
+    resource = reflector.resource
+    return (
+        f"Evenload may not list {resource.plural} in namespace {namespace}; its role lacks the rule "
+        f'apiGroups: ["{resource.group}"], resources: ["{resource.plural}"], verbs: ["list", "watch"]'
+    )
+
+
+def _without(members: dict[str, Member], gone: Collection[Member]) -> dict[str, Member]:
+    """The same object where nobody is gone: ticks share it."""
+    names = {each.facts.uid for each in gone}
+    if not names:
+        return members
+    return {name: each for name, each in members.items() if each.facts.uid not in names}
 
 
 def _untouchable(members: Mapping[str, Member]) -> dict[str, Member]:

@@ -143,6 +143,7 @@ class PodFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     uid: str
     ready: bool
     terminating: bool
+    gone_by: float | None = None  # the end of its grace period, if it is terminating
     started_at: float | None  # its newest container; the pod itself before that
     node: str | None
     zone: str | None
@@ -167,6 +168,7 @@ class PodFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             uid=meta.uid,
             ready=any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions),
             terminating=meta.deletion_timestamp is not None,
+            gone_by=from_rfc3339(meta.deletion_timestamp) if meta.deletion_timestamp else None,
             started_at=_started_at(pod),
             node=spec.node_name,
             zone=meta.labels.zone,

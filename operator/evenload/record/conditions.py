@@ -73,6 +73,7 @@ class Facts(Value, frozen=True, kw_only=True):
     resolved: Resolved | None = None
     remediation: str | None = None  # the open one
     paused: Trouble | None = None  # by what, as reason and sentence
+    limits: tuple[str, ...] = ()  # what Evenload cannot do or does not wait for, a sentence each
     unrecorded: str = ""  # why the Remediation could not be written
 
 
@@ -149,7 +150,10 @@ def findings(facts: Facts) -> dict[ConditionType, Finding]:
 def _ready(facts: Facts) -> Finding:
     if facts.trouble:
         return Finding(status=FALSE, reason=facts.trouble.reason, message=facts.trouble.message)
-    return Finding(status=TRUE, reason="Watching", message=f"Evenload looks after {facts.subject}")
+    message = f"Evenload looks after {facts.subject}"
+    if facts.limits:
+        return Finding(status=TRUE, reason="Limited", message="; ".join((message, *facts.limits)))
+    return Finding(status=TRUE, reason="Watching", message=message)
 
 
 def _balanced(facts: Facts) -> Finding:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evenload import reconcile
 from evenload.errors import Refused
 from evenload.history import warming
 from evenload.kube.resources import Manifest, Resource
 from evenload.observe.prometheus import Interest, Samples
+from evenload.sight import Observer
 from tests.support.fakeprometheus import Mode
 from tests.support.inprocess import Site
 from tests.support.wait import until
@@ -33,7 +33,7 @@ async def site() -> AsyncIterator[Site]:
 
 def served(site: Site) -> bool:
     """The neighbour was judged in the last tick."""
-    return site.reconciler._cases[site.key(GOOD)].turn == site.reconciler._turn and (
+    return site.reconciler._observer.cases[site.key(GOOD)].turn == site.reconciler._observer.turn and (
         site.condition(GOOD, "Ready") == WATCHING
     )
 
@@ -127,14 +127,14 @@ async def test_a_run_that_fails_unexpectedly_is_a_condition_of_its_balancer(
     site.send_traffic(EVIL)
     await site.tick()
     assert site.condition(EVIL, "Ready") == WATCHING
-    real = reconcile.Reconciler._observe
+    real = Observer.sight
 
-    def broken(self: reconcile.Reconciler, key: Any, balancer: Any) -> Any:
+    def broken(self: Observer, key: Any) -> Any:
         if key.namespace == EVIL:
             raise ZeroDivisionError("secret detail")
-        return real(self, key, balancer)
+        return real(self, key)
 
-    monkeypatch.setattr(reconcile.Reconciler, "_observe", broken)
+    monkeypatch.setattr(Observer, "sight", broken)
     await site.tick()
     assert served(site)
     assert site.condition(EVIL, "Ready") == ("False", "InternalError")
@@ -197,7 +197,7 @@ async def test_a_balancer_may_change_while_its_signals_are_read(
 async def test_numbers_that_were_asked_for_another_spec_are_not_used(site: Site) -> None:
     site.add_shop(EVIL)
     await site.tick()
-    judged = site.reconciler._cases[site.key(EVIL)].turn
+    judged = site.reconciler._observer.cases[site.key(EVIL)].turn
     real = site.reader.read
 
     async def meanwhile(interests: dict[Any, Interest], ready: Any) -> dict[Any, Samples]:
@@ -211,7 +211,7 @@ async def test_numbers_that_were_asked_for_another_spec_are_not_used(site: Site)
     await site.reconciler.tick()
     site.sync("Balancer")
     await site.idle()
-    assert site.reconciler._cases[site.key(EVIL)].turn in (judged, -1)
+    assert site.reconciler._observer.cases[site.key(EVIL)].turn in (judged, -1)
 
 
 # Warm start.
@@ -246,7 +246,7 @@ async def test_a_balancer_made_again_while_it_is_warmed_starts_under_its_new_spe
     await site.reconciler.tick()
     await site.idle()
     assert list(site.reconciler._warming) == []
-    case = site.reconciler._cases[site.key(EVIL)]
+    case = site.reconciler._observer.cases[site.key(EVIL)]
     assert case.identity[0] == "another"
     assert case.engine._policy.tolerance_ratio == pytest.approx(1.4)
 
@@ -290,7 +290,13 @@ async def test_nothing_is_remembered_of_balancers_that_are_gone(site: Site) -> N
     await site.tick()
     await site.tick()
     reconciler, key = site.reconciler, site.key(EVIL)
-    for memory in (reconciler._cases, reconciler._samples, reconciler._met, reconciler._served, reconciler._warming):
+    for memory in (
+        reconciler._observer.cases,
+        reconciler._samples,
+        reconciler._met,
+        reconciler._served,
+        reconciler._warming,
+    ):
         assert key not in memory
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evenload.reconcile import STALEST_VIEW_SECONDS
+from evenload.sight import STALEST_VIEW_SECONDS
 from tests.support.inprocess import Site
 
 GOOD, EVIL = "good", "evil"
