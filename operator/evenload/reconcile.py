@@ -23,12 +23,13 @@ from evenload.act.execution import Bench, Execution, Result
 from evenload.act.ledger import Subject
 from evenload.act.outcome import Tick, onset_of, outcome_of
 from evenload.act.remediations import amend, newest, open_remediation, prune
+from evenload.act.retries import Retries
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, Remediation, RemediationStatus, Resolved, Trigger
 from evenload.api.values import epoch_seconds, moment
 from evenload.case import Case, identity_of, read
 from evenload.drivers.base import Granted, RouteProblem, RouteView, refuse_foreign
 from evenload.engine import Engine
-from evenload.errors import InputError, KubeError, NotFound
+from evenload.errors import InputError, KubeError, NotFound, Unavailable
 from evenload.history.warm import Newcomer
 from evenload.history.warming import WarmStarts
 from evenload.kube.client import Client
@@ -47,7 +48,7 @@ from evenload.observe.join import last_write, snapshot_of
 from evenload.observe.prometheus import Interest, Samples, SignalReader
 from evenload.ownership import Ownership
 from evenload.record.conditions import Facts, Trouble, status_of
-from evenload.record.events import Bulletin, Happening, applied, refused, timeline
+from evenload.record.events import Bulletin, Happening, applied, not_made, refused, timeline
 from evenload.record.journal import Journal
 from evenload.record.metrics import Metrics
 from evenload.record.publish import known_status, publish
@@ -115,6 +116,7 @@ class Reconciler:
             token=reader.token_for,
         )
         self._monotonic = monotonic
+        self._retries = Retries(settings.tick_seconds, monotonic)
         self._served: dict[Key, float] = {}  # when its last run came to an end, by the monotonic clock
         self._ownership = Ownership(
             lambda view: store.balancers.group(Target(view.namespace, view.kind, view.name)), self._view_of
@@ -294,19 +296,24 @@ class Reconciler:
         case.flight.record(snapshot)
         self._journal.tell(key.namespace, key.name, decision)
         happenings = case.chronicle.happenings(snapshot, decision)
-        unrecorded: KubeError | None = None
+        failure: KubeError | None = None
+        unwritten, failing = "", self._retries.waiting(key)
         try:
-            remediation = await self._move_episode(key, case, balancer, scene, snapshot, decision, happenings)
-            happenings += await self._act(key, case, scene, remediation, decision)
+            if failing is None:
+                remediation = await self._move_episode(key, case, balancer, scene, snapshot, decision, happenings)
+                self._retries.succeeded(key)
+                done, unwritten = await self._act(key, case, scene, remediation, decision)
+                happenings += done
         except KubeError as error:  # what is reported does not depend on what can be written
-            unrecorded = error
+            failure, failing = error, self._retries.failed(key, str(error), error.retry_after_seconds)
+            happenings += not_made(failing.told, self._now())
         finally:
             for happening in happenings:
                 await self._bulletin.post(balancer.metadata, happening, scene.view.namespace)
-        facts = self._facts(case, balancer, scene, snapshot, decision, key, str(unrecorded or ""))
-        await self._publish(key, balancer, facts)
-        if unrecorded is not None:
-            raise unrecorded
+        told = failing.told if failing else ""
+        await self._publish(key, balancer, self._facts(case, balancer, scene, snapshot, decision, key, told, unwritten))
+        if failure is not None:
+            raise failure
 
     # Observe.
 
@@ -476,7 +483,10 @@ class Reconciler:
             return manifest
         case.onset = None
         self._metrics.closed(key.namespace, key.name, decode(manifest))
-        await prune(self._client, self._store.remediations_of(key), balancer.spec.history_limit, self._now())
+        try:
+            await prune(self._client, self._store.remediations_of(key), balancer.spec.history_limit, self._now())
+        except KubeError as error:  # the next one that closes takes them along
+            _log.warning("prune-failed", namespace=key.namespace, balancer=key.name, error=str(error))
         return None
 
     def _ended(
@@ -494,14 +504,14 @@ class Reconciler:
 
     async def _act(
         self, key: Key, case: Case, scene: Scene, remediation: Manifest | None, decision: Decision
-    ) -> tuple[Happening, ...]:
-        """Do what is allowed now: at most one write."""
+    ) -> tuple[tuple[Happening, ...], str]:
+        """Do what is allowed now: at most one write. What happened, and why a write fails again and again."""
         write = next((action for action in decision.actions if isinstance(action, Write)), None)
         if write is None or remediation is None or _outrun(scene.open, remediation):
-            return ()
+            return (), ""
         now, subject = self._now(), self._subject(key, case, scene)
         if isinstance(write, RestartPod) and self._store.ledger.of(subject, now) != case.ledger:
-            return ()  # another Balancer restarts these pods since this was decided: decide anew
+            return (), ""  # another Balancer restarts these pods since this was decided: decide anew
         bench = Bench(
             cluster=self._client,
             driver=case.driver,
@@ -509,6 +519,7 @@ class Reconciler:
             namespace=key.namespace,
             veto=lambda: self._veto(key, case),
             now=self._now,
+            retries=self._retries,
         )
         with self._store.ledger.under_way(subject, write, now):
             execution = await execute(bench, remediation, write, decision)
@@ -528,10 +539,11 @@ class Reconciler:
             result=execution.result.value,
             detail=execution.detail or None,
         )
-        return self._told(execution)
+        return self._told(execution), execution.trouble
 
     async def _veto(self, key: Key, case: Case) -> str | None:
-        """Why nothing may be written now. The Balancer is read live: a watch may be late or broken without a sign."""
+        """Why nothing may be written now. The Balancer is read live: a watch may be late or broken without a sign.
+        Raises Unavailable where it cannot be read."""
         if reason := self._not_leading() or self._paused():
             return reason
         try:
@@ -539,7 +551,7 @@ class Reconciler:
         except NotFound:
             return "the Balancer is gone"
         except KubeError as error:
-            return f"the Balancer could not be read before the write: {error}"
+            raise Unavailable(f"the Balancer could not be read before the write: {error}") from error
         self._store.balancers.put(manifest)
         if identity_of(manifest) != case.identity or "deletionTimestamp" in manifest["metadata"]:
             return "the Balancer was changed or deleted since this was decided; the next tick decides anew"
@@ -547,14 +559,17 @@ class Reconciler:
         return pause.message if pause else self._not_leading()
 
     def _told(self, execution: Execution) -> tuple[Happening, ...]:
+        name, now = execution.remediation["metadata"]["name"], self._now()
         if execution.step is None:
-            return ()
-        name, step, now = execution.remediation["metadata"]["name"], step_of(execution.step), self._now()
+            return () if execution.result is Result.Waiting else not_made(execution.trouble, now)
+        step = step_of(execution.step)
         match execution.result:
             case Result.Applied:
                 return (applied(name, step, now),)
             case Result.Refused | Result.DisruptionRefused | Result.Gone:
                 return (refused(name, step, execution.detail, now),)
+            case _ if execution.trouble:
+                return (refused(name, step, execution.trouble, now),)
             case _:
                 return ()
 
@@ -567,6 +582,7 @@ class Reconciler:
         decision: Decision,
         key: Key,
         unrecorded: str,
+        unwritten: str,
     ) -> Facts:
         still_open = _current(self._store.remediations_of(key))
         return Facts(
@@ -582,6 +598,7 @@ class Reconciler:
             remediation=still_open["metadata"]["name"] if still_open else None,
             paused=scene.pause,
             unrecorded=unrecorded,
+            unwritten=unwritten,
         )
 
     def _common(self, balancer: Balancer) -> dict[str, Any]:
@@ -650,10 +667,7 @@ class Reconciler:
         """Open Remediations of Balancers that had this name before the one of this `uid`."""
         for manifest in self._store.remediations_of(key):
             if is_open(manifest) and (uid is None or manifest["spec"]["balancerRef"].get("uid", uid) != uid):
-                try:
-                    await self._end(manifest, "the Balancer was deleted")
-                except InputError as error:  # of a version that we do not know: it must not keep this one from its run
-                    _log.warning("orphan-not-ended", namespace=key.namespace, error=str(error))
+                await self._end(manifest, "the Balancer was deleted")
 
     async def _end_taken(self, key: Key, trouble: Trouble) -> None:
         """Its open Remediations: the route is another Balancer's now, and stays as it is."""
@@ -662,12 +676,22 @@ class Reconciler:
                 await self._end(manifest, f"{trouble.reason}: {trouble.message}")
 
     async def _end(self, manifest: Mapping[str, Any], why: str) -> None:
+        """Whatever keeps it from being ended keeps no Balancer from its run: it is tried again, ever more rarely."""
+        what = (*key_of(manifest), "end")
+        if self._retries.waiting(what):
+            return
+
         def ended(known: Remediation) -> RemediationStatus:
             return msgspec.structs.replace(
                 known.status, phase=Phase.Expired, closed_at=moment(self._now()), held=printable(why)[:4096]
             )
 
-        self._store.remediations.put(await amend(self._client, dict(manifest), ended))
+        try:
+            self._store.remediations.put(await amend(self._client, dict(manifest), ended))
+            self._retries.succeeded(what)
+        except (KubeError, InputError) as error:  # InputError: a version that we do not know has written it
+            self._retries.failed(what, str(error))
+            _log.warning("remediation-not-ended", namespace=what[0], remediation=what[1], error=str(error))
 
     def _failed(self, key: Key, error: Exception) -> None:
         """One run failed; the next tick tries again."""
