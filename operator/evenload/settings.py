@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     query_timeout_seconds: float = 4.0
     watch_namespaces: str = ""  # comma-separated; empty: the whole cluster
     cross_namespace_backends: bool = False  # look after Services of other namespaces, where a ReferenceGrant allows it
+    recordings_mebibytes: int = 128  # flight recordings in closed Remediations, of the installation together
     paused: bool = False  # the installation's global pause
     pod_name: str = ""
     pod_namespace: str = "evenload"
