@@ -17,18 +17,20 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import kopf
+import msgspec
 import structlog
 
 from evenload import __version__, clock, handlers, health
+from evenload.act.recordings import MOST_DROPPED, decode_without_recording, drop_recording, surplus_recordings
 from evenload.act.remediations import retire
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION
-from evenload.errors import InputError, KubeError
+from evenload.errors import InputError, KubeError, NotFound
 from evenload.history.warming import TIME_BOX_SECONDS
 from evenload.kube import config
 from evenload.kube.client import Client
 from evenload.kube.lease import LeaderElector
-from evenload.kube.reflector import Backoff
-from evenload.kube.resources import BALANCERS, REMEDIATIONS, Resource
+from evenload.kube.reflector import Backoff, Reflector
+from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest, Resource
 from evenload.observe.cluster import ClusterView
 from evenload.observe.prometheus import SignalReader
 from evenload.reconcile import Reconciler
@@ -37,15 +39,18 @@ from evenload.record.journal import Journal
 from evenload.record.log import configure
 from evenload.record.metrics import Metrics
 from evenload.settings import Settings
-from evenload.store import Objects, Store
+from evenload.store import Key, Objects, Store, key_of
 
 # A tick that did not end for so long, or a Balancer that was not looked after, is stuck: the kubelet should start us
 # anew. A warm start may take its time box.
 STUCK_TICKS = 6
 # From SIGTERM or a lost Lease until the process is gone, whatever hangs. The next leader may begin by then.
 EXIT_SECONDS = 5.0
-# kopf's watch never tells what was deleted while it was broken; a plain list now and then does.
+# kopf's watch never tells what was deleted while it was broken; a list of names now and then does.
 SWEEP_SECONDS = 300.0
+# How often it is looked whether there are too many flight recordings; longer after one that could not be dropped.
+RECORDINGS_SECONDS, RECORDINGS_RETRY_SECONDS = 30.0, 300.0
+LISTED_SECONDS = 30.0  # a list of Remediations that takes longer is said in the log
 LOST_LEASE = 1
 FAILED = 1
 
@@ -92,6 +97,13 @@ class Operator:
             observer=lambda verb, code, seconds: metrics.request_duration.labels(verb, code).observe(seconds),
         ) as client:
             identity = f"{settings.pod_name or socket.gethostname()}-{os.getpid()}"
+            self._remediations = Reflector(
+                client,
+                REMEDIATIONS,
+                decode_without_recording,
+                settings.namespaces,
+                on_change=lambda key, before, after: _told(self._store.remediations, before, after),
+            )
             self._cluster = ClusterView(
                 client,
                 settings.namespaces,
@@ -166,9 +178,12 @@ class Operator:
         if self._settings.leader_election:
             await self._elector.elected.wait()
         self._ticked_at = asyncio.get_running_loop().time()
-        await self._sweep_once(client)
         async with asyncio.TaskGroup() as work:
+            # From the election on: what is listed now is what the last leader left.
+            work.create_task(self._remediations.run(), name="remediations")
+            await self._sweep_once(client)
             work.create_task(reconciler.queue.work(), name="queue")
+            work.create_task(self._drop_recordings(client), name="recordings")
             work.create_task(self._tick(reconciler), name="tick")
             work.create_task(self._sweep_again(client), name="sweep")
             work.create_task(self._watch_own(), name="kopf")
@@ -189,23 +204,25 @@ class Operator:
             due = max(due + self._settings.tick_seconds, loop.time())
             await asyncio.sleep(due - loop.time())
 
-    async def _sweep(self, client: Client) -> None:
-        """Take in all of our own objects as they are now."""
-        await _listed(client, BALANCERS, self._store.balancers, self._settings.namespaces)
-        await _listed(client, REMEDIATIONS, self._store.remediations, self._settings.namespaces)
-
     async def _sweep_once(self, client: Client) -> None:
         """Before the first tick, however often it takes: a Remediation that is not known would be opened twice."""
         backoff = Backoff()
         while True:
-            if await self._swept(client):
-                return
+            if await self._swept(client, BALANCERS, self._store.balancers, whole=True):
+                break
             await asyncio.sleep(backoff.seconds())
+        while not self._remediations.synced:
+            try:
+                async with asyncio.timeout(LISTED_SECONDS):
+                    await self._remediations.wait_synced()
+            except TimeoutError:
+                _log.warning("remediations-not-listed", error=self._remediations.problem)
 
     async def _sweep_again(self, client: Client) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            if await self._swept(client):
+            swept = await self._swept(client, BALANCERS, self._store.balancers)
+            if await self._swept(client, REMEDIATIONS, self._store.remediations) and swept:
                 await self._retired(client)
 
     async def _retired(self, client: Client) -> None:
@@ -215,11 +232,34 @@ class Operator:
         except KubeError as error:
             _log.warning("retire-failed", error=str(error))
 
-    async def _swept(self, client: Client) -> bool:
+    async def _drop_recordings(self, client: Client) -> None:
+        """Keep the flight recordings of the whole installation within what the settings allow."""
+        while True:
+            await asyncio.sleep(RECORDINGS_SECONDS)
+            most = self._settings.recordings_mebibytes << 20
+            doomed = surplus_recordings(self._store.remediations, most)[:MOST_DROPPED]
+            refused, why = 0, ""
+            for manifest in doomed:
+                try:
+                    left = await drop_recording(client, manifest)
+                except KubeError as error:
+                    refused, why = refused + 1, str(error)
+                    continue
+                if left is not None:
+                    self._store.remediations.put(left)
+            if doomed:
+                _log.info("recordings-dropped", dropped=len(doomed) - refused)
+            if refused:
+                _log.warning("recordings-not-dropped", number=refused, error=why)
+                await asyncio.sleep(RECORDINGS_RETRY_SECONDS)
+
+    async def _swept(self, client: Client, resource: Resource, objects: Objects, *, whole: bool = False) -> bool:
+        """Take in what the watch has missed; whether that was possible. `whole`: nothing is known yet."""
         try:
-            await self._sweep(client)
+            for namespace in self._settings.namespaces or (None,):
+                await _sweep(client, resource, objects, namespace, whole=whole)
         except KubeError as error:
-            _log.warning("sweep-failed", error=str(error))
+            _log.warning("sweep-failed", kind=resource.kind, error=str(error))
             return False
         return True
 
@@ -272,11 +312,35 @@ class Operator:
         return None
 
 
-async def _listed(client: Client, resource: Resource, objects: Objects, namespaces: tuple[str, ...]) -> None:
-    """List `resource` wherever we look and sweep `objects`. A namespace's list says nothing of the others."""
-    for namespace in namespaces or (None,):
-        manifests, version = await client.list(resource, namespace)
-        objects.sweep(manifests, int(version), namespace)
+async def _sweep(client: Client, resource: Resource, objects: Objects, namespace: str | None, *, whole: bool) -> None:
+    """Read the list into `objects`: `whole`, or by names and versions alone, to read what is newer than what is known.
+
+    A namespace's list says nothing of the others. Raises KubeError.
+    """
+    seen: set[Key] = set()
+    outdated: list[Key] = []
+    version = "0"
+    async for page in client.pages(resource, namespace, metadata_only=not whole):
+        for item in page.items or ():
+            manifest = msgspec.json.decode(item, type=Manifest)
+            seen.add(key_of(manifest))
+            if whole:
+                objects.put(manifest)
+            elif objects.outdated(manifest):
+                outdated.append(key_of(manifest))
+        version = page.metadata.resource_version
+    objects.sweep_out(seen, int(version), namespace)
+    for key in outdated:
+        with contextlib.suppress(NotFound):  # it is gone since, and the watch tells
+            objects.put(await client.get(resource, *key))
+
+
+def _told(objects: Objects, before: Manifest | None, after: Manifest | None) -> None:
+    """A Reflector's change."""
+    if after is not None:
+        objects.put(after)
+    elif before is not None:
+        objects.remove(before)
 
 
 def _token(path: str) -> Callable[[], str] | None:

@@ -1,4 +1,7 @@
-"""kopf's part: watch Balancers and Remediations, keep the newest of each in the store, and say what changed.
+"""kopf's part: watch Balancers, and keep the newest of each in the store.
+
+Not Remediations: kopf reads a whole list into memory before it hands on the first object, and theirs holds every flight
+recording. They are watched by a Reflector (app.py), which never keeps one.
 
 Only `on.event` handlers: they write no finalizer and no annotation, so deleting a Balancer never hangs when the
 operator is gone, and a healthy Balancer costs the API server nothing. Weights stay as they are on deletion.
@@ -30,10 +33,6 @@ def registry(store: Store, connection: Connection) -> kopf.OperatorRegistry:
     @kopf.on.event(GROUP, VERSION, "balancers", registry=handlers)
     async def balancer(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
         keep(store.balancers, event, body)
-
-    @kopf.on.event(GROUP, VERSION, "remediations", registry=handlers)
-    async def remediation(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
-        keep(store.remediations, event, body)
 
     return handlers
 

@@ -41,9 +41,17 @@ class StatusPublisher:
         return strictest(balancer.spec.mode, self._max_mode)
 
     async def found(
-        self, key: Key, case: Case, sight: Sight, snapshot: Snapshot, decision: Decision, unrecorded: str
+        self,
+        key: Key,
+        case: Case,
+        sight: Sight,
+        snapshot: Snapshot,
+        decision: Decision,
+        *,
+        unrecorded: str,
+        unwritten: str,
     ) -> None:
-        """What a run found and decided; `unrecorded`: why the Remediation could not be written. Raises KubeError."""
+        """What a run found and decided, and why the Remediation or the write cannot be made. Raises KubeError."""
         current = still_open(self._store.remediations_of(key))
         facts = Facts(
             **self._common(sight.balancer),
@@ -59,6 +67,7 @@ class StatusPublisher:
             paused=sight.pause,
             limits=sight.limits,
             unrecorded=unrecorded,
+            unwritten=unwritten,
         )
         await self._publish(key, _identity(sight.balancer), facts)
 

@@ -23,11 +23,12 @@ from evenload.act.episode import closed, decode, episode_of, is_open, progressed
 from evenload.act.execution import Bench, Execution, Result
 from evenload.act.outcome import Tick, onset_of, outcome_of
 from evenload.act.remediations import amend, newest, open_remediation, prune
+from evenload.act.retries import Retries
 from evenload.api.v1alpha1 import Balancer, Remediation, RemediationStatus
 from evenload.api.values import epoch_seconds, moment
 from evenload.case import Case, identity_of, read, source_within
 from evenload.engine import Engine
-from evenload.errors import InputError, KubeError, NotFound
+from evenload.errors import InputError, KubeError, NotFound, Unavailable
 from evenload.history.warm import Newcomer
 from evenload.history.warming import WarmStarts
 from evenload.kube.client import Client
@@ -42,12 +43,12 @@ from evenload.observe.cluster import ClusterView
 from evenload.observe.prometheus import Interest, Samples, SignalReader
 from evenload.publishing import StatusPublisher
 from evenload.record.conditions import Trouble
-from evenload.record.events import Bulletin, Happening, applied, refused, timeline
+from evenload.record.events import Bulletin, Happening, applied, not_made, refused, timeline
 from evenload.record.journal import Journal
 from evenload.record.metrics import Metrics
 from evenload.settings import Settings
 from evenload.sight import ROUTE_TAKEN, Observer, Sight, paused_by
-from evenload.store import Key, Store, balancer_of
+from evenload.store import Key, Store, balancer_of, key_of
 from evenload.workqueue import Pace, WorkQueue
 
 _log = structlog.get_logger()
@@ -94,6 +95,7 @@ class Reconciler:
             token=reader.token_for,
         )
         self._monotonic = monotonic
+        self._retries = Retries(settings.tick_seconds, monotonic)
         self._served: dict[Key, float] = {}  # when its last run came to an end, by the monotonic clock
         max_mode = Mode(settings.max_mode)
         self._observer = Observer(
@@ -259,18 +261,24 @@ class Reconciler:
         case.flight.record(snapshot)
         self._journal.tell(key.namespace, key.name, decision)
         happenings = case.chronicle.happenings(snapshot, decision)
-        unrecorded: KubeError | None = None
+        failure: KubeError | None = None
+        unwritten, failing = "", self._retries.waiting(key)
         try:
-            remediation = await self._move_episode(key, case, sight, snapshot, decision, happenings)
-            happenings += await self._act(key, case, sight, remediation, decision)
+            if failing is None:
+                remediation = await self._move_episode(key, case, sight, snapshot, decision, happenings)
+                self._retries.succeeded(key)
+                done, unwritten = await self._act(key, case, sight, remediation, decision)
+                happenings += done
         except KubeError as error:  # what is reported does not depend on what can be written
-            unrecorded = error
+            failure, failing = error, self._retries.failed(key, str(error), error.retry_after_seconds)
+            happenings += not_made(failing.told, self._now())
         finally:
             for happening in happenings:
                 await self._bulletin.post(sight.balancer.metadata, happening, sight.view.namespace)
-        await self._statuses.found(key, case, sight, snapshot, decision, str(unrecorded or ""))
-        if unrecorded is not None:
-            raise unrecorded
+        told = failing.told if failing else ""
+        await self._statuses.found(key, case, sight, snapshot, decision, unrecorded=told, unwritten=unwritten)
+        if failure is not None:
+            raise failure
 
     # Record and act.
 
@@ -312,7 +320,10 @@ class Reconciler:
             return manifest
         case.onset = None
         self._metrics.closed(key.namespace, key.name, decode(manifest))
-        await prune(self._client, self._store.remediations_of(key), balancer.spec.history_limit, self._now())
+        try:
+            await prune(self._client, self._store.remediations_of(key), balancer.spec.history_limit, self._now())
+        except KubeError as error:  # the next one that closes takes them along
+            _log.warning("prune-failed", namespace=key.namespace, balancer=key.name, error=str(error))
         return None
 
     def _ended(
@@ -330,14 +341,14 @@ class Reconciler:
 
     async def _act(
         self, key: Key, case: Case, sight: Sight, remediation: Manifest | None, decision: Decision
-    ) -> tuple[Happening, ...]:
-        """Do what is allowed now: at most one write."""
+    ) -> tuple[tuple[Happening, ...], str]:
+        """Do what is allowed now: at most one write. What happened, and why a write fails again and again."""
         write = next((action for action in decision.actions if isinstance(action, Write)), None)
         if write is None or remediation is None or _outrun(sight.open, remediation):
-            return ()
+            return (), ""
         now, subject = self._now(), self._observer.subject(key, sight)
         if isinstance(write, RestartPod) and self._store.ledger.of(subject, now) != case.ledger:
-            return ()  # another Balancer restarts these pods since this was decided: decide anew
+            return (), ""  # another Balancer restarts these pods since this was decided: decide anew
         bench = Bench(
             cluster=self._client,
             driver=case.driver,
@@ -345,6 +356,7 @@ class Reconciler:
             namespace=key.namespace,
             veto=lambda: self._veto(key, case),
             now=self._now,
+            retries=self._retries,
         )
         with self._store.ledger.under_way(subject, write, now):
             execution = await execute(bench, remediation, write, decision)
@@ -364,10 +376,11 @@ class Reconciler:
             result=execution.result.value,
             detail=execution.detail or None,
         )
-        return self._told(execution)
+        return self._told(execution), execution.trouble
 
     async def _veto(self, key: Key, case: Case) -> str | None:
-        """Why nothing may be written now. The Balancer is read live: a watch may be late or broken without a sign."""
+        """Why nothing may be written now. The Balancer is read live: a watch may be late or broken without a sign.
+        Raises Unavailable where it cannot be read."""
         if reason := self._not_leading() or self._paused():
             return reason
         try:
@@ -375,7 +388,7 @@ class Reconciler:
         except NotFound:
             return "the Balancer is gone"
         except KubeError as error:
-            return f"the Balancer could not be read before the write: {error}"
+            raise Unavailable(f"the Balancer could not be read before the write: {error}") from error
         self._store.balancers.put(manifest)
         if identity_of(manifest) != case.identity or "deletionTimestamp" in manifest["metadata"]:
             return "the Balancer was changed or deleted since this was decided; the next tick decides anew"
@@ -383,14 +396,17 @@ class Reconciler:
         return pause.message if pause else self._not_leading()
 
     def _told(self, execution: Execution) -> tuple[Happening, ...]:
+        name, now = execution.remediation["metadata"]["name"], self._now()
         if execution.step is None:
-            return ()
-        name, step, now = execution.remediation["metadata"]["name"], step_of(execution.step), self._now()
+            return () if execution.result is Result.Waiting else not_made(execution.trouble, now)
+        step = step_of(execution.step)
         match execution.result:
             case Result.Applied:
                 return (applied(name, step, now),)
             case Result.Refused | Result.DisruptionRefused | Result.Gone:
                 return (refused(name, step, execution.detail, now),)
+            case _ if execution.trouble:
+                return (refused(name, step, execution.trouble, now),)
             case _:
                 return ()
 
@@ -409,10 +425,7 @@ class Reconciler:
         """Open Remediations of Balancers that had this name before the one of this `uid`."""
         for manifest in self._store.remediations_of(key):
             if is_open(manifest) and (uid is None or manifest["spec"]["balancerRef"].get("uid", uid) != uid):
-                try:
-                    await self._end(manifest, "the Balancer was deleted")
-                except InputError as error:  # of a version that we do not know: it must not keep this one from its run
-                    _log.warning("orphan-not-ended", namespace=key.namespace, error=str(error))
+                await self._end(manifest, "the Balancer was deleted")
 
     async def _end_taken(self, key: Key, trouble: Trouble) -> None:
         """Its open Remediations: the route is another Balancer's now, and stays as it is."""
@@ -421,12 +434,22 @@ class Reconciler:
                 await self._end(manifest, f"{trouble.reason}: {trouble.message}")
 
     async def _end(self, manifest: Mapping[str, Any], why: str) -> None:
+        """Whatever keeps it from being ended keeps no Balancer from its run: it is tried again, ever more rarely."""
+        what = (*key_of(manifest), "end")
+        if self._retries.waiting(what):
+            return
+
         def ended(known: Remediation) -> RemediationStatus:
             return msgspec.structs.replace(
                 known.status, phase=Phase.Expired, closed_at=moment(self._now()), held=printable(why)[:4096]
             )
 
-        self._store.remediations.put(await amend(self._client, dict(manifest), ended))
+        try:
+            self._store.remediations.put(await amend(self._client, dict(manifest), ended))
+            self._retries.succeeded(what)
+        except (KubeError, InputError) as error:  # InputError: a version that we do not know has written it
+            self._retries.failed(what, str(error))
+            _log.warning("remediation-not-ended", namespace=what[0], remediation=what[1], error=str(error))
 
     def _failed(self, key: Key, error: Exception) -> None:
         """One run failed; the next tick tries again."""

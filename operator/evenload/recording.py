@@ -14,7 +14,7 @@ import json
 import math
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Protocol, TypeVar, Union, get_args, get_origin
+from typing import Annotated, BinaryIO, Protocol, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -28,6 +28,8 @@ from evenload.model.snapshot import SIGNALS, Pod, Signal, SignalState, Snapshot
 from evenload.model.spec import BalancerSpec
 
 FORMAT = "recording/v1"
+
+MOST_LINE_BYTES = 64 << 20  # a Snapshot of 50,000 pods has 20 MB
 
 Line = TypeVar("Line", bound=msgspec.Struct)
 
@@ -68,11 +70,22 @@ def read(stream: Iterable[bytes | str]) -> Recording:
 
     Raises RecordingError, here or while iterating, naming the line, the field and the fix.
     """
-    lines = ((number, line) for number, line in enumerate(stream, start=1) if line.strip())
+    lines = ((number, line) for number, line in enumerate(stream, start=1) if _bounded(number, line).strip())
     number, first = next(lines, (1, None))
     if first is None:
         raise RecordingError(f'line 1: the recording is empty; it starts with {{"evenload": "{FORMAT}", ...}}')
     return Recording(header=_header(number, first), snapshots=_snapshots(lines))
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, of a device without end too: what `read` refuses is not read further."""
+    return iter(lambda: file.readline(MOST_LINE_BYTES + 1), b"")
+
+
+def _bounded(number: int, line: bytes | str) -> bytes | str:
+    if len(line) > MOST_LINE_BYTES:
+        raise RecordingError(f"line {number}: more than {MOST_LINE_BYTES >> 20} MiB; a line is one Snapshot")
+    return line
 
 
 def write(recording: Recording, sink: Sink) -> None:
@@ -208,6 +221,8 @@ _COUNTED = {key: _ATTRIBUTES[key] for key in (*SIGNALS, "cpuLimit", "memoryLimit
 def _json(number: int, line: bytes | str) -> object:
     try:
         return msgspec.json.decode(line)
+    except RecursionError as error:
+        raise RecordingError(f"line {number}: objects in objects without end; a line is one Snapshot") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         path = next(_not_numbers(line), ())
         raise RecordingError(

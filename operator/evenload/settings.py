@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     watch_namespaces: str = ""  # comma-separated; empty: the whole cluster
     httproute_enabled: bool = True  # else it has no right to read them either
     cross_namespace_backends: bool = False  # look after Services of other namespaces, where a ReferenceGrant allows it
+    recordings_mebibytes: int = 128  # flight recordings in closed Remediations, of the installation together
     paused: bool = False  # the installation's global pause
     pod_name: str = ""
     pod_namespace: str = "evenload"

@@ -6,10 +6,11 @@ back: acting on it could double a step. A deletion is remembered by that version
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from evenload.act.ledger import Ledger
+from evenload.act.recordings import without_recording
 from evenload.groups import Groups
 
 MOST_GONE: Final = 10_000
@@ -55,14 +56,19 @@ class Objects:
     """Objects of one kind by key, and by the group that `group_of` names: every tick asks for each Balancer's own."""
 
     def __init__(
-        self, group_of: Callable[[Manifest], Hashable] = key_of, on_change: OnChange = lambda key, after: None
+        self,
+        group_of: Callable[[Manifest], Hashable] = key_of,
+        on_change: OnChange = lambda key, after: None,
+        kept: Callable[[Manifest], Manifest] = lambda manifest: manifest,
     ) -> None:
+        """`kept`: what is to be kept of an object."""
         self._objects: dict[Key, Manifest] = {}
         self._gone: dict[Key, int] = {}  # the oldest deletion first
         self._group_of = group_of
         self._groups: Groups[Hashable, Key] = Groups()
         self._group: dict[Key, Hashable] = {}  # where each stands in `_groups`, whatever becomes of the object
         self._on_change = on_change
+        self._kept = kept
 
     def get(self, key: Key) -> Manifest | None:
         return self._objects.get(key)
@@ -84,7 +90,7 @@ class Objects:
         if version <= self._gone.get(key, -1) or (known is not None and version < _version(known)):
             return False
         self._gone.pop(key, None)
-        self._replace(key, manifest)
+        self._replace(key, self._kept(manifest))
         return True
 
     def remove(self, manifest: Manifest) -> None:
@@ -119,6 +125,16 @@ class Objects:
         for manifest in listed:
             seen.add(key_of(manifest))
             self.put(manifest)
+        self.sweep_out(seen, version, namespace)
+
+    def outdated(self, manifest: Manifest) -> bool:
+        """Whether less is known than this metadata tells: the object itself should be read."""
+        key, version = key_of(manifest), _version(manifest)
+        known = self._objects.get(key)
+        return version > self._gone.get(key, -1) and (known is None or version > _version(known))
+
+    def sweep_out(self, seen: Collection[Key], version: int, namespace: str | None = None) -> None:
+        """Forget what a list as of `version` does not hold, unless it is newer."""
         for key, manifest in tuple(self._objects.items()):
             if key not in seen and namespace in (None, key.namespace) and _version(manifest) <= version:
                 self._replace(key, None)
@@ -128,12 +144,13 @@ class Objects:
 
 
 class Store:
-    """All Balancers, by what they target, and the Remediations of each; `ledger`: what these did, for budgets."""
+    """All Balancers, by what they target, and the Remediations of each, without their recordings; `ledger`: what these
+    did, for budgets."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.balancers = Objects(group_of=target_of)
-        self.remediations = Objects(group_of=balancer_of, on_change=self.ledger.changed)
+        self.remediations = Objects(group_of=balancer_of, on_change=self.ledger.changed, kept=without_recording)
 
     def remediations_of(self, balancer: Key) -> tuple[Manifest, ...]:
         """Remediations of the Balancer of that name, oldest first (by name within a second)."""

@@ -83,6 +83,7 @@ class Site:
             not_leading=lambda: None,
             paused=lambda: None,
             now=lambda: self.clock,
+            monotonic=lambda: self.clock,
         )
         self._worker = asyncio.create_task(self.reconciler.queue.work())
         self.sync()

@@ -103,6 +103,8 @@ def told(reflector: Reflector[Any], key: tuple[str, str], text: str | None) -> N
 
 def test_the_clusters_objects_come_and_go_without_a_trace() -> None:
     cluster = ClusterView(None)  # type: ignore[arg-type]  # nothing is watched: the test tells
+    routes = cluster._routes
+    assert routes is not None
     for reflector in cluster._reflectors():
         for stream in reflector._streams:
             stream.listed.set()
@@ -122,10 +124,10 @@ def test_the_clusters_objects_come_and_go_without_a_trace() -> None:
             )
             told(cluster._pods, (name, f"p{at}"), pod)
         for rules in ("[]", "[{}]"):
-            told(cluster._routes, key, f'{{"metadata": {{{head}}}, "spec": {{"rules": {rules}}}}}')
+            told(routes, key, f'{{"metadata": {{{head}}}, "spec": {{"rules": {rules}}}}}')
         cluster.fleet(view_of(name, name))
         cluster.fleet(view_of(name, f"never-{at}"))
-        order: list[Reflector[Any]] = [cluster._services, cluster._slices, cluster._hpas, cluster._routes]
+        order: list[Reflector[Any]] = [cluster._services, cluster._slices, cluster._hpas, routes]
         for each in order if at % 2 else reversed(order):  # whichever goes first
             told(each, key, None)
         if at % 3 == 0:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from evenload.act import restart
 from evenload.act.episode import decode, find_step, record_of, step_of, steps_of, with_step
-from evenload.act.execution import Attempt, Bench, Execution, Result
+from evenload.act.execution import FAILED, Attempt, Bench, Execution, Result
 from evenload.act.remediations import amend, store
 from evenload.api.v1alpha1 import FIELD_MANAGER, Remediation, RemediationStatus, StepRecord
 from evenload.drivers.base import RouteProblem, RouteView
@@ -22,9 +24,10 @@ from evenload.errors import Conflict, KubeError, NotFound, Refused, Unknown
 from evenload.kube.resources import REMEDIATIONS, Manifest
 from evenload.model.decision import Decision
 from evenload.model.episode import Step, StepState
-from evenload.model.plan import Write
+from evenload.model.plan import RestartPod, Write
 
 WRITE_ATTEMPTS = 4  # a gateway writes the route's status often, and each time our version is outdated
+_NOT_YET = "; not done yet: "  # in a step's message, between why it is wanted and why it is not made
 
 Change = Callable[[Step], Step]
 
@@ -32,21 +35,46 @@ Change = Callable[[Step], Step]
 async def execute(bench: Bench, remediation: Manifest, action: Write, decision: Decision) -> Execution:
     """Do `action`, new or resumed (`action.step`), as a step of `remediation`. Never raises KubeError.
 
-    Safe to be killed anywhere in, and to be run again by anyone: a step is planned once and applied once.
+    Safe to be killed anywhere in, and to be run again by anyone: a step is planned once and applied once. What failed
+    is tried again later and later (`Bench.retries`).
     """
-    if reason := await bench.veto():
-        return Execution(result=Result.Vetoed, remediation=remediation, detail=reason)
-    found = await _resumed(bench, remediation, action) or await _stored(bench, remediation, action, decision)
-    if isinstance(found, Execution):
-        return found
-    remediation, step = found
+    what = _what(remediation, action)
+    if failing := bench.retries.waiting(what):
+        return Execution(result=Result.Waiting, remediation=remediation, detail=failing.why, trouble=failing.told)
+    execution = await _executed(bench, remediation, action, decision)
+    if execution.result not in FAILED:
+        bench.retries.succeeded(what)
+        return execution
+    return msgspec.structs.replace(execution, trouble=bench.retries.failed(what, execution.detail).told)
+
+
+def _what(remediation: Manifest, action: Write) -> tuple[str, str, str]:
+    """What waits together: a step, and the one that is planned in its place once it is given up. An undo is another."""
+    metadata = remediation["metadata"]
+    kind = f"restart {action.uid}" if isinstance(action, RestartPod) else action.purpose.value
+    return metadata["namespace"], metadata["name"], kind
+
+
+async def _executed(bench: Bench, remediation: Manifest, action: Write, decision: Decision) -> Execution:
+    resumed = _resumed(remediation, action)
+    if isinstance(resumed, Execution):
+        return resumed
+    try:
+        if reason := await bench.veto():
+            return Execution(result=Result.Vetoed, remediation=remediation, detail=reason)
+    except KubeError as error:
+        attempt = Attempt(result=Result.Unavailable, detail=str(error))
+        return await _settled(bench, remediation, resumed, attempt)
+    stored = (remediation, resumed) if resumed else await _stored(bench, remediation, action, decision)
+    if isinstance(stored, Execution):
+        return stored
+    remediation, step = stored
     attempt = await (restart.evict(bench, step) if step.action == "RestartPod" else write_weights(bench, step))
     return await _settled(bench, remediation, step, attempt)
 
 
-async def _resumed(
-    bench: Bench, remediation: Manifest, action: Write
-) -> tuple[Manifest, StepRecord] | Execution | None:
+def _resumed(remediation: Manifest, action: Write) -> StepRecord | Execution | None:
+    """The stored step to go on with; None for a new one."""
     if action.step is None:
         return None
     step = find_step(decode(remediation).status, action.step)
@@ -58,7 +86,7 @@ async def _resumed(
         return Execution(
             result=Result.Outrun, remediation=remediation, step=step, detail=f"step {step.name} is {step.state} already"
         )
-    return remediation, step
+    return step
 
 
 async def _stored(
@@ -99,16 +127,20 @@ async def _looked_up(
 
 
 async def write_weights(bench: Bench, step: StepRecord) -> Attempt:
-    """Bring the route from the step's `before` to its `after`, and from nothing else."""
-    attempt = Attempt(result=Result.Unclear)
+    """Bring the route from the step's `before` to its `after`, and from nothing else.
+
+    Conflict: somebody changed the route. Unknown: it may have landed. Either way the route itself tells. What the
+    server fails twice it will hardly do a moment later: that waits for another tick.
+    """
+    attempt, lost = Attempt(result=Result.Unclear), False
     for _ in range(WRITE_ATTEMPTS):
         try:
-            attempt = await _write_once(bench, step)
+            return await _write_once(bench, step)
         except (Conflict, Unknown) as error:
-            # Conflict: somebody changed the route. Unknown: it may have landed. Either way the route itself tells.
             attempt = Attempt(result=Result.Unclear, detail=str(error))
-            continue
-        break
+            if lost and isinstance(error, Unknown):
+                break
+            lost = lost or isinstance(error, Unknown)
     return attempt
 
 
@@ -155,13 +187,15 @@ def _overtaken(view: RouteView) -> Attempt:
     return Attempt(result=Result.Overtaken, manager=manager, detail=f"the route holds other weights: {weights}{by}")
 
 
-async def _settled(bench: Bench, remediation: Manifest, step: StepRecord, attempt: Attempt) -> Execution:
-    """Record what the attempt came to, where the record needs it.
+async def _settled(bench: Bench, remediation: Manifest, step: StepRecord | None, attempt: Attempt) -> Execution:
+    """Record what the attempt came to, where there is a step (it is stored) and the record needs it.
 
     If that fails, nothing is lost: the step stays Planned, and the next tick sees in the cluster how it stands.
     """
-    change = _lasting(attempt, step, bench.now())
     detail = attempt.detail
+    if step is None:
+        return Execution(result=attempt.result, remediation=remediation, detail=detail)
+    change = _lasting(attempt, step, bench.now())
     if change is not None:
         try:
             remediation = await amend(bench.cluster, remediation, lambda known: _with_change(known, step.name, change))
@@ -189,8 +223,7 @@ def _lasting(attempt: Attempt, step: StepRecord, now: float) -> Change | None:
     event = _event(attempt.result, step)
     if event is None:
         return None
-    said = "" if event is Event.Landed else attempt.detail
-    return lambda known: moved(known, event, now, said)
+    return lambda known: moved(known, event, now, _said(event, known, attempt.detail))
 
 
 def _event(result: Result, step: StepRecord) -> Event | None:
@@ -199,9 +232,17 @@ def _event(result: Result, step: StepRecord) -> Event | None:
             return Event.Landed
         case Result.Gone:
             return Event.Dropped
-        case Result.DisruptionRefused | Result.Unclear if step.action == "RestartPod":
+        case Result.DisruptionRefused if step.action == "RestartPod":
             return Event.Refused
-        case Result.Refused:
+        case Result.Refused | Result.Unclear | Result.Unavailable:
             return Event.Refused
         case _:
             return None
+
+
+def _said(event: Event, step: Step, detail: str) -> str:
+    """The step's message: why it is wanted stays in it as long as it may still be made."""
+    wanted = step.message.partition(_NOT_YET)[0]
+    if event is Event.Landed:
+        return wanted
+    return f"{wanted}{_NOT_YET}{detail}" if event is Event.Refused and step.action != "RestartPod" else detail

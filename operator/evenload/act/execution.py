@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
+from evenload.act.retries import Retries
 from evenload.api.v1alpha1 import StepRecord
 from evenload.drivers.base import Driver
 from evenload.kube.resources import Manifest, Resource
@@ -29,7 +30,8 @@ class Cluster(Sink, Protocol):
 
 
 Veto = Callable[[], Awaitable[str | None]]
-"""Asked right before every write: None means go on; a sentence says why not (paused, changed, no longer the leader)."""
+"""Asked right before every write: None means go on; a sentence says why not (paused, changed, no longer the leader).
+Raises KubeError where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class Bench:
     namespace: str  # the Balancer's own, which is the route's; nothing is written in another
     veto: Veto
     now: Callable[[], float]
+    retries: Retries = field(default_factory=Retries)
 
 
 class Result(StrEnum):
@@ -56,6 +59,11 @@ class Result(StrEnum):
     DisruptionRefused = "DisruptionRefused"  # a PodDisruptionBudget says no for now
     Unavailable = "Unavailable"  # nothing was changed; the next tick tries again
     Unclear = "Unclear"  # it may or may not have landed; the next tick looks
+    Waiting = "Waiting"  # it failed, and it is too early to try again
+
+
+FAILED = frozenset({Result.Refused, Result.Unavailable, Result.Unclear})
+"""What is tried again later and later. A PodDisruptionBudget's no is none of it: it may be over any time."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,3 +82,4 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     step: StepRecord | None = None
     detail: str = ""
     manager: str | None = None
+    trouble: str = ""  # why it fails again and again

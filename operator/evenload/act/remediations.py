@@ -152,15 +152,16 @@ async def amend(
     """Like `store`, but where somebody was quicker, `change` is asked again about what they left.
 
     For what is true whatever they changed (a verdict, a write that was made). An answer that was lost is settled the
-    same way. Raises as `store` once `attempts` are used up.
+    same way, once: what the server fails twice it will hardly do a moment later. Raises as `store` in the end.
     """
     while True:
         attempts -= 1
         try:
             return await store(cluster, manifest, change(decode(manifest)))
-        except (Conflict, Unknown):
+        except (Conflict, Unknown) as error:
             if attempts <= 0:
                 raise
+            attempts = min(attempts, 1) if isinstance(error, Unknown) else attempts
         metadata = manifest["metadata"]
         manifest = await cluster.get(REMEDIATIONS, metadata["namespace"], metadata["name"])
 

@@ -436,7 +436,8 @@ class RemediationStatus(Value, frozen=True, kw_only=True):
     recording: Annotated[
         str,
         Meta(
-            description="The flight recording: recording/v1 JSON lines, gzip, base64.",
+            description="The flight recording: recording/v1 JSON lines, gzip, base64. "
+            "Only the newest few Remediations of a Balancer keep theirs.",
             max_length=360_000,  # 256 KiB in base64 and a little
         ),
     ] = ""

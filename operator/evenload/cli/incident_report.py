@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import zlib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -72,13 +71,13 @@ def flight_recording(manifest: dict[str, object]) -> list[tuple[Snapshot, Decisi
         return None
     try:
         return unpack(str(packed))
-    except (RecordingError, ValueError, OSError, EOFError, zlib.error) as error:
+    except RecordingError as error:
         note(f"warning: the flight recording cannot be read and is left out: {error}")
         return None
 
 
 def unpack(packed: str) -> list[tuple[Snapshot, Decision]]:
-    """Raises RecordingError, and what `evenload.record.flight.unpack` raises."""
+    """Raises RecordingError."""
     from evenload import recording
     from evenload.record import flight
     from evenload.replay import replay

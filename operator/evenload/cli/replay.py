@@ -35,7 +35,7 @@ def _replay(file: str, output: ReplayOutput) -> ExitCode:
     from evenload import replay as again
 
     with _opened(file) as stream:
-        for decision in again.replay(recording.read(stream)):
+        for decision in again.replay(recording.read(recording.lines_of(stream))):
             line = recording.decision_line(decision) if output is ReplayOutput.json else _text_line(decision)
             sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()

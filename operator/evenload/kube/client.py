@@ -28,7 +28,8 @@ from evenload.kube.resources import PODS, Manifest, Resource
 T = TypeVar("T")
 
 FIELD_MANAGER: Final = "evenload"
-PAGE_SIZE: Final = 500
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+METADATA_PAGE: Final = 500
 REQUEST_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
 MAX_CONNECTIONS: Final = 16
@@ -91,6 +92,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
     query: dict[str, str] = {}
     body: object = None
     content_type: str = "application/json"
+    accept: str = "application/json"
 
     @property
     def writes(self) -> bool:
@@ -151,12 +153,21 @@ class Client:
         return items, version
 
     async def pages(
-        self, resource: Resource, namespace: str | None = None, selector: str | None = None
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        selector: str | None = None,
+        *,
+        metadata_only: bool = False,
     ) -> AsyncIterator[Page]:
-        """The list page by page. Raises Gone when the rest of the list has expired: start again."""
-        query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": selector} if selector else {})
+        """The list page by page. Raises Gone when the rest of the list has expired: start again.
+
+        `metadata_only`: the API server leaves out everything but apiVersion, kind and metadata.
+        """
+        limit, accept = (METADATA_PAGE, METADATA_ONLY) if metadata_only else (resource.page, "application/json")
+        query = {"limit": str(limit)} | ({"labelSelector": selector} if selector else {})
         while True:
-            request = _Request(verb="list", method="GET", path=resource.path(namespace), query=query)
+            request = _Request(verb="list", method="GET", path=resource.path(namespace), query=query, accept=accept)
             page = await self._send(request, 3 * self._timeout_seconds, Page)
             yield page
             if not page.metadata.cont:
@@ -343,7 +354,7 @@ class Client:
     def _open(
         self, session: aiohttp.ClientSession, request: _Request, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.client._RequestContextManager:
-        headers = self.connection.headers() | {"Accept": "application/json"}
+        headers = self.connection.headers() | {"Accept": request.accept}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
         return session.request(

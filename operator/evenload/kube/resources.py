@@ -21,6 +21,7 @@ class Resource(msgspec.Struct, frozen=True):
     plural: str
     kind: str
     namespaced: bool = True
+    page: int = 500  # objects in one answer to a list: a few megabytes
 
     @property
     def api_version(self) -> str:
@@ -68,4 +69,4 @@ PDBS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBud
 HTTPROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 REFERENCEGRANTS: Final = Resource("gateway.networking.k8s.io", "v1beta1", "referencegrants", "ReferenceGrant")
 BALANCERS: Final = Resource("evenload.dev", "v1alpha1", "balancers", "Balancer")
-REMEDIATIONS: Final = Resource("evenload.dev", "v1alpha1", "remediations", "Remediation")
+REMEDIATIONS: Final = Resource("evenload.dev", "v1alpha1", "remediations", "Remediation", page=20)

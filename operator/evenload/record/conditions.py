@@ -74,7 +74,8 @@ class Facts(Value, frozen=True, kw_only=True):
     remediation: str | None = None  # the open one
     paused: Trouble | None = None  # by what, as reason and sentence
     limits: tuple[str, ...] = ()  # what Evenload cannot do or does not wait for, a sentence each
-    unrecorded: str = ""  # why the Remediation could not be written
+    unrecorded: str = ""  # why the Remediation cannot be written
+    unwritten: str = ""  # why what was decided cannot be written
 
 
 class Finding(Value, frozen=True, kw_only=True):
@@ -219,13 +220,17 @@ _NEEDED_FOR: dict[SignalName, str] = {
 
 
 def _remediating(facts: Facts) -> Finding:
-    if facts.unrecorded and facts.remediation is None:
+    see = f"see Remediation {facts.remediation}"
+    if facts.unrecorded:
         message = f"nothing is done, because the Remediation cannot be written: {facts.unrecorded}"
         return Finding(status=FALSE, reason="NotRecorded", message=message)
     if facts.remediation is None:
         return Finding(status=FALSE, reason="NoRemediation")
+    if facts.unwritten:
+        message = f"a write fails and is tried again, once a minute at least: {facts.unwritten}; {see}"
+        return Finding(status=FALSE, reason="WriteFailed", message=message)
     phase = facts.decision.phase if facts.decision else None
-    return Finding(status=TRUE, reason=phase.value if phase else "Open", message=f"see Remediation {facts.remediation}")
+    return Finding(status=TRUE, reason=phase.value if phase else "Open", message=see)
 
 
 def _paused(facts: Facts) -> Finding:

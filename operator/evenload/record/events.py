@@ -34,7 +34,9 @@ PROXY_DELAY_SECONDS = (
 )
 _NOTE_BYTES = 1024  # of events.k8s.io/v1
 _REMEMBERED = 4096
-_LOST_AGAIN_SECONDS = 1800.0  # signals that come and go (too few requests at night, say) are told once in so long
+_TOLD_AGAIN_SECONDS = (
+    1800.0  # what comes and goes (signals with too few requests at night, say) is told once in so long
+)
 
 
 class Reason(StrEnum):
@@ -78,7 +80,7 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         Reason.ApprovalNeeded: "Evenload waits for a person: evenload approve REMEDIATION, or deny.",
         Reason.Contested: "Another writer keeps putting its weights back; Evenload stopped writing and names it.",
         Reason.RestartRefused: "A pod was not evicted: a PodDisruptionBudget or a last check says no.",
-        Reason.WriteFailed: "The API server refused a write that was decided.",
+        Reason.WriteFailed: "A write that was decided is not made: the API server refuses it, or cannot do it.",
         Reason.NoPreStop: "A workload has no preStop sleep that outlasts the proxy's delay: restarts fail requests.",
         Reason.Resolved: "The Remediation closed with all well again.",
         Reason.Unresolved: "The Remediation closed without all being well; a person should look.",
@@ -166,7 +168,7 @@ class Chronicle:
                 time=decision.time,
                 reason=Reason.SignalsLost,
                 note=note,
-                key=f"signals/{decision.time // _LOST_AGAIN_SECONDS}",
+                key=f"signals/{decision.time // _TOLD_AGAIN_SECONDS}",
             )
 
     def _newly_held(self, snapshot: Snapshot, decision: Decision) -> Iterator[Happening]:
@@ -297,15 +299,24 @@ def _done(step: Step) -> str:
 
 
 def refused(episode: str, step: Step, detail: str, time: float) -> Happening:
-    """A step that the API server, or a last check, said no to. Told once a step, however often it is tried."""
+    """A step that the API server, or a last check, said no to, or that fails again and again. Told once, however often
+    it is tried, and whether as this step or as another in its place."""
     restart = step.action == "RestartPod"
     return Happening(
         time=time,
         reason=Reason.RestartRefused if restart else Reason.WriteFailed,
         note=f"step {step.name}: {detail}",
-        key=f"refused/{episode}/{step.name}",
+        key=f"refused/{episode}/{step.name if restart else step.purpose}",
         workload=step.workload,
     )
+
+
+def not_made(why: str, time: float) -> tuple[Happening, ...]:
+    """A write that fails again and again before there is a step to tell it of; nothing where `why` is empty."""
+    if not why:
+        return ()
+    note = f"what was decided cannot be written: {why}"
+    return (Happening(time=time, reason=Reason.WriteFailed, note=note, key=f"not-made/{time // _TOLD_AGAIN_SECONDS}"),)
 
 
 def _weights(weights: Mapping[str, int]) -> str:
@@ -335,6 +346,7 @@ class Bulletin:
                 if reference:
                     await self._create(f"{name}-w", happening, reference)
         except KubeError:
+            self._told.pop(name, None)  # what still happens is told when it can be
             self._on_failure()
 
     def _remember(self, name: str) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import NamedTuple
 
+from evenload.errors import RecordingError
 from evenload.model.snapshot import Snapshot
 from evenload.recording import Header, encode
 
@@ -23,6 +24,8 @@ QUIET_TICKS = 30  # kept while nothing is wrong: five minutes of ten-second tick
 QUIET_BYTES = 64 * 1024  # and no more than this a Balancer: of a large fleet fewer minutes
 EPISODE_TICKS = 360  # an hour of ten-second ticks; a longer episode is told coarser
 MOST_PACKED_BYTES = 256 * 1024  # base64 text in Remediation.status.recording; etcd takes 1.5 MB an object
+MOST_UNPACKED_BYTES = 64 << 20  # some 360 lines of 2,000 pods: far more than is ever packed into a Remediation
+MOST_UNPACKED_LINES = 10 * EPISODE_TICKS
 _WORTHWHILE = 3  # a line that deflates by less has little in common with its dictionary: take a new one
 
 
@@ -76,6 +79,8 @@ class Flight:
         """The recording up to `until` (seconds since the epoch) as base64 of gzip, within MOST_PACKED_BYTES."""
         header = encode(Header.of(balancer, tick_seconds))
         lines = [kept.line for kept in self._kept if kept.time <= until]
+        while sum(map(len, lines)) > MOST_UNPACKED_BYTES // 2:
+            lines = lines[::2] if len(lines) > 1 else []
         while len(packed := _packed(header, lines)) > MOST_PACKED_BYTES and lines:
             lines = lines[::2] if len(lines) > 1 else []
         return packed
@@ -94,6 +99,18 @@ def _packed(header: bytes, lines: list[bytes]) -> str:
 def unpack(text: str) -> list[bytes]:
     """The lines of a packed recording, for evenload.recording.read.
 
-    Raises ValueError, OSError, EOFError or zlib.error on a text that is none.
+    Raises RecordingError on a text that is none, or that has more than MOST_UNPACKED_BYTES when decompressed: a few
+    kilobytes of gzip may hold gigabytes.
     """
-    return gzip.decompress(base64.b64decode(text, validate=True)).splitlines(keepends=True)
+    try:
+        stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        unpacked = stream.decompress(base64.b64decode(text, validate=True), MOST_UNPACKED_BYTES + 1)
+    except (ValueError, zlib.error) as error:
+        raise RecordingError(f"status.recording: not base64 of gzip ({error})") from error
+    if len(unpacked) > MOST_UNPACKED_BYTES:
+        raise RecordingError(f"status.recording: more than {MOST_UNPACKED_BYTES >> 20} MiB when decompressed")
+    if unpacked.count(b"\n") > MOST_UNPACKED_LINES:
+        raise RecordingError(f"status.recording: more than {MOST_UNPACKED_LINES} lines")
+    if not stream.eof or stream.unused_data:
+        raise RecordingError("status.recording: the gzip data is cut short, or something follows it")
+    return unpacked.splitlines(keepends=True)

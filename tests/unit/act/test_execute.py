@@ -13,10 +13,11 @@ from evenload.act.apply import execute
 from evenload.act.episode import decode, progressed
 from evenload.act.execution import Bench, Cluster, Execution, Result, Veto
 from evenload.act.remediations import open_remediation, store
+from evenload.act.retries import LONGEST_SECONDS, Retries
 from evenload.api.v1alpha1 import ObjectMeta
 from evenload.api.values import epoch_seconds
 from evenload.drivers import driver_of
-from evenload.errors import Unavailable
+from evenload.errors import KubeError, Refused, Unavailable, Unknown
 from evenload.kube.resources import HTTPROUTES, PODS, REMEDIATIONS, Manifest, Resource
 from evenload.model.decision import Decision, Verdict
 from evenload.model.diagnosis import Diagnosis, Label
@@ -44,6 +45,9 @@ class Scene:
     remediation: Manifest
     time: float = 1000.5
 
+    def __post_init__(self) -> None:
+        self.retries = Retries(10.0, clock=lambda: self.time)
+
     def bench(self, through: Cluster | None = None, veto: Veto = nothing_against) -> Bench:
         return Bench(
             cluster=through or self.cluster,
@@ -52,6 +56,7 @@ class Scene:
             namespace="shop",
             veto=veto,
             now=lambda: self.time,
+            retries=self.retries,
         )
 
     async def execute(
@@ -297,6 +302,7 @@ async def test_an_applied_write_that_could_not_be_recorded_is_told_and_found_by_
 async def test_a_resumed_step_goes_by_what_was_stored_not_by_what_is_asked(scene: Scene) -> None:
     await scene.execute(RESTORE, Faulty(scene.cluster, at=3, fault=Fault.Throttled))
     asked = SetWeights(before=BAD, after=OTHER, purpose=Purpose.Restore, because="", step="1-restore")
+    scene.time += 10.0
     assert (await scene.execute(asked)).result is Result.Applied
     assert await scene.weights() == EQUAL
 
@@ -447,3 +453,101 @@ async def test_an_api_server_that_is_down_raises_nothing(scene: Scene) -> None:
 
     execution = await execute(scene.bench(Down()), scene.remediation, RESTORE, decision_at(1000.0))
     assert execution.result is Result.Unavailable
+
+
+# What fails for good.
+
+
+class Failing(Faulty):
+    """The API server fails every write of one verb, as while an admission webhook is down."""
+
+    def __init__(self, cluster: Cluster, verb: str, error: KubeError) -> None:
+        super().__init__(cluster)
+        self.verb, self.error = verb, error
+
+    async def _call(self, verb: str, call: Callable[[], Any]) -> Any:
+        self.calls.append(verb)
+        if verb == self.verb:
+            raise self.error
+        return await call()
+
+
+BROKEN = Unknown('patch: 500 failed calling webhook "routes.example.com"', status=500)
+REFUSED = Refused("patch: 403 admission webhook denied the request", status=403)
+
+
+async def ticks(scene: Scene, through: Failing, seconds: float) -> list[Execution]:
+    """The operator's ticks of ten seconds for so long, each of which resumes the step once it is stored."""
+    executions, end = [], scene.time + seconds
+    while scene.time < end:
+        stored = decode(scene.remediation).status.steps
+        asked = msgspec.structs.replace(RESTORE, step=stored[0].name) if stored else RESTORE
+        executions.append(await scene.execute(asked, through))
+        scene.time += 10.0
+    return executions
+
+
+@pytest.mark.parametrize(
+    ("verb", "error"),
+    [("patch_json", BROKEN), ("patch_json", REFUSED), ("patch_merge", BROKEN), ("patch_merge", REFUSED)],
+)
+async def test_a_write_that_fails_for_good_is_tried_ever_more_rarely(scene: Scene, verb: str, error: KubeError) -> None:
+    failing = Failing(scene.cluster, verb, error)
+    await ticks(scene, failing, 60.0)
+    early = failing.calls.count(verb)
+    await ticks(scene, failing, 600.0)
+    late = failing.calls.count(verb) - early
+    assert early <= 8
+    assert 600.0 / LONGEST_SECONDS <= late <= 2 * 600.0 / (LONGEST_SECONDS / 2)
+
+
+@pytest.mark.parametrize("error", [BROKEN, REFUSED])
+async def test_why_a_write_fails_stands_on_its_step_until_it_is_made(scene: Scene, error: KubeError) -> None:
+    failing = Failing(scene.cluster, "patch_json", error)
+    await ticks(scene, failing, 100.0)
+    assert scene.step.message == f"a bad update; not done yet: {error}"
+    failing.verb = ""
+    await ticks(scene, failing, LONGEST_SECONDS + 10.0)
+    assert (scene.step.state, scene.step.message) == (StepState.Applied, "a bad update")
+
+
+async def test_a_write_that_fails_is_told_from_the_second_time_on_and_while_it_waits(scene: Scene) -> None:
+    executions = await ticks(scene, Failing(scene.cluster, "patch_json", BROKEN), 200.0)
+    assert executions[0].trouble == ""
+    assert all("failed calling webhook" in each.trouble for each in executions[1:])
+    assert {each.result for each in executions} == {Result.Unclear, Result.Waiting}
+
+
+async def test_a_write_is_made_within_a_minute_of_the_end_of_the_trouble(scene: Scene) -> None:
+    failing = Failing(scene.cluster, "patch_json", BROKEN)
+    await ticks(scene, failing, 3600.0)
+    failing.verb = ""
+    await ticks(scene, failing, LONGEST_SECONDS + 10.0)
+    assert await scene.weights() == EQUAL
+
+
+async def test_a_balancer_that_cannot_be_read_before_the_write_is_said_on_the_step(scene: Scene) -> None:
+    async def unreadable() -> str | None:
+        raise Unavailable("the Balancer could not be read before the write: 503")
+
+    await scene.execute(RESTORE, Faulty(scene.cluster, at=3, fault=Fault.Throttled))
+    scene.time += 10.0
+    again = msgspec.structs.replace(RESTORE, step="1-restore")
+    execution = await scene.execute(again, veto=unreadable)
+    assert execution.result is Result.Unavailable
+    assert "could not be read before the write" in scene.step.message
+    assert await scene.weights() == BAD
+
+
+async def test_an_undo_does_not_wait_for_another_step_that_could_not_be_stored(scene: Scene) -> None:
+    failing = Failing(scene.cluster, "patch_merge", REFUSED)
+    await ticks(scene, failing, 100.0)
+    failing.verb = ""
+    undo = SetWeights(before=BAD, after=EQUAL, purpose=Purpose.Revert, because="it made things worse")
+    assert (await scene.execute(undo, failing)).result is Result.Applied
+
+
+async def test_an_eviction_whose_pod_can_never_be_read_has_its_deadline_too(scene: Scene) -> None:
+    failing = Failing(scene.cluster, "get", Unavailable("get: 503", status=503))
+    await scene.execute(await scene.restart(), failing)
+    assert scene.step.refused_since is not None

@@ -71,9 +71,12 @@ async def test_nothing_is_written_while_the_balancer_cannot_be_read(
     monkeypatch.setattr(site.api, "get", get)
     await ticks(site)
     assert not written(site)
+    assert site.condition(SHOP, "Remediating") == ("False", "WriteFailed")
+    assert "the Balancer could not be read before the write" in site.message(SHOP, "Remediating")
     monkeypatch.undo()
-    await ticks(site, 3)
+    await ticks(site)
     assert written(site)
+    assert site.condition(SHOP, "Remediating")[1] != "WriteFailed"
 
 
 async def test_a_pause_that_ends_lets_writes_go_on(site: Site) -> None:

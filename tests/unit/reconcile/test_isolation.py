@@ -359,6 +359,9 @@ async def test_a_fault_is_reported_though_no_remediation_can_be_created(
     assert site.condition(GOOD, "Remediating") == ("False", "NotRecorded")
     assert "exceeded quota" in site.message(GOOD, "Remediating")
     monkeypatch.undo()
-    site.send_traffic(GOOD)
-    await site.tick()
-    assert site.condition(GOOD, "Remediating")[0] == "True"
+    seen = set()
+    for _ in range(7):  # it is tried again within a minute
+        site.send_traffic(GOOD)
+        await site.tick()
+        seen.add(site.condition(GOOD, "Remediating")[0])
+    assert "True" in seen

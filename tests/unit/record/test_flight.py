@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import gzip
 import random
+import tracemalloc
+import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from evenload.errors import RecordingError
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Episode, Phase
 from evenload.model.snapshot import Backend, Pod, Snapshot
-from evenload.record.flight import EPISODE_TICKS, MOST_PACKED_BYTES, QUIET_TICKS, Flight, unpack
+from evenload.record.flight import EPISODE_TICKS, MOST_PACKED_BYTES, MOST_UNPACKED_BYTES, QUIET_TICKS, Flight, unpack
 from evenload.recording import read
 from tests.unit.record.scenes import snapshot
 
@@ -115,7 +123,32 @@ def test_new_pods_do_not_make_the_recorder_forget_how_to_deflate() -> None:
     assert ticks(flight.pack(MANIFEST, 10.0))[-1].time == 2000.0 + 2 * QUIET_TICKS - 1
 
 
-@pytest.mark.parametrize("text", ["not base64!", "aGVsbG8="])
+def packed(data: bytes) -> str:
+    return base64.b64encode(gzip.compress(data, mtime=0)).decode()
+
+
+@pytest.mark.parametrize("text", ["not base64!", "aGVsbG8=", packed(b"{}\n")[:-8], "ä"])
 def test_a_text_that_is_no_recording_is_refused(text: str) -> None:
-    with pytest.raises((ValueError, OSError, EOFError)):
+    with pytest.raises(RecordingError, match=r"status\.recording: "):
         unpack(text)
+
+
+def test_a_small_text_that_unfolds_into_gigabytes_is_refused_before_it_does() -> None:
+    bomb = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
+    data = b"".join([bomb.compress(bytes(1 << 20)) for _ in range(300)]) + bomb.flush()
+    tracemalloc.start()
+    with pytest.raises(RecordingError, match="64 MiB"):
+        unpack(base64.b64encode(data).decode())
+    assert tracemalloc.get_traced_memory()[1] < 3 * MOST_UNPACKED_BYTES
+    tracemalloc.stop()
+
+
+def test_a_text_of_a_million_empty_lines_is_refused() -> None:
+    with pytest.raises(RecordingError, match="lines"):
+        unpack(packed(b"\n" * 1_000_000))
+
+
+@given(st.binary(max_size=300) | st.binary(max_size=300).map(gzip.compress))
+def test_whatever_a_recording_holds_is_a_recording_or_an_error_that_says_so(data: bytes) -> None:
+    with contextlib.suppress(RecordingError):
+        list(read(unpack(base64.b64encode(data).decode())).snapshots)

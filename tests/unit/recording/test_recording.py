@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from evenload import recording
 from evenload.errors import RecordingError
 from evenload.model.decision import Decision, Held, HeldReason
 from evenload.model.diagnosis import Diagnosis, Evidence, Label
@@ -239,3 +240,16 @@ def test_a_decision_line_has_the_public_keys_in_order() -> None:
         "threshold": 1.3,
         "subject": "b",
     }
+
+
+def test_a_file_without_a_line_end_is_refused_before_it_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "MOST_LINE_BYTES", 1000)
+    file = io.BytesIO(b"x" * 1_000_000)
+    with pytest.raises(RecordingError, match="line 1: more than"):
+        read(recording.lines_of(file))
+    assert file.tell() <= 1001
+
+
+def test_objects_in_objects_without_end_are_refused() -> None:
+    with pytest.raises(RecordingError, match="line 1: objects in objects"):
+        read([b'{"a":' * 100_000])
