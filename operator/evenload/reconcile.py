@@ -21,7 +21,7 @@ from evenload.act.apply import execute
 from evenload.act.episode import closed, decode, episode_of, is_open, progressed, step_of
 from evenload.act.execution import Bench, Execution, Result
 from evenload.act.ledger import Subject
-from evenload.act.outcome import Tick, onset_of, outcome_of
+from evenload.act.outcome import Tick, counted_on, culprit, measured, unmended
 from evenload.act.remediations import amend, newest, open_remediation, prune
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, Remediation, RemediationStatus, Resolved, Trigger
 from evenload.api.values import epoch_seconds, moment
@@ -38,7 +38,7 @@ from evenload.model.decision import Decision, EpisodeMove, HeldReason
 from evenload.model.episode import Phase
 from evenload.model.plan import RestartPod, Write
 from evenload.model.policy import strictest
-from evenload.model.snapshot import Hold, Snapshot
+from evenload.model.snapshot import Hold, RouteWrite, Snapshot
 from evenload.model.spec import Mode
 from evenload.model.wording import printable
 from evenload.observe import cluster
@@ -450,7 +450,6 @@ class Reconciler:
         """Open, continue or close the Remediation as decided; None where there is none open afterwards."""
         manifest = self._manifest(scene.open)
         if decision.episode is EpisodeMove.Open and manifest is None:
-            case.onset = onset_of(decision, snapshot.last_write)
             before = newest(self._store.remediations_of(key))
             manifest = await open_remediation(
                 self._client,
@@ -458,6 +457,7 @@ class Reconciler:
                 decision,
                 previous=before["metadata"]["name"] if before else None,
                 approval_required=self._mode(balancer) is Mode.Approve,
+                written=self._culprit(key, decision, snapshot),
             )
             self._store.remediations.put(manifest)
         if manifest is None or not is_open(manifest):
@@ -467,24 +467,30 @@ class Reconciler:
 
         def change(known: Remediation) -> RemediationStatus:
             if not ending:
-                return progressed(known, decision, entries)
+                return counted_on(known, progressed(known, decision, entries), case.ticks)
             return self._ended(case, balancer, known, decision, happenings)
 
         manifest = await amend(self._client, manifest, change)
         self._store.remediations.put(manifest)
         if not ending:
             return manifest
-        case.onset = None
         self._metrics.closed(key.namespace, key.name, decode(manifest))
         await prune(self._client, self._store.remediations_of(key), balancer.spec.history_limit, self._now())
         return None
 
+    def _culprit(self, key: Key, decision: Decision, snapshot: Snapshot) -> RouteWrite | None:
+        """The write to blame; the Balancer's status may know what the weights were before, from an earlier process."""
+        found = culprit(decision, snapshot.last_write)
+        told = known_status(self._store.balancers.get(key) or {}).last_route_change
+        if found is None or found.before is not None or told is None:
+            return found
+        same = told.manager == found.manager[:128] and epoch_seconds(told.time) == found.time
+        return msgspec.structs.replace(found, before=told.before) if same else found
+
     def _ended(
         self, case: Case, balancer: Balancer, known: Remediation, decision: Decision, happenings: tuple[Happening, ...]
     ) -> RemediationStatus:
-        outcome = outcome_of(
-            episode_of(known), known.status.steps, _onset(case, known), decision.time, tuple(case.ticks)
-        )
+        outcome = measured(known, progressed(known, decision), case.ticks, closed_at=decision.time)
         manifest = {"apiVersion": "evenload.dev/v1alpha1", "kind": "Balancer"} | {
             "metadata": {"name": balancer.metadata.name, "namespace": balancer.metadata.namespace},
             "spec": msgspec.to_builtins(balancer.spec),
@@ -664,7 +670,11 @@ class Reconciler:
     async def _end(self, manifest: Mapping[str, Any], why: str) -> None:
         def ended(known: Remediation) -> RemediationStatus:
             return msgspec.structs.replace(
-                known.status, phase=Phase.Expired, closed_at=moment(self._now()), held=printable(why)[:4096]
+                known.status,
+                phase=Phase.Expired,
+                closed_at=moment(self._now()),
+                held=printable(why)[:4096],
+                outcome=unmended(known.status.outcome),
             )
 
         self._store.remediations.put(await amend(self._client, dict(manifest), ended))
@@ -727,11 +737,3 @@ def _readable(case: Case, route: Manifest | None) -> RouteView | None:
         return case.driver.backends(route, case.target)
     except RouteProblem:
         return None
-
-
-def _onset(case: Case, known: Remediation) -> float:
-    """As seen when it was opened; after a restart, as far as the record tells."""
-    if case.onset is not None:
-        return case.onset
-    since = known.spec.diagnosis.since or known.status.opened_at or known.metadata.creation_timestamp
-    return epoch_seconds(since) if since else 0.0
