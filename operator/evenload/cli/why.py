@@ -235,12 +235,16 @@ def keeping_still(history: Sequence[Item[Remediation]]) -> Iterator[str]:
         if what.kind == "Denied" and now < (until := what.time + DENIED_SECONDS):
             by = item.object.spec.approval.by or "somebody"
             yield f"{what.label}: {by} denied {item.name}; nothing is proposed until {local_time(moment(until))}."
-            yield f"To be asked again at once: kubectl delete remediation {item.name} -n {item.namespace} (no budget counts it then)"
+            yield f"To be asked again at once: {_forget(item)}"
     until = frozen_until(what for _, what in recent)
     if now < until:
         item, _ = max(((i, w) for i, w in recent if w.kind == "Revert"), key=lambda each: each[1].time)
         yield f"A change was undone ({item.name}); nothing is written until {local_time(moment(until))}."
-        yield f"To go on at once: kubectl delete remediation {item.name} -n {item.namespace} (no budget counts it then)"
+        yield f"To go on at once: {_forget(item)}"
+
+
+def _forget(item: Item[Remediation]) -> str:
+    return f"kubectl delete remediation {item.name} -n {item.namespace} (no budget counts it any more then)"
 
 
 def _limits(balancer: Balancer) -> Iterator[str]:
