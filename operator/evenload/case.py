@@ -46,7 +46,6 @@ class Case:
     chronicle: Chronicle = field(default_factory=Chronicle)
     ahead: Ahead = field(default_factory=Ahead)
     ticks: deque[Tick] = field(default_factory=lambda: deque(maxlen=TICKS_REMEMBERED))
-    onset: float | None = None  # of the open episode, if we saw it open; seconds since the epoch
     turn: int = -1  # the last read of signals that the engine has been given
     ledger: tuple[Disruption, ...] = ()  # what budgets counted when the last Snapshot was made
     outdated_route: str = ""  # the resourceVersion that our last write replaced: a view that still shows it lags
@@ -70,11 +69,10 @@ class Case:
             source=source_for(spec.signals),
         )
         if before is not None and before.identity[0] == case.identity[0]:
-            case.flight, case.chronicle, case.ticks, case.onset, case.ahead, case._workloads = (
+            case.flight, case.chronicle, case.ticks, case.ahead, case._workloads = (
                 before.flight,
                 before.chronicle,
                 before.ticks,
-                before.onset,
                 before.ahead,
                 before._workloads,
             )

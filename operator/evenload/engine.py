@@ -198,7 +198,7 @@ def _decision(
     facts: Facts, verified: Verification, scene: Scene, planned: Plan, case: Case, ruling: Ruling
 ) -> Decision:
     tell = (*planned.tell, *advice(case, ruling))
-    move = episode_move(case, ruling, wanted=bool(planned.writes or tell), close=planned.close)
+    move = episode_move(case, wanted=bool(planned.writes or tell), close=planned.close)
     ongoing = case.episode is not None or move is EpisodeMove.Open
     known = facts.problem is None
     return Decision(

@@ -19,9 +19,9 @@ import msgspec
 import structlog
 
 from evenload.act.apply import execute
-from evenload.act.episode import closed, decode, episode_of, is_open, progressed, step_of
+from evenload.act.episode import closed, decode, is_open, progressed, step_of
 from evenload.act.execution import Bench, Execution, Result
-from evenload.act.outcome import Tick, onset_of, outcome_of
+from evenload.act.outcome import Tick, counted_on, culprit, measured, unmended
 from evenload.act.remediations import amend, newest, open_remediation, prune
 from evenload.act.retries import Retries
 from evenload.api.v1alpha1 import Balancer, Remediation, RemediationStatus
@@ -36,7 +36,7 @@ from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.episode import Phase
 from evenload.model.plan import RestartPod, Write
-from evenload.model.snapshot import Snapshot
+from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.model.spec import Mode
 from evenload.model.wording import printable
 from evenload.observe.cluster import ClusterView
@@ -46,6 +46,7 @@ from evenload.record.conditions import Trouble
 from evenload.record.events import Bulletin, Happening, applied, not_made, refused, timeline
 from evenload.record.journal import Journal
 from evenload.record.metrics import Metrics
+from evenload.record.publish import known_status
 from evenload.settings import Settings
 from evenload.sight import ROUTE_TAKEN, Observer, Sight, paused_by
 from evenload.store import Key, Store, balancer_of, key_of
@@ -294,7 +295,6 @@ class Reconciler:
         """Open, continue or close the Remediation as decided; None where there is none open afterwards."""
         manifest, balancer = self._manifest(sight.open), sight.balancer
         if decision.episode is EpisodeMove.Open and manifest is None:
-            case.onset = onset_of(decision, snapshot.last_write)
             before = newest(self._store.remediations_of(key))
             manifest = await open_remediation(
                 self._client,
@@ -302,6 +302,7 @@ class Reconciler:
                 decision,
                 previous=before["metadata"]["name"] if before else None,
                 approval_required=self._statuses.mode(balancer) is Mode.Approve,
+                written=self._culprit(key, decision, snapshot),
             )
             self._store.remediations.put(manifest)
         if manifest is None or not is_open(manifest):
@@ -311,14 +312,13 @@ class Reconciler:
 
         def change(known: Remediation) -> RemediationStatus:
             if not ending:
-                return progressed(known, decision, entries)
+                return counted_on(known, progressed(known, decision, entries), case.ticks)
             return self._ended(case, balancer, known, decision, happenings)
 
         manifest = await amend(self._client, manifest, change)
         self._store.remediations.put(manifest)
         if not ending:
             return manifest
-        case.onset = None
         self._metrics.closed(key.namespace, key.name, decode(manifest))
         try:
             await prune(self._client, self._store.remediations_of(key), balancer.spec.history_limit, self._now())
@@ -326,12 +326,19 @@ class Reconciler:
             _log.warning("prune-failed", namespace=key.namespace, balancer=key.name, error=str(error))
         return None
 
+    def _culprit(self, key: Key, decision: Decision, snapshot: Snapshot) -> RouteWrite | None:
+        """The write to blame; the Balancer's status may know what the weights were before, from an earlier process."""
+        found = culprit(decision, snapshot.last_write)
+        told = known_status(self._store.balancers.get(key) or {}).last_route_change
+        if found is None or found.before is not None or told is None:
+            return found
+        same = told.manager == found.manager[:128] and epoch_seconds(told.time) == found.time
+        return msgspec.structs.replace(found, before=told.before) if same else found
+
     def _ended(
         self, case: Case, balancer: Balancer, known: Remediation, decision: Decision, happenings: tuple[Happening, ...]
     ) -> RemediationStatus:
-        outcome = outcome_of(
-            episode_of(known), known.status.steps, _onset(case, known), decision.time, tuple(case.ticks)
-        )
+        outcome = measured(known, progressed(known, decision), case.ticks, closed_at=decision.time)
         manifest = {"apiVersion": "evenload.dev/v1alpha1", "kind": "Balancer"} | {
             "metadata": {"name": balancer.metadata.name, "namespace": balancer.metadata.namespace},
             "spec": msgspec.to_builtins(balancer.spec),
@@ -441,7 +448,11 @@ class Reconciler:
 
         def ended(known: Remediation) -> RemediationStatus:
             return msgspec.structs.replace(
-                known.status, phase=Phase.Expired, closed_at=moment(self._now()), held=printable(why)[:4096]
+                known.status,
+                phase=Phase.Expired,
+                closed_at=moment(self._now()),
+                held=printable(why)[:4096],
+                outcome=unmended(known.status.outcome),
             )
 
         try:
@@ -468,11 +479,3 @@ def _outrun(known: Remediation | None, stored: Manifest) -> bool:
     """Whether it has steps that the decision knew nothing of: another operator is at work. Look again next tick."""
     decided_on = {record.name for record in known.status.steps} if known else set()
     return {step["name"] for step in stored.get("status", {}).get("steps", ())} != decided_on
-
-
-def _onset(case: Case, known: Remediation) -> float:
-    """As seen when it was opened; after a restart, as far as the record tells."""
-    if case.onset is not None:
-        return case.onset
-    since = known.spec.diagnosis.since or known.status.opened_at or known.metadata.creation_timestamp
-    return epoch_seconds(since) if since else 0.0

@@ -14,6 +14,7 @@ import asyncio
 import copy
 import time
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,9 +47,11 @@ class Site:
 
     def __init__(self, **settings: Any) -> None:
         self.api = MemoryCluster()
+        self.clock = time.time()
         watched = Settings(watch_namespaces=settings.get("watch_namespaces", "")).namespaces
         grants = settings.get("cross_namespace_backends", False)
-        self.cluster = ClusterView(
+        self._view = partial(
+            ClusterView,
             None,  # type: ignore[arg-type]
             watched,
             reference_grants=grants,
@@ -56,13 +59,21 @@ class Site:
             now=lambda: self.clock,
         )
         self.unreachable: set[str | None] = set()  # namespaces whose watches bring nothing
-        self.store = Store()
         self.prometheus = FakePrometheus(window_seconds=WINDOW_SECONDS, scrape_seconds=SCRAPE_SECONDS)
-        self.clock = time.time()
         self._settings = settings
 
     async def __aenter__(self) -> Self:
         await self.prometheus.come_up()
+        self._begin()
+        return self
+
+    async def replace_operator(self) -> None:
+        """The process dies, and another one begins with nothing but what is in the cluster and in Prometheus."""
+        await self._end()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.cluster, self.store = self._view(), Store()
         chosen: dict[str, Any] = {
             "max_mode": "Auto",
             "prometheus_url": self.prometheus.url,
@@ -87,15 +98,17 @@ class Site:
         )
         self._worker = asyncio.create_task(self.reconciler.queue.work())
         self.sync()
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def _end(self) -> None:
         self.reconciler.close()
         self._worker.cancel()
         await asyncio.gather(self._worker, return_exceptions=True)
         self.reader.close()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
         await self.prometheus.__aexit__(None, None, None)
 
     # What there is.

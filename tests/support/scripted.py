@@ -126,7 +126,7 @@ class Operator:
 
 def _closed(known: Remediation, decision: Decision) -> RemediationStatus:
     episode = episode_of(known)
-    outcome = outcome_of(episode, known.status.steps, episode.opened_at, decision.time, [Tick.of(decision)])
+    outcome = outcome_of(episode, known.status.steps, episode.opened_at, [Tick.of(decision)], closed_at=decision.time)
     return closed(known, decision, outcome)
 
 

@@ -28,7 +28,7 @@ from evenload.episode.disruptions import HAPPENED, Entry, counted
 from evenload.episode.steps import progressed as episode_progressed
 from evenload.episode.steps import put
 from evenload.errors import InputError
-from evenload.model.decision import Decision, Held
+from evenload.model.decision import Decision, EpisodeMove, Held
 from evenload.model.episode import (
     EFFECTIVE_STATES,
     FINAL_PHASES,
@@ -121,6 +121,11 @@ def _opened_at(remediation: Remediation) -> float:
     return 0.0 if at is None else epoch_seconds(at)
 
 
+def _first_seen(remediation: Remediation, decision: Decision) -> float:
+    """Who opened it knows best; who finds it without a status knows only when it was created."""
+    return decision.time if decision.episode is EpisodeMove.Open else _opened_at(remediation) or decision.time
+
+
 def steps_of(status: RemediationStatus) -> tuple[Step, ...]:
     return tuple(map(step_of, status.steps))
 
@@ -183,7 +188,7 @@ def progressed(
         _with_steps(status, after.steps),
         observed_generation=remediation.metadata.generation,
         phase=after.phase,
-        opened_at=status.opened_at or moment(decision.time),
+        opened_at=status.opened_at or moment(_first_seen(remediation, decision)),
         overloaded_pods=after.overloaded_pods,
         undo_requested=status.undo_requested or _asks_undo(remediation),
         held=_held(status.held, decision.held),

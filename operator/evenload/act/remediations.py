@@ -27,6 +27,7 @@ from evenload.api.v1alpha1 import (
     Remediation,
     RemediationSpec,
     RemediationStatus,
+    RouteChange,
     RuledOut,
     Trigger,
 )
@@ -36,6 +37,7 @@ from evenload.errors import Conflict, InputError, NotFound, Refused, Unknown
 from evenload.kube.resources import REMEDIATIONS, Manifest
 from evenload.model.decision import Decision
 from evenload.model.diagnosis import Diagnosis
+from evenload.model.snapshot import RouteWrite
 
 _NAME_ROOM = 200  # of 253, leaving some for the suffix
 _MOST_PRUNED = 10  # a call; the rest can wait for the next one
@@ -67,14 +69,17 @@ async def open_remediation(
     *,
     previous: str | None,
     approval_required: bool,
+    written: RouteWrite | None = None,
     trigger: Trigger = Trigger.Diagnosis,
 ) -> Manifest:
     """Create it, or get the one another operator, or we before a crash, created; that may even be closed by now.
 
+    `written`: the write of the route that caused it, if it was one: only this one process may have seen it.
     It has no status yet: `store` follows. Raises KubeError where the API server gives neither.
     """
     name = name_after(balancer, previous)
-    body = _manifest(name, balancer, decision, approval_required=approval_required, trigger=trigger)
+    diagnosis = _recorded(decision.diagnosis, written)
+    body = _manifest(name, balancer, diagnosis, approval_required=approval_required, trigger=trigger)
     try:
         return await cluster.create(REMEDIATIONS, balancer.namespace, body)
     except (Conflict, Unknown) as error:
@@ -85,12 +90,12 @@ async def open_remediation(
 
 
 def _manifest(
-    name: str, balancer: ObjectMeta, decision: Decision, *, approval_required: bool, trigger: Trigger
+    name: str, balancer: ObjectMeta, diagnosis: RecordedDiagnosis, *, approval_required: bool, trigger: Trigger
 ) -> Manifest:
     spec = RemediationSpec(
         balancer_ref=BalancerReference(name=balancer.name, uid=balancer.uid, generation=balancer.generation),
         trigger=trigger,
-        diagnosis=_recorded(decision.diagnosis),
+        diagnosis=diagnosis,
         approval=Approval(required=approval_required),
     )
     return {
@@ -107,7 +112,12 @@ def _labels(balancer: ObjectMeta) -> dict[str, str]:
     return {BALANCER_LABEL: balancer.name} if len(balancer.name) <= 63 else {}
 
 
-def _recorded(diagnosis: Diagnosis) -> RecordedDiagnosis:
+def _route_change(write: RouteWrite) -> RouteChange:
+    """As it is kept."""
+    return RouteChange(manager=write.manager[:128], time=moment(write.time), before=write.before)
+
+
+def _recorded(diagnosis: Diagnosis, written: RouteWrite | None) -> RecordedDiagnosis:
     return RecordedDiagnosis(
         label=diagnosis.label,
         also=diagnosis.also,
@@ -115,6 +125,7 @@ def _recorded(diagnosis: Diagnosis) -> RecordedDiagnosis:
         manager=diagnosis.manager,
         sentence=diagnosis.sentence,
         since=None if diagnosis.since is None else moment(diagnosis.since),
+        route_change=None if written is None else _route_change(written),
         pods=diagnosis.pods[:64],
         backends=diagnosis.backends[:64],
         evidence=tuple(

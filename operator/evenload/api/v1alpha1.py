@@ -323,6 +323,9 @@ class RecordedDiagnosis(Value, frozen=True, kw_only=True):
     ] = None
     sentence: Annotated[Sentence, Meta(description="The diagnosis as a sentence with its numbers.")] = ""
     since: Annotated[Time | None, Meta(description="Since when it held.")] = None
+    route_change: Annotated[
+        RouteChange | None, Meta(description="The write of the route that caused it, where the weights are wrong.")
+    ] = None
     pods: Annotated[tuple[Name, ...], Meta(description="The pods it names.", max_length=64)] = ()
     backends: Annotated[tuple[Name, ...], Meta(description="The backends it names.", max_length=64)] = ()
     evidence: Annotated[tuple[Evidence, ...], Meta(description="The numbers it rests on.", max_length=64)] = ()
@@ -389,17 +392,26 @@ class StepRecord(Value, frozen=True, kw_only=True):
 
 
 class Outcome(Value, frozen=True, kw_only=True):
-    """What it came to. Seconds since the onset of the fault, as far as it is known."""
+    """What it came to, or has come to so far while it is open: an operator that takes over counts on from here.
 
+    Seconds since the onset of the fault, as far as it is known: the route's write that caused it, or the first sign.
+    """
+
+    until: Annotated[Time | None, Meta(description="Counted until then; live numbers are metrics.")] = None
     time_to_detect_seconds: Annotated[Count | None, Meta(description="Onset until the diagnosis.")] = None
     time_to_mitigate_seconds: Annotated[Count | None, Meta(description="Onset until errors were gone.")] = None
-    time_to_resolve_seconds: Annotated[Count | None, Meta(description="Onset until all was verified well.")] = None
+    time_to_resolve_seconds: Annotated[
+        Count | None, Meta(description="Onset until all was verified well, if it was.")
+    ] = None
     requests: Annotated[Count | None, Meta(description="Requests seen while it was open.")] = None
     requests_failed: Annotated[Count | None, Meta(description="Of those, how many failed.")] = None
+    requests_per_second: Annotated[Number | None, Meta(description="Requests a second, then.")] = None
     restarts: Annotated[Count | None, Meta(description="Pods restarted.")] = None
     weight_writes: Annotated[Count | None, Meta(description="Changes of weights.")] = None
-    error_percent_before: Annotated[Number | None, Meta(description="Failed requests when it was opened.")] = None
-    error_percent_after: Annotated[Number | None, Meta(description="Failed requests when it was closed.")] = None
+    error_percent_before: Annotated[
+        Number | None, Meta(description="Failed requests when it was opened, in percent.")
+    ] = None
+    error_percent_after: Annotated[Number | None, Meta(description="Failed requests then, in percent.")] = None
 
 
 class TimelineEntry(Value, frozen=True, kw_only=True):
@@ -431,7 +443,7 @@ class RemediationStatus(Value, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
     undo_requested: Annotated[bool, Meta(description="A person asked for its weight changes to be undone.")] = False
     held: Annotated[Sentence, Meta(description="What it waits for, as a sentence.")] = ""
-    outcome: Annotated[Outcome | None, Meta(description="What it came to.")] = None
+    outcome: Annotated[Outcome | None, Meta(description="What it came to; while it is open, so far.")] = None
     timeline: Annotated[tuple[TimelineEntry, ...], Meta(description="What happened, in order.", max_length=64)] = ()
     recording: Annotated[
         str,

@@ -13,7 +13,8 @@ ON_HELD: Final[dict[HeldReason, str]] = {
     HeldReason.ObserveMode: "It only observes. To let it act: kubectl patch balancer {balancer} -n {namespace} "
     '--type merge -p \'{{"spec":{{"mode":"Approve"}}}}\' (or Auto); the chart\'s maxMode must allow it too.',
     HeldReason.AwaitingApproval: "Approve or deny it: evenload approve {remediation} -n {namespace}",
-    HeldReason.Denied: "It was denied and nothing is written; it is asked again when the diagnosis changes.",
+    HeldReason.Denied: "It was denied and nothing is written about this diagnosis for an hour. To be asked again at "
+    "once: kubectl delete remediation {remediation} -n {namespace}",
     HeldReason.Paused: "Let it go on: evenload resume {balancer} -n {namespace} (if not all is paused).",
     HeldReason.Rollout: "It goes on when the rollout is over: kubectl rollout status -n {namespace} of the workload.",
     HeldReason.Autoscaling: "It goes on when the autoscaler is at rest: kubectl get hpa -n {namespace}",

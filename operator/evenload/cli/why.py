@@ -11,6 +11,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from evenload import clock
+from evenload.act.episode import LEDGER_SECONDS, counted_of
 from evenload.api.v1alpha1 import (
     Balancer,
     Condition,
@@ -23,6 +25,7 @@ from evenload.api.v1alpha1 import (
     StepRecord,
     Upcoming,
 )
+from evenload.api.values import moment
 from evenload.cli.advice import on_held
 from evenload.cli.cluster import Cluster
 from evenload.cli.completing import balancer_names
@@ -31,6 +34,7 @@ from evenload.cli.get import mode
 from evenload.cli.objects import Item, balancers, belonging, condition, is_open, of_balancer, remediations, status_of
 from evenload.cli.printing import say
 from evenload.cli.text import age, local_time
+from evenload.episode.pauses import DENIED_SECONDS, frozen_until
 from evenload.model.base import Value
 from evenload.model.episode import StepState
 from evenload.model.wording import duration
@@ -82,6 +86,7 @@ def explanation(item: Item[Balancer], history: Sequence[Item[Remediation]]) -> l
         *_evidence(current),
         Section(title="What Evenload does about it", lines=tuple(_doing(item, current))),
         Section(title="What would change that", lines=tuple(_way_out(item, current))),
+        Section(title="Until when it keeps still", lines=tuple(keeping_still(history) if current is None else ())),
         Section(title="Limits it keeps", lines=tuple(_limits(item.object))),
         Section(title="Before", lines=tuple(_before(item, newest, current))),
     ]
@@ -219,6 +224,27 @@ def _way_out(item: Item[Balancer], remediation: Remediation | None) -> Iterator[
     yield f"To stop it: evenload pause {item.name} -n {item.namespace}"
     if any(step.before for step in remediation.status.steps):
         yield f"To have its weight changes undone: evenload undo {remediation.metadata.name} -n {item.namespace}"
+
+
+def keeping_still(history: Sequence[Item[Remediation]]) -> Iterator[str]:
+    """After a denial or an undo: why nothing is proposed, until when, and how to have it sooner."""
+    now = clock.now()
+    entries = [(item, each.what) for item in history for each in counted_of(item.object) if not each.planned]
+    recent = [(item, what) for item, what in entries if what.time > now - LEDGER_SECONDS]
+    for item, what in recent:
+        if what.kind == "Denied" and now < (until := what.time + DENIED_SECONDS):
+            by = item.object.spec.approval.by or "somebody"
+            yield f"{what.label}: {by} denied {item.name}; nothing is proposed until {local_time(moment(until))}."
+            yield f"To be asked again at once: {_forget(item)}"
+    until = frozen_until(what for _, what in recent)
+    if now < until:
+        item, _ = max(((i, w) for i, w in recent if w.kind == "Revert"), key=lambda each: each[1].time)
+        yield f"A change was undone ({item.name}); nothing is written until {local_time(moment(until))}."
+        yield f"To go on at once: {_forget(item)}"
+
+
+def _forget(item: Item[Remediation]) -> str:
+    return f"kubectl delete remediation {item.name} -n {item.namespace} (no budget counts it any more then)"
 
 
 def _limits(balancer: Balancer) -> Iterator[str]:

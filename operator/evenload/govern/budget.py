@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from math import inf
 
+from evenload.episode.pauses import DENIED_SECONDS, MOST_DOUBLINGS, denial, frozen_until, latest
 from evenload.govern.case import Case, disrupts, finishes
 from evenload.model.decision import Held, HeldReason
 from evenload.model.episode import Disruption
@@ -15,9 +16,6 @@ from evenload.model.plan import Drain, RestartPod, Write
 from evenload.model.wording import clock, duration
 
 HOUR = 3600.0
-FREEZE_SECONDS = 600.0  # after a revert, doubling with each of the last day
-MOST_DOUBLINGS = 6
-DENIED_SECONDS = 3600.0
 CONTESTED_SECONDS = 3600.0
 
 
@@ -34,13 +32,13 @@ def write_interval(case: Case, write: Write) -> Held | None:
 
 def denied(case: Case, write: Write) -> Held | None:
     """A person said no to this very diagnosis not long ago."""
-    entry = _latest(case, "Denied")
-    if entry is None or entry.label is not case.diagnosis.label or finishes(write):
+    entry = denial(case.snapshot.ledger, case.diagnosis.label)
+    if entry is None or finishes(write):
         return None
     until = entry.time + DENIED_SECONDS
     if case.snapshot.time >= until:
         return None
-    detail = f"a person denied this at {clock(entry.time)}"
+    detail = f"a person denied this at {clock(entry.time)}; keeping still until {clock(until)}"
     return Held(action=write, reason=HeldReason.Denied, detail=detail, until=until)
 
 
@@ -49,7 +47,7 @@ def contested(case: Case, write: Write) -> Held | None:
     if case.contested_by is not None:
         detail = f"{case.contested_by} keeps setting the weights; the fix belongs where it gets them from"
         return Held(action=write, reason=HeldReason.Contested, detail=detail)
-    entry = _latest(case, "Contested")
+    entry = latest(case.snapshot.ledger, "Contested")
     if entry is None or case.snapshot.time >= entry.time + CONTESTED_SECONDS:
         return None
     detail = f"another writer took the weights back twice, last at {clock(entry.time)}"
@@ -58,16 +56,22 @@ def contested(case: Case, write: Write) -> Held | None:
 
 def frozen_after_revert(case: Case, write: Write) -> Held | None:
     """What was undone is not tried again at once; ten minutes, doubling."""
-    reverts = [entry for entry in case.snapshot.ledger if entry.kind == "Revert"]
-    if not reverts or finishes(write):
-        return None
-    last = max(reverts, key=lambda entry: entry.time)
-    doubled = FREEZE_SECONDS * 2 ** min(len(reverts) - 1, MOST_DOUBLINGS)
-    until = max(last.time + doubled, last.until or last.time)
-    if case.snapshot.time >= until:
+    last = latest(case.snapshot.ledger, "Revert")
+    until = frozen_until(case.snapshot.ledger)
+    if last is None or finishes(write) or case.snapshot.time >= until:
         return None
     detail = f"a change was undone at {clock(last.time)}; keeping still until {clock(until)}"
     return Held(action=write, reason=HeldReason.Frozen, detail=detail, until=until)
+
+
+def keeps_still(case: Case) -> bool:
+    """Whether this very diagnosis was denied, or what was done about it undone, so short a while ago that nothing is
+    to be proposed again."""
+    label, now = case.diagnosis.label, case.snapshot.time
+    no = denial(case.snapshot.ledger, label)
+    undone = latest(case.snapshot.ledger, "Revert")
+    is_frozen = undone is not None and undone.label in (label, None) and now < frozen_until(case.snapshot.ledger)
+    return is_frozen or (no is not None and now < no.time + DENIED_SECONDS)
 
 
 def restarts_per_hour(case: Case, write: Write) -> Held | None:
@@ -104,8 +108,3 @@ def cool_down(case: Case, write: Write) -> Held | None:
 
 def _restarts(case: Case) -> list[Disruption]:
     return [entry for entry in case.snapshot.ledger if entry.kind == "Restart"]
-
-
-def _latest(case: Case, kind: str) -> Disruption | None:
-    found = [entry for entry in case.snapshot.ledger if entry.kind == kind]
-    return max(found, key=lambda entry: entry.time, default=None)

@@ -212,10 +212,10 @@ GUARDS: tuple[Guard, ...] = (
     trusted_data,  # bad data is why nothing else may be believed
     sane_weights,
     budget.denied,  # then what a person said
+    budget.frozen_after_revert,  # before the mode: nobody is asked to approve what was just undone
     mode,
     holds,
     budget.contested,
-    budget.frozen_after_revert,
     budget.write_interval,
     restart_allowed,  # then whom it would hit
     last_ready,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from evenload.govern.budget import keeps_still
 from evenload.govern.case import Case
 from evenload.govern.guards import govern
 from evenload.model.base import Value
@@ -36,12 +37,11 @@ def rule(case: Case, writes: Iterable[Write]) -> Ruling:
     return Ruling(held=tuple(held))
 
 
-def episode_move(case: Case, ruling: Ruling, *, wanted: bool, close: Phase | None) -> EpisodeMove:
+def episode_move(case: Case, *, wanted: bool, close: Phase | None) -> EpisodeMove:
     """Open on the first fault that wants something done or told, close when the plan says so."""
     if case.episode is not None:
         return EpisodeMove.Stay if close is None else EpisodeMove.Close
-    quiet = ruling.holds_for(HeldReason.Denied)
-    opens = wanted and not quiet and LABELS[case.diagnosis.label].fault
+    opens = wanted and not keeps_still(case) and LABELS[case.diagnosis.label].fault
     return EpisodeMove.Open if opens else EpisodeMove.Stay
 
 

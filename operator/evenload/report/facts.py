@@ -169,8 +169,8 @@ def facts(sources: Sources) -> Facts:
 def weight_change(sources: Sources) -> WeightChange | None:
     """Who wrote the wrong weights, when, and what they were before; None where no writer is to be named.
 
-    The recording knows best (it saw the write); without one the diagnosis names the manager and the first stored step
-    the weights it left behind.
+    The recording knows best (it saw the write), then the record; the first stored step knows the weights that the write
+    left behind.
     """
     manager = sources.incident.diagnosis.manager
     if manager is None:
@@ -178,11 +178,14 @@ def weight_change(sources: Sources) -> WeightChange | None:
     seen = _write_seen(sources.recording, manager, sources.incident.opened_at)
     first = next((step for step in sources.incident.steps if step.before), None)
     left_behind = first.before if first else None
+    known = sources.incident.route_change
+    before = known.before if known is not None else None
     if seen is None:
-        return WeightChange(manager=manager, after=left_behind)
+        time = known.time if known is not None else None
+        return WeightChange(manager=manager, time=time, before=before, after=left_behind)
     snapshot, write = seen
     after = {name: backend.weight for name, backend in snapshot.backends.items()}
-    return WeightChange(manager=manager, time=write.time, before=write.before, after=after)
+    return WeightChange(manager=manager, time=write.time, before=write.before or before, after=after)
 
 
 def _write_seen(recording: Recording, manager: str, opened_at: float) -> tuple[Snapshot, RouteWrite] | None:
@@ -216,16 +219,20 @@ def _impact(sources: Sources) -> Impact:
 
 
 def _delays(sources: Sources, change: WeightChange | None) -> Delays:
-    """The operator's own figures where it has them; the callers' word on mitigation wins over it."""
+    """The operator's own figures where it has them; the callers' word on mitigation wins over it.
+
+    What nobody mended was not resolved, whenever it was closed.
+    """
     incident, client = sources.incident, sources.client
-    start = _start(sources, change)
-    mitigate = incident.outcome.time_to_mitigate_seconds
+    start, so_far = _start(sources, change), not incident.over and not incident.outcome.requests_failed
+    mitigate = None if so_far else incident.outcome.time_to_mitigate_seconds
+    mended = incident.phase is Phase.Succeeded
     if client is not None and client.onset is not None:
         mitigate = client.time_to_mitigate_seconds
     return Delays(
         detect=_or(incident.outcome.time_to_detect_seconds, _since(start, incident.opened_at)),
         mitigate=mitigate,
-        resolve=_or(incident.outcome.time_to_resolve_seconds, _since(start, incident.closed_at)),
+        resolve=_or(incident.outcome.time_to_resolve_seconds, _since(start, incident.closed_at)) if mended else None,
     )
 
 

@@ -17,6 +17,7 @@ from evenload.errors import InputError
 from evenload.model.base import Value
 from evenload.model.diagnosis import Diagnosis, Evidence
 from evenload.model.episode import FINAL_PHASES, Phase, Step
+from evenload.model.snapshot import RouteWrite
 
 AnyValue = TypeVar("AnyValue", bound=Value)
 
@@ -37,6 +38,7 @@ class Measured(Value, frozen=True, kw_only=True):
     time_to_resolve_seconds: float | None = None
     requests: float | None = None
     requests_failed: float | None = None
+    until: float | None = None
 
 
 class Incident(Value, frozen=True, kw_only=True):
@@ -56,6 +58,7 @@ class Incident(Value, frozen=True, kw_only=True):
     outcome: Measured
     timeline: tuple[Entry, ...]
     held: str = ""
+    route_change: RouteWrite | None = None  # that caused it
 
     @property
     def over(self) -> bool:
@@ -96,12 +99,13 @@ def incident(remediation: Remediation) -> Incident:
         outcome=_in_seconds(status.outcome, Measured) if status.outcome else Measured(),
         timeline=tuple(_in_seconds(entry, Entry) for entry in sorted(status.timeline, key=lambda entry: entry.at)),
         held=status.held,
+        route_change=_in_seconds(spec.diagnosis.route_change, RouteWrite) if spec.diagnosis.route_change else None,
     )
 
 
 def _diagnosis(remediation: Remediation) -> Diagnosis:
     recorded = remediation.spec.diagnosis
-    bare = msgspec.structs.replace(recorded, evidence=())
+    bare = msgspec.structs.replace(recorded, evidence=(), route_change=None)
     evidence = tuple(_in_seconds(item, Evidence, observed=None) for item in recorded.evidence)
     return msgspec.structs.replace(_in_seconds(bare, Diagnosis), evidence=evidence)
 

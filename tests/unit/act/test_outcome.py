@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from evenload.act.outcome import Tick, onset_of, outcome_of
-from evenload.api.v1alpha1 import Outcome, StepRecord
+from evenload.act.outcome import Tick, counted_on, culprit, onset_of, outcome_of
+from evenload.api.v1alpha1 import Outcome, Remediation, StepRecord
 from evenload.api.values import moment
+from evenload.clock import rfc3339
 from evenload.model.decision import Decision
 from evenload.model.diagnosis import Diagnosis, Label, SkewCause
 from evenload.model.episode import Episode, Phase, StepState
 from evenload.model.snapshot import RouteWrite
 
-EPISODE = Episode(name="shop-1", opened_at=110.0, label=Label.LoadBalancerSkew, phase=Phase.Executing)
+EPISODE = Episode(name="shop-1", opened_at=110.0, label=Label.LoadBalancerSkew, phase=Phase.Succeeded)
 
 
 def ticks(*rows: tuple[float, float | None, float | None]) -> list[Tick]:
@@ -27,7 +29,7 @@ POSTMORTEM = ticks(
 
 
 def outcome(seen: list[Tick], *steps: StepRecord, onset: float = 100.0) -> Outcome:
-    return outcome_of(EPISODE, steps, onset, 150.0, seen)
+    return msgspec.structs.replace(outcome_of(EPISODE, steps, onset, seen, closed_at=150.0), until=None)
 
 
 def opening(cause: SkewCause | None, since: float | None = 105.0) -> Decision:
@@ -35,20 +37,86 @@ def opening(cause: SkewCause | None, since: float | None = 105.0) -> Decision:
 
 
 @pytest.mark.parametrize(
-    ("cause", "since", "write", "onset"),
+    ("cause", "write", "blamed"),
     [
-        (SkewCause.WeightsWrong, 105.0, RouteWrite(manager="helm", time=101.0), 101.0),
-        (SkewCause.WeightsWrong, 105.0, RouteWrite(manager="evenload", time=101.0), 105.0),
-        (SkewCause.WeightsWrong, 105.0, RouteWrite(manager="helm", time=111.0), 105.0),
-        (SkewCause.WeightsWrong, 105.0, None, 105.0),
-        (SkewCause.WeightsIgnored, 105.0, RouteWrite(manager="helm", time=101.0), 105.0),
-        (None, None, RouteWrite(manager="helm", time=101.0), 110.0),
+        (SkewCause.WeightsWrong, RouteWrite(manager="helm", time=101.0), True),
+        (SkewCause.WeightsWrong, RouteWrite(manager="evenload", time=101.0), False),
+        (SkewCause.WeightsWrong, RouteWrite(manager="helm", time=111.0), False),
+        (SkewCause.WeightsWrong, None, False),
+        (SkewCause.WeightsIgnored, RouteWrite(manager="helm", time=101.0), False),
+        (None, RouteWrite(manager="helm", time=101.0), False),
     ],
 )
-def test_the_fault_began_with_the_foreign_write_if_the_weights_are_what_is_wrong(
-    cause: SkewCause | None, since: float | None, write: RouteWrite | None, onset: float
+def test_a_foreign_write_is_to_blame_if_the_weights_are_what_is_wrong(
+    cause: SkewCause | None, write: RouteWrite | None, blamed: bool
 ) -> None:
-    assert onset_of(opening(cause, since), write) == onset
+    assert culprit(opening(cause), write) == (write if blamed else None)
+
+
+def recorded(**diagnosis: Any) -> Remediation:
+    return msgspec.convert(
+        {
+            "metadata": {"name": "shop-1", "creationTimestamp": rfc3339(109.0)},
+            "spec": {"balancerRef": {"name": "shop"}, "diagnosis": {"label": "LoadBalancerSkew", **diagnosis}},
+            "status": {"openedAt": rfc3339(110.0)},
+        },
+        Remediation,
+    )
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "onset"),
+    [
+        ({"routeChange": {"manager": "helm", "time": rfc3339(101.0)}, "since": rfc3339(105.0)}, 101.0),
+        ({"since": rfc3339(105.0)}, 105.0),
+        ({}, 110.0),
+    ],
+)
+def test_the_record_tells_when_the_fault_began(diagnosis: dict[str, Any], onset: float) -> None:
+    assert onset_of(recorded(**diagnosis)) == onset
+
+
+@pytest.mark.parametrize("taken_over", range(3, 7))
+def test_whoever_takes_over_counts_on_from_the_record(taken_over: int) -> None:
+    before, after = POSTMORTEM[:taken_over], POSTMORTEM[taken_over:]
+    known = outcome_of(EPISODE, (), 100.0, before)
+    assert known.time_to_resolve_seconds is None
+    whole = outcome_of(EPISODE, (), 100.0, POSTMORTEM, closed_at=150.0)
+    assert outcome_of(EPISODE, (), 100.0, after, known=known, closed_at=150.0) == whole
+
+
+@pytest.mark.parametrize("phase", [Phase.Denied, Phase.Expired])
+def test_what_nobody_mended_is_neither_mitigated_nor_resolved(phase: Phase) -> None:
+    episode = msgspec.structs.replace(EPISODE, phase=phase)
+    found = outcome_of(episode, (), 100.0, POSTMORTEM, closed_at=150.0)
+    assert (found.time_to_mitigate_seconds, found.time_to_resolve_seconds) == (None, None)
+    assert (found.time_to_detect_seconds, found.requests_failed) == (10, 804)
+
+
+@pytest.mark.parametrize("phase", [Phase.Failed, Phase.RolledBack])
+def test_what_was_not_mended_in_the_end_is_not_resolved(phase: Phase) -> None:
+    episode = msgspec.structs.replace(EPISODE, phase=phase)
+    assert outcome_of(episode, (), 100.0, POSTMORTEM, closed_at=150.0).time_to_resolve_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "written"),
+    [
+        ([], False),  # the same tick again
+        ([(120, 0.4, 100)], False),
+        ([(120, 0.0, 100)], True),  # the errors are gone
+        ([(120, 0.4, 100), (130, 0.4, 100), (140, 0.4, 100)], True),  # half a minute later
+    ],
+)
+def test_what_it_has_come_to_is_written_when_it_turns_and_else_twice_a_minute(
+    rows: list[tuple[float, float, float]], written: bool
+) -> None:
+    first = ticks((100, 0.4, 100), (110, 0.4, 100))
+    one = recorded()
+    opened = counted_on(one, msgspec.structs.replace(one.status, phase=Phase.Executing), first)
+    assert opened.outcome is not None
+    known = msgspec.structs.replace(one, status=opened)
+    assert (counted_on(known, opened, [*first, *ticks(*rows)]) != opened) is written
 
 
 def test_the_postmortem_in_figures() -> None:
@@ -57,6 +125,7 @@ def test_the_postmortem_in_figures() -> None:
         time_to_mitigate_seconds=30,
         time_to_resolve_seconds=50,
         requests=5000,
+        requests_per_second="100",
         requests_failed=804,  # 200 + 400 + 202 + 2: trapezoids of 0, 40, 40, 0.4 and 0 failures a second
         restarts=0,
         weight_writes=0,
@@ -101,7 +170,7 @@ def test_an_incident_without_errors_was_mitigated_at_once() -> None:
 
 def test_ticks_that_could_not_tell_are_bridged_but_not_a_long_silence() -> None:
     assert outcome(ticks((100, 0.0, 10), (110, None, None), (120, 0.0, 10))).requests == 200
-    late = outcome_of(EPISODE, (), 100.0, 900.0, ticks((100, 0.0, 10), (110, 0.0, 10), (800, 0.0, 10)))
+    late = outcome_of(EPISODE, (), 100.0, ticks((100, 0.0, 10), (110, 0.0, 10), (800, 0.0, 10)), closed_at=900.0)
     assert late.requests == 700
 
 

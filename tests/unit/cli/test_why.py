@@ -4,12 +4,16 @@ import json
 
 import pytest
 
+from evenload import clock
+from evenload.api.values import moment
 from evenload.cli.advice import ON_HELD, on_held
+from evenload.cli.text import local_time
 from evenload.model.decision import HeldReason
 from tests.support.golden import check_golden
 from tests.unit.cli import objects
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
+from tests.unit.report import story
 
 
 def test_why_a_skewed_balancer_waits_for_approval(run: Run, api: FakeApi) -> None:
@@ -32,6 +36,42 @@ def test_why_a_healthy_balancer_tells_of_its_last_remediation(run: Run, api: Fak
     result = run("why", "shop")
     assert result.exit_code == 0
     check_golden("cli/why-healthy.txt", result.stdout)
+
+
+def denied() -> objects.Manifest:
+    manifest = objects.waiting()
+    manifest["spec"]["approval"] |= {"decision": "Denied", "by": "kim"}
+    manifest["status"] = {"phase": "Denied", "openedAt": objects.at(11), "closedAt": objects.at(30)}
+    return manifest
+
+
+def undone() -> objects.Manifest:
+    manifest = objects.closed()
+    step = manifest["status"]["steps"][0] | {"name": "9-revert", "purpose": "Revert", "appliedAt": objects.at(30)}
+    manifest["status"] = {
+        "phase": "RolledBack",
+        "openedAt": objects.at(11),
+        "closedAt": objects.at(40),
+        "steps": [step],
+    }
+    return manifest
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why", "pause"), [(denied(), "kim denied shop-7k2fq", 3600), (undone(), "undone (shop-1st)", 600)]
+)
+def test_why_says_until_when_it_keeps_still_and_how_to_go_on(
+    run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch, manifest: objects.Manifest, why: str, pause: float
+) -> None:
+    api.put_balancer(objects.skewed())
+    api.put_remediation(manifest)
+    told = run("why", "shop").stdout
+    ends = story.BAD_UPDATE + 30 + pause
+    assert why in told
+    assert f"until {local_time(moment(ends))}" in told
+    assert f"kubectl delete remediation {manifest['metadata']['name']} -n shop" in told
+    monkeypatch.setattr(clock, "now", lambda: ends)
+    assert why not in run("why", "shop").stdout
 
 
 def test_why_tells_what_will_run_full(run: Run, api: FakeApi) -> None:

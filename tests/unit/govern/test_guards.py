@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -485,18 +487,47 @@ def ruling_of(reason: HeldReason | None = None, write: Write | None = None) -> R
 
 
 def test_an_episode_opens_on_a_fault_that_wants_something_and_not_on_one_denied() -> None:
-    assert episode_move(case(), ruling_of(), wanted=True, close=None) is EpisodeMove.Open
-    assert episode_move(case(), ruling_of(), wanted=False, close=None) is EpisodeMove.Stay
-    assert episode_move(case(), ruling_of(HeldReason.Denied), wanted=True, close=None) is EpisodeMove.Stay
+    assert episode_move(case(), wanted=True, close=None) is EpisodeMove.Open
+    assert episode_move(case(), wanted=False, close=None) is EpisodeMove.Stay
     calm = case(diagnosis=Diagnosis(label=Label.NoData))
-    assert episode_move(calm, ruling_of(), wanted=True, close=None) is EpisodeMove.Stay
+    assert episode_move(calm, wanted=True, close=None) is EpisodeMove.Stay
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("Denied", 3600.0), ("Revert", 600.0)])
+@pytest.mark.parametrize(
+    ("label", "over", "opens"),
+    [
+        (Label.Failing, -1.0, False),
+        (Label.Failing, 1.0, True),
+        (Label.Slow, -1.0, True),
+    ],
+)
+def test_what_was_denied_or_undone_is_not_proposed_again_until_the_pause_is_over(
+    kind: Literal["Denied", "Revert"], seconds: float, label: Label, over: float, opens: bool
+) -> None:
+    ledger = (Disruption(time=NOW - seconds - over, kind=kind, label=label),)
+    move = episode_move(case(snapshot(ledger=ledger)), wanted=True, close=None)
+    assert move is (EpisodeMove.Open if opens else EpisodeMove.Stay)
+
+
+def test_nobody_is_asked_to_approve_what_was_just_undone() -> None:
+    ledger = (Disruption(time=NOW - 20, kind="Revert", label=Label.Failing),)
+    assert refused(case(snapshot(ledger=ledger), spec(mode=Mode.Approve)), weights()) is HeldReason.Frozen
+
+
+def test_each_denial_holds_for_its_own_diagnosis() -> None:
+    ledger = (
+        Disruption(time=NOW - 600, kind="Denied", label=Label.Failing),
+        Disruption(time=NOW - 300, kind="Denied", label=Label.Slow),
+    )
+    assert refused(case(snapshot(ledger=ledger)), weights()) is HeldReason.Denied
 
 
 def test_an_open_episode_closes_only_when_told() -> None:
     episode = Episode(name="r", opened_at=NOW, label=Label.Failing, phase=Phase.Executing)
     known = case(snapshot(episode=episode))
-    assert episode_move(known, ruling_of(), wanted=True, close=None) is EpisodeMove.Stay
-    assert episode_move(known, ruling_of(), wanted=False, close=Phase.Failed) is EpisodeMove.Close
+    assert episode_move(known, wanted=True, close=None) is EpisodeMove.Stay
+    assert episode_move(known, wanted=False, close=Phase.Failed) is EpisodeMove.Close
 
 
 def test_the_phase_tells_how_far_it_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from evenload.episode import pauses
 from evenload.govern import budget
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Disruption, Episode, Phase, Step, StepState
@@ -125,8 +126,8 @@ def test_a_cool_down_lasts_its_own_length_from_the_jump() -> None:
 @pytest.mark.parametrize(
     ("kind", "guard", "seconds"),
     [
-        ("Revert", budget.frozen_after_revert, budget.FREEZE_SECONDS),
-        ("Denied", budget.denied, budget.DENIED_SECONDS),
+        ("Revert", budget.frozen_after_revert, pauses.FREEZE_SECONDS),
+        ("Denied", budget.denied, pauses.DENIED_SECONDS),
         ("Contested", budget.contested, budget.CONTESTED_SECONDS),
     ],
 )
