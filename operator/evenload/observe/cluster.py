@@ -185,6 +185,9 @@ class _Crew:
         self.leaving = any(member.facts.gone_by is not None for member in members.values())
         self.uids = frozenset(member.facts.uid for member in members.values())
         self.workloads = frozenset((each.facts.namespace, each.workload) for each in members.values() if each.workload)
+        # Of the workloads and of what stands between them and the pods.
+        self.kinds = frozenset((namespace, workload.partition("/")[0]) for namespace, workload in self.workloads)
+        self.kinds |= {(each.facts.namespace, each.facts.owner.kind) for each in members.values() if each.facts.owner}
 
 
 class ClusterView:
@@ -251,7 +254,7 @@ class ClusterView:
         return (self._pods, self._services, self._slices, *routes)
 
     def _telling(self) -> tuple[Reflector[Any], ...]:
-        """These tell what else is going on: without one of them no pod is taken away."""
+        """These tell what else is going on: without one that is needed no pod is taken away."""
         return (self._replica_sets, *self._workloads.values(), self._kruise_rollouts, self._hpas)
 
     @property
@@ -360,7 +363,7 @@ class ClusterView:
         }
         problems = [*self._unreadable(view), *self._empty(view, backends), *_shared_pods(crews)]
         holds, limits = self._going_on(crews.values())
-        denied = [_denied(each, name) for name in namespaces for each in self._telling() if each.denied_in(name)]
+        denied = sorted(set(self._denied_behind(crews.values())))
         if denied:
             holds = (*holds, Hold(reason=HeldReason.NotPermitted, detail=denied[0], restarts_only=True))
         told = (*(f"{text}; until then it takes no pod away" for text in denied), *limits, *map(self._leaving, stuck))
@@ -375,6 +378,14 @@ class ClusterView:
             if not self._synced_in(namespace):
                 return Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace))
         return None
+
+    def _denied_behind(self, crews: Iterable[_Crew]) -> Iterator[str]:
+        """What may not be read of what stands behind the route. Kinds that nothing there is of are not missed."""
+        kinds: dict[str, Reflector[Any]] = {"ReplicaSet": self._replica_sets, **self._workloads}
+        for namespace, kind in frozenset[tuple[str, str]]().union(*(crew.kinds for crew in crews)):
+            for each in (kinds.get(kind), self._hpas):
+                if each is not None and each.denied_in(namespace):
+                    yield _denied(each, namespace)
 
     def _stuck(self, crew: _Crew) -> Iterator[Member]:
         """Pods that should be gone: on a lost node, or kept by a finalizer. Nobody waits for them, or counts them."""

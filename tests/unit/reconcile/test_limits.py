@@ -70,12 +70,22 @@ def resource_of(site: Site, kind: str) -> Resource:
 # A kind that may not be listed.
 
 
-@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet"])
+async def test_a_kind_that_nothing_behind_the_route_is_of_is_not_missed(site: Site) -> None:
+    for kind in ("StatefulSet", "DaemonSet", "CloneSet"):
+        deny(site, resource_of(site, kind))
+    await ticks(site, 2)
+    assert site.condition(SHOP, "Ready") == WATCHING
+
+
+@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "ReplicaSet", "Deployment", "StatefulSet", "CloneSet"])
 async def test_without_a_kind_that_tells_what_goes_on_weights_are_put_right_and_the_rule_is_named(
     site: Site, kind: str
 ) -> None:
     resource = resource_of(site, kind)
     deny(site, resource)
+    if kind in ("StatefulSet", "CloneSet"):
+        owner = {"kind": kind, "name": "a", "controller": True}
+        site.api.objects["Pod", SHOP, "a-1"]["metadata"]["ownerReferences"] = [owner]
     await ticks(site, 2)
     assert site.cluster.usable
     assert site.condition(SHOP, "Ready") == LIMITED
