@@ -366,6 +366,19 @@ async def test_openkruises_is_known_while_it_is_under_way(site: Site) -> None:
     assert site.weights(SHOP) != WRONG
 
 
+async def test_between_two_canaries_both_services_may_lead_to_the_same_pods(site: Site) -> None:
+    for name in "abcd":
+        endpoints = site.api.objects["EndpointSlice", SHOP, "a-x"]["endpoints"]
+        site.api.objects["EndpointSlice", SHOP, f"{name}-x"]["endpoints"] = endpoints
+    await ticks(site, 1)
+    assert site.condition(SHOP, "Ready") == ("False", "PodShared")
+    set_weights(site, {"a": 100, "b": 0, "c": 0, "d": 0}, manager="rollouts-controller")
+    await ticks(site, 2)
+    assert site.condition(SHOP, "Ready") == WATCHING
+    assert site.condition(SHOP, "Balanced") == ("Unknown", "RolloutInProgress")
+    assert site.status(SHOP)["summary"]["pods"] == "1/1"
+
+
 CONTROLLERS: dict[str, dict[str, Any]] = {
     "DaemonSet": {"observedGeneration": 1, "desiredNumberScheduled": 3, "updatedNumberScheduled": 1},
     "CloneSet": HALF_SET,
