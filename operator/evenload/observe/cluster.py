@@ -40,81 +40,15 @@ from evenload.model.base import Value
 from evenload.model.decision import HeldReason
 from evenload.model.snapshot import Hold
 from evenload.model.wording import duration
-from evenload.observe.pods import Meta, Partial, PodFacts
+from evenload.observe.objects import Grant, Service, Slice, TargetRef
+from evenload.observe.pods import PodFacts
 from evenload.observe.workloads import KINDS, ArgoRollout, Hpa, KruiseRollout, Owned, Workload
-
-SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
-
 
 STUCK_SECONDS: Final = 900.0
 """A rollout, or an autoscaler, of which nothing moved for so long, is not waited for. A Deployment's own deadline is
 600 s by default; then its conditions tell."""
 LEAVING_SECONDS: Final = 60.0
 """A pod that is still there so long after its grace period is stuck: a kubelet cleans up in seconds."""
-
-
-class _ServiceSpec(Partial):
-    selector: dict[str, str] | None = None
-    type: str = ""
-    external_name: str = ""
-
-
-class _Service(Partial):
-    metadata: Meta
-    spec: _ServiceSpec = msgspec.field(default_factory=_ServiceSpec)
-
-
-class _SliceLabels(Partial):
-    service: str = msgspec.field(name=SERVICE_NAME_LABEL, default="")
-
-
-class _SliceMeta(Meta):
-    labels: _SliceLabels = msgspec.field(default_factory=_SliceLabels)
-
-
-class _TargetRef(Partial):
-    kind: str = ""
-    name: str = ""
-    uid: str = ""
-
-
-class _EndpointConditions(Partial):
-    ready: bool | None = None
-
-
-class _Endpoint(Partial):
-    target_ref: _TargetRef | None = None
-    conditions: _EndpointConditions = msgspec.field(default_factory=_EndpointConditions)
-
-
-class _Slice(Partial):
-    metadata: _SliceMeta
-    endpoints: tuple[_Endpoint, ...] | None = None
-
-
-class _Granted(Partial):
-    group: str = ""
-    kind: str = ""
-    namespace: str = ""  # of those who refer
-    name: str | None = None  # of what is referred to; None: any
-
-
-class _GrantSpec(Partial):
-    sources: tuple[_Granted, ...] = msgspec.field(name="from", default=())
-    targets: tuple[_Granted, ...] = msgspec.field(name="to", default=())
-
-
-class _Grant(Partial):
-    metadata: Meta
-    spec: _GrantSpec = msgspec.field(default_factory=_GrantSpec)
-
-    def allows(self, namespace: str, service: str) -> bool:
-        """Whether HTTPRoutes of `namespace` may name `service` of the grant's own namespace."""
-        source = (HTTPROUTES.group, HTTPROUTES.kind, namespace)
-        return any((each.group, each.kind, each.namespace) == source for each in self.spec.sources) and any(
-            (each.group, each.kind) == ("", "Service") and each.name in (None, "", service)
-            for each in self.spec.targets
-        )
 
 
 class Trouble(StrEnum):
@@ -221,8 +155,8 @@ class ClusterView:
         self._previous_routes: dict[Key, Manifest] = {}
         self._pods_in: Counter[str] = Counter()
         self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode, self._pod_changed)
-        self._services: Reflector[_Service] = watch(SERVICES, _Service, self._service_changed)
-        self._slices: Reflector[_Slice] = watch(ENDPOINTSLICES, _Slice, self._slice_changed)
+        self._services: Reflector[Service] = watch(SERVICES, Service, self._service_changed)
+        self._slices: Reflector[Slice] = watch(ENDPOINTSLICES, Slice, self._slice_changed)
         self._routes: Reflector[Manifest] | None = watch(HTTPROUTES, dict, self._route_changed) if http_routes else None
         self._replica_sets: Reflector[Owned] = watch(REPLICASETS, Owned, self._replica_set_changed)
         self._workloads: dict[str, Reflector[Any]] = {
@@ -236,7 +170,7 @@ class ClusterView:
             KRUISE_ROLLOUTS, KruiseRollout, partial(self._delivery_changed, "OpenKruise Rollout")
         )
         self._hpas: Reflector[Hpa] = watch(HPAS, Hpa, self._hpa_changed)
-        self._grants: Reflector[_Grant] | None = watch(REFERENCEGRANTS, _Grant) if reference_grants else None
+        self._grants: Reflector[Grant] | None = watch(REFERENCEGRANTS, Grant) if reference_grants else None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -452,7 +386,7 @@ class ClusterView:
         for pod in crew.watched if crew else ():
             self._services_of.discard(pod, service)
 
-    def _targets(self, service: ServiceName) -> Iterator[tuple[_TargetRef, bool]]:
+    def _targets(self, service: ServiceName) -> Iterator[tuple[TargetRef, bool]]:
         for key in self._slices_of.of((service.namespace, service.name)):
             for endpoint in self._slices.objects[key].endpoints or ():
                 if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
@@ -488,7 +422,7 @@ class ClusterView:
                     sentence = f"Service {where} leads to no pod; does its selector match the pods' labels?"
                     yield Problem(reason=Trouble.NoPods, sentence=sentence)
 
-    def _podless(self, known: _Service, service: ServiceName, where: str) -> Problem | None:
+    def _podless(self, known: Service, service: ServiceName, where: str) -> Problem | None:
         """Why a Service may well be answered for, though no pod behind it is known."""
         if known.spec.type == "ExternalName":
             sentence = f"Service {where} is an ExternalName ({known.spec.external_name}): it has no pods to look after"
@@ -561,11 +495,11 @@ class ClusterView:
             for route in version.routes if version is not None else ():
                 change((key[0], route), f"{what} {key[1]}")
 
-    def _service_changed(self, key: Key, before: _Service | None, after: _Service | None) -> None:
+    def _service_changed(self, key: Key, before: Service | None, after: Service | None) -> None:
         if after is None:
             self._find_anew(key)
 
-    def _slice_changed(self, key: Key, before: _Slice | None, after: _Slice | None) -> None:
+    def _slice_changed(self, key: Key, before: Slice | None, after: Slice | None) -> None:
         for version, change in ((before, self._slices_of.discard), (after, self._slices_of.add)):
             if version is not None:
                 service = (key[0], version.metadata.labels.service)
