@@ -295,7 +295,7 @@ class ClusterView:
             else _untouchable(_without(crew.members, stuck))
             for key, crew in crews.items()
         }
-        problems = [*self._unreadable(view), *self._empty(view, backends), *_shared_pods(crews)]
+        problems = [*self._unreadable(view, crews.values()), *self._empty(view, backends), *_shared_pods(crews)]
         holds, limits = self._going_on(crews.values())
         denied = sorted(set(self._denied_behind(crews.values())))
         if denied:
@@ -392,19 +392,31 @@ class ClusterView:
                 if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
                     yield endpoint.target_ref, endpoint.conditions.ready is not False
 
-    def _unreadable(self, view: RouteView) -> Iterator[Problem]:
-        """What may stand behind the route and is not known: of pods those that a slice names, else the namespace's."""
+    def _unreadable(self, view: RouteView, crews: Iterable[_Crew]) -> Iterator[Problem]:
+        """What may stand behind the route and is not known: what a slice or a pod names, else all there is."""
         services = view.services.values()
         namespaces = {service.namespace for service in services}
-        pods = self._pods.unreadable and {
-            (service.namespace, target.name) for service in services for target, _ in self._targets(service)
-        }
         for reflector in self._reflectors():
+            if not reflector.unreadable or reflector is self._kruise_rollouts:  # that one stands behind no pod
+                continue
+            named = self._named(reflector, services, crews)
             for key, why in reflector.unreadable.items():
-                if key in pods if reflector is self._pods else key[0] in namespaces:
+                if key in named if named is not None else key[0] in namespaces:
                     what = f"{reflector.resource.kind} {key[0]}/{key[1]}"
                     sentence = f"{what} holds something that this version of Evenload cannot read: {why}"
                     yield Problem(reason=Trouble.Unreadable, sentence=sentence)
+
+    def _named(
+        self, reflector: Reflector[Any], services: Iterable[ServiceName], crews: Iterable[_Crew]
+    ) -> set[Key] | None:
+        """The objects of that kind that stand behind the route; None where nothing tells which."""
+        kind = reflector.resource.kind
+        if reflector is self._pods:
+            return {(service.namespace, target.name) for service in services for target, _ in self._targets(service)}
+        if kind not in self._workloads:
+            return None
+        found = {each for crew in crews for each in crew.workloads}
+        return {(namespace, name.partition("/")[2]) for namespace, name in found if name.startswith(f"{kind}/")}
 
     def _empty(self, view: RouteView, backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
         """Backends whose pods cannot be told. One that has none, beside others that do, is for the engine to judge."""

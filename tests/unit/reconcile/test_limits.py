@@ -132,6 +132,18 @@ async def test_an_installation_without_httproutes_is_ready_and_says_so() -> None
         assert "drivers.httproute.enabled" in site.message(SHOP)
 
 
+@pytest.mark.parametrize("kind", ["Rollout", "CloneSet", "Deployment"])
+async def test_a_workload_that_cannot_be_read_concerns_those_it_stands_behind(site: Site, kind: str) -> None:
+    site.put(kind, SHOP, "of-somebody-else", spec="none")
+    await ticks(site, 1)
+    assert site.condition(SHOP, "Ready") == WATCHING
+    site.api.objects["Pod", SHOP, "a-1"]["metadata"]["ownerReferences"] = [
+        {"kind": kind, "name": "of-somebody-else", "controller": True}
+    ]
+    await ticks(site, 1)
+    assert site.condition(SHOP, "Ready") == ("False", "Unreadable")
+
+
 # A backend without pods.
 
 
