@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from evenload.act.episode import episode_of, is_open
 from evenload.act.ledger import Subject
 from evenload.act.remediations import newest
@@ -123,7 +125,10 @@ class Observer:
             remediations = case.remediations(mine)
         except InputError as error:
             return Trouble(reason="InvalidSpec", message=str(error))
+        delivered = tuple(self._delivered(view))
         fleet = self._cluster.fleet(view)
+        if delivered:
+            fleet = _each_pod_once(fleet, view)
         current = _current(mine, remediations)
         if problem := _blocking(fleet, restarting=current is not None):
             return Trouble(reason=problem.reason.value, message=problem.sentence)
@@ -137,7 +142,7 @@ class Observer:
             remediations=remediations,
             open=current,
             pause=pause,
-            holds=(*paused, *refused, *self._delivered(view)),
+            holds=(*paused, *refused, *delivered),
             limits=(*fleet.limits, *limits),
         )
 
@@ -260,19 +265,30 @@ def route_of(
     try:
         seen = read_as(route)
         others = {service.namespace for service in seen.services.values()} - {namespace}
-        if granted is not None and (why := view.grants_unknown(others)):
-            return Trouble(reason=cluster.Trouble.NotPermitted.value, message=why)
+        if granted is not None and (unknown := _unwatched(view, others) or _ungranted(view, others)):
+            return unknown
         refuse_foreign(seen, granted)
     except RouteProblem as error:
         return Trouble(reason=error.reason.value, message=str(error))
-    return _unseen(view, {namespace, *(service.namespace for service in seen.services.values())}) or seen
+    return _unwatched(view, {namespace}) or _stale(view, {namespace, *others}) or seen
 
 
-def _unseen(view: ClusterView, namespaces: set[str]) -> Trouble | None:
+def _unwatched(view: ClusterView, namespaces: set[str]) -> Trouble | None:
+    """Before anything is called missing there."""
+    unwatched = min((name for name in namespaces if not view.watches(name)), default=None)
+    if unwatched is None:
+        return None
+    message = f"namespace {unwatched} is not watched by this installation (value watchNamespaces of the chart)"
+    return Trouble(reason="NamespaceNotWatched", message=message)
+
+
+def _ungranted(view: ClusterView, namespaces: set[str]) -> Trouble | None:
+    why = view.grants_unknown(namespaces)
+    return Trouble(reason=cluster.Trouble.NotPermitted.value, message=why) if why else None
+
+
+def _stale(view: ClusterView, namespaces: set[str]) -> Trouble | None:
     """Why what is known of these namespaces is not to be acted on."""
-    if unwatched := sorted(name for name in namespaces if not view.watches(name)):
-        message = f"namespace {unwatched[0]} is not watched by this installation (value watchNamespaces of the chart)"
-        return Trouble(reason="NamespaceNotWatched", message=message)
     if view.fresh_age_in(namespaces) <= STALEST_VIEW_SECONDS:
         return None
     why = "; ".join(view.troubles) or "no watch has been answered"
@@ -305,6 +321,17 @@ def _blocking(fleet: Fleet, *, restarting: bool) -> cluster.Problem | None:
     """The first problem that forbids to go on. While its only pod is restarted, a backend may be without any."""
     tolerated = {cluster.Trouble.NoPods} if restarting else set()
     return next((problem for problem in fleet.problems if problem.reason not in tolerated), None)
+
+
+def _each_pod_once(fleet: Fleet, view: RouteView) -> Fleet:
+    """Between two canaries both Services of a canary controller lead to the same pods: those of the one with weight."""
+    seen: set[str] = set()
+    backends = dict(fleet.backends)
+    for backend in sorted(backends, key=lambda name: -view.weights[name]):
+        backends[backend] = {name: each for name, each in backends[backend].items() if each.facts.uid not in seen}
+        seen |= {each.facts.uid for each in backends[backend].values()}
+    problems = tuple(each for each in fleet.problems if each.reason is not cluster.Trouble.PodShared)
+    return replace(fleet, backends=backends, problems=problems)
 
 
 def _refusals(view: RouteView, now: float) -> tuple[tuple[Hold, ...], tuple[str, ...]]:

@@ -109,6 +109,7 @@ def test_the_clusters_objects_come_and_go_without_a_trace() -> None:
         for stream in reflector._streams:
             stream.listed.set()
     before = total(cluster)
+    assert cluster._routes is not None
     for at in range(CYCLES // 4):
         name = f"s{at}"
         key, head = (name, name), f'"name": "{name}", "namespace": "{name}"'

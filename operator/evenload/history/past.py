@@ -166,8 +166,11 @@ def subject_of(view: ClusterView, target: TargetRef, policy: Policy | None = Non
     seen = route_of(view, basis["namespace"], target, lambda route: _seen(route, target, policy), granted=None)
     if isinstance(seen, Trouble):
         raise InputError(seen.message)
+    fleet = view.fleet(seen)
+    if not fleet.backends:
+        raise InputError(fleet.problems[0].sentence)
     origin = f"{seen.kind} {seen.name} today"
-    return Subject(weights=seen.weights, backends=behind(seen.services, view.fleet(seen)), origin=origin, **basis)
+    return Subject(weights=seen.weights, backends=behind(seen.services, fleet), origin=origin, **basis)
 
 
 def offline_subject(route: Manifest, target: TargetRef, policy: Policy | None = None, **basis: Any) -> Subject:

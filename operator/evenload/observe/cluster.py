@@ -40,81 +40,15 @@ from evenload.model.base import Value
 from evenload.model.decision import HeldReason
 from evenload.model.snapshot import Hold
 from evenload.model.wording import duration
-from evenload.observe.pods import Meta, Partial, PodFacts
+from evenload.observe.objects import Grant, Service, Slice, TargetRef
+from evenload.observe.pods import PodFacts
 from evenload.observe.workloads import KINDS, ArgoRollout, Hpa, KruiseRollout, Owned, Workload
-
-SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
-
 
 STUCK_SECONDS: Final = 900.0
 """A rollout, or an autoscaler, of which nothing moved for so long, is not waited for. A Deployment's own deadline is
 600 s by default; then its conditions tell."""
 LEAVING_SECONDS: Final = 60.0
 """A pod that is still there so long after its grace period is stuck: a kubelet cleans up in seconds."""
-
-
-class _ServiceSpec(Partial):
-    selector: dict[str, str] | None = None
-    type: str = ""
-    external_name: str = ""
-
-
-class _Service(Partial):
-    metadata: Meta
-    spec: _ServiceSpec = msgspec.field(default_factory=_ServiceSpec)
-
-
-class _SliceLabels(Partial):
-    service: str = msgspec.field(name=SERVICE_NAME_LABEL, default="")
-
-
-class _SliceMeta(Meta):
-    labels: _SliceLabels = msgspec.field(default_factory=_SliceLabels)
-
-
-class _TargetRef(Partial):
-    kind: str = ""
-    name: str = ""
-    uid: str = ""
-
-
-class _EndpointConditions(Partial):
-    ready: bool | None = None
-
-
-class _Endpoint(Partial):
-    target_ref: _TargetRef | None = None
-    conditions: _EndpointConditions = msgspec.field(default_factory=_EndpointConditions)
-
-
-class _Slice(Partial):
-    metadata: _SliceMeta
-    endpoints: tuple[_Endpoint, ...] | None = None
-
-
-class _Granted(Partial):
-    group: str = ""
-    kind: str = ""
-    namespace: str = ""  # of those who refer
-    name: str | None = None  # of what is referred to; None: any
-
-
-class _GrantSpec(Partial):
-    sources: tuple[_Granted, ...] = msgspec.field(name="from", default=())
-    targets: tuple[_Granted, ...] = msgspec.field(name="to", default=())
-
-
-class _Grant(Partial):
-    metadata: Meta
-    spec: _GrantSpec = msgspec.field(default_factory=_GrantSpec)
-
-    def allows(self, namespace: str, service: str) -> bool:
-        """Whether HTTPRoutes of `namespace` may name `service` of the grant's own namespace."""
-        source = (HTTPROUTES.group, HTTPROUTES.kind, namespace)
-        return any((each.group, each.kind, each.namespace) == source for each in self.spec.sources) and any(
-            (each.group, each.kind) == ("", "Service") and each.name in (None, "", service)
-            for each in self.spec.targets
-        )
 
 
 class Trouble(StrEnum):
@@ -185,6 +119,9 @@ class _Crew:
         self.leaving = any(member.facts.gone_by is not None for member in members.values())
         self.uids = frozenset(member.facts.uid for member in members.values())
         self.workloads = frozenset((each.facts.namespace, each.workload) for each in members.values() if each.workload)
+        # Of the workloads and of what stands between them and the pods.
+        self.kinds = frozenset((namespace, workload.partition("/")[0]) for namespace, workload in self.workloads)
+        self.kinds |= {(each.facts.namespace, each.facts.owner.kind) for each in members.values() if each.facts.owner}
 
 
 class ClusterView:
@@ -218,8 +155,8 @@ class ClusterView:
         self._previous_routes: dict[Key, Manifest] = {}
         self._pods_in: Counter[str] = Counter()
         self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode, self._pod_changed)
-        self._services: Reflector[_Service] = watch(SERVICES, _Service, self._service_changed)
-        self._slices: Reflector[_Slice] = watch(ENDPOINTSLICES, _Slice, self._slice_changed)
+        self._services: Reflector[Service] = watch(SERVICES, Service, self._service_changed)
+        self._slices: Reflector[Slice] = watch(ENDPOINTSLICES, Slice, self._slice_changed)
         self._routes: Reflector[Manifest] | None = watch(HTTPROUTES, dict, self._route_changed) if http_routes else None
         self._replica_sets: Reflector[Owned] = watch(REPLICASETS, Owned, self._replica_set_changed)
         self._workloads: dict[str, Reflector[Any]] = {
@@ -233,7 +170,7 @@ class ClusterView:
             KRUISE_ROLLOUTS, KruiseRollout, partial(self._delivery_changed, "OpenKruise Rollout")
         )
         self._hpas: Reflector[Hpa] = watch(HPAS, Hpa, self._hpa_changed)
-        self._grants: Reflector[_Grant] | None = watch(REFERENCEGRANTS, _Grant) if reference_grants else None
+        self._grants: Reflector[Grant] | None = watch(REFERENCEGRANTS, Grant) if reference_grants else None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -251,7 +188,7 @@ class ClusterView:
         return (self._pods, self._services, self._slices, *routes)
 
     def _telling(self) -> tuple[Reflector[Any], ...]:
-        """These tell what else is going on: without one of them no pod is taken away."""
+        """These tell what else is going on: without one that is needed no pod is taken away."""
         return (self._replica_sets, *self._workloads.values(), self._kruise_rollouts, self._hpas)
 
     @property
@@ -358,9 +295,9 @@ class ClusterView:
             else _untouchable(_without(crew.members, stuck))
             for key, crew in crews.items()
         }
-        problems = [*self._unreadable(view), *self._empty(view, backends), *_shared_pods(crews)]
+        problems = [*self._unreadable(view, crews.values()), *self._empty(view, backends), *_shared_pods(crews)]
         holds, limits = self._going_on(crews.values())
-        denied = [_denied(each, name) for name in namespaces for each in self._telling() if each.denied_in(name)]
+        denied = sorted(set(self._denied_behind(crews.values())))
         if denied:
             holds = (*holds, Hold(reason=HeldReason.NotPermitted, detail=denied[0], restarts_only=True))
         told = (*(f"{text}; until then it takes no pod away" for text in denied), *limits, *map(self._leaving, stuck))
@@ -375,6 +312,14 @@ class ClusterView:
             if not self._synced_in(namespace):
                 return Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace))
         return None
+
+    def _denied_behind(self, crews: Iterable[_Crew]) -> Iterator[str]:
+        """What may not be read of what stands behind the route. Kinds that nothing there is of are not missed."""
+        kinds: dict[str, Reflector[Any]] = {"ReplicaSet": self._replica_sets, **self._workloads}
+        for namespace, kind in frozenset[tuple[str, str]]().union(*(crew.kinds for crew in crews)):
+            for each in (kinds.get(kind), self._hpas):
+                if each is not None and each.denied_in(namespace):
+                    yield _denied(each, namespace)
 
     def _stuck(self, crew: _Crew) -> Iterator[Member]:
         """Pods that should be gone: on a lost node, or kept by a finalizer. Nobody waits for them, or counts them."""
@@ -441,25 +386,37 @@ class ClusterView:
         for pod in crew.watched if crew else ():
             self._services_of.discard(pod, service)
 
-    def _targets(self, service: ServiceName) -> Iterator[tuple[_TargetRef, bool]]:
+    def _targets(self, service: ServiceName) -> Iterator[tuple[TargetRef, bool]]:
         for key in self._slices_of.of((service.namespace, service.name)):
             for endpoint in self._slices.objects[key].endpoints or ():
                 if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
                     yield endpoint.target_ref, endpoint.conditions.ready is not False
 
-    def _unreadable(self, view: RouteView) -> Iterator[Problem]:
-        """What may stand behind the route and is not known: of pods those that a slice names, else the namespace's."""
+    def _unreadable(self, view: RouteView, crews: Iterable[_Crew]) -> Iterator[Problem]:
+        """What may stand behind the route and is not known: what a slice or a pod names, else all there is."""
         services = view.services.values()
         namespaces = {service.namespace for service in services}
-        pods = self._pods.unreadable and {
-            (service.namespace, target.name) for service in services for target, _ in self._targets(service)
-        }
         for reflector in self._reflectors():
+            if not reflector.unreadable or reflector is self._kruise_rollouts:  # that one stands behind no pod
+                continue
+            named = self._named(reflector, services, crews)
             for key, why in reflector.unreadable.items():
-                if key in pods if reflector is self._pods else key[0] in namespaces:
+                if key in named if named is not None else key[0] in namespaces:
                     what = f"{reflector.resource.kind} {key[0]}/{key[1]}"
                     sentence = f"{what} holds something that this version of Evenload cannot read: {why}"
                     yield Problem(reason=Trouble.Unreadable, sentence=sentence)
+
+    def _named(
+        self, reflector: Reflector[Any], services: Iterable[ServiceName], crews: Iterable[_Crew]
+    ) -> set[Key] | None:
+        """The objects of that kind that stand behind the route; None where nothing tells which."""
+        kind = reflector.resource.kind
+        if reflector is self._pods:
+            return {(service.namespace, target.name) for service in services for target, _ in self._targets(service)}
+        if kind not in self._workloads:
+            return None
+        found = {each for crew in crews for each in crew.workloads}
+        return {(namespace, name.partition("/")[2]) for namespace, name in found if name.startswith(f"{kind}/")}
 
     def _empty(self, view: RouteView, backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
         """Backends whose pods cannot be told. One that has none, beside others that do, is for the engine to judge."""
@@ -477,7 +434,7 @@ class ClusterView:
                     sentence = f"Service {where} leads to no pod; does its selector match the pods' labels?"
                     yield Problem(reason=Trouble.NoPods, sentence=sentence)
 
-    def _podless(self, known: _Service, service: ServiceName, where: str) -> Problem | None:
+    def _podless(self, known: Service, service: ServiceName, where: str) -> Problem | None:
         """Why a Service may well be answered for, though no pod behind it is known."""
         if known.spec.type == "ExternalName":
             sentence = f"Service {where} is an ExternalName ({known.spec.external_name}): it has no pods to look after"
@@ -550,11 +507,11 @@ class ClusterView:
             for route in version.routes if version is not None else ():
                 change((key[0], route), f"{what} {key[1]}")
 
-    def _service_changed(self, key: Key, before: _Service | None, after: _Service | None) -> None:
+    def _service_changed(self, key: Key, before: Service | None, after: Service | None) -> None:
         if after is None:
             self._find_anew(key)
 
-    def _slice_changed(self, key: Key, before: _Slice | None, after: _Slice | None) -> None:
+    def _slice_changed(self, key: Key, before: Slice | None, after: Slice | None) -> None:
         for version, change in ((before, self._slices_of.discard), (after, self._slices_of.add)):
             if version is not None:
                 service = (key[0], version.metadata.labels.service)

@@ -18,6 +18,7 @@ from evenload.errors import NotFound
 from evenload.kube.client import Client
 from evenload.kube.resources import (
     DEPLOYMENTS,
+    ENDPOINTSLICES,
     HPAS,
     HTTPROUTES,
     PODS,
@@ -252,11 +253,30 @@ class TestProblems:
         await until(lambda: [each.reason for each in shop.fleet().problems] == [Trouble.ServiceNotFound])
         assert "shop-b" in shop.fleet().problems[0].sentence
 
-    async def test_a_service_without_pods_is_named(self, shop: Shop) -> None:
+    async def test_services_without_pods_are_named_where_no_other_has_any(self, shop: Shop) -> None:
         patch = {"spec": {"selector": {"app": "nobody"}}}
         await shop.client.patch_merge(SERVICES, shop.namespace, "shop-b", patch)
-        await until(lambda: [each.reason for each in shop.fleet().problems] == [Trouble.NoPods], seconds=20)
+        await until(lambda: shop.ready() == {"shop-a": 2, "shop-b": 0}, seconds=20)
+        assert shop.fleet().problems == ()
+        await shop.client.patch_merge(SERVICES, shop.namespace, "shop-a", patch)
+        await until(lambda: {each.reason for each in shop.fleet().problems} == {Trouble.NoPods}, seconds=20)
         assert "selector" in shop.fleet().problems[0].sentence
+
+    async def test_a_service_without_selector_is_called_that(self, shop: Shop) -> None:
+        patch = {"spec": {"selector": None}}
+        await shop.client.patch_merge(SERVICES, shop.namespace, "shop-b", patch)
+        slices, _ = await shop.client.list(ENDPOINTSLICES, shop.namespace, "kubernetes.io/service-name=shop-b")
+        for each in slices:
+            await shop.client.delete(ENDPOINTSLICES, shop.namespace, each["metadata"]["name"])
+        written = {
+            "metadata": {"name": "shop-b-own", "labels": {"kubernetes.io/service-name": "shop-b"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.9.9.9"], "conditions": {"ready": True}}],
+            "ports": [{"port": 80}],
+        }
+        await shop.client.create(ENDPOINTSLICES, shop.namespace, written)
+        await until(lambda: [each.reason for each in shop.fleet().problems] == [Trouble.NoSelector], seconds=20)
+        assert "has no selector" in shop.fleet().problems[0].sentence
 
     async def test_one_pod_behind_two_backends_is_named(self, shop: Shop) -> None:
         patch = {"spec": {"selector": {"app": "shop-a"}}}
@@ -276,17 +296,31 @@ class TestProblems:
             assert answer.reason is Trouble.GatewayApiMissing
             assert any("httproutes" in trouble for trouble in view.troubles)
 
-    async def test_a_missing_permission_keeps_the_view_unsynced_and_says_so(
-        self, proxy: ApiProxy, proxied: Client, namespace: str
+    async def test_a_right_that_is_missing_is_named_and_given_later_it_is_used(
+        self, proxy: ApiProxy, proxied: Client, shop: Shop, namespace: str
     ) -> None:
-        proxy.inject(Answer(403, message="pods is forbidden"), path="/pods", times=None)
+        refused = proxy.inject(Answer(403, message="pods is forbidden"), path="/pods", times=None)
         async with watching(proxied, namespace) as view:
-            await until(lambda: any("forbidden" in trouble for trouble in view.troubles))
-            assert not view.synced
-            answer = view.route(namespace, "shop")
-            assert isinstance(answer, Problem)
-            assert answer.reason is Trouble.NotSynced
-            await until(lambda: "forbidden" in view.route(namespace, "shop").sentence)  # type: ignore[union-attr]
+            await until(lambda: view.synced and view.usable)
+            route = view.route(namespace, "shop")
+            assert not isinstance(route, Problem)
+            fleet = view.fleet(HTTPRouteDriver().backends(route, TargetRef(name="shop")))
+            assert [each.reason for each in fleet.problems] == [Trouble.NotPermitted]
+            assert 'resources: ["pods"]' in fleet.problems[0].sentence
+            proxy.remove(refused)
+            await until(lambda: view.fresh_age_in([namespace]) < 60 and not view.troubles, seconds=60)
+
+    async def test_a_right_to_see_autoscalers_that_is_missing_takes_only_restarts_away(
+        self, proxy: ApiProxy, proxied: Client, shop: Shop, namespace: str
+    ) -> None:
+        proxy.inject(Answer(403, message="forbidden"), path="/horizontalpodautoscalers", times=None)
+        async with watching(proxied, namespace) as view:
+            await until(lambda: view.synced)
+            route = view.route(namespace, "shop")
+            assert not isinstance(route, Problem)
+            fleet = view.fleet(HTTPRouteDriver().backends(route, TargetRef(name="shop")))
+            assert fleet.problems == ()
+            assert [(hold.reason, hold.restarts_only) for hold in fleet.holds] == [("NotPermitted", True)]
 
 
 class TestRoutes:

@@ -16,8 +16,15 @@ from tests.support.town import BAD, HASTE, Shop, Town
 Right = tuple[str, str, str]
 """API group, resource (with its subresource), verb."""
 
-FOR_OTHER_WORKLOADS: set[Right] = {("apps", "statefulsets", "get"), ("apps", "replicasets", "get")}
-"""As for Deployments: an Event about a workload carries its UID. Here all pods are of Deployments."""
+FOR_OTHER_WORKLOADS: set[Right] = {
+    ("apps", "statefulsets", "get"),
+    ("apps", "replicasets", "get"),
+    ("argoproj.io", "rollouts", "watch"),
+    ("rollouts.kruise.io", "rollouts", "watch"),
+    ("apps.kruise.io", "clonesets", "watch"),
+}
+"""As for Deployments: an Event about a workload carries its UID. Here all pods are of Deployments, and
+kinds that are not served are listed in vain."""
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 

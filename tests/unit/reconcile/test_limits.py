@@ -70,12 +70,22 @@ def resource_of(site: Site, kind: str) -> Resource:
 # A kind that may not be listed.
 
 
-@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet"])
+async def test_a_kind_that_nothing_behind_the_route_is_of_is_not_missed(site: Site) -> None:
+    for kind in ("StatefulSet", "DaemonSet", "CloneSet"):
+        deny(site, resource_of(site, kind))
+    await ticks(site, 2)
+    assert site.condition(SHOP, "Ready") == WATCHING
+
+
+@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "ReplicaSet", "Deployment", "StatefulSet", "CloneSet"])
 async def test_without_a_kind_that_tells_what_goes_on_weights_are_put_right_and_the_rule_is_named(
     site: Site, kind: str
 ) -> None:
     resource = resource_of(site, kind)
     deny(site, resource)
+    if kind in ("StatefulSet", "CloneSet"):
+        owner = {"kind": kind, "name": "a", "controller": True}
+        site.api.objects["Pod", SHOP, "a-1"]["metadata"]["ownerReferences"] = [owner]
     await ticks(site, 2)
     assert site.cluster.usable
     assert site.condition(SHOP, "Ready") == LIMITED
@@ -120,6 +130,18 @@ async def test_an_installation_without_httproutes_is_ready_and_says_so() -> None
         assert site.cluster.usable
         assert site.condition(SHOP, "Ready") == ("False", "DriverDisabled")
         assert "drivers.httproute.enabled" in site.message(SHOP)
+
+
+@pytest.mark.parametrize("kind", ["Rollout", "CloneSet", "Deployment"])
+async def test_a_workload_that_cannot_be_read_concerns_those_it_stands_behind(site: Site, kind: str) -> None:
+    site.put(kind, SHOP, "of-somebody-else", spec="none")
+    await ticks(site, 1)
+    assert site.condition(SHOP, "Ready") == WATCHING
+    site.api.objects["Pod", SHOP, "a-1"]["metadata"]["ownerReferences"] = [
+        {"kind": kind, "name": "of-somebody-else", "controller": True}
+    ]
+    await ticks(site, 1)
+    assert site.condition(SHOP, "Ready") == ("False", "Unreadable")
 
 
 # A backend without pods.
@@ -354,6 +376,19 @@ async def test_openkruises_is_known_while_it_is_under_way(site: Site) -> None:
     site.api.objects["Rollout", SHOP, "shop"]["status"] = {"phase": "Healthy"}
     await ticks(site, 6)
     assert site.weights(SHOP) != WRONG
+
+
+async def test_between_two_canaries_both_services_may_lead_to_the_same_pods(site: Site) -> None:
+    for name in "abcd":
+        endpoints = site.api.objects["EndpointSlice", SHOP, "a-x"]["endpoints"]
+        site.api.objects["EndpointSlice", SHOP, f"{name}-x"]["endpoints"] = endpoints
+    await ticks(site, 1)
+    assert site.condition(SHOP, "Ready") == ("False", "PodShared")
+    set_weights(site, {"a": 100, "b": 0, "c": 0, "d": 0}, manager="rollouts-controller")
+    await ticks(site, 2)
+    assert site.condition(SHOP, "Ready") == WATCHING
+    assert site.condition(SHOP, "Balanced") == ("Unknown", "RolloutInProgress")
+    assert site.status(SHOP)["summary"]["pods"] == "1/1"
 
 
 CONTROLLERS: dict[str, dict[str, Any]] = {

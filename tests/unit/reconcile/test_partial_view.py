@@ -102,9 +102,6 @@ async def test_a_backend_in_a_namespace_that_is_not_watched_is_called_that() -> 
         site.api.objects["HTTPRoute", GOOD, "shop"]["status"] = {
             "parents": [{"parentRef": {"name": "web"}, "conditions": [resolved]}]
         }
-        source = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": GOOD}
-        to = {"group": "", "kind": "Service"}
-        site.put("ReferenceGrant", EVIL, "good", spec={"from": [source], "to": [to]})
         await site.tick()
         assert site.condition(GOOD, "Ready") == ("False", "NamespaceNotWatched")
         assert f"namespace {EVIL}" in site.message(GOOD)

@@ -1,0 +1,76 @@
+"""As much of Services, EndpointSlices and ReferenceGrants as a Balancer needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from evenload.kube.resources import HTTPROUTES
+from evenload.observe.pods import Meta, Partial
+
+SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
+
+
+class _ServiceSpec(Partial):
+    selector: dict[str, str] | None = None
+    type: str = ""
+    external_name: str = ""
+
+
+class Service(Partial):
+    metadata: Meta
+    spec: _ServiceSpec = msgspec.field(default_factory=_ServiceSpec)
+
+
+class _SliceLabels(Partial):
+    service: str = msgspec.field(name=SERVICE_NAME_LABEL, default="")
+
+
+class _SliceMeta(Meta):
+    labels: _SliceLabels = msgspec.field(default_factory=_SliceLabels)
+
+
+class TargetRef(Partial):
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+class _EndpointConditions(Partial):
+    ready: bool | None = None
+
+
+class _Endpoint(Partial):
+    target_ref: TargetRef | None = None
+    conditions: _EndpointConditions = msgspec.field(default_factory=_EndpointConditions)
+
+
+class Slice(Partial):
+    metadata: _SliceMeta
+    endpoints: tuple[_Endpoint, ...] | None = None
+
+
+class _Granted(Partial):
+    group: str = ""
+    kind: str = ""
+    namespace: str = ""  # of those who refer
+    name: str | None = None  # of what is referred to; None: any
+
+
+class _GrantSpec(Partial):
+    sources: tuple[_Granted, ...] = msgspec.field(name="from", default=())
+    targets: tuple[_Granted, ...] = msgspec.field(name="to", default=())
+
+
+class Grant(Partial):
+    metadata: Meta
+    spec: _GrantSpec = msgspec.field(default_factory=_GrantSpec)
+
+    def allows(self, namespace: str, service: str) -> bool:
+        """Whether HTTPRoutes of `namespace` may name `service` of the grant's own namespace."""
+        source = (HTTPROUTES.group, HTTPROUTES.kind, namespace)
+        return any((each.group, each.kind, each.namespace) == source for each in self.spec.sources) and any(
+            (each.group, each.kind) == ("", "Service") and each.name in (None, "", service)
+            for each in self.spec.targets
+        )
