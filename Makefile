@@ -86,8 +86,14 @@ generate: setup  ## Rewrite CRDs, manifests and generated reference pages
 golden: setup  ## Rewrite the golden files; read the diff afterwards
 	@UPDATE_GOLDEN=1 pytest -q tests/unit
 
+UV := $(VENV)-uv/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-annotate \
+  --custom-compile-command 'make constraints'
+
 .PHONY: constraints
-constraints: setup  ## Pin all dependencies anew, with hashes
-	@$(PY) -m venv $(VENV)-uv && $(VENV)-uv/bin/pip -q install uv && $(VENV)-uv/bin/uv pip compile -q --universal --generate-hashes \
-	  --python-version 3.11 --all-extras --group dev --no-annotate --upgrade --custom-compile-command 'make constraints' \
-	  pyproject.toml -o constraints.txt; rm -rf $(VENV)-uv
+constraints: setup  ## Pin all dependencies anew, with hashes: of the checkout, of the image, and what builds the project
+	@$(PY) -m venv $(VENV)-uv && $(VENV)-uv/bin/pip -q install uv
+	@$(UV) --all-extras --group dev --upgrade pyproject.toml -o constraints.txt
+	@$(UV) -c constraints.txt --upgrade pyproject.toml -o requirements.txt
+	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | $(UV) -c constraints.txt --upgrade - -o requirements-build.txt
+	@rm -rf $(VENV)-uv

@@ -74,11 +74,12 @@ class Ownership:
         self._view_of = view_of
         self._turn = -1
         self._settled: dict[Hashable, _Settled] = {}
+        self._claims: dict[Hashable, Claim | None] = {}  # of this tick, by place, its version and who claims
 
     def taken(self, balancer: Mapping[str, Any], view: RouteView, turn: int) -> str | None:
         """Why `balancer` may not write what it reads as `view`, in the tick of that number; None if it may."""
         if turn != self._turn:
-            self._turn, self._settled = turn, {}
+            self._turn, self._settled, self._claims = turn, {}, {}
         place = (view.kind, view.namespace, view.name)
         known = self._settled.get(place)
         if known is None or known.version != view.resource_version or _identity(balancer) not in known.known:
@@ -87,12 +88,20 @@ class Ownership:
 
     def _settle(self, view: RouteView) -> _Settled:
         contenders = tuple(self._contenders(view))
-        claims = map(self._claim, contenders) if len(contenders) > 1 else ()
+        claims = [self._claim_once(view, each) for each in contenders] if len(contenders) > 1 else []
         return _Settled(
             version=view.resource_version,
             known=frozenset(map(_identity, contenders)),
             owned=owners(claim for claim in claims if claim is not None),
         )
+
+    def _claim_once(self, view: RouteView, manifest: Mapping[str, Any]) -> Claim | None:
+        """Each is asked once a tick: one that is edited settles the place anew, where there may be a thousand."""
+        ending = "deletionTimestamp" in manifest["metadata"]
+        asked = view.kind, view.namespace, view.name, view.resource_version, _identity(manifest), ending
+        if asked not in self._claims:
+            self._claims[asked] = self._claim(manifest)
+        return self._claims[asked]
 
     def _claim(self, manifest: Mapping[str, Any]) -> Claim | None:
         metadata = manifest["metadata"]

@@ -176,19 +176,23 @@ class Reconciler:
 
     def _take_on(self, keys: Iterable[Key]) -> None:
         """Begin, in the background, with the Balancers that this process meets for the first time."""
-        newcomers = {key: newcomer for key in keys if (newcomer := self._newcomer(key)) is not None}
-        self._warming.begin(newcomers, self._now())
+        self._warming.begin([key for key in keys if self._meets(key)], self._newcomer, self._now())
 
-    def _newcomer(self, key: Key) -> Newcomer | None:
-        """None where it is known already, is gone by now, or its own run will find what is wrong."""
+    def _meets(self, key: Key) -> bool:
+        """Whether it is there, and not known already."""
         case, met = self._observer.cases.get(key), self._met.get(key)
         if case is None or (met is not None and met.identity[0] == case.identity[0]):
-            return None
+            return False
         self._met[key] = case
         self._served[key] = self._monotonic()  # its wait begins: one that is made again is another Balancer
+        return True
+
+    def _newcomer(self, key: Key) -> Newcomer | None:
+        """None where it is gone by now, or its own run will find what is wrong."""
+        case = self._observer.cases.get(key)
         try:
             sight = self._observer.sight(key)
-            return self._taken_on(key, case, sight) if isinstance(sight, Sight) else None
+            return self._taken_on(key, case, sight) if case is not None and isinstance(sight, Sight) else None
         except Exception:  # whatever it holds: its own run finds out
             return None
 

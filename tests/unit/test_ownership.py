@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import given
@@ -181,3 +182,33 @@ def test_a_route_with_one_balancer_is_not_read_again() -> None:
     shop = Namespace(only=(0,))
     assert shop.refused() == set()
     assert shop.read == 0
+
+
+def test_balancers_that_are_edited_one_after_the_other_are_asked_anew_and_no_others() -> None:
+    contenders = {
+        f"b{at}": {
+            "metadata": {
+                "namespace": "shop",
+                "name": f"b{at}",
+                "uid": f"u{at}",
+                "generation": 1,
+                "creationTimestamp": f"2026-11-23T05:00:{at:02}Z",
+            }
+        }
+        for at in range(50)
+    }
+    asked: list[str] = []
+
+    def view_of(manifest: Mapping[str, Any]) -> RouteView:
+        asked.append(manifest["metadata"]["name"])
+        return view(0)
+
+    ownership = Ownership(lambda _: contenders.values(), view_of)
+    assert ownership.taken(contenders["b1"], view(0), 1)
+    assert len(asked) == 50
+    for name in ("b3", "b4", "b5"):
+        contenders[name]["metadata"]["generation"] = 2
+        assert ownership.taken(contenders[name], view(0), 1)
+    assert asked[50:] == ["b3", "b4", "b5"]
+    assert ownership.taken(contenders["b0"], view(0), 2) is None
+    assert len(asked) == 103  # another tick asks everybody

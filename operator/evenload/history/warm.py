@@ -122,6 +122,8 @@ def warm_engines(
             engines |= _warm(source, group, reading, problems)
         except (SignalsUnavailable, InputError) as error:
             problems.append(str(error))
+        except Exception as error:  # whatever this source answers: it must not take the others' start along
+            problems.append(f"the past could not be read: {type(error).__name__}: {error}")
     return Warmed(engines, tuple(problems))
 
 

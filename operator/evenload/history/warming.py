@@ -8,7 +8,7 @@ cost neither threads without end nor anybody else's start. Whoever's turn does n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, TypeVar
@@ -58,13 +58,32 @@ class WarmStarts(Generic[K]):
     def __iter__(self) -> Iterator[K]:
         return iter(tuple(self._under_way))
 
-    def begin(self, newcomers: Group[K], now: float) -> None:
-        """`now`: seconds since the epoch. One that is begun again is waited for under its new start alone."""
-        for group in self._groups(newcomers):
-            task = asyncio.create_task(self._run(group, now), name="warm-start")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            self._under_way.update(dict.fromkeys(group, task))
+    def begin(self, keys: Collection[K], newcomer: Callable[[K], Newcomer | None], now: float) -> None:
+        """`now`: seconds since the epoch. One that is begun again is waited for under its new start alone.
+
+        `newcomer` says what is known of each now; None for one that cannot be warmed. At a start there are thousands:
+        they are looked at in the background, one after the other.
+        """
+        if keys:
+            self._spawn(self._prepare(keys, newcomer, now), keys)
+
+    def _spawn(self, work: Coroutine[None, None, None], keys: Iterable[K]) -> None:
+        task = asyncio.create_task(work, name="warm-start")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._under_way.update(dict.fromkeys(keys, task))
+
+    async def _prepare(self, keys: Iterable[K], newcomer: Callable[[K], Newcomer | None], now: float) -> None:
+        task = asyncio.current_task()
+        found: dict[K, Newcomer | None] = {}
+        for key in keys:
+            if self._under_way.get(key) is task:
+                found[key] = newcomer(key)
+            await asyncio.sleep(0)
+        mine = {key: each for key, each in found.items() if self._under_way.get(key) is task}
+        for group in self._groups({key: each for key, each in mine.items() if each is not None}):
+            self._spawn(self._run(group, now), group)
+        self._end({key: each for key, each in mine.items() if each is None}, {})
 
     def forget(self, key: K) -> None:
         """Its Balancer is gone: what its task finds is dropped."""
@@ -101,7 +120,7 @@ class WarmStarts(Generic[K]):
         finally:
             self._end(group, engines)
 
-    def _end(self, group: Group[K], engines: Mapping[K, Engine]) -> None:
+    def _end(self, group: Iterable[K], engines: Mapping[K, Engine]) -> None:
         task = asyncio.current_task()
         for key in group:
             if self._under_way.get(key) is task:
