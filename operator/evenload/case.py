@@ -74,6 +74,7 @@ class Case:
                 allowed_urls=settings.allowed_urls,
                 own_queries=settings.prometheus_own_queries,
             ),
+            chronicle=Chronicle(balancer.metadata.namespace),
         )
         if before is not None and before.identity[0] == case.identity[0]:
             case.flight, case.chronicle, case.ticks, case.onset, case.ahead, case._workloads = (

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
+from evenload.cli.commands import carry, evenload
 from evenload.errors import Conflict, InputError, KubeError, NotFound, Refused, Unavailable, Unknown
 from evenload.kube.resources import Manifest, Resource
 
@@ -171,7 +172,7 @@ class Cluster:
         if method == "PATCH" and not _never_sent(error):
             return Unknown(
                 f"the change was sent to {self.server} and no answer came ({reason}): it may have landed. "
-                "Look before you try again: evenload history"
+                f"Look before you try again: {evenload('history', namespace=self.namespace)}"
             )
         return Unavailable(
             f"cannot reach the API server {self.server}: {reason}. Is the cluster up, and is it the one you mean? "
@@ -184,6 +185,7 @@ def connect(access: Access) -> Cluster:
     from kubernetes.client import ApiClient, Configuration
     from kubernetes.config import ConfigException
 
+    carry({"--context": access.context, "--kubeconfig": access.kubeconfig, "--as": access.as_user})
     configuration = Configuration()
     configuration.retries = False
     try:
@@ -276,13 +278,14 @@ def _message(text: bytes) -> str:
 def _not_found(resource: Resource, name: str, namespace: str, error: NotFound) -> NotFound:
     if "could not find the requested resource" in str(error) or "page not found" in str(error):
         return _not_installed(resource, error)
-    lister = {"Balancer": "evenload get", "Remediation": "evenload history"}.get(resource.kind)
-    hint = f"; see those there are: {lister} -n {namespace}, or with -A everywhere" if lister else ""
+    lister = {"Balancer": "get", "Remediation": "history"}.get(resource.kind)
+    hint = f"; see those there are: {evenload(lister, namespace=namespace)}, or with -A everywhere" if lister else ""
     return NotFound(f'{resource.kind} "{name}" is not in namespace "{namespace}"{hint}', status=404)
 
 
 def _not_installed(resource: Resource, error: NotFound) -> NotFound:
     return NotFound(
-        f"this cluster has no {resource.plural}.{resource.group} ({error}): is it installed there? Run: evenload check",
+        f"this cluster has no {resource.plural}.{resource.group} ({error}): is it installed there? "
+        f"Run: {evenload('check')}",
         status=404,
     )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from evenload import clock
 from evenload.api.v1alpha1 import API_VERSION, GROUP, VERSION, Condition, ConditionStatus, ConditionType
 from evenload.cli.cluster import Cluster
+from evenload.cli.commands import kubectl
 from evenload.cli.findings import Answer, Result, fail, ok, unknown
 from evenload.cli.objects import balancers, condition
 from evenload.errors import KubeError, NotFound, Refused, SignalsUnavailable
@@ -139,7 +140,9 @@ def _ready(deployment: Manifest) -> Result:
     if ready and ready >= wanted:
         return ok("operator", what)
     namespace = deployment["metadata"]["namespace"]
-    return fail("operator", what, f"kubectl describe pods -n {namespace} -l {_OPERATOR}; kubectl logs likewise")
+    return fail(
+        "operator", what, f"{kubectl('describe', 'pods', '-l', _OPERATOR, namespace=namespace)}; kubectl logs likewise"
+    )
 
 
 def _held(cluster: Cluster, deployment: Manifest) -> Result:

@@ -11,18 +11,21 @@ from rich.live import Live
 from rich.text import Text
 
 from evenload import clock
-from evenload.api.v1alpha1 import Balancer, ConditionStatus, ConditionType, Remediation
+from evenload.api.v1alpha1 import Balancer, ConditionType, Remediation
 from evenload.cli.changes import Changes
 from evenload.cli.cluster import Cluster
+from evenload.cli.commands import evenload
 from evenload.cli.exits import ExitCode
 from evenload.cli.get import Names, mode, reason
-from evenload.cli.objects import Item, balancers, condition, is_open, read, status_of
+from evenload.cli.objects import Item, balancers, is_open, read, status_of
 from evenload.cli.options import Everywhere, Selector
 from evenload.cli.printing import console, note, on_terminal, print_table, say, table
+from evenload.cli.proposal import answer, held, proposed
 from evenload.cli.text import local_time, plain
-from evenload.cli.why import coming, health, step_line
+from evenload.cli.why import coming, health, pause_of, step_line
 from evenload.errors import KubeError, NotFound
 from evenload.kube.resources import REMEDIATIONS
+from evenload.model.episode import Phase
 
 LATEST_STEPS = 5
 
@@ -33,7 +36,7 @@ class View(NamedTuple):
     """A Balancer and its open Remediation, as of one look."""
 
     balancer: Item[Balancer]
-    remediation: Remediation | None
+    remediation: Item[Remediation] | None
 
 
 def status(
@@ -66,15 +69,15 @@ def views(cluster: Cluster, names: Sequence[str], *, everywhere: bool, selector:
     return [View(item, _open(cluster, item)) for item in found]
 
 
-def _open(cluster: Cluster, item: Item[Balancer]) -> Remediation | None:
+def _open(cluster: Cluster, item: Item[Balancer]) -> Item[Remediation] | None:
     name = item.object.status.active_remediation
     if name is None:
         return None
     try:
-        remediation = read(cluster.get(REMEDIATIONS, name, item.namespace), Remediation).object
+        remediation = read(cluster.get(REMEDIATIONS, name, item.namespace), Remediation)
     except NotFound:  # deleted, and the Balancer's status does not know yet
         return None
-    return remediation if is_open(remediation) else None
+    return remediation if is_open(remediation.object) else None
 
 
 def worst(found: Sequence[View]) -> ExitCode:
@@ -107,14 +110,16 @@ def row(view: View) -> list[str]:
 
 def doing(view: View) -> str:
     """In three words what is under way."""
-    paused = condition(view.balancer.object, ConditionType.Paused)
-    if paused is not None and paused.status is ConditionStatus.TRUE:
+    if pause_of(view.balancer.object) is not None:
         return "paused"
     if view.remediation is None:
         return ""
-    steps = view.remediation.status.steps
+    remediation = view.remediation.object
+    if remediation.status.phase is Phase.AwaitingApproval and remediation.spec.approval.decision is not None:
+        return remediation.spec.approval.decision  # the operator has not seen it yet
+    steps = remediation.status.steps
     last = f", {steps[-1].name} {steps[-1].state}" if steps else ""
-    return f"{view.remediation.status.phase or 'opening'}{last}"
+    return f"{remediation.status.phase or 'opening'}{last}"
 
 
 def details(found: Sequence[View]) -> list[str]:
@@ -132,9 +137,11 @@ def _detail(view: View) -> list[str]:
         lines.append(f"  {diagnosis.label}: {diagnosis.sentence}")
     lines += [f"  {coming(forecast)}" for forecast in forecasts]
     if remediation is not None:
-        lines += [f"  {step_line(step)}" for step in remediation.status.steps[-LATEST_STEPS:]]
-        lines += [f"  held back: {line}" for line in remediation.status.held.splitlines()]
-    return [*lines, f"  more: evenload why {view.balancer.name} -n {view.balancer.namespace}"]
+        lines += [f"  {step_line(step)}" for step in remediation.object.status.steps[-LATEST_STEPS:]]
+        lines += [f"  {line}" for line in answer(remediation.object)]
+        lines += [f"  held back: {line}" for line in held(remediation.object)]
+        lines += [f"    {line}" for line in proposed(remediation)]
+    return [*lines, f"  more: {evenload('why', view.balancer.name, namespace=view.balancer.namespace)}"]
 
 
 def follow(look: Callable[[], list[View]], wait: Callable[[], object]) -> ExitCode:

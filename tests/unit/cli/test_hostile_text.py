@@ -82,7 +82,7 @@ def test_an_error_shows_hostile_text_as_text(run: Run, api: FakeApi) -> None:
 def test_the_live_view_reads_no_markup_and_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     balancer = read(everywhere(objects.skewed(), HOSTILE), Balancer)
     remediation = read(everywhere(objects.executing(), HOSTILE), Remediation)
-    console().print(screen([View(balancer, remediation.object)], trouble=HOSTILE))
+    console().print(screen([View(balancer, remediation)], trouble=HOSTILE))
     shown = capsys.readouterr().out
     assert "[bold red]m[/]" in shown
     assert not commands(shown)

@@ -19,7 +19,7 @@ from tests.unit.cli.fake_api import FakeApi
 
 
 def view(balancer: objects.Manifest, remediation: objects.Manifest | None = None) -> View:
-    return View(read(balancer, Balancer), read(remediation, Remediation).object if remediation else None)
+    return View(read(balancer, Balancer), read(remediation, Remediation) if remediation else None)
 
 
 def ends_after(looks: int) -> Callable[[], None]:
