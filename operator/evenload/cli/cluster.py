@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
+from evenload.cli import kubeconfig
 from evenload.cli.commands import carry, evenload
 from evenload.errors import Conflict, InputError, KubeError, NotFound, Refused, Unavailable, Unknown
 from evenload.kube.resources import Manifest, Resource
@@ -22,6 +23,7 @@ PAGE: Final = 500
 TIMEOUT_SECONDS: Final = (5.0, 20.0)
 """To connect, and for the answer: a person is waiting."""
 WATCH_SECONDS: Final = 120
+_HOME: Final = "~/.kube/config"
 _SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -190,7 +192,7 @@ def connect(access: Access) -> Cluster:
     configuration.retries = False
     try:
         namespace = _load(configuration, access)
-    except (ConfigException, OSError, ValueError, TypeError) as error:
+    except (ConfigException, OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise InputError(_no_configuration(access, error)) from error
     return Cluster(ApiClient(configuration), access.namespace or namespace or "default", access.as_user)
 
@@ -204,6 +206,7 @@ def _load(configuration: Any, access: Access) -> str | None:
         return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
     # The package reads KUBECONFIG once, when it is imported: we cannot rely on that.
     file = access.kubeconfig or os.environ.get("KUBECONFIG")
+    kubeconfig.check(file or _HOME)
     load_kube_config(file, access.context, configuration)  # type: ignore[no-untyped-call]
     contexts, active = list_kube_config_contexts(file)  # type: ignore[no-untyped-call]
     chosen = next((each for each in contexts if each["name"] == access.context), active)
@@ -214,11 +217,11 @@ def _load(configuration: Any, access: Access) -> str | None:
 def _in_cluster(access: Access) -> bool:
     """As kubectl: a kubeconfig wins over the pod's service account."""
     named = access.kubeconfig or access.context or os.environ.get("KUBECONFIG")
-    return not named and "KUBERNETES_SERVICE_HOST" in os.environ and not Path("~/.kube/config").expanduser().exists()
+    return not named and "KUBERNETES_SERVICE_HOST" in os.environ and not Path(_HOME).expanduser().exists()
 
 
 def _no_configuration(access: Access, error: Exception) -> str:
-    path = access.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    path = access.kubeconfig or os.environ.get("KUBECONFIG") or _HOME
     return (
         f"kubeconfig {path}: {str(error).rstrip('.')}. Name a file with --kubeconfig or KUBECONFIG and a context with "
         "--context; see: kubectl config get-contexts"

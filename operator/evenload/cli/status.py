@@ -161,21 +161,22 @@ def follow(look: Callable[[], list[View]], wait: Callable[[], object]) -> ExitCo
 def _live(found: list[View], look: Callable[[], list[View]], wait: Callable[[], object]) -> None:
     trouble = ""
     try:
-        with Live(screen(found), console=console(), auto_refresh=False, screen=True) as live:
+        target = console()
+        with Live(screen(found, target.width), console=target, auto_refresh=False, screen=True) as live:
             while True:
                 wait()
                 found, trouble = _again(found, look)
-                live.update(screen(found, trouble), refresh=True)
+                live.update(screen(found, target.width, trouble), refresh=True)
     finally:  # the live screen vanishes: leave what was last seen
-        console().print(screen(found, trouble))
+        console().print(screen(found, console().width, trouble))
 
 
-def screen(found: Sequence[View], trouble: str = "") -> Group:
+def screen(found: Sequence[View], width: int, trouble: str = "") -> Group:
     """The live view: the table, the details, and since when it is true."""
     lines = [Text(plain(line)) for line in details(found)]
     foot = Text(f"\n{local_time_of(clock.now())}  (Ctrl-C ends -w)", style="dim")
     warning = [Text(plain(trouble), style="yellow")] if trouble else []
-    return Group(table(TITLES, [row(view) for view in found]), *lines, *warning, foot)
+    return Group(*table(TITLES, [row(view) for view in found], width), *lines, *warning, foot)
 
 
 def _log(found: list[View], look: Callable[[], list[View]], wait: Callable[[], object]) -> None:
