@@ -12,16 +12,18 @@ from rich.text import Text
 
 from evenload import clock
 from evenload.api.v1alpha1 import Balancer, ConditionType, Remediation
+from evenload.cli.attendance import REASON as OPERATOR_DOWN
+from evenload.cli.attendance import as_attended
 from evenload.cli.changes import Changes
 from evenload.cli.cluster import Cluster
 from evenload.cli.commands import evenload
 from evenload.cli.exits import ExitCode
 from evenload.cli.get import Names, mode, reason
-from evenload.cli.objects import Item, balancers, is_open, read, status_of
+from evenload.cli.objects import Item, balancers, condition, is_open, read, status_of
 from evenload.cli.options import Everywhere, Selector
 from evenload.cli.printing import console, note, on_terminal, print_table, say, table
 from evenload.cli.proposal import answer, held, proposed
-from evenload.cli.text import local_time, plain
+from evenload.cli.text import local_time, other_clock, plain
 from evenload.cli.why import coming, health, pause_of, step_line
 from evenload.errors import KubeError, NotFound
 from evenload.kube.resources import REMEDIATIONS
@@ -48,12 +50,12 @@ def status(
 ) -> ExitCode:
     """Show how Balancers are and what is being done about it; -w keeps showing it."""
 
-    def look() -> list[View]:
-        return views(cluster, names or (), everywhere=everywhere, selector=selector)
+    def look(tell: Callable[[str], None] = lambda line: None) -> list[View]:
+        return views(cluster, names or (), everywhere=everywhere, selector=selector, tell=tell)
 
-    if watch:
+    if watch:  # each look tells in the table and the details that nobody is looking
         return follow(look, Changes(cluster, everywhere=everywhere).wait)
-    found = look()
+    found = look(note)
     if not found:
         note(f"No Balancers found in namespace {cluster.namespace}; -A looks in all.")
     else:
@@ -63,9 +65,11 @@ def status(
     return worst(found)
 
 
-def views(cluster: Cluster, names: Sequence[str], *, everywhere: bool, selector: str | None) -> list[View]:
+def views(
+    cluster: Cluster, names: Sequence[str], *, everywhere: bool, selector: str | None, tell: Callable[[str], None]
+) -> list[View]:
     """One look at the cluster. Closed Remediations are not asked for: each may carry a large recording."""
-    found = balancers(cluster, names, everywhere=everywhere, selector=selector)
+    found = as_attended(cluster, balancers(cluster, names, everywhere=everywhere, selector=selector), tell)
     return [View(item, _open(cluster, item)) for item in found]
 
 
@@ -124,7 +128,8 @@ def doing(view: View) -> str:
 
 def details(found: Sequence[View]) -> list[str]:
     """Below the table: for each Balancer that is not well, or will not be soon, what is thought and done."""
-    return [line for view in found for line in _detail(view)]
+    lines = [line for view in found for line in _detail(view)]
+    return [*lines, *(other_clock() if lines else ())]
 
 
 def _detail(view: View) -> list[str]:
@@ -133,6 +138,9 @@ def _detail(view: View) -> list[str]:
     if remediation is None and health(view.balancer.object) is ExitCode.Fine and not forecasts:
         return []
     lines = ["", f"{view.balancer.namespace}/{view.balancer.name}"]
+    ready = condition(view.balancer.object, ConditionType.Ready)
+    if ready is not None and ready.reason == OPERATOR_DOWN:
+        lines.append(f"  {ready.reason}: {ready.message}. All that follows is from before.")
     if diagnosis is not None and diagnosis.sentence:
         lines.append(f"  {diagnosis.label}: {diagnosis.sentence}")
     lines += [f"  {coming(forecast)}" for forecast in forecasts]

@@ -24,15 +24,17 @@ from evenload.api.v1alpha1 import (
     Upcoming,
 )
 from evenload.cli.advice import on_held
+from evenload.cli.attendance import REASON as OPERATOR_DOWN
+from evenload.cli.attendance import as_attended
 from evenload.cli.cluster import Cluster
 from evenload.cli.commands import evenload
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.get import mode
 from evenload.cli.objects import Item, balancers, belonging, condition, is_open, of_balancer, remediations, status_of
-from evenload.cli.printing import say
+from evenload.cli.printing import note, say
 from evenload.cli.proposal import answer, held, listed, proposed
-from evenload.cli.text import age, local_time
+from evenload.cli.text import age, local_time, other_clock
 from evenload.model.base import Value
 from evenload.model.decision import HeldReason
 from evenload.model.episode import StepState
@@ -57,7 +59,7 @@ def why(
     output: Annotated[WhyOutput, typer.Option("-o", "--output", help="Output format.")] = WhyOutput.text,
 ) -> ExitCode:
     """Say why: the diagnosis, its evidence and thresholds, what was ruled out, what is held back and until when."""
-    [found] = balancers(cluster, [balancer])
+    [found] = as_attended(cluster, balancers(cluster, [balancer]), note)
     sections = explanation(found, of_balancer(remediations(cluster, selector=belonging(found)), found))
     if output is WhyOutput.json:
         print(json.dumps({"balancer": found.name, "sections": msgspec.to_builtins(sections)}, indent=2))
@@ -87,7 +89,7 @@ def explanation(item: Item[Balancer], history: Sequence[Item[Remediation]]) -> l
         Section(title=_asking(item), lines=tuple(proposed(current) if current is not None else ())),
         Section(title="What would change that", lines=tuple(_way_out(item, current))),
         Section(title="Limits it keeps", lines=tuple(_limits(item.object))),
-        Section(title="Before", lines=tuple(_before(item, newest))),
+        Section(title="Before", lines=(*_before(item, newest), *other_clock())),
     ]
     return [section for section in found if section.lines]
 
@@ -104,10 +106,13 @@ def _headline(item: Item[Balancer]) -> str:
 def _verdict(balancer: Balancer) -> Iterator[str]:
     status = balancer.status
     balanced = condition(balancer, ConditionType.Balanced)
+    if balanced is not None and balanced.reason == OPERATOR_DOWN:
+        yield f"{balanced.reason}: {balanced.message}. All that follows is from before."
     if status.diagnosis is not None and status.diagnosis.sentence:
         yield f"{status.diagnosis.label}: {status.diagnosis.sentence}"
     elif balanced is not None:
-        yield f"{balanced.reason}: {balanced.message}"
+        if balanced.reason != OPERATOR_DOWN:
+            yield f"{balanced.reason}: {balanced.message}"
     else:
         yield (
             "The operator has written no status. Is it running, and does it watch this namespace? "
@@ -122,7 +127,7 @@ def _verdict(balancer: Balancer) -> Iterator[str]:
 
 
 def _if_bad(found: Condition | None) -> Iterator[str]:
-    if found is not None and found.status is not ConditionStatus.TRUE:
+    if found is not None and found.status is not ConditionStatus.TRUE and found.reason != OPERATOR_DOWN:
         yield f"{found.type} is {found.status} ({found.reason}): {found.message}"
 
 
@@ -140,7 +145,8 @@ def _numbers(balancer: Balancer) -> str:
         f"the busiest backend gets {summary.worst_share_ratio} times its share" if summary.worst_share_ratio else "",
         f"{summary.pods} pods are ready" if summary.pods else "",
     ]
-    return f"Now: {', '.join(part for part in parts if part)}."
+    told = ", ".join(part for part in parts if part)
+    return f"Last written: {told}. They are written anew only when they change much; live numbers are metrics."
 
 
 def coming(forecast: Upcoming) -> str:
