@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -15,6 +16,7 @@ from rich.text import Text
 from evenload.cli.objects import Item, Kind
 from evenload.cli.options import Output
 from evenload.cli.text import plain
+from evenload.errors import InputError
 
 _STYLES = {
     "True": "green",
@@ -58,6 +60,22 @@ def note(text: str) -> None:
 def say(text: str) -> None:
     """One line of a result in words: a line break within `text` shows as an escape, so print lines one by one."""
     print(plain(text))
+
+
+def needs_plots() -> None:
+    """Before anything is read or a file is opened. Raises InputError with the command that brings what is missing."""
+    from evenload.report.drawing import matplotlib_module
+
+    matplotlib_module()
+
+
+def write_file(file: Path, text: str, flag: str) -> None:
+    """And say so. Raises InputError naming the flag and the file."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{flag} {file}: {error.strerror}") from error
+    note(f"Wrote {file}")
 
 
 def show(items: Sequence[Item[Kind]], columns: Sequence[Column], output: Output, *, one: bool = False) -> None:
