@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from lab import build, cache, cluster, control_plane, golang, images, machine, parts, state
+from lab import build, cache, cluster, control_plane, golang, images, launchers, machine, parts, state
 from lab.errors import CannotRun, LabError
 from lab.signals import Stopped, in_foreground, stoppable
 
@@ -67,7 +67,7 @@ def _dispatch(chosen: argparse.Namespace) -> int:
         case "status":
             show(cluster.load(chosen.name))
         case "shell":
-            return enter(cluster.load(chosen.name), [os.environ.get("SHELL") or "/bin/sh"])
+            return shell(cluster.load(chosen.name))
         case "load":
             load(cluster.load(chosen.name))
         case "run":
@@ -126,6 +126,12 @@ def load(current: state.LabState) -> None:
 
 def enter(current: state.LabState, argv: list[str]) -> int:
     return in_foreground([*current.entering, *argv], {**os.environ, **current.environment()})
+
+
+def shell(current: state.LabState) -> int:
+    """A person's: with `evenload` and `kubectl evenload` of this checkout on its PATH."""
+    os.environ["PATH"] = f"{launchers.write(current.folder / 'bin')}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return enter(current, [os.environ.get("SHELL") or "/bin/sh"])
 
 
 def show(current: state.LabState) -> None:

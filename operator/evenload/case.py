@@ -67,6 +67,7 @@ class Case:
             driver=driver_of(spec.target_ref.kind),
             target=spec.target_ref,
             source=source_for(spec.signals),
+            chronicle=Chronicle(balancer.metadata.namespace),
         )
         if before is not None and before.identity[0] == case.identity[0]:
             case.flight, case.chronicle, case.ticks, case.ahead, case._workloads = (

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from evenload.act.proposal import proposed
 from evenload.api.v1alpha1 import (
     UNDO_ANNOTATION,
     Condition,
@@ -40,6 +41,7 @@ from evenload.model.episode import (
     Undoing,
 )
 from evenload.model.plan import Purpose
+from evenload.model.proposal import said
 from evenload.model.wording import printable
 
 LEDGER_SECONDS = 24 * 3600.0  # how far back budgets and freezes look
@@ -184,6 +186,7 @@ def progressed(
     """Its status after `decision`: verdicts, phase, what is held, what happened. The same if nothing changed."""
     status = remediation.status
     after = episode_progressed(episode_of(remediation), decision)
+    proposal = proposed(status.proposal, decision.held, decision.time)
     moved = msgspec.structs.replace(
         _with_steps(status, after.steps),
         observed_generation=remediation.metadata.generation,
@@ -191,7 +194,8 @@ def progressed(
         opened_at=status.opened_at or moment(_first_seen(remediation, decision)),
         overloaded_pods=after.overloaded_pods,
         undo_requested=status.undo_requested or _asks_undo(remediation),
-        held=_held(status.held, decision.held),
+        held=_held(status.held, decision.held, same=proposal == status.proposal),
+        proposal=proposal,
         timeline=_timeline(status.timeline, entries),
     )
     return msgspec.structs.replace(moved, conditions=_conditions(remediation, moved, decision.time))
@@ -207,15 +211,20 @@ def closed(
     """Its status at the end: what it came to, and the flight recording."""
     ended = progressed(remediation, decision, entries)
     return msgspec.structs.replace(
-        ended, closed_at=ended.closed_at or moment(decision.time), outcome=outcome, recording=recording, held=""
+        ended,
+        closed_at=ended.closed_at or moment(decision.time),
+        outcome=outcome,
+        recording=recording,
+        held="",
+        proposal=None,
     )
 
 
-def _held(known: str, held: tuple[Held, ...]) -> str:
-    """A sentence a held action. The old words stay while the reasons do: their numbers move every tick."""
-    if [line.partition(":")[0] for line in known.splitlines()] == [one.reason.value for one in held]:
+def _held(known: str, held: tuple[Held, ...], *, same: bool) -> str:
+    """A sentence a held action. The old words stay while reasons and proposal do: their numbers move every tick."""
+    if same and [line.partition(":")[0] for line in known.splitlines()] == [one.reason.value for one in held]:
         return known
-    return "\n".join(printable(f"{one.reason.value}: {one.detail or one.action.because}") for one in held)[:4096]
+    return "\n".join(printable(f"{one.reason.value}: {said(one)}") for one in held)[:4096]
 
 
 def _timeline(known: tuple[TimelineEntry, ...], entries: Iterable[TimelineEntry]) -> tuple[TimelineEntry, ...]:

@@ -391,6 +391,24 @@ class StepRecord(Value, frozen=True, kw_only=True):
     message: Annotated[Sentence, Meta(description="Why, or what became of it.")] = ""
 
 
+class Proposal(Value, frozen=True, kw_only=True):
+    """A write that is wanted and not made: what an approval allows first, or what would be done in Observe mode."""
+
+    action: Annotated[Literal["SetWeights", "Drain", "RestartPod"], Meta(description="What would be written.")]
+    purpose: Annotated[Purpose | None, Meta(description="Why weights would be written.")] = None
+    before: Annotated[Weights | None, Meta(description="Weights now.")] = None
+    after: Annotated[Weights | None, Meta(description="Weights then.")] = None
+    backend: Annotated[Name | None, Meta(description="The backend that is drained or whose pod is restarted.")] = None
+    pod: Annotated[Name | None, Meta(description="The pod that is restarted.")] = None
+    uid: Annotated[Name | None, Meta(description="Its UID.")] = None
+    workload: Annotated[Name | None, Meta(description="Its controller: Deployment/shop-a.")] = None
+    because: Annotated[Sentence, Meta(description="Why it is wanted.")] = ""
+    effect: Annotated[Sentence, Meta(description="What it should bring.")] = ""
+    computed_at: Annotated[
+        Time, Meta(description="When it was worked out. Numbers that moved little since are not written anew.")
+    ]
+
+
 class Outcome(Value, frozen=True, kw_only=True):
     """What it came to, or has come to so far while it is open: an operator that takes over counts on from here.
 
@@ -443,6 +461,9 @@ class RemediationStatus(Value, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
     undo_requested: Annotated[bool, Meta(description="A person asked for its weight changes to be undone.")] = False
     held: Annotated[Sentence, Meta(description="What it waits for, as a sentence.")] = ""
+    proposal: Annotated[
+        Proposal | None, Meta(description="The write that it would make next, while that is held back.")
+    ] = None
     outcome: Annotated[Outcome | None, Meta(description="What it came to; while it is open, so far.")] = None
     timeline: Annotated[tuple[TimelineEntry, ...], Meta(description="What happened, in order.", max_length=64)] = ()
     recording: Annotated[

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from evenload.cli.commands import flags
 from evenload.model.decision import HeldReason
 
 ON_HELD: Final[dict[HeldReason, str]] = {
-    HeldReason.ObserveMode: "It only observes. To let it act: kubectl patch balancer {balancer} -n {namespace} "
+    HeldReason.ObserveMode: "It only observes. To let it act: kubectl patch balancer {balancer} -n {namespace}{flags} "
     '--type merge -p \'{{"spec":{{"mode":"Approve"}}}}\' (or Auto); the chart\'s maxMode must allow it too.',
-    HeldReason.AwaitingApproval: "Approve or deny it: evenload approve {remediation} -n {namespace}",
+    HeldReason.AwaitingApproval: "Approve or deny it: evenload approve {remediation} -n {namespace}{flags}",
     HeldReason.Denied: "It was denied and nothing is written about this diagnosis for an hour. To be asked again at "
-    "once: kubectl delete remediation {remediation} -n {namespace}",
-    HeldReason.Paused: "Let it go on: evenload resume {balancer} -n {namespace} (if not all is paused).",
-    HeldReason.Rollout: "It goes on when the rollout is over: kubectl rollout status -n {namespace} of the workload.",
-    HeldReason.Autoscaling: "It goes on when the autoscaler is at rest: kubectl get hpa -n {namespace}",
+    "once: kubectl delete remediation {remediation} -n {namespace}{flags}",
+    HeldReason.Paused: "Let it go on: evenload resume {balancer} -n {namespace}{flags} (if not all is paused).",
+    HeldReason.Rollout: "It goes on when the rollout is over: "
+    "kubectl rollout status -n {namespace}{flags} of its workload.",
+    HeldReason.Autoscaling: "It goes on when the autoscaler is at rest: kubectl get hpa -n {namespace}{flags}",
     HeldReason.Contested: "Another writer keeps putting other weights back, so Evenload has stopped writing. Decide "
     "who owns them: stop the other writer (another installation of Evenload, perhaps), or let Evenload only observe "
     "(spec.mode: Observe).",
@@ -45,4 +47,5 @@ def on_held(sentence: str, *, balancer: str, namespace: str, remediation: str) -
     word = sentence.partition(":")[0].strip()
     if word not in HeldReason.__members__:
         return ""
-    return ON_HELD[HeldReason(word)].format(balancer=balancer, namespace=namespace, remediation=remediation)
+    names = {"balancer": balancer, "namespace": namespace, "remediation": remediation, "flags": flags()}
+    return ON_HELD[HeldReason(word)].format(**names)

@@ -20,7 +20,7 @@ from evenload.cli.cluster import Access, connect
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.options import PrometheusUrl, TokenFile
-from evenload.cli.printing import note, on_terminal, print_table, say
+from evenload.cli.printing import needs_plots, note, on_terminal, print_table, say, write_file
 from evenload.cli.signing import PrometheusAccess, prometheus_access
 from evenload.cli.text import plain
 from evenload.errors import InputError
@@ -74,15 +74,13 @@ def backtest(
     token_file: TokenFile = None,
     scrape: Annotated[str, typer.Option(help="Scrape interval of that Prometheus; also the tick.")] = "15s",
     output: Annotated[BacktestOutput, typer.Option("-o", "--output", help="Output format.")] = BacktestOutput.table,
+    to: Annotated[Path | None, typer.Option(help="With -o html: write the page there.", metavar="FILE")] = None,
 ) -> ExitCode:
     """Replay Prometheus' history: what would have been diagnosed and done, when, and what was at stake.
 
     The traffic is replayed as it was: would-be actions do not change it, and nothing is written anywhere.
     """
-    if output is BacktestOutput.html and on_terminal():
-        raise InputError(
-            "-o html: a page is of no use on a terminal; redirect it: evenload backtest -o html > week.html"
-        )
+    _refuse_pages(output, to)
     asked = _from_file(file, access) if file else _from_cluster(access, balancer or [])
     if file and balancer:
         raise InputError("give names, or a file with -f, not both")
@@ -92,8 +90,19 @@ def backtest(
         raise InputError(f"--since {since}: must be further back than --until {until}")
     source = prometheus_access(prometheus, token_file)
     results = [_judged(access, each, source, tick, span) for each in asked]
-    _print(results, output)
+    _print(results, output, to)
     return ExitCode.Fine
+
+
+def _refuse_pages(output: BacktestOutput, to: Path | None) -> None:
+    """Before the history is read, which takes minutes. Raises InputError."""
+    if output is not BacktestOutput.html:
+        if to is not None:
+            raise InputError(f"--to {to}: goes with -o html")
+        return
+    if to is None and on_terminal():
+        raise InputError("-o html: a page is of no use on a terminal; give --to week.html, or redirect")
+    needs_plots()
 
 
 def _judged(
@@ -208,14 +217,18 @@ def _progress(name: str, start: float, end: float) -> Callable[[float], None]:
     return show
 
 
-def _print(results: Sequence[Backtest], output: BacktestOutput) -> None:
+def _print(results: Sequence[Backtest], output: BacktestOutput, to: Path | None) -> None:
     match output:
         case BacktestOutput.json:
             print(json.dumps(msgspec.to_builtins(results), indent=2))
         case BacktestOutput.html:
             from evenload.history.page import html_page
 
-            sys.stdout.write(html_page(results))
+            page = html_page(results)
+            if to is None:
+                sys.stdout.write(page)
+            else:
+                write_file(to, page, "--to")
         case BacktestOutput.table:
             for result in results:
                 _print_one(result)

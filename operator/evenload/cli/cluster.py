@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
+from evenload.cli import kubeconfig
+from evenload.cli.commands import carry, evenload
 from evenload.errors import Conflict, InputError, KubeError, NotFound, Refused, Unavailable, Unknown
 from evenload.kube.resources import Manifest, Resource
 
@@ -21,6 +23,7 @@ PAGE: Final = 500
 TIMEOUT_SECONDS: Final = (5.0, 20.0)
 """To connect, and for the answer: a person is waiting."""
 WATCH_SECONDS: Final = 120
+_HOME: Final = "~/.kube/config"
 _SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -171,7 +174,7 @@ class Cluster:
         if method == "PATCH" and not _never_sent(error):
             return Unknown(
                 f"the change was sent to {self.server} and no answer came ({reason}): it may have landed. "
-                "Look before you try again: evenload history"
+                f"Look before you try again: {evenload('history', namespace=self.namespace)}"
             )
         return Unavailable(
             f"cannot reach the API server {self.server}: {reason}. Is the cluster up, and is it the one you mean? "
@@ -184,11 +187,12 @@ def connect(access: Access) -> Cluster:
     from kubernetes.client import ApiClient, Configuration
     from kubernetes.config import ConfigException
 
+    carry({"--context": access.context, "--kubeconfig": access.kubeconfig, "--as": access.as_user})
     configuration = Configuration()
     configuration.retries = False
     try:
         namespace = _load(configuration, access)
-    except (ConfigException, OSError, ValueError, TypeError) as error:
+    except (ConfigException, OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise InputError(_no_configuration(access, error)) from error
     return Cluster(ApiClient(configuration), access.namespace or namespace or "default", access.as_user)
 
@@ -202,6 +206,7 @@ def _load(configuration: Any, access: Access) -> str | None:
         return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
     # The package reads KUBECONFIG once, when it is imported: we cannot rely on that.
     file = access.kubeconfig or os.environ.get("KUBECONFIG")
+    kubeconfig.check(file or _HOME)
     load_kube_config(file, access.context, configuration)  # type: ignore[no-untyped-call]
     contexts, active = list_kube_config_contexts(file)  # type: ignore[no-untyped-call]
     chosen = next((each for each in contexts if each["name"] == access.context), active)
@@ -212,11 +217,11 @@ def _load(configuration: Any, access: Access) -> str | None:
 def _in_cluster(access: Access) -> bool:
     """As kubectl: a kubeconfig wins over the pod's service account."""
     named = access.kubeconfig or access.context or os.environ.get("KUBECONFIG")
-    return not named and "KUBERNETES_SERVICE_HOST" in os.environ and not Path("~/.kube/config").expanduser().exists()
+    return not named and "KUBERNETES_SERVICE_HOST" in os.environ and not Path(_HOME).expanduser().exists()
 
 
 def _no_configuration(access: Access, error: Exception) -> str:
-    path = access.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    path = access.kubeconfig or os.environ.get("KUBECONFIG") or _HOME
     return (
         f"kubeconfig {path}: {str(error).rstrip('.')}. Name a file with --kubeconfig or KUBECONFIG and a context with "
         "--context; see: kubectl config get-contexts"
@@ -276,13 +281,14 @@ def _message(text: bytes) -> str:
 def _not_found(resource: Resource, name: str, namespace: str, error: NotFound) -> NotFound:
     if "could not find the requested resource" in str(error) or "page not found" in str(error):
         return _not_installed(resource, error)
-    lister = {"Balancer": "evenload get", "Remediation": "evenload history"}.get(resource.kind)
-    hint = f"; see those there are: {lister} -n {namespace}, or with -A everywhere" if lister else ""
+    lister = {"Balancer": "get", "Remediation": "history"}.get(resource.kind)
+    hint = f"; see those there are: {evenload(lister, namespace=namespace)}, or with -A everywhere" if lister else ""
     return NotFound(f'{resource.kind} "{name}" is not in namespace "{namespace}"{hint}', status=404)
 
 
 def _not_installed(resource: Resource, error: NotFound) -> NotFound:
     return NotFound(
-        f"this cluster has no {resource.plural}.{resource.group} ({error}): is it installed there? Run: evenload check",
+        f"this cluster has no {resource.plural}.{resource.group} ({error}): is it installed there? "
+        f"Run: {evenload('check')}",
         status=404,
     )

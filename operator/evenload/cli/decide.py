@@ -6,7 +6,7 @@ that two people cannot overrule each other without noticing.
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -28,12 +28,14 @@ from evenload.api.v1alpha1 import (
 )
 from evenload.api.values import moment
 from evenload.cli.cluster import Cluster
+from evenload.cli.commands import evenload
 from evenload.cli.completing import balancer_names, remediation_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.objects import Item, balancers, is_open, remediations
 from evenload.cli.options import Everywhere
 from evenload.cli.printing import note as tell
 from evenload.cli.printing import say
+from evenload.cli.proposal import listed, proposed
 from evenload.errors import InputError, NotFound
 from evenload.kube.resources import BALANCERS, REMEDIATIONS
 from evenload.model.episode import ApprovalDecision, StepState, Undoing
@@ -50,10 +52,11 @@ All = Annotated[bool, typer.Option("--all", help="All Balancers of the namespace
 
 
 def approve(cluster: Cluster, remediation: RemediationName, note: Note = None) -> ExitCode:
-    """Allow a Remediation to do what it proposes."""
+    """Show what a Remediation wants to write, and allow it and what follows in the same incident."""
     item = _decide(cluster, remediation, ApprovalDecision.Approved, note)
-    say(f"Next: Evenload acts on its next tick, within its budgets: {_proposal(item.object)}")
-    say(f"Watch it: evenload status {item.object.spec.balancer_ref.name} -n {item.namespace} -w")
+    say("Next: Evenload does it within seconds, if its guard rails still allow it.")
+    say(f"To stop it: {evenload('pause', item.object.spec.balancer_ref.name, namespace=item.namespace)}")
+    say(f"Watch it: {_watching(item)}")
     return ExitCode.Fine
 
 
@@ -62,7 +65,7 @@ def deny(cluster: Cluster, remediation: RemediationName, note: Note = None) -> E
     item = _decide(cluster, remediation, ApprovalDecision.Denied, note)
     say("Next: Evenload writes nothing for this incident and closes the Remediation as Denied.")
     if _effective(item.object):
-        say(f"Its earlier changes stay; to take them back: evenload undo {item.name} -n {item.namespace}")
+        say(f"Its earlier changes stay; to take them back: {evenload('undo', item.name, namespace=item.namespace)}")
     return ExitCode.Fine
 
 
@@ -71,23 +74,34 @@ def _decide(cluster: Cluster, name: str, decision: ApprovalDecision, reason: str
     [item] = remediations(cluster, [name])
     _refuse_when_final(item)
     who = cluster.user()
+    for line in _asked(item):
+        say(line)
     approval = {"decision": decision.value, "by": who} | ({"note": reason} if reason else {})
     body = {"metadata": {"resourceVersion": item.version}, "spec": {"approval": approval}}
     cluster.merge(REMEDIATIONS, name, body)
-    diagnosis = item.object.spec.diagnosis
-    say(f"{decision} {item.namespace}/{name} as {who}: {diagnosis.label}: {diagnosis.sentence}".rstrip(": "))
+    say(f"{decision} {item.namespace}/{name} as {who}.")
     if not item.object.spec.approval.required:
         tell("(It did not ask for approval: its Balancer's mode is not Approve.)")
     return item
 
 
+def _asked(item: Item[Remediation]) -> Iterator[str]:
+    """What the decision is about: said before it is made."""
+    diagnosis = item.object.spec.diagnosis
+    yield f"{item.namespace}/{item.name}: {diagnosis.label}: {diagnosis.sentence}".rstrip(": ")
+    lines = list(proposed(item))
+    yield "It wants to:" if lines else "It wants to write nothing right now; the decision is about what it wants later."
+    yield from (f"  {line}" for line in lines)
+    yield "The decision is about this incident as a whole: the steps that follow are not asked for one by one."
+
+
 def _refuse_when_final(item: Item[Remediation]) -> None:
-    approval = item.object.spec.approval
+    approval, balancer = item.object.spec.approval, item.object.spec.balancer_ref.name
     if approval.decision is not None:
         raise InputError(
             f"{item.name} was {approval.decision.lower()} by {approval.by} already, and that is final. "
-            f"To stop what it does: evenload pause {item.object.spec.balancer_ref.name}; "
-            f"to take it back: evenload undo {item.name}"
+            f"To stop what it does: {evenload('pause', balancer, namespace=item.namespace)}; "
+            f"to take it back: {evenload('undo', item.name, namespace=item.namespace)}"
         )
     _refuse_when_closed(item, "there is nothing to decide")
 
@@ -99,8 +113,8 @@ def _refuse_when_closed(item: Item[Remediation], consequence: str) -> None:
 
 def _hint(item: Item[Remediation]) -> str:
     before = next((step.before for step in item.object.status.steps if step.before), None)
-    weights = f" Its first weights were {_listed(before)}." if before else ""
-    return f"See: evenload report {item.name} -n {item.namespace}.{weights}"
+    weights = f" Its first weights were {listed(before)}." if before else ""
+    return f"See: {evenload('report', item.name, namespace=item.namespace)}.{weights}"
 
 
 def undo(cluster: Cluster, remediation: RemediationName) -> ExitCode:
@@ -116,7 +130,7 @@ def undo(cluster: Cluster, remediation: RemediationName) -> ExitCode:
     if not steps:
         say("Next: nothing, as no weight change of it stands.")
     for step in steps:
-        say(f"Next: {step.name} ({step.purpose or step.action}) is taken back, to {_listed(step.before or {})}")
+        say(f"Next: {step.name} ({step.purpose or step.action}) is taken back, to {listed(step.before or {})}")
     say("A pod that was restarted stays restarted.")
     return ExitCode.Fine
 
@@ -130,17 +144,17 @@ def _undo_closed(cluster: Cluster, item: Item[Remediation]) -> ExitCode:
     who = cluster.user()
     made = cluster.add(REMEDIATIONS, _wish(item, who), item.namespace)["metadata"]["name"]
     say(f"Asked, as {who}, for the changes of {item.namespace}/{item.name} to be undone: Remediation {made}.")
-    say(f"Next: if the weights still are as it left them ({_listed(wish.left)}),")
-    say(f"      they go back to what it found: {_listed(wish.found)}")
+    say(f"Next: if the weights still are as it left them ({listed(wish.left)}),")
+    say(f"      they go back to what it found: {listed(wish.found)}")
     say("A pod that was restarted stays restarted.")
-    say(f"Watch it: evenload status {item.object.spec.balancer_ref.name} -n {item.namespace} -w")
+    say(f"Watch it: {_watching(item)}")
     return ExitCode.Fine
 
 
 def _refuse_when_unable(cluster: Cluster, item: Item[Remediation], wish: Undoing) -> None:
     """What the operator would have to refuse, or could not begin with, is said at once."""
     reference = item.object.spec.balancer_ref
-    by_hand = f"put the weights back on the route yourself: {_listed(wish.found)}"
+    by_hand = f"put the weights back on the route yourself: {listed(wish.found)}"
     try:
         [balancer] = balancers(cluster, [reference.name])
     except NotFound:
@@ -152,7 +166,7 @@ def _refuse_when_unable(cluster: Cluster, item: Item[Remediation], wish: Undoing
     if current := balancer.object.status.active_remediation:
         raise InputError(
             f"Remediation {current} is under way for Balancer {reference.name}: "
-            f"wait for its end, or take that one back first: evenload undo {current} -n {item.namespace}"
+            f"wait for its end, or take that one back first: {evenload('undo', current, namespace=item.namespace)}"
         )
 
 
@@ -192,7 +206,7 @@ def pause(cluster: Cluster, names: BalancerNames = None, all_: All = False, ever
         _annotate(cluster, item, who)
         say(f"Paused {item.namespace}/{item.name}. Evenload writes nothing to its route or pods until it is resumed.")
     if chosen:
-        say(f"Go on with: evenload resume {_again(names, all_=all_, everywhere=everywhere)}")
+        say(f"Go on with: {_resuming(cluster, names, all_=all_, everywhere=everywhere)}")
     return ExitCode.Fine
 
 
@@ -239,15 +253,10 @@ def _suspended(balancer: Balancer) -> str:
     return " But spec.suspend is true, which stops it as well." if balancer.spec.suspend else ""
 
 
-def _again(names: list[str] | None, *, all_: bool, everywhere: bool) -> str:
-    return shlex.join([*(names or []), *(["--all"] if all_ else []), *(["-A"] if everywhere else [])])
+def _resuming(cluster: Cluster, names: list[str] | None, *, all_: bool, everywhere: bool) -> str:
+    words = [*(names or []), *(["--all"] if all_ else []), *(["-A"] if everywhere else [])]
+    return evenload("resume", *words, namespace=None if everywhere else cluster.namespace)
 
 
-def _listed(weights: dict[str, int]) -> str:
-    return ", ".join(f"{name} {weight}" for name, weight in sorted(weights.items()))
-
-
-def _proposal(remediation: Remediation) -> str:
-    """What waits for approval, without the word that says that it waits."""
-    first = remediation.status.held.partition("\n")[0]
-    return first.partition(": ")[2] or first or "what it proposes"
+def _watching(item: Item[Remediation]) -> str:
+    return evenload("status", item.object.spec.balancer_ref.name, "-w", namespace=item.namespace)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evenload.api.v1alpha1 import Balancer, ConditionType, Outcome, Remediation
+from evenload.cli.attendance import as_attended
 from evenload.cli.cluster import Cluster
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
@@ -32,6 +33,8 @@ def get(
 ) -> ExitCode:
     """List Balancers: is their traffic even, and does Evenload work?"""
     items = balancers(cluster, names or (), everywhere=everywhere, selector=selector)
+    if output in (Output.table, Output.wide):  # the others give the objects as they stand
+        items = as_attended(cluster, items, note)
     if not items:
         note(_none_found("Balancers", cluster, everywhere=everywhere))
     if items or output in (Output.json, Output.yaml):

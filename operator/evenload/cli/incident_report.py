@@ -14,7 +14,7 @@ from evenload.cli.cluster import Cluster
 from evenload.cli.completing import remediation_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.objects import remediations
-from evenload.cli.printing import note, on_terminal
+from evenload.cli.printing import needs_plots, note, on_terminal, write_file
 from evenload.errors import InputError, RecordingError
 from evenload.model.decision import Decision
 from evenload.model.snapshot import Snapshot
@@ -39,13 +39,14 @@ def report(
     """Write the postmortem of a Remediation: timeline, impact, root cause, evidence, what was done."""
     if output is ReportOutput.html and file is None and on_terminal():
         raise InputError(f"-o html: a page is of no use on a terminal; give --file {remediation}.html, or redirect")
+    if output is ReportOutput.html:
+        needs_plots()
     [item] = remediations(cluster, [remediation])
     text = render(item.manifest, output)
     if file is None:
         sys.stdout.write(text)
     else:
-        _write(file, text)
-        note(f"Wrote {file}")
+        write_file(file, text, "--file")
     return ExitCode.Fine
 
 
@@ -85,11 +86,3 @@ def unpack(packed: str) -> list[tuple[Snapshot, Decision]]:
     lines = list(flight.unpack(packed))
     snapshots = recording.read(lines).snapshots
     return list(zip(snapshots, replay(recording.read(lines)), strict=True))
-
-
-def _write(file: Path, text: str) -> None:
-    """Raises InputError naming the file."""
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--file {file}: {error.strerror}") from error

@@ -9,6 +9,7 @@ import msgspec
 
 from evenload.api.v1alpha1 import BALANCER_LABEL, Balancer, Condition, ConditionStatus, ConditionType, Remediation
 from evenload.cli.cluster import Cluster
+from evenload.cli.commands import evenload
 from evenload.errors import InputError
 from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest, Resource
 from evenload.model.episode import FINAL_PHASES
@@ -74,7 +75,7 @@ def read(manifest: Manifest, kind: type[Kind]) -> Item[Kind]:
         name = manifest.get("metadata", {}).get("name", "?")
         raise InputError(
             f'{manifest.get("kind", kind.__name__)} "{name}" cannot be read by this version of the CLI: {error}. '
-            "Is the operator newer? Compare: evenload version, evenload check"
+            f"Is the operator newer? Compare: evenload version, {evenload('check')}"
         ) from error
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from evenload.cli.objects import Item, Kind
 from evenload.cli.options import Output
 from evenload.cli.text import plain
+from evenload.errors import InputError
 
 _STYLES = {
     "True": "green",
@@ -59,6 +62,22 @@ def say(text: str) -> None:
     print(plain(text))
 
 
+def needs_plots() -> None:
+    """Before anything is read or a file is opened. Raises InputError with the command that brings what is missing."""
+    from evenload.report.drawing import matplotlib_module
+
+    matplotlib_module()
+
+
+def write_file(file: Path, text: str, flag: str) -> None:
+    """And say so. Raises InputError naming the flag and the file."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{flag} {file}: {error.strerror}") from error
+    note(f"Wrote {file}")
+
+
 def show(items: Sequence[Item[Kind]], columns: Sequence[Column], output: Output, *, one: bool = False) -> None:
     """`items` in the format asked for. `one`: a single named object is printed as itself, not as a List."""
     match output:
@@ -75,21 +94,64 @@ def show(items: Sequence[Item[Kind]], columns: Sequence[Column], output: Output,
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as needed, three spaces apart; a terminal cuts only the last one."""
+    """Columns as wide as needed, three spaces apart; on a terminal what does not fit stands below its row."""
     target = console()
-    with target.capture() as captured:
-        target.print(table(titles, rows))
-    for line in captured.get().splitlines():
-        print(line.rstrip())
+    for line in table(titles, rows, target.width):
+        target.print(line, soft_wrap=True)
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    grid = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), collapse_padding=True, header_style="bold")
-    for place, title in enumerate(titles):
-        grid.add_column(title, no_wrap=True, overflow="ellipsis" if place == len(titles) - 1 else "ignore")
-    for row in rows:
-        grid.add_row(*(styled(value) for value in row))
-    return grid
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[Text]:
+    """The lines of a table that is at most `width` wide where words allow it. Nothing is ever cut or left out."""
+    cells = [[styled(value) for value in row] for row in rows]
+    widths = [max(cell.cell_len for cell in column) for column in zip(map(Text, titles), *cells, strict=True)]
+    fitting = max(1, sum(end <= width for end in accumulate(widths, lambda end, wide: end + len(_GAP) + wide)))
+    yield _line([Text(title, style="bold") for title in titles[:fitting]], widths)
+    for row in cells:
+        yield _line(row[:fitting], widths)
+        yield from _below(titles[fitting:], row[fitting:], width)
+
+
+_GAP, _INDENT = "   ", "    "
+
+
+def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
+    line = Text(_GAP).join([*(_padded(cell, wide) for cell, wide in zip(cells, widths, strict=False))])
+    line.rstrip()
+    return line
+
+
+def _padded(cell: Text, wide: int) -> Text:
+    return cell.copy().append(" " * (wide - cell.cell_len))
+
+
+def _below(titles: Sequence[str], cells: Sequence[Text], width: int) -> Iterator[Text]:
+    """ "MODE Auto   DOING paused", indented: as many to a line as fit; a longer one is broken between its words."""
+    line = Text(_INDENT)
+    for title, cell in zip(titles, cells, strict=True):
+        if not cell.plain:
+            continue
+        told = Text.assemble((title, "bold"), " ", cell)
+        if line.plain != _INDENT and line.cell_len + len(_GAP) + told.cell_len > width:
+            yield from _broken(line, width)
+            line = Text(_INDENT)
+        line = Text.assemble(line, _GAP if line.plain != _INDENT else "", told)
+    if line.plain != _INDENT:
+        yield from _broken(line, width)
+
+
+def _broken(line: Text, width: int) -> Iterator[Text]:
+    if line.cell_len <= width:
+        yield line
+        return
+    words = line.plain.split()
+    text = _INDENT + words[0]
+    for word in words[1:]:
+        if cell_len(f"{text} {word}") > width:
+            yield Text(text)
+            text = f"{_INDENT}  {word}"
+        else:
+            text = f"{text} {word}"
+    yield Text(text)
 
 
 def styled(value: str) -> Text:

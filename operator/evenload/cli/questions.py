@@ -9,13 +9,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from evenload import clock
 from evenload.api.v1alpha1 import API_VERSION, GROUP, VERSION, Condition, ConditionStatus, ConditionType
+from evenload.cli.attendance import OPERATOR, as_attended, environment_of, lease_of, operators, replicas_of
 from evenload.cli.cluster import Cluster
 from evenload.cli.findings import Answer, Result, fail, ok, unknown
 from evenload.cli.objects import balancers, condition
-from evenload.errors import KubeError, NotFound, Refused, SignalsUnavailable
-from evenload.kube.resources import DEPLOYMENTS, HTTPROUTES, LEASES, Manifest
+from evenload.errors import NotFound, Refused, SignalsUnavailable
+from evenload.kube.resources import HTTPROUTES, Manifest
 from evenload.model.spec import Mode
 
 Check = Callable[[Cluster], Iterable[Result]]
@@ -23,8 +23,6 @@ Check = Callable[[Cluster], Iterable[Result]]
 OLDEST_MINOR: Final = 30
 """Kubernetes 1.30: ValidatingAdmissionPolicy, which guards approvals, is stable since then."""
 ANSWER_SECONDS: Final = 5.0
-LEASE_GRACE: Final = 2.0
-"""A lease is taken as lost after this many of its durations: two clocks are never quite the same."""
 
 
 def api_server(cluster: Cluster) -> Iterator[Result]:
@@ -104,74 +102,20 @@ _INSTALLED: Final = (
 
 def operator(cluster: Cluster) -> Iterator[Result]:
     """The Deployment is ready, its lease is held, and its service account may do what it has to."""
-    deployments = _operators(cluster)
+    deployments = operators(cluster)
     if not deployments:
         yield fail(
             "operator",
-            f"no operator was found (a Deployment labelled {_OPERATOR})",
+            f"no operator was found (a Deployment labelled {OPERATOR})",
             "helm install evenload charts/evenload -n evenload --create-namespace, or name its namespace with -n",
         )
     if len(deployments) > 1:
         names = ", ".join(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in deployments)
         yield ok("operator", f"{len(deployments)} operators were found: {names}")
     for deployment in deployments:
-        yield _ready(deployment)
-        yield _held(cluster, deployment)
+        yield replicas_of(deployment)
+        yield lease_of(cluster, deployment)
         yield from _allowed(cluster, deployment)
-
-
-def _operators(cluster: Cluster) -> list[Manifest]:
-    """Everywhere if this person may look everywhere, else in the namespace at hand. Raises Refused where neither."""
-    try:
-        return cluster.every(DEPLOYMENTS, everywhere=True, selector=_OPERATOR)
-    except Refused:
-        return cluster.every(DEPLOYMENTS, selector=_OPERATOR)
-
-
-_OPERATOR: Final = "app.kubernetes.io/name=evenload"
-
-
-def _ready(deployment: Manifest) -> Result:
-    name = f"{deployment['metadata']['namespace']}/{deployment['metadata']['name']}"
-    wanted = deployment["spec"].get("replicas", 1)
-    ready = deployment.get("status", {}).get("readyReplicas", 0)
-    what = f"the operator {name} has {ready} of {wanted} replicas ready"
-    if ready and ready >= wanted:
-        return ok("operator", what)
-    namespace = deployment["metadata"]["namespace"]
-    return fail("operator", what, f"kubectl describe pods -n {namespace} -l {_OPERATOR}; kubectl logs likewise")
-
-
-def _held(cluster: Cluster, deployment: Manifest) -> Result:
-    environment = _environment(deployment)
-    if environment.get("EVENLOAD_LEADER_ELECTION", "true").lower() == "false":
-        return Result(topic="lease", answer=Answer.skipped, what="leader election is switched off")
-    name, namespace = environment.get("EVENLOAD_LEASE_NAME", "evenload"), deployment["metadata"]["namespace"]
-    try:
-        lease = cluster.get(LEASES, name, namespace)["spec"]
-    except NotFound:
-        return fail(
-            "lease", f"there is no lease {namespace}/{name}", "no replica has become the leader: look at its logs"
-        )
-    except KubeError as error:
-        return unknown("lease", f"the lease {namespace}/{name} cannot be read", str(error))
-    return _fresh(f"{namespace}/{name}", lease)
-
-
-def _fresh(name: str, lease: Manifest) -> Result:
-    holder, renewed = lease.get("holderIdentity"), lease.get("renewTime")
-    if not holder or not renewed:
-        return fail("lease", f"the lease {name} is held by nobody", "no replica leads: look at the operator's logs")
-    seconds = clock.now() - (clock.from_rfc3339(renewed) or 0.0)
-    what = f"the lease {name} is held by {holder}, renewed {max(0.0, seconds):.0f} s ago"
-    if seconds > LEASE_GRACE * lease.get("leaseDurationSeconds", 15):
-        return fail("lease", what, "the leader is gone or cut off: look at the operator's pods and logs")
-    return ok("lease", what)
-
-
-def _environment(deployment: Manifest) -> dict[str, str]:
-    containers = deployment["spec"]["template"]["spec"]["containers"]
-    return {each["name"]: each.get("value", "") for container in containers for each in container.get("env", [])}
 
 
 Need = tuple[str, str, str]
@@ -200,7 +144,7 @@ TO_ACT: Final[tuple[Need, ...]] = (
 
 
 def _allowed(cluster: Cluster, deployment: Manifest) -> Iterator[Result]:
-    environment = _environment(deployment)
+    environment = environment_of(deployment)
     mode = environment.get("EVENLOAD_MAX_MODE", Mode.Observe)
     needs = ALWAYS if mode == Mode.Observe else (*ALWAYS, *TO_ACT)
     if environment.get("EVENLOAD_CROSS_NAMESPACE_BACKENDS") == "true":
@@ -256,7 +200,7 @@ def balancers_work(cluster: Cluster) -> Iterator[Result]:
         return
     if not found:
         yield Result(topic="balancers", answer=Answer.skipped, what="there is no Balancer yet, so no signals to judge")
-    for item in found:
+    for item in as_attended(cluster, found):
         name = f"{item.namespace}/{item.name}"
         for kind, topic in ((ConditionType.Ready, "balancers"), (ConditionType.SignalsFresh, "signals")):
             yield _condition(topic, name, kind, condition(item.object, kind))

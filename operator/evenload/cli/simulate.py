@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from evenload.cli.exits import ExitCode, finish
-from evenload.cli.printing import console, on_terminal
+from evenload.cli.printing import console, needs_plots, on_terminal
 from evenload.errors import InputError
 
 
@@ -94,6 +94,7 @@ def _picture(name: str, size: int, seed: int) -> ExitCode:
             "-o svg: a picture is of no use on a terminal; redirect it: "
             f"evenload simulate --scenario {name} --plot -o svg > {name}.svg"
         )
+    needs_plots()
     sys.stdout.write(playback_svg(playback(BY_NAME[name], size, seed)))
     return ExitCode.Fine
 

@@ -11,18 +11,23 @@ from rich.live import Live
 from rich.text import Text
 
 from evenload import clock
-from evenload.api.v1alpha1 import Balancer, ConditionStatus, ConditionType, Remediation
+from evenload.api.v1alpha1 import Balancer, ConditionType, Remediation
+from evenload.cli.attendance import REASON as OPERATOR_DOWN
+from evenload.cli.attendance import as_attended
 from evenload.cli.changes import Changes
 from evenload.cli.cluster import Cluster
+from evenload.cli.commands import evenload
 from evenload.cli.exits import ExitCode
 from evenload.cli.get import Names, mode, reason
 from evenload.cli.objects import Item, balancers, condition, is_open, read, status_of
 from evenload.cli.options import Everywhere, Selector
 from evenload.cli.printing import console, note, on_terminal, print_table, say, table
-from evenload.cli.text import local_time, plain
-from evenload.cli.why import coming, health, step_line
+from evenload.cli.proposal import answer, held, proposed
+from evenload.cli.text import local_time, other_clock, plain
+from evenload.cli.why import coming, health, pause_of, step_line
 from evenload.errors import KubeError, NotFound
 from evenload.kube.resources import REMEDIATIONS
+from evenload.model.episode import Phase
 
 LATEST_STEPS = 5
 
@@ -33,7 +38,7 @@ class View(NamedTuple):
     """A Balancer and its open Remediation, as of one look."""
 
     balancer: Item[Balancer]
-    remediation: Remediation | None
+    remediation: Item[Remediation] | None
 
 
 def status(
@@ -45,12 +50,12 @@ def status(
 ) -> ExitCode:
     """Show how Balancers are and what is being done about it; -w keeps showing it."""
 
-    def look() -> list[View]:
-        return views(cluster, names or (), everywhere=everywhere, selector=selector)
+    def look(tell: Callable[[str], None] = lambda line: None) -> list[View]:
+        return views(cluster, names or (), everywhere=everywhere, selector=selector, tell=tell)
 
-    if watch:
+    if watch:  # each look tells in the table and the details that nobody is looking
         return follow(look, Changes(cluster, everywhere=everywhere).wait)
-    found = look()
+    found = look(note)
     if not found:
         note(f"No Balancers found in namespace {cluster.namespace}; -A looks in all.")
     else:
@@ -60,21 +65,23 @@ def status(
     return worst(found)
 
 
-def views(cluster: Cluster, names: Sequence[str], *, everywhere: bool, selector: str | None) -> list[View]:
+def views(
+    cluster: Cluster, names: Sequence[str], *, everywhere: bool, selector: str | None, tell: Callable[[str], None]
+) -> list[View]:
     """One look at the cluster. Closed Remediations are not asked for: each may carry a large recording."""
-    found = balancers(cluster, names, everywhere=everywhere, selector=selector)
+    found = as_attended(cluster, balancers(cluster, names, everywhere=everywhere, selector=selector), tell)
     return [View(item, _open(cluster, item)) for item in found]
 
 
-def _open(cluster: Cluster, item: Item[Balancer]) -> Remediation | None:
+def _open(cluster: Cluster, item: Item[Balancer]) -> Item[Remediation] | None:
     name = item.object.status.active_remediation
     if name is None:
         return None
     try:
-        remediation = read(cluster.get(REMEDIATIONS, name, item.namespace), Remediation).object
+        remediation = read(cluster.get(REMEDIATIONS, name, item.namespace), Remediation)
     except NotFound:  # deleted, and the Balancer's status does not know yet
         return None
-    return remediation if is_open(remediation) else None
+    return remediation if is_open(remediation.object) else None
 
 
 def worst(found: Sequence[View]) -> ExitCode:
@@ -107,19 +114,22 @@ def row(view: View) -> list[str]:
 
 def doing(view: View) -> str:
     """In three words what is under way."""
-    paused = condition(view.balancer.object, ConditionType.Paused)
-    if paused is not None and paused.status is ConditionStatus.TRUE:
+    if pause_of(view.balancer.object) is not None:
         return "paused"
     if view.remediation is None:
         return ""
-    steps = view.remediation.status.steps
+    remediation = view.remediation.object
+    if remediation.status.phase is Phase.AwaitingApproval and remediation.spec.approval.decision is not None:
+        return remediation.spec.approval.decision  # the operator has not seen it yet
+    steps = remediation.status.steps
     last = f", {steps[-1].name} {steps[-1].state}" if steps else ""
-    return f"{view.remediation.status.phase or 'opening'}{last}"
+    return f"{remediation.status.phase or 'opening'}{last}"
 
 
 def details(found: Sequence[View]) -> list[str]:
     """Below the table: for each Balancer that is not well, or will not be soon, what is thought and done."""
-    return [line for view in found for line in _detail(view)]
+    lines = [line for view in found for line in _detail(view)]
+    return [*lines, *(other_clock() if lines else ())]
 
 
 def _detail(view: View) -> list[str]:
@@ -128,13 +138,18 @@ def _detail(view: View) -> list[str]:
     if remediation is None and health(view.balancer.object) is ExitCode.Fine and not forecasts:
         return []
     lines = ["", f"{view.balancer.namespace}/{view.balancer.name}"]
+    ready = condition(view.balancer.object, ConditionType.Ready)
+    if ready is not None and ready.reason == OPERATOR_DOWN:
+        lines.append(f"  {ready.reason}: {ready.message}. All that follows is from before.")
     if diagnosis is not None and diagnosis.sentence:
         lines.append(f"  {diagnosis.label}: {diagnosis.sentence}")
     lines += [f"  {coming(forecast)}" for forecast in forecasts]
     if remediation is not None:
-        lines += [f"  {step_line(step)}" for step in remediation.status.steps[-LATEST_STEPS:]]
-        lines += [f"  held back: {line}" for line in remediation.status.held.splitlines()]
-    return [*lines, f"  more: evenload why {view.balancer.name} -n {view.balancer.namespace}"]
+        lines += [f"  {step_line(step)}" for step in remediation.object.status.steps[-LATEST_STEPS:]]
+        lines += [f"  {line}" for line in answer(remediation.object)]
+        lines += [f"  held back: {line}" for line in held(remediation.object)]
+        lines += [f"    {line}" for line in proposed(remediation)]
+    return [*lines, f"  more: {evenload('why', view.balancer.name, namespace=view.balancer.namespace)}"]
 
 
 def follow(look: Callable[[], list[View]], wait: Callable[[], object]) -> ExitCode:
@@ -154,21 +169,22 @@ def follow(look: Callable[[], list[View]], wait: Callable[[], object]) -> ExitCo
 def _live(found: list[View], look: Callable[[], list[View]], wait: Callable[[], object]) -> None:
     trouble = ""
     try:
-        with Live(screen(found), console=console(), auto_refresh=False, screen=True) as live:
+        target = console()
+        with Live(screen(found, target.width), console=target, auto_refresh=False, screen=True) as live:
             while True:
                 wait()
                 found, trouble = _again(found, look)
-                live.update(screen(found, trouble), refresh=True)
+                live.update(screen(found, target.width, trouble), refresh=True)
     finally:  # the live screen vanishes: leave what was last seen
-        console().print(screen(found, trouble))
+        console().print(screen(found, console().width, trouble))
 
 
-def screen(found: Sequence[View], trouble: str = "") -> Group:
+def screen(found: Sequence[View], width: int, trouble: str = "") -> Group:
     """The live view: the table, the details, and since when it is true."""
     lines = [Text(plain(line)) for line in details(found)]
     foot = Text(f"\n{local_time_of(clock.now())}  (Ctrl-C ends -w)", style="dim")
     warning = [Text(plain(trouble), style="yellow")] if trouble else []
-    return Group(table(TITLES, [row(view) for view in found]), *lines, *warning, foot)
+    return Group(*table(TITLES, [row(view) for view in found], width), *lines, *warning, foot)
 
 
 def _log(found: list[View], look: Callable[[], list[View]], wait: Callable[[], object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from evenload import clock
+from evenload.api.values import moment
 from evenload.model.wording import printable
 
 
@@ -32,6 +33,15 @@ def short_duration(seconds: float) -> str:
     return f"{whole // 86400}d"
 
 
+def other_clock() -> tuple[str, ...]:
+    """A line for screens that quote the operator, whose sentences are in UTC, where the terminal's time is another."""
+    here = moment(clock.now()).astimezone()
+    return ("Times without a zone are in UTC.",) if here.utcoffset() else ()
+
+
 def local_time(time: datetime | None) -> str:
-    """ "10:05:02", in the terminal's time zone."""
-    return "unknown" if time is None else time.astimezone().strftime("%H:%M:%S")
+    """ "10:05:02 CET", in the terminal's time zone; with the date where it is not today: "2026-11-23 10:05:02 CET"."""
+    if time is None:
+        return "unknown"
+    here, today = time.astimezone(), moment(clock.now()).astimezone().date()
+    return here.strftime("%H:%M:%S %Z" if here.date() == today else "%Y-%m-%d %H:%M:%S %Z")

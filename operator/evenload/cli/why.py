@@ -27,17 +27,22 @@ from evenload.api.v1alpha1 import (
 )
 from evenload.api.values import moment
 from evenload.cli.advice import on_held
+from evenload.cli.attendance import REASON as OPERATOR_DOWN
+from evenload.cli.attendance import as_attended
 from evenload.cli.cluster import Cluster
+from evenload.cli.commands import evenload, kubectl
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.get import mode
 from evenload.cli.objects import Item, balancers, belonging, condition, is_open, of_balancer, remediations, status_of
-from evenload.cli.printing import say
-from evenload.cli.text import age, local_time
+from evenload.cli.printing import note, say
+from evenload.cli.proposal import answer, held, listed, proposed
+from evenload.cli.text import age, local_time, other_clock
 from evenload.episode.pauses import DENIED_SECONDS, frozen_until
 from evenload.model.base import Value
+from evenload.model.decision import HeldReason
 from evenload.model.episode import StepState
-from evenload.model.wording import duration
+from evenload.model.wording import duration, reweighting
 
 
 class WhyOutput(StrEnum):
@@ -58,7 +63,7 @@ def why(
     output: Annotated[WhyOutput, typer.Option("-o", "--output", help="Output format.")] = WhyOutput.text,
 ) -> ExitCode:
     """Say why: the diagnosis, its evidence and thresholds, what was ruled out, what is held back and until when."""
-    [found] = balancers(cluster, [balancer])
+    [found] = as_attended(cluster, balancers(cluster, [balancer]), note)
     sections = explanation(found, of_balancer(remediations(cluster, selector=belonging(found)), found))
     if output is WhyOutput.json:
         print(json.dumps({"balancer": found.name, "sections": msgspec.to_builtins(sections)}, indent=2))
@@ -80,15 +85,16 @@ def health(balancer: Balancer) -> ExitCode:
 def explanation(item: Item[Balancer], history: Sequence[Item[Remediation]]) -> list[Section]:
     """Everything worth saying, in the order a person asks. `history`: the Balancer's Remediations, newest first."""
     newest = history[0] if history else None
-    current = newest.object if newest is not None and is_open(newest.object) else None
+    current = newest if newest is not None and is_open(newest.object) else None
     found = [
         Section(title=_headline(item), lines=tuple(_verdict(item.object))),
-        *_evidence(current),
+        *_evidence(current.object if current is not None else None),
         Section(title="What Evenload does about it", lines=tuple(_doing(item, current))),
+        Section(title=_asking(item), lines=tuple(proposed(current) if current is not None else ())),
         Section(title="What would change that", lines=tuple(_way_out(item, current))),
         Section(title="Until when it keeps still", lines=tuple(keeping_still(history) if current is None else ())),
         Section(title="Limits it keeps", lines=tuple(_limits(item.object))),
-        Section(title="Before", lines=tuple(_before(item, newest, current))),
+        Section(title="Before", lines=(*_before(item, newest), *other_clock())),
     ]
     return [section for section in found if section.lines]
 
@@ -105,12 +111,18 @@ def _headline(item: Item[Balancer]) -> str:
 def _verdict(balancer: Balancer) -> Iterator[str]:
     status = balancer.status
     balanced = condition(balancer, ConditionType.Balanced)
+    if balanced is not None and balanced.reason == OPERATOR_DOWN:
+        yield f"{balanced.reason}: {balanced.message}. All that follows is from before."
     if status.diagnosis is not None and status.diagnosis.sentence:
         yield f"{status.diagnosis.label}: {status.diagnosis.sentence}"
     elif balanced is not None:
-        yield f"{balanced.reason}: {balanced.message}"
+        if balanced.reason != OPERATOR_DOWN:
+            yield f"{balanced.reason}: {balanced.message}"
     else:
-        yield "The operator has written no status. Is it running, and does it watch this namespace? Run: evenload check"
+        yield (
+            "The operator has written no status. Is it running, and does it watch this namespace? "
+            f"Run: {evenload('check')}"
+        )
     for kind in (ConditionType.Ready, ConditionType.SignalsFresh):
         yield from _if_bad(condition(balancer, kind))
     yield from _if_good(condition(balancer, ConditionType.Contested))
@@ -120,7 +132,7 @@ def _verdict(balancer: Balancer) -> Iterator[str]:
 
 
 def _if_bad(found: Condition | None) -> Iterator[str]:
-    if found is not None and found.status is not ConditionStatus.TRUE:
+    if found is not None and found.status is not ConditionStatus.TRUE and found.reason != OPERATOR_DOWN:
         yield f"{found.type} is {found.status} ({found.reason}): {found.message}"
 
 
@@ -138,7 +150,8 @@ def _numbers(balancer: Balancer) -> str:
         f"the busiest backend gets {summary.worst_share_ratio} times its share" if summary.worst_share_ratio else "",
         f"{summary.pods} pods are ready" if summary.pods else "",
     ]
-    return f"Now: {', '.join(part for part in parts if part)}."
+    told = ", ".join(part for part in parts if part)
+    return f"Last written: {told}. They are written anew only when they change much; live numbers are metrics."
 
 
 def coming(forecast: Upcoming) -> str:
@@ -179,17 +192,29 @@ def _measured(evidence: Evidence) -> str:
     return f"{evidence.metric}{of}: {observed}{compared}. {evidence.sentence}".strip()
 
 
-def _doing(item: Item[Balancer], remediation: Remediation | None) -> Iterator[str]:
+def _asking(item: Item[Balancer]) -> str:
+    return {"Observe": "What it would do", "Approve": "What it wants to do"}.get(mode(item.object), "What it does next")
+
+
+def _doing(item: Item[Balancer], current: Item[Remediation] | None) -> Iterator[str]:
     yield f"Mode {mode(item.object)}: {_MODES[mode(item.object)]}"
-    paused = condition(item.object, ConditionType.Paused)
-    if paused is not None and paused.status is ConditionStatus.TRUE:
+    paused = pause_of(item.object)
+    if paused is not None:
         yield f"Paused: {paused.message}"
-    if remediation is None:
+    if current is None:
         yield "No Remediation is open."
         return
-    yield f"Remediation {remediation.metadata.name} is {remediation.status.phase or 'being opened'}."
+    remediation = current.object
+    yield f"Remediation {current.name} is {remediation.status.phase or 'being opened'}."
     yield from (step_line(step) for step in remediation.status.steps)
-    yield from (f"Held back: {line}" for line in remediation.status.held.splitlines())
+    yield from answer(remediation)
+    yield from (f"Held back: {line}" for line in held(remediation))
+
+
+def pause_of(balancer: Balancer) -> Condition | None:
+    """The condition that says by whom and since when; None while it is not paused."""
+    paused = condition(balancer, ConditionType.Paused)
+    return paused if paused is not None and paused.status is ConditionStatus.TRUE else None
 
 
 _MODES = {
@@ -202,28 +227,24 @@ _MODES = {
 def step_line(step: StepRecord) -> str:
     """ "10:05:02 SetWeights (Restore): Verified, shop-a 970 to 250"."""
     purpose = f" ({step.purpose})" if step.purpose else ""
-    about = f"pod {step.pod}" if step.action == "RestartPod" else _weights(step)
+    weights = reweighting(step.before or {}, step.after or {})
+    about = f"pod {step.pod}" if step.action == "RestartPod" else weights
     manager = f" by {step.manager}" if step.state is StepState.Overwritten and step.manager else ""
     return f"{local_time(step.applied_at or step.planned_at)} {step.action}{purpose}: {step.state}{manager}, {about}"
 
 
-def _weights(step: StepRecord) -> str:
-    before, after = step.before or {}, step.after or {}
-    changed = [
-        f"{name} {before.get(name, 0)} to {weight}" for name, weight in after.items() if before.get(name) != weight
-    ]
-    return ", ".join(changed) or "no weight changes"
-
-
-def _way_out(item: Item[Balancer], remediation: Remediation | None) -> Iterator[str]:
-    if remediation is None:
-        return
-    names = {"balancer": item.name, "namespace": item.namespace, "remediation": remediation.metadata.name}
-    advice = (on_held(line, **names) for line in remediation.status.held.splitlines())
+def _way_out(item: Item[Balancer], current: Item[Remediation] | None) -> Iterator[str]:
+    paused = [HeldReason.Paused] if pause_of(item.object) is not None else []
+    reasons = [*paused, *(held(current.object) if current is not None else ())]
+    names = {"balancer": item.name, "namespace": item.namespace, "remediation": current.name if current else ""}
+    advice = (on_held(line, **names) for line in reasons)
     yield from dict.fromkeys(line for line in advice if line)
-    yield f"To stop it: evenload pause {item.name} -n {item.namespace}"
-    if any(step.before for step in remediation.status.steps):
-        yield f"To have its weight changes undone: evenload undo {remediation.metadata.name} -n {item.namespace}"
+    if current is None:
+        return
+    if not paused:
+        yield f"To stop it: {evenload('pause', item.name, namespace=item.namespace)}"
+    if any(step.before for step in current.object.status.steps):
+        yield f"To have its weight changes undone: {evenload('undo', current.name, namespace=item.namespace)}"
 
 
 def keeping_still(history: Sequence[Item[Remediation]]) -> Iterator[str]:
@@ -244,7 +265,8 @@ def keeping_still(history: Sequence[Item[Remediation]]) -> Iterator[str]:
 
 
 def _forget(item: Item[Remediation]) -> str:
-    return f"kubectl delete remediation {item.name} -n {item.namespace} (no budget counts it any more then)"
+    command = kubectl("delete", "remediation", item.name, namespace=item.namespace)
+    return f"{command} (no budget counts it any more then)"
 
 
 def _limits(balancer: Balancer) -> Iterator[str]:
@@ -264,20 +286,19 @@ def _limits(balancer: Balancer) -> Iterator[str]:
         yield f"{budget.action}: {budget.remaining} left this hour{until}."
 
 
-def _before(item: Item[Balancer], newest: Item[Remediation] | None, current: Remediation | None) -> Iterator[str]:
+def _before(item: Item[Balancer], newest: Item[Remediation] | None) -> Iterator[str]:
     status = item.object.status
     if status.last_route_change is not None:
         change = status.last_route_change
         yield f"The route's weights were last changed by {change.manager} at {_moment(change.time)}."
     if status.known_good is not None:
-        weights = ", ".join(f"{name} {weight}" for name, weight in sorted(status.known_good.weights.items()))
-        yield f"Traffic was last seen balanced under: {weights}."
-    if newest is not None and current is None:
+        yield f"Traffic was last seen balanced under: {listed(status.known_good.weights)}."
+    if newest is not None and not is_open(newest.object):
         last = newest.object
         closed = last.status.closed_at
         yield (
             f"Last Remediation: {newest.name}, {last.spec.diagnosis.label}, {last.status.phase}, {age(closed)} ago. "
-            f"See: evenload report {newest.name} -n {newest.namespace}"
+            f"See: {evenload('report', newest.name, namespace=newest.namespace)}"
         )
 
 

@@ -68,6 +68,26 @@ def weights(by_backend: Mapping[str, int]) -> str:
     return "/".join(str(by_backend[name]) for name in sorted(by_backend))
 
 
+def reweighting(before: Mapping[str, int], after: Mapping[str, int], most: int | None = None) -> str:
+    """{"a": 30, "b": 10} to {"a": 10, "b": 10} -> "a 30 -> 10 (75% -> 50%)": the weights that change, by name.
+
+    The percentages are of all weights. With `most`, the backends that change most, and how many more there are.
+    """
+    shares = {name: (_part(before, name), _part(after, name)) for name in after if before.get(name, 0) != after[name]}
+    moved = sorted(shares, key=lambda name: (-abs(shares[name][1] - shares[name][0]), name))
+    shown = sorted(moved[:most])
+    changes = [
+        f"{name} {before.get(name, 0)} -> {after[name]} ({percent(shares[name][0])} -> {percent(shares[name][1])})"
+        for name in shown
+    ]
+    more = f" and {len(moved) - len(shown)} more" if len(moved) > len(shown) else ""
+    return f"{', '.join(changes) or 'no weight changes'}{more}"
+
+
+def _part(weights: Mapping[str, int], name: str) -> float:
+    return weights.get(name, 0) / max(1, sum(weights.values()))
+
+
 def listing(names: Iterable[str], most: int = 3) -> str:
     """At most `most` names, then how many more."""
     known = list(names)

@@ -24,9 +24,10 @@ from evenload.model.base import Value
 from evenload.model.decision import Decision, EpisodeMove, Held, HeldReason, Verdict
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase, Step, StepState
-from evenload.model.plan import Drain, RestartPod, SetWeights
+from evenload.model.plan import Drain, RestartPod, Write
+from evenload.model.proposal import MOST_BACKENDS, effect, said
 from evenload.model.snapshot import RouteWrite, Snapshot
-from evenload.model.wording import printable
+from evenload.model.wording import printable, reweighting
 
 CONTROLLER = "evenload.dev/operator"
 PROXY_DELAY_SECONDS = (
@@ -128,7 +129,9 @@ def timeline(happenings: tuple[Happening, ...]) -> tuple[TimelineEntry, ...]:
 class Chronicle:
     """Tells what is new from tick to tick of one Balancer. Its memory is one tick."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = "") -> None:
+        """`namespace`: of the Balancer, for the commands that are told."""
+        self._namespace = namespace
         self._label: Label | None = None
         self._held: frozenset[HeldReason] = frozenset()
         self._write: RouteWrite | None = None
@@ -145,7 +148,7 @@ class Chronicle:
             *_closed(snapshot, decision),
         )
         self._label = decision.diagnosis.label
-        self._held = frozenset(held.reason for held in decision.held)
+        self._held = frozenset(held.reason for held in decision.held if _tellable(snapshot, held))
         self._write = snapshot.last_write
         return told
 
@@ -173,8 +176,15 @@ class Chronicle:
 
     def _newly_held(self, snapshot: Snapshot, decision: Decision) -> Iterator[Happening]:
         for held in decision.held:
-            if held.reason not in self._held and held.reason is not HeldReason.WriteInterval:  # two seconds are no news
-                yield _held(snapshot, decision, held)
+            if held.reason not in self._held and _tellable(snapshot, held):
+                yield _held(snapshot, decision, held, self._namespace)
+
+
+def _tellable(snapshot: Snapshot, held: Held) -> bool:
+    """Two seconds are no news; and who is asked to approve needs the name of the Remediation, a tick later."""
+    if held.reason is HeldReason.AwaitingApproval:
+        return snapshot.episode is not None
+    return held.reason is not HeldReason.WriteInterval
 
 
 def _episode(snapshot: Snapshot, decision: Decision) -> str:
@@ -219,31 +229,31 @@ def _verdict_note(verdict: Verdict) -> str:
     return f"step {verdict.step}{by}: {verdict.because}"
 
 
-def _held(snapshot: Snapshot, decision: Decision, held: Held) -> Happening:
+def _held(snapshot: Snapshot, decision: Decision, held: Held, namespace: str) -> Happening:
     special = {HeldReason.AwaitingApproval: Reason.ApprovalNeeded, HeldReason.Contested: Reason.Contested}
     episode = _episode(snapshot, decision)
-    advice = f"; evenload approve {episode}" if held.reason is HeldReason.AwaitingApproval and snapshot.episode else ""
     return Happening(
         time=decision.time,
         reason=special.get(held.reason, Reason.Held),
-        note=f"{held.reason.value}: {said(held)}{advice}",
+        note=f"{held.reason.value}: {said(held)}{_asked(held, episode, namespace)}",
         key=f"held/{held.reason}/{episode}",
         workload=held.action.workload if isinstance(held.action, RestartPod) else None,
     )
 
 
-def said(held: Held) -> str:
-    """What is held back, and why, as a sentence."""
-    match held.action:
-        case RestartPod(pod=pod):
-            wish = f"would restart pod {pod}"
-        case Drain(backend=backend, after=after):
-            wish = f"would drain {backend} ({_weights(after)})"
-        case SetWeights(after=after):
-            wish = f"would set the weights {_weights(after)}"
-        case other:
-            wish = other.because
-    return f"{wish}: {held.detail}" if held.detail else wish
+def _asked(held: Held, episode: str, namespace: str) -> str:
+    """What whoever can let it go has to know, the commands first: an Event has little room."""
+    if not isinstance(held.action, Write):
+        return ""
+    brings = f"it should bring: {effect(held.action)}"
+    match held.reason:
+        case HeldReason.AwaitingApproval:
+            where = f"{episode} -n {namespace}" if namespace else episode
+            return f"; evenload approve {where} (or deny; later: undo); {brings}"
+        case HeldReason.ObserveMode:
+            return f"; {brings}"
+        case _:
+            return ""
 
 
 def _endangered(snapshot: Snapshot, decision: Decision) -> Iterator[Happening]:
@@ -292,10 +302,8 @@ def applied(episode: str, step: Step, time: float) -> Happening:
 def _done(step: Step) -> str:
     if step.action == "RestartPod":
         return f"evicted pod {step.pod} of {step.workload}"
-    changed = {name: weight for name, weight in (step.after or {}).items() if weight != (step.before or {}).get(name)}
-    before = {name: (step.before or {}).get(name, 0) for name in changed}
     what = f"drained {step.backend}" if step.action == "Drain" else "set the weights"
-    return f"{what}: {_weights(changed)} (before: {_weights(before)})"
+    return f"{what}: {reweighting(step.before or {}, step.after or {}, MOST_BACKENDS)}"
 
 
 def refused(episode: str, step: Step, detail: str, time: float) -> Happening:
@@ -317,10 +325,6 @@ def not_made(why: str, time: float) -> tuple[Happening, ...]:
         return ()
     note = f"what was decided cannot be written: {why}"
     return (Happening(time=time, reason=Reason.WriteFailed, note=note, key=f"not-made/{time // _TOLD_AGAIN_SECONDS}"),)
-
-
-def _weights(weights: Mapping[str, int]) -> str:
-    return ", ".join(f"{name}={weight}" for name, weight in sorted(weights.items()))
 
 
 class Bulletin:

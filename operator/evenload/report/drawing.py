@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
@@ -60,6 +61,7 @@ STYLE: Final = {
     "legend.fontsize": 9,
 }
 
+MATPLOTLIB: Final = "matplotlib>=3.11"  # as the extra `report` asks for it
 WIDTH_INCHES: Final = 10.0
 PANEL_INCHES: Final = 1.75
 
@@ -70,7 +72,7 @@ def matplotlib_module() -> ModuleType:
         import matplotlib
     except ImportError as error:
         raise InputError(
-            "plots need matplotlib: pip install 'evenload[report]', or ask for another format with -o"
+            f"plots need matplotlib: {sys.executable} -m pip install '{MATPLOTLIB}'; or ask for another format with -o"
         ) from error
     return matplotlib
 

@@ -163,6 +163,18 @@ def test_what_is_held_is_told_anew_when_the_reason_changes_and_goes_when_nothing
     assert progressed(remediation(first), decision()).held == ""
 
 
+def test_the_write_that_is_held_stands_in_the_record_until_it_is_made() -> None:
+    write = SetWeights(before={"a": 9, "b": 1}, after={"a": 5, "b": 5}, purpose=Purpose.Restore, because="a bad update")
+    held = (Held(action=write, reason=HeldReason.AwaitingApproval, detail="a person has to approve this"),)
+    first = progressed(remediation(), decision(held=held))
+    assert first.held.startswith("AwaitingApproval: would set the weights a 9 -> 5 (90% -> 50%), b 1 -> 5")
+    assert first.proposal is not None
+    assert first.proposal.after == {"a": 5, "b": 5}
+    assert progressed(remediation(first), decision(110.0, held=held)) == first
+    assert progressed(remediation(first), decision(120.0)).proposal is None
+    assert closed(remediation(first), decision(130.0, held=held), Outcome()).proposal is None
+
+
 def test_a_line_break_in_what_holds_an_action_forges_no_second_line() -> None:
     held = (Held(action=Freeze(because="x"), reason=HeldReason.Paused, detail="paused: x\nBudget: 9 left\u2028y"),)
     first = progressed(remediation(), decision(held=held))

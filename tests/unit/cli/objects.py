@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
+
+from evenload.act.episode import decode, progressed
+from evenload.engine import Engine
+from evenload.model.decision import Decision
+from evenload.model.snapshot import Signal
+from evenload.model.spec import BalancerSpec, Mode, TargetRef
 from tests.unit.report import story
 
 Manifest = dict[str, Any]
@@ -94,18 +102,30 @@ def skewed(name: str = "shop", namespace: str = "shop", mode: str = "Approve") -
     return manifest
 
 
-def waiting(balancer: str = "shop") -> Manifest:
-    """An open Remediation that waits for approval."""
+def waiting(balancer: str = "shop", mode: str = "Approve") -> Manifest:
+    """An open Remediation whose first write `mode` holds back, as the operator records it."""
     manifest = story.remediation()
     manifest["metadata"] |= {"name": f"{balancer}-7k2fq", "labels": {"evenload.dev/balancer": balancer}}
     manifest["spec"]["balancerRef"] = {"name": balancer, "uid": f"uid-{balancer}", "generation": 1}
     manifest["spec"]["approval"] = {"required": True}
-    manifest["status"] = {
-        "phase": "AwaitingApproval",
-        "openedAt": at(11),
-        "held": "AwaitingApproval: put the weights of shop-a, shop-b, shop-c and shop-d back to 250 each",
-    }
-    return manifest
+    manifest["status"] = {}
+    return decided(manifest, diagnosed(mode))
+
+
+def diagnosed(mode: str) -> Decision:
+    """What the engine makes of the story's first ticks: it wants to put the weights back, and `mode` holds that."""
+    engine = Engine(BalancerSpec(target_ref=TargetRef(name="shop"), mode=Mode(mode)))
+    fresh = {name: Signal(age=4.0) for name in ("requests", "errors", "latency")}
+    seen = [replace(each, signals=fresh, known_good=story.EVEN) for each, _ in story.recording()]
+    decisions = [engine.step(each) for each in seen if each.time <= story.BAD_UPDATE + 10]
+    assert [held.reason for held in decisions[-1].held]
+    return decisions[-1]
+
+
+def decided(manifest: Manifest, decision: Decision) -> Manifest:
+    """The Remediation with the status that the operator gives it after `decision`."""
+    status = progressed(decode(manifest), decision)
+    return {**manifest, "status": msgspec.to_builtins(status)}
 
 
 def executing(balancer: str = "shop") -> Manifest:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evenload import clock
-from evenload.cli import check, questions
+from evenload.cli import attendance, check, questions
 from evenload.cli.findings import Answer
 from tests.support.golden import check_golden
 from tests.unit.cli import objects
@@ -184,7 +184,7 @@ def test_an_html_page_is_no_prometheus(run: Run, installed: FakeApi) -> None:
 def test_every_topic_has_a_section_in_the_docs() -> None:
     page = (Path(__file__).parents[3] / check.DOCS).read_text()
     anchors = set(re.findall(r"^## (\S+)$", page, re.MULTILINE))
-    source = Path(questions.__file__).read_text()
+    source = "".join(Path(str(each.__file__)).read_text() for each in (questions, attendance))
     topics = set(re.findall(r'\b(?:ok|fail|unknown)\(\s*"([a-z-]+)"', source)) | set(
         re.findall(r'topic="([a-z-]+)"', source)
     )

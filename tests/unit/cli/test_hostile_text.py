@@ -45,7 +45,7 @@ def test_a_table_has_a_line_for_each_row_whatever_its_cells_hold(
     rows: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    print_table(["NAME", "DIAGNOSIS"], [["shop", *each] for each in rows])
+    print_table(["NAME", "REASON", "DIAGNOSIS"], [["shop", *each] for each in rows])
     shown = capsys.readouterr().out
     assert len(shown.splitlines()) == 1 + len(rows)
     assert not commands(shown)
@@ -82,7 +82,7 @@ def test_an_error_shows_hostile_text_as_text(run: Run, api: FakeApi) -> None:
 def test_the_live_view_reads_no_markup_and_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     balancer = read(everywhere(objects.skewed(), HOSTILE), Balancer)
     remediation = read(everywhere(objects.executing(), HOSTILE), Remediation)
-    console().print(screen([View(balancer, remediation.object)], trouble=HOSTILE))
+    console().print(screen([View(balancer, remediation)], 80, HOSTILE))
     shown = capsys.readouterr().out
     assert "[bold red]m[/]" in shown
     assert not commands(shown)

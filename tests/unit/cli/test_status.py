@@ -19,7 +19,7 @@ from tests.unit.cli.fake_api import FakeApi
 
 
 def view(balancer: objects.Manifest, remediation: objects.Manifest | None = None) -> View:
-    return View(read(balancer, Balancer), read(remediation, Remediation).object if remediation else None)
+    return View(read(balancer, Balancer), read(remediation, Remediation) if remediation else None)
 
 
 def ends_after(looks: int) -> Callable[[], None]:
@@ -111,7 +111,9 @@ def test_following_a_name_that_is_not_there_ends_at_once() -> None:
 
 def test_the_live_screen_shows_table_steps_and_trouble() -> None:
     stream = io.StringIO()
-    screen = status.screen([view(objects.skewed(mode="Auto"), objects.executing())], "warning: the API server is away")
+    screen = status.screen(
+        [view(objects.skewed(mode="Auto"), objects.executing())], 120, "warning: the API server is away"
+    )
     Console(file=stream, width=150, no_color=True).print(screen)
     check_golden("cli/status-screen.txt", "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n")
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from evenload import clock
 from evenload.api.values import moment
 from evenload.cli.advice import ON_HELD, on_held
 from evenload.cli.text import local_time
-from evenload.model.decision import HeldReason
+from evenload.model.decision import Held, HeldReason
+from evenload.model.plan import RestartPod
 from tests.support.golden import check_golden
 from tests.unit.cli import objects
 from tests.unit.cli.conftest import Run
@@ -133,3 +135,55 @@ def test_there_is_no_advice_for_reasons_that_do_not_exist() -> None:
 
 def test_a_reason_of_a_newer_operator_gets_no_advice() -> None:
     assert on_held("Moonphase: full", balancer="b", namespace="n", remediation="r") == ""
+
+
+def test_in_observe_mode_why_says_the_same_as_what_would_be_done(run: Run, api: FakeApi) -> None:
+    api.put_balancer(objects.skewed(mode="Observe"))
+    api.put_remediation(objects.waiting(mode="Observe"))
+    told = run("why", "shop").stdout
+    assert "What it would do\n  Set the weights shop-a 970 -> 250 (97% -> 25%)" in told
+    assert "Held back: ObserveMode: the mode is Observe\n" in told
+
+
+@pytest.mark.parametrize("command", ["why", "status"])
+def test_nobody_is_asked_again_for_what_was_approved(run: Run, api: FakeApi, command: str) -> None:
+    api.put_balancer(objects.skewed())
+    api.put_remediation(objects.waiting())
+    assert "a person has to approve this" in run(command, "shop").stdout
+    said = run("approve", "shop-7k2fq").stdout
+    told = run(command, "shop").stdout
+    assert "Approved by jane; Evenload has not taken it up yet" in told
+    for text in (said, told):
+        assert "a person has to approve this" not in text
+        assert "evenload approve" not in text
+
+
+def test_a_restart_that_waits_names_the_pod_and_promises_no_undo(run: Run, api: FakeApi) -> None:
+    restart = RestartPod(backend="shop-a", pod="shop-a-x2x9q", uid="u", workload="Deployment/shop-a", because="sick")
+    held = Held(action=restart, reason=HeldReason.AwaitingApproval, detail="a person has to approve this")
+    api.put_balancer(objects.skewed())
+    api.put_remediation(objects.decided(objects.waiting(), replace(objects.diagnosed("Approve"), held=(held,))))
+    told = run("why", "shop").stdout
+    assert "Restart pod shop-a-x2x9q of shop-a: it is evicted, and Deployment/shop-a replaces it" in told
+    assert "a restart cannot be undone" in told
+    assert "evenload undo" not in told
+
+
+def test_a_proposal_that_this_version_cannot_read_is_left_out(run: Run, api: FakeApi) -> None:
+    api.put_balancer(objects.skewed())
+    waiting = objects.waiting()
+    del waiting["status"]["proposal"]["before"]
+    api.put_remediation(waiting)
+    told = run("why", "shop").stdout
+    assert "What it wants to do" not in told
+    assert "AwaitingApproval: would set the weights shop-a 970 -> 250" in told
+
+
+def test_who_has_paused_is_told_how_to_go_on_and_not_to_pause(run: Run, api: FakeApi) -> None:
+    paused = objects.skewed()
+    paused["status"]["conditions"].append(objects.condition("Paused", "True", "Annotation", "paused by jane"))
+    api.put_balancer(paused)
+    api.put_remediation(objects.waiting())
+    told = run("why", "shop").stdout
+    assert "evenload resume shop -n shop" in told
+    assert "evenload pause" not in told

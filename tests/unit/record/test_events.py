@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evenload.api.v1alpha1 import ObjectMeta
 from evenload.errors import Conflict, KubeError, NotFound, Unavailable
@@ -13,16 +15,18 @@ from evenload.kube.resources import DEPLOYMENTS, EVENTS, Manifest, Resource
 from evenload.model.decision import EpisodeMove, HeldReason, Verdict
 from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.episode import Episode, Phase, Step, StepState
-from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
+from evenload.model.plan import Purpose, RestartPod, SetWeights
 from evenload.model.snapshot import Backend, RouteWrite, Snapshot
-from evenload.record.events import REASONS, Bulletin, Chronicle, Happening, Reason, applied, refused, said, timeline
+from evenload.record.events import REASONS, Bulletin, Chronicle, Happening, Reason, applied, refused, timeline
 from tests.support.faults import Faulty
 from tests.support.memory import MemoryCluster
 from tests.unit.record.scenes import healthy, held, pod, skewed, snapshot
 
 BALANCER = ObjectMeta(name="shop", namespace="shop", uid="u-1")
 RESTART = RestartPod(backend="shop-d", pod="shop-d-1", uid="u", workload="Deployment/shop-d", because="it stays sick")
+WOULD_RESTART = "would restart pod shop-d-1 of shop-d: it is evicted, and Deployment/shop-d replaces it"
 BEFORE, AFTER = {"a": 970, "b": 10}, {"a": 250, "b": 10}
+RESTORE = SetWeights(before=BEFORE, after=AFTER, purpose=Purpose.Restore, because="")
 
 
 def episode(*steps: Step) -> Episode:
@@ -72,7 +76,7 @@ def test_what_is_held_is_told_when_its_reason_is_new() -> None:
     chronicle = Chronicle()
     budget = skewed(held=(held(HeldReason.Budget, "0 of 3 left", RESTART),))
     told = only(chronicle.happenings(snapshot(), budget))
-    assert (told.reason, told.note) == (Reason.Held, "Budget: would restart pod shop-d-1: 0 of 3 left")
+    assert (told.reason, told.note) == (Reason.Held, "Budget: " + WOULD_RESTART + ": 0 of 3 left")
     assert told.workload == "Deployment/shop-d"
     assert chronicle.happenings(snapshot(), budget) == ()
     assert chronicle.happenings(snapshot(), skewed()) == ()
@@ -93,17 +97,40 @@ def test_some_reasons_to_hold_have_words_of_their_own(reason: HeldReason, told: 
     assert reasons(Chronicle().happenings(snapshot(episode=episode()), decision)) == told
 
 
-def test_an_approval_that_is_needed_says_the_command() -> None:
-    decision = skewed(held=(held(HeldReason.AwaitingApproval, "", RESTART),))
-    told = only(Chronicle().happenings(snapshot(episode=episode()), decision))
-    assert told.note == "AwaitingApproval: would restart pod shop-d-1; evenload approve shop-1"
+def test_an_approval_that_is_needed_says_the_write_the_command_and_what_it_should_bring() -> None:
+    decision = skewed(held=(held(HeldReason.AwaitingApproval, "", RESTORE),))
+    told = only(Chronicle("web").happenings(snapshot(episode=episode()), decision))
+    assert told.note == (
+        "AwaitingApproval: would set the weights a 970 -> 250 (99% -> 96%); "
+        "evenload approve shop-1 -n web (or deny; later: undo); it should bring: traffic is split by these weights "
+        "again, the desired ones or the last that were seen to work"
+    )
 
 
-def test_held_weights_say_what_would_be_written() -> None:
-    restore = SetWeights(before=BEFORE, after=AFTER, purpose=Purpose.Restore, because="")
-    assert said(held(HeldReason.ObserveMode, "", restore)) == "would set the weights a=250, b=10"
-    drain = Drain(before=BEFORE, after=AFTER, backend="a", pod="p", uid="u", because="")
-    assert said(held(HeldReason.Headroom, "no room", drain)) == "would drain a (a=250, b=10): no room"
+def test_an_approval_is_asked_for_once_the_remediation_has_a_name_to_approve() -> None:
+    chronicle, decision = Chronicle("web"), skewed(held=(held(HeldReason.AwaitingApproval, "", RESTART),))
+    assert chronicle.happenings(snapshot(), decision) == ()
+    told = only(chronicle.happenings(snapshot(episode=episode()), decision))
+    assert told.note.startswith(f"AwaitingApproval: {WOULD_RESTART}; evenload approve shop-1 -n web")
+    assert chronicle.happenings(snapshot(episode=episode()), decision) == ()
+
+
+def test_in_observe_mode_the_event_says_what_would_be_done_and_what_that_should_bring() -> None:
+    told = only(Chronicle().happenings(snapshot(), skewed(held=(held(HeldReason.ObserveMode, "", RESTORE),))))
+    assert "would set the weights a 970 -> 250 (99% -> 96%); it should bring: " in told.note
+
+
+@given(names=st.lists(st.from_regex(r"[a-z]([a-z0-9]{0,61}[a-z0-9])?", fullmatch=True), unique=True, max_size=64))
+def test_however_many_backends_the_commands_and_whole_numbers_fit_into_an_event(names: list[str]) -> None:
+    before, after = dict.fromkeys(names, 1_000_000), dict.fromkeys(names, 999_999)
+    write = SetWeights(before=before, after=after, purpose=Purpose.Restore, because="")
+    asked = only(
+        Chronicle("n" * 63).happenings(
+            snapshot(episode=episode()), skewed(held=(held(HeldReason.AwaitingApproval, "", write),))
+        )
+    )
+    command = asked.note.index("(or deny; later: undo)")
+    assert len(asked.note[:command].encode()) < 1000
 
 
 @pytest.mark.parametrize(
@@ -183,9 +210,9 @@ def test_a_workload_without_a_long_enough_prestop_sleep_is_warned_of_before_its_
 @pytest.mark.parametrize(
     ("what", "reason", "note"),
     [
-        (step(message="a bad update"), Reason.Reweighted, "set the weights: a=250 (before: a=970); a bad update"),
-        (step(action="Drain", backend="a"), Reason.Drained, "drained a: a=250 (before: a=970)"),
-        (step(purpose=Purpose.Revert), Reason.RolledBack, "set the weights: a=250 (before: a=970)"),
+        (step(message="a bad update"), Reason.Reweighted, "set the weights: a 970 -> 250 (99% -> 96%); a bad update"),
+        (step(action="Drain", backend="a"), Reason.Drained, "drained a: a 970 -> 250 (99% -> 96%)"),
+        (step(purpose=Purpose.Revert), Reason.RolledBack, "set the weights: a 970 -> 250 (99% -> 96%)"),
         (
             step(action="RestartPod", pod="p", workload="Deployment/d", before=None, after=None),
             Reason.Restarted,

@@ -183,7 +183,7 @@ def _no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_no_matplotlib")
 def test_without_matplotlib_the_page_says_what_to_install() -> None:
-    with pytest.raises(InputError, match=r"pip install 'evenload\[report\]'"):
+    with pytest.raises(InputError, match=r"-m pip install 'matplotlib>=[0-9.]+'"):
         build(story.remediation(), story.recording()).html  # noqa: B018
 
 
