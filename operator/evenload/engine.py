@@ -237,10 +237,10 @@ def _settled(scene: Scene) -> bool:
 
 
 def _complete(scene: Scene) -> bool:
-    """Whether each backend has a ready pod, or has been parked at 0: not only since it lost its pods."""
-    good = scene.snapshot.known_good or {}
+    """Whether each backend has a ready pod, or none at all and is parked at 0: not only since it lost its pods."""
+    good, backends = scene.snapshot.known_good or {}, scene.snapshot.backends
     empty = [name for name, ready in zip(scene.fleet.backends, scene.fleet.ready_by_backend, strict=True) if not ready]
-    return not any(scene.snapshot.backends[name].weight or good.get(name) for name in empty)
+    return not any(backends[name].pods or backends[name].weight or good.get(name) for name in empty)
 
 
 def _by_backend(fleet: Fleet, values: Floats) -> dict[str, float]:
