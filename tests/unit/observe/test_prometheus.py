@@ -402,7 +402,7 @@ class TestTenants:
 
     @pytest.mark.parametrize("pods", [0, 10, 1000])
     async def test_an_answer_is_limited_by_the_pods_that_are_expected(self, reader: SignalReader, pods: int) -> None:
-        most = 20 + 4 * (pods or 200)
+        most = 20 + 12 * (pods or 200)
         for number, taken in ((most, True), (most + 1, False)):
             with RawServer(answering(rows(number))) as server:
                 reading = (await reader.read({"x": named(foreign(server), pods=pods)}))["x"].readings["requests"]
