@@ -24,7 +24,7 @@ from evenload.model.policy import Policy
 from evenload.model.spec import TargetRef
 from evenload.observe.ahead import Ahead
 from evenload.observe.cluster import Fleet
-from evenload.observe.presets import Source, source_of
+from evenload.observe.presets import Source, installation_matchers, source_of
 from evenload.record.events import Chronicle
 from evenload.record.flight import Flight
 from evenload.settings import Settings
@@ -73,6 +73,7 @@ class Case:
                 scrape_seconds=settings.scrape_seconds,
                 allowed_urls=settings.allowed_urls,
                 own_queries=settings.prometheus_own_queries,
+                matchers=installation_matchers(settings.matchers),
             ),
         )
         if before is not None and before.identity[0] == case.identity[0]:

@@ -28,6 +28,7 @@ from evenload.observe.cluster import ClusterView, Fleet, Problem, Trouble
 from evenload.observe.join import last_write, snapshot_of
 from evenload.observe.presets import Source, source_seen_from_here
 from evenload.observe.prometheus import Interest, Samples, SignalReader
+from evenload.observe.promql import Matcher
 from evenload.record.publish import known_status
 
 
@@ -42,6 +43,7 @@ class Onlooker:
         manifest: Manifest,
         *,
         prometheus_url: str,
+        matchers: tuple[Matcher, ...] = (),
         scrape_seconds: float,
         now: Callable[[], float],
     ) -> None:
@@ -52,7 +54,7 @@ class Onlooker:
         self._now = now
         self._balancer = _read(manifest)
         spec: BalancerSpec = self._balancer.spec
-        self._source: Source = source_seen_from_here(spec.signals, prometheus_url, scrape_seconds)
+        self._source: Source = source_seen_from_here(spec.signals, prometheus_url, scrape_seconds, matchers)
         self._policy = Policy.of(spec)
         self._driver = driver_of(spec.target_ref.kind)
 

@@ -8,7 +8,7 @@ there nothing to judge by.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from evenload.errors import SignalsUnavailable
 from evenload.history.ranges import Answer, Grid, Rows, read_range, unanswered
 from evenload.model.snapshot import SIGNALS, SignalName
+from evenload.observe.access import Access
 from evenload.observe.copies import PodName
 from evenload.observe.fair import FairThreads
 from evenload.observe.presets import PodLabels, Source, render, render_copies
@@ -109,7 +110,7 @@ class RangeReader:
         *,
         pods: Collection[str] = (),
         extras: Mapping[str, Extra] | None = None,
-        token: Callable[[], str] | None = None,
+        access: Access | None = None,
         deadline_seconds: float,
         expected_pods: int = 0,
         limited: bool = True,
@@ -128,7 +129,7 @@ class RangeReader:
         }
         self._extras = extras or {}
         self._prometheus = Prometheus(
-            source.url, token=token, deadline_seconds=deadline_seconds, foreign=source.foreign and limited
+            source.url, access=access, deadline_seconds=deadline_seconds, foreign=source.foreign and limited
         )
         self._threads = FairThreads(THREADS, THREADS, "history")
         self._expected_pods = expected_pods

@@ -254,6 +254,12 @@ def _checked(labels: SignalLabels) -> SignalLabels:
     return labels
 
 
+@functools.lru_cache(maxsize=8)
+def installation_matchers(texts: tuple[str, ...]) -> tuple[Matcher, ...]:
+    """Raises InputError naming the value of the chart."""
+    return tuple(sorted({read_matcher(text, "prometheus.matchers of the installation") for text in texts}, key=str))
+
+
 def _own_matchers(signals: Signals) -> tuple[Matcher, ...]:
     """In an order that does not tell equal ones apart."""
     field = "spec.signals.matchers"

@@ -11,8 +11,8 @@ another address nothing is repeated in a message: it may be any server that the 
 
 What `prometheus-api-client` would do by default and must not: wait without a timeout, retry, put a POST's query into
 the URL, follow redirects, take proxies and passwords from the environment, parse with the slow standard parser.
-`transport` sees to that. The bearer token goes to the installation's own Prometheus alone, never to an address from a
-Balancer.
+`transport` sees to that. Tokens, passwords, headers and certificates go to the installation's own Prometheus alone,
+never to an address from a Balancer.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from urllib3 import Retry
 
 from evenload.errors import EvenloadError, InputError, InvariantBroken, SignalsUnavailable
 from evenload.model.snapshot import SIGNALS, SignalName
+from evenload.observe.access import Access
 from evenload.observe.address import normal, redacted
 from evenload.observe.copies import Labels, PodName, Told, sort_out
 from evenload.observe.fair import FairThreads
@@ -141,13 +142,13 @@ class SignalReader:
         self,
         *,
         trusted_url: str = "",
-        token: Callable[[], str] | None = None,
+        access: Access | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
         observer: Observer | None = None,
     ) -> None:
-        """`token` is sent to `trusted_url` alone."""
+        """`access` is for `trusted_url` alone."""
         self._trusted_url = normal(trusted_url) if trusted_url else ""
-        self._token = token
+        self._access = access
         self._deadline_seconds = deadline_seconds
         self._observe = observer or _ignore
         self._prometheuses: dict[tuple[str, bool], Prometheus] = {}
@@ -267,9 +268,9 @@ class SignalReader:
         """For what no rule foresees, whatever it is."""
         return Reading(problem=f"Prometheus at {redacted(ask.source.url)} {_unforeseen(error)}")
 
-    def token_for(self, url: str) -> Callable[[], str] | None:
-        """What to sign in with there: our token is for the installation's own Prometheus alone."""
-        return self._token if self._trusted_url and normal(url) == self._trusted_url else None
+    def access_for(self, url: str) -> Access | None:
+        """How to sign in there: ours is for the installation's own Prometheus alone."""
+        return self._access if self._trusted_url and normal(url) == self._trusted_url else None
 
     def _is_foreign(self, source: Source) -> bool:
         return source.foreign or bool(self._trusted_url and source.url != self._trusted_url)
@@ -286,7 +287,7 @@ class SignalReader:
         if known is None:
             known = self._prometheuses[source.url, foreign] = Prometheus(
                 source.url,
-                token=None if foreign else self.token_for(source.url),
+                access=None if foreign else self.access_for(source.url),
                 deadline_seconds=self._deadline_seconds,
                 foreign=foreign,
             )
@@ -430,7 +431,7 @@ class Prometheus:
         self,
         url: str,
         *,
-        token: Callable[[], str] | None = None,
+        access: Access | None = None,
         deadline_seconds: float,
         foreign: bool = False,
         method: str = "POST",
@@ -439,7 +440,7 @@ class Prometheus:
 
         self.foreign = foreign
         self._url = url
-        self._session = Session(deadline_seconds, token, LARGEST_ANSWER, connections=1 if foreign else 2 * THREADS)
+        self._session = Session(deadline_seconds, access, LARGEST_ANSWER, connections=1 if foreign else 2 * THREADS)
         self._params = {**_WHOLE, "timeout": duration(max(0.001, deadline_seconds))}
         self._connect = PrometheusConnect(
             url=url,
