@@ -294,7 +294,8 @@ def render(source: Source, signal: SignalName, namespaces: Iterable[str], pods: 
         "idle": template.idle,
         "uncoded": template.uncoded,
         "coded": template.coded if source.own_requests else None,
-        "merged": template.merged,
+        # Requests that are refused take the errors with them.
+        "merged": template.merged if template.totals or source.own_requests else None,
         "torn": template.torn,
     }
     return _filled(rows, _values(source, signal, namespaces, pods))

@@ -346,11 +346,14 @@ async def test_a_pod_is_counted_once_whatever_tells_its_targets_apart(look: Look
 async def test_where_nobody_can_know_which_series_is_the_pods_it_has_no_number_until_one_is_chosen(
     look: Look, name: str, label: str, value: str, rate: float
 ) -> None:
+    taken: list[Snapshot] = []
+
     async def refused() -> bool:
-        return "spec.signals" in (await look.at(name, namespace="copies")).signals["requests"].detail
+        taken.append(await look.at(name, namespace="copies"))
+        return "spec.signals" in taken[-1].signals["requests"].detail
 
     await until(refused, seconds=60, what="a refusal", pause=0.2)
-    unclear = await look.at(name, namespace="copies")
+    unclear = taken[-1]
     assert pod(unclear, name).requests is None
     assert pod(unclear, name).errors is None
     assert unclear.signals["requests"].state is SignalState.Missing
