@@ -31,7 +31,10 @@ from evenload.kube.client import Client
 from evenload.kube.lease import LeaderElector
 from evenload.kube.reflector import Backoff, Reflector
 from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest, Resource
+from evenload.observe.access import Access
+from evenload.observe.access import from_files as access_from_files
 from evenload.observe.cluster import ClusterView
+from evenload.observe.presets import installation_matchers
 from evenload.observe.prometheus import SignalReader
 from evenload.reconcile import Reconciler
 from evenload.record.events import Bulletin
@@ -77,7 +80,10 @@ def _end_process(code: int) -> None:
 
 
 class Operator:
-    """One replica. `now` is the wall clock, seconds since the epoch; nothing that must not wait for it goes by it."""
+    """One replica. Raises InputError naming what of the settings cannot be.
+
+    `now` is the wall clock, seconds since the epoch; nothing that must not wait for it goes by it.
+    """
 
     def __init__(self, settings: Settings, *, now: Callable[[], float] = clock.now) -> None:
         self._settings = settings
@@ -87,6 +93,8 @@ class Operator:
         self._stopping = asyncio.Event()
         self._ticked_at: float | None = None  # or when it was elected, before its first tick has ended
         self._exit_code = 0
+        installation_matchers(settings.matchers)
+        self._access = _access_to_prometheus(settings)
 
     async def run(self) -> int:
         """Returns the process's exit code."""
@@ -116,7 +124,7 @@ class Operator:
             )
             reader = SignalReader(
                 trusted_url=settings.prometheus_url,
-                token=_token(settings.prometheus_token_file),
+                access=self._access,
                 deadline_seconds=settings.query_timeout_seconds,
                 observer=metrics.prometheus_query,
             )
@@ -343,8 +351,18 @@ def _told(objects: Objects, before: Manifest | None, after: Manifest | None) -> 
         objects.remove(before)
 
 
-def _token(path: str) -> Callable[[], str] | None:
-    return config.TokenFile(path) if path else None
+def _access_to_prometheus(settings: Settings) -> Access:
+    """Files that cannot be read yet are no reason to stop: a tick says so, and another may find them there."""
+    return access_from_files(
+        token_file=settings.prometheus_token_file,
+        username_file=settings.prometheus_username_file,
+        password_file=settings.prometheus_password_file,
+        headers=settings.headers,
+        headers_folder=settings.prometheus_headers_folder,
+        ca_file=settings.prometheus_ca_file,
+        cert_file=settings.prometheus_cert_file,
+        key_file=settings.prometheus_key_file,
+    )
 
 
 async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -115,6 +115,7 @@ def source_within(settings: Settings, signals: Signals) -> Source:
         scrape_seconds=settings.scrape_seconds,
         allowed_urls=settings.allowed_urls,
         own_queries=settings.prometheus_own_queries,
+        matchers=installation_matchers(settings.matchers),
     )
 
 

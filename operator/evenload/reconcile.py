@@ -93,7 +93,7 @@ class Reconciler:
             installation_url=settings.prometheus_url,
             tick_seconds=settings.tick_seconds,
             deadline_seconds=settings.query_timeout_seconds,
-            token=reader.token_for,
+            access=reader.access_for,
         )
         self._monotonic = monotonic
         self._retries = Retries(settings.tick_seconds, monotonic)

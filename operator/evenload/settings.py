@@ -16,6 +16,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_mode: str = "Observe"  # Observe | Approve | Auto: the ceiling no Balancer can exceed
     prometheus_url: str = ""
     prometheus_token_file: str = ""
+    prometheus_username_file: str = ""
+    prometheus_password_file: str = ""
+    prometheus_ca_file: str = ""
+    prometheus_cert_file: str = ""
+    prometheus_key_file: str = ""
+    prometheus_headers: str = ""  # a line each, as in X-Scope-OrgID: team-a
+    prometheus_headers_folder: str = ""  # a file each, for those that are secret
+    prometheus_matchers: str = ""  # a line each, as in cluster="east": of all that is asked there
     prometheus_allowed_urls: str = ""  # comma-separated prefixes that a Balancer may name besides the one above; *: any
     prometheus_own_queries: bool = False  # whether a Balancer may bring PromQL of its own
     tick_seconds: float = 10.0  # set to the scrape interval
@@ -42,6 +50,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def allowed_urls(self) -> tuple[str, ...]:
         return _listed(self.prometheus_allowed_urls)
 
+    @property
+    def matchers(self) -> tuple[str, ...]:
+        return _lines(self.prometheus_matchers)
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        return _lines(self.prometheus_headers)
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Raises InputError naming the variable that cannot be read."""
@@ -55,6 +71,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
             raise InputError(f"environment variable of the operator: {error} (field names in lower case)") from error
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.splitlines() if each.strip())
 
 
 def _listed(text: str) -> tuple[str, ...]:

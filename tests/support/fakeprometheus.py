@@ -81,6 +81,7 @@ class FakePrometheus:
         self.most_moments = 11_000
         self.mode = Mode.Ok
         self.modes: dict[str, Mode] = {}
+        self.frozen = False  # the same answer again and again, as from a stuck cache
         self.age_seconds = 2.0
         self.stale_seconds = 120.0
         self.delay_seconds = 30.0
@@ -215,6 +216,8 @@ class FakePrometheus:
         rows = [_row("age", age, namespace) for namespace in sorted({namespace for namespace, _ in pods})]
         for key in pods:
             value = float("nan") if mode is Mode.NaN else numbers[key][signal] * stretch
+            if signal == "latency" and not self.frozen:
+                value *= 1 + 1e-9 * self.asked[signal]  # live traffic never is quite the same
             if signal != "errors" or (value != 0 and key not in self.uncoded):
                 rows.append(_row("value", value, *key))
         if signal == "requests":

@@ -55,6 +55,90 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
 {{- end }}
 
+{{/* How to sign in to Prometheus, by environment and files: for the operator, and for the check of helm test. */}}
+{{- define "evenload.prometheusEnv" -}}
+{{- $root := "/var/run/secrets/evenload.dev/prometheus" -}}
+- name: EVENLOAD_PROMETHEUS_URL
+  value: {{ .url | quote }}
+{{- with .tokenSecret }}{{ if .name }}
+- name: EVENLOAD_PROMETHEUS_TOKEN_FILE
+  value: {{ $root }}/{{ .key }}
+{{- end }}{{ end }}
+{{- with .basicAuthSecret }}{{ if .name }}
+- name: EVENLOAD_PROMETHEUS_USERNAME_FILE
+  value: {{ $root }}-basic-auth/{{ .usernameKey }}
+- name: EVENLOAD_PROMETHEUS_PASSWORD_FILE
+  value: {{ $root }}-basic-auth/{{ .passwordKey }}
+{{- end }}{{ end }}
+{{- with .caSecret }}{{ if .name }}
+- name: EVENLOAD_PROMETHEUS_CA_FILE
+  value: {{ $root }}-ca/{{ .key }}
+{{- end }}{{ end }}
+{{- with .clientCertSecret }}{{ if .name }}
+- name: EVENLOAD_PROMETHEUS_CERT_FILE
+  value: {{ $root }}-client-cert/{{ .certKey }}
+- name: EVENLOAD_PROMETHEUS_KEY_FILE
+  value: {{ $root }}-client-cert/{{ .keyKey }}
+{{- end }}{{ end }}
+{{- if .headers }}
+- name: EVENLOAD_PROMETHEUS_HEADERS
+  value: |-
+    {{- range $name, $value := .headers }}
+    {{ $name }}: {{ $value }}
+    {{- end }}
+{{- end }}
+{{- with .headersSecret }}{{ if .name }}
+- name: EVENLOAD_PROMETHEUS_HEADERS_FOLDER
+  value: {{ $root }}-headers
+{{- end }}{{ end }}
+{{- if .matchers }}
+- name: EVENLOAD_PROMETHEUS_MATCHERS
+  value: {{ join "\n" .matchers | quote }}
+{{- end }}
+{{- end }}
+
+{{/* The Secrets that it reads: suffix of the volume's name, Secret, and the keys to mount (all where there are none). */}}
+{{- define "evenload.prometheusSecrets" -}}
+{{- with .tokenSecret }}{{ if .name }}
+- {suffix: "", name: {{ .name }}, keys: [{{ .key }}]}
+{{- end }}{{ end }}
+{{- with .basicAuthSecret }}{{ if .name }}
+- {suffix: -basic-auth, name: {{ .name }}, keys: [{{ .usernameKey }}, {{ .passwordKey }}]}
+{{- end }}{{ end }}
+{{- with .caSecret }}{{ if .name }}
+- {suffix: -ca, name: {{ .name }}, keys: [{{ .key }}]}
+{{- end }}{{ end }}
+{{- with .clientCertSecret }}{{ if .name }}
+- {suffix: -client-cert, name: {{ .name }}, keys: [{{ .certKey }}, {{ .keyKey }}]}
+{{- end }}{{ end }}
+{{- with .headersSecret }}{{ if .name }}
+- {suffix: -headers, name: {{ .name }}, keys: []}
+{{- end }}{{ end }}
+{{- end }}
+
+{{- define "evenload.prometheusMounts" -}}
+{{- range include "evenload.prometheusSecrets" . | fromYamlArray }}
+- name: prometheus{{ .suffix }}
+  mountPath: /var/run/secrets/evenload.dev/prometheus{{ .suffix }}
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "evenload.prometheusVolumes" -}}
+{{- range include "evenload.prometheusSecrets" . | fromYamlArray }}
+- name: prometheus{{ .suffix }}
+  secret:
+    secretName: {{ .name }}
+    {{- with .keys }}
+    items:
+      {{- range . }}
+      - key: {{ . }}
+        path: {{ . }}
+      {{- end }}
+    {{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The NetworkPolicy peers behind an address of a Service: its namespace, or ours where the host has one label. */}}
 {{- define "evenload.peersOf" -}}
 {{- $host := regexReplaceAll ":[0-9]*$" (urlParse .).host "" -}}

@@ -19,9 +19,8 @@ from evenload import clock
 from evenload.cli.cluster import Access, connect
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
-from evenload.cli.options import PrometheusUrl, TokenFile
 from evenload.cli.printing import needs_plots, note, on_terminal, print_table, say, write_file
-from evenload.cli.signing import PrometheusAccess, prometheus_access
+from evenload.cli.signing import PrometheusAccess
 from evenload.cli.text import plain
 from evenload.errors import InputError
 from evenload.kube.resources import BALANCERS, HTTPROUTES, Manifest
@@ -56,6 +55,7 @@ class _Asked(NamedTuple):
 
 def backtest(
     access: Access,
+    source: PrometheusAccess,
     balancer: Annotated[
         list[str] | None,
         typer.Argument(help="Names of Balancers; all of the namespace by default.", autocompletion=balancer_names),
@@ -70,8 +70,6 @@ def backtest(
     ] = None,
     since: Annotated[str, typer.Option(help="How far back to begin: 90m, 36h, 7d.")] = "7d",
     until: Annotated[str, typer.Option(help="How far back to end.")] = "0s",
-    prometheus: PrometheusUrl = None,
-    token_file: TokenFile = None,
     scrape: Annotated[str, typer.Option(help="Scrape interval of that Prometheus; also the tick.")] = "15s",
     output: Annotated[BacktestOutput, typer.Option("-o", "--output", help="Output format.")] = BacktestOutput.table,
     to: Annotated[Path | None, typer.Option(help="With -o html: write the page there.", metavar="FILE")] = None,
@@ -88,7 +86,6 @@ def backtest(
     span = _ago(since, "--since"), _ago(until, "--until")
     if span[0] <= span[1]:
         raise InputError(f"--since {since}: must be further back than --until {until}")
-    source = prometheus_access(prometheus, token_file)
     results = [_judged(access, each, source, tick, span) for each in asked]
     _print(results, output, to)
     return ExitCode.Fine
@@ -112,19 +109,21 @@ def _judged(
     from evenload.history.ranges import Grid
 
     spec = _spec(asked.manifest)
-    subject = _subject(access, asked, spec, prometheus.url, tick)
+    subject = _subject(access, asked, spec, prometheus, tick)
     now = clock.now()
     grid = Grid.between(now - span[0], now - span[1], tick)
-    return judge(subject, spec, grid, token=prometheus.token, progress=_progress(subject.name, grid.start, grid.end))
+    return judge(subject, spec, grid, access=prometheus.access, progress=_progress(subject.name, grid.start, grid.end))
 
 
-def _subject(access: Access, asked: _Asked, spec: BalancerSpec, prometheus_url: str, scrape_seconds: float) -> Subject:
+def _subject(
+    access: Access, asked: _Asked, spec: BalancerSpec, prometheus: PrometheusAccess, scrape_seconds: float
+) -> Subject:
     from evenload.cli.observing import observing
     from evenload.history.past import offline_subject, subject_of
     from evenload.observe.presets import source_seen_from_here
 
     try:
-        source = source_seen_from_here(spec.signals, prometheus_url, scrape_seconds)
+        source = source_seen_from_here(spec.signals, prometheus.url, scrape_seconds, prometheus.matchers)
     except InputError as error:
         raise InputError(f"{error}; give --prometheus and --scrape to say where and how it is scraped") from error
     policy = Policy.of(spec)

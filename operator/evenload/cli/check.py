@@ -19,6 +19,7 @@ from evenload.cli.exits import ExitCode
 from evenload.cli.findings import Answer, Result
 from evenload.cli.printing import console, styled
 from evenload.cli.questions import AFTER, BEFORE, Check, ask_prometheus
+from evenload.cli.signing import PrometheusAccess
 from evenload.cli.text import plain
 from evenload.errors import KubeError
 
@@ -36,17 +37,14 @@ class CheckOutput(StrEnum):
 
 def check(
     cluster: Cluster,
+    source: PrometheusAccess,
     pre: Annotated[bool, typer.Option("--pre", help="What has to be there before the installation.")] = False,
-    prometheus_url: Annotated[
-        str | None,
-        typer.Option("--prometheus", help="Ask this Prometheus too, from here.", envvar="EVENLOAD_PROMETHEUS_URL"),
-    ] = None,
     output: Annotated[CheckOutput, typer.Option("-o", "--output", help="Output format.")] = CheckOutput.text,
 ) -> ExitCode:
     """Check the cluster and the installation; a hint for whatever is not as it should be."""
     results = list(run_checks(cluster, BEFORE if pre else AFTER))
-    if prometheus_url:
-        results.append(ask_prometheus(prometheus_url))
+    if source.url:
+        results.append(ask_prometheus(source.url, source.access))
     if output is CheckOutput.json:
         print(json.dumps(msgspec.to_builtins(results), indent=2))
     else:

@@ -21,6 +21,7 @@ from evenload.cli.incident_report import report
 from evenload.cli.options import with_access, with_cluster
 from evenload.cli.record import record
 from evenload.cli.replay import replay
+from evenload.cli.signing import asking_prometheus
 from evenload.cli.simulate import simulate
 from evenload.cli.status import status
 from evenload.cli.why import why
@@ -71,11 +72,11 @@ for _command, _panel in (
     (with_cluster(pause), DECIDE),
     (with_cluster(resume), DECIDE),
     (with_cluster(undo), DECIDE),
-    (with_access(record), LOOK),
+    (with_access(asking_prometheus(record)), LOOK),
     (replay, LOOK),
-    (with_access(backtest), LOOK),
+    (with_access(asking_prometheus(backtest)), LOOK),
     (simulate, LOOK),
-    (with_cluster(check), SETUP),
+    (with_cluster(asking_prometheus(check)), SETUP),
     (version, SETUP),
     (run, SETUP),
 ):

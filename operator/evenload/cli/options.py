@@ -29,17 +29,6 @@ class Output(StrEnum):
 
 
 OutputFlag = Annotated[Output, typer.Option("-o", "--output", help="Output format.")]
-PrometheusUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--prometheus",
-        help="Address of Prometheus, as seen from here; else the Balancer's own.",
-        envvar="EVENLOAD_PROMETHEUS_URL",
-    ),
-]
-TokenFile = Annotated[
-    str | None, typer.Option(help="File with the bearer token that Prometheus wants.", metavar="FILE")
-]
 Everywhere = Annotated[bool, typer.Option("-A", "--all-namespaces", help="In all namespaces.")]
 Selector = Annotated[
     str | None, typer.Option("-l", "--selector", help="Label selector, as kubectl's.", metavar="QUERY")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evenload.api.v1alpha1 import API_VERSION, GROUP, VERSION, Condition, ConditionStatus, ConditionType
 from evenload.cli.attendance import OPERATOR, as_attended, environment_of, lease_of, operators, replicas_of
@@ -17,6 +17,9 @@ from evenload.cli.objects import balancers, condition
 from evenload.errors import NotFound, Refused, SignalsUnavailable
 from evenload.kube.resources import HTTPROUTES, Manifest
 from evenload.model.spec import Mode
+
+if TYPE_CHECKING:
+    from evenload.observe.access import Access
 
 Check = Callable[[Cluster], Iterable[Result]]
 
@@ -216,13 +219,13 @@ def _condition(topic: str, name: str, kind: ConditionType, found: Condition | No
     return make(topic, what, found.message)
 
 
-def ask_prometheus(url: str) -> Result:
+def ask_prometheus(url: str, access: Access | None = None) -> Result:
     """Whether it answers a query, from where this runs. Raises InputError where that is no address."""
     from evenload.observe.address import read_url
     from evenload.observe.prometheus import Prometheus
 
     address = str(read_url(url, "--prometheus"))
-    prometheus = Prometheus(address, deadline_seconds=ANSWER_SECONDS, method="GET")
+    prometheus = Prometheus(address, access=access, deadline_seconds=ANSWER_SECONDS, method="GET")
     try:
         prometheus.now("1", _success)
     except SignalsUnavailable as error:

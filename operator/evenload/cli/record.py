@@ -15,12 +15,12 @@ from evenload import clock
 from evenload.cli.cluster import Access, connect
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
-from evenload.cli.options import PrometheusUrl, TokenFile
 from evenload.cli.printing import note
-from evenload.cli.signing import PrometheusAccess, prometheus_access
+from evenload.cli.signing import PrometheusAccess
 from evenload.errors import InputError, KubeError
 from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.policy import seconds
+from evenload.model.snapshot import SignalState, Snapshot
 
 if TYPE_CHECKING:
     from evenload.history.live import Onlooker
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 
 def record(
     access: Access,
+    source: PrometheusAccess,
     balancer: Annotated[str, typer.Argument(help="Name of the Balancer.", autocompletion=balancer_names)],
     duration: Annotated[str | None, typer.Option(help="How long, as in 10m; until Ctrl-C by default.")] = None,
     output: Annotated[str, typer.Option("-o", "--output", help='File to write; "-" is stdout.', metavar="FILE")] = "-",
-    prometheus: PrometheusUrl = None,
-    token_file: TokenFile = None,
     tick: Annotated[str, typer.Option(help="Time from line to line; set it to the scrape interval.")] = "10s",
 ) -> ExitCode:
     """Record what the operator sees of a Balancer (format recording/v1), a line a tick; only reads.
@@ -42,12 +41,11 @@ def record(
     cluster = connect(access)
     manifest = cluster.get(BALANCERS, balancer)
     lasting = seconds(duration, "--duration") if duration else None
-    source = prometheus_access(prometheus, token_file)
     taken = _Taken()
     with _opened(output) as stream, suppress(KeyboardInterrupt):
         asyncio.run(_record(access, manifest, stream, taken, lasting, seconds(tick, "--tick"), source))
-    note(f"Recorded {taken.lines} ticks{f' to {output}' if output != '-' else ''}")
-    return ExitCode.Fine if taken.lines else ExitCode.CouldNotTell
+    note(f"Recorded {taken.lines} ticks{f' to {output}' if output != '-' else ''}{taken.verdict}")
+    return taken.code
 
 
 class _Taken:
@@ -55,12 +53,34 @@ class _Taken:
 
     def __init__(self) -> None:
         self.lines = 0
+        self.blind = 0  # of the lines, those in which no pod has a request count
         self._told = ""
 
-    def tell(self, problem: str) -> None:
+    @property
+    def verdict(self) -> str:
+        """What is to be added where the recording says little."""
+        if not self.blind:
+            return ""
+        which = "all" if self.blind == self.lines else str(self.blind)
+        return f", {which} of them without any requests"
+
+    def line(self, snapshot: Snapshot) -> None:
+        """Count one that was written, and say what it lacks."""
+        self.lines += 1
+        requests = snapshot.signals["requests"]
+        blind = requests.state in (SignalState.Missing, SignalState.Stale)
+        self.blind += blind
+        self.tell(requests.detail if blind else "", "recorded without requests")
+
+    @property
+    def code(self) -> ExitCode:
+        """Whether there is anything to judge by."""
+        return ExitCode.Fine if self.lines > self.blind else ExitCode.CouldNotTell
+
+    def tell(self, problem: str, what: str = "not recorded") -> None:
         """A trouble, once while it lasts."""
         if problem != self._told:
-            note(f"warning: not recorded: {problem}" if problem else "recording again")
+            note(f"warning: {what}: {problem}" if problem else "recording again")
         self._told = problem
 
 
@@ -80,7 +100,7 @@ async def _record(
 
     namespace = manifest["metadata"]["namespace"]
     async with observing(access, namespace) as (client, view):
-        reader = SignalReader(trusted_url=prometheus.url, token=prometheus.token)
+        reader = SignalReader(trusted_url=prometheus.url, access=prometheus.access)
         try:
             onlooker = Onlooker(
                 client,
@@ -88,6 +108,7 @@ async def _record(
                 reader,
                 manifest,
                 prometheus_url=prometheus.url,
+                matchers=prometheus.matchers,
                 scrape_seconds=tick_seconds,
                 now=clock.now,
             )
@@ -114,8 +135,7 @@ async def _lines(
         else:
             stream.write(encode(seen))
             stream.flush()
-            taken.lines += 1
-            taken.tell("")
+            taken.line(seen)
         due = max(due + tick_seconds, loop.time())
         await asyncio.sleep(due - loop.time())
 

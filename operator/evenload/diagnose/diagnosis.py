@@ -16,7 +16,7 @@ from evenload.model.fleet import some
 def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
     """The first rule that matches, with the others that hold beside it. Moves `memory` on by this tick."""
     problem = facts.problem
-    memory.heard.listen(facts.time, facts.fleet)
+    memory.heard.listen(facts.snapshot, facts.fleet)
     if problem:
         return _no_data(facts, memory, problem)
     broken_off = memory.refuses(facts.time)

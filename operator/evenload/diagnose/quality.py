@@ -1,4 +1,5 @@
-"""May these numbers be believed? Missing, stale, partial, NaN, too few: each is told apart, and none is acted on."""
+"""May these numbers be believed? Missing, stale, partial, NaN, frozen, too few: each is told apart, and none is acted
+on."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import math
 
 import numpy as np
 
-from evenload.model.fleet import Bools, Fleet, some
+from evenload.model.fleet import Bools, Fleet, Floats, some
 from evenload.model.policy import Policy
 from evenload.model.shares import shares_problem
 from evenload.model.snapshot import Signal, SignalState, Snapshot
@@ -15,14 +16,21 @@ from evenload.model.wording import duration
 WARM_UP_READS = 2  # a pod has a rate only after two scrapes: so long it is not missing, it is new
 TOLERATED_MISSING_RATIO = 0.02  # of the ready pods; in a fleet below 50 that is nobody
 MISSED_RATIO = 0.1  # of the ready pods may have missed scrapes: of every ten scrapes one may fail (measured)
+FROZEN_CHANCE = 1e-4  # that live traffic would look so: then it is not believed
+_LARGE = 300.0  # from here on the asymptotic form is exact to a thousandth, and the exact one would overflow
 BROKEN_ERROR_STATES = frozenset({SignalState.Stale, SignalState.NaN})
 
 
 class Heard:
-    """When pods that have no count now last had one. Bounded: the pods of one tick, and those silent since."""
+    """When pods that have no count now last had one, and since when all counts have been the same.
+
+    Bounded: the pods of one tick, and those silent since.
+    """
 
     def __init__(self) -> None:
         self._time = -math.inf
+        self._same_since = -math.inf  # by the time of the newest sample
+        self._counts: tuple[Floats, ...] = ()
         self._names: list[str] = []
         self._told: Bools = np.zeros(0, dtype=bool)
         self._silent: dict[str, float] = {}
@@ -33,12 +41,46 @@ class Heard:
         known = self._silent | lately
         return [known.get(names[index], -math.inf) for index in np.flatnonzero(missing).tolist()]
 
-    def listen(self, time: float, fleet: Fleet) -> None:
+    def same_seconds(self, snapshot: Snapshot, fleet: Fleet) -> float:
+        """For how long new samples have told the same of every pod, this tick included; 0 if they do not."""
+        same = len(self._counts) and self._names == fleet.names and all(map(_equal, self._counts, _counts(fleet)))
+        return max(0.0, _sampled_at(snapshot) - self._same_since) if same else 0.0
+
+    def listen(self, snapshot: Snapshot, fleet: Fleet) -> None:
         """Count this tick in."""
+        time = snapshot.time
+        if not self.same_seconds(snapshot, fleet):
+            self._same_since, self._counts = _sampled_at(snapshot), _counts(fleet)
         missing = np.isnan(fleet.requests)
         silent = [fleet.names[index] for index in np.flatnonzero(missing).tolist()]
         self._silent = dict(zip(silent, self.last(fleet.names, missing), strict=True)) if silent else {}
         self._time, self._names, self._told = time, fleet.names, ~missing
+
+
+def _counts(fleet: Fleet) -> tuple[Floats, ...]:
+    return fleet.requests, fleet.errors, fleet.latency
+
+
+def _equal(before: Floats, now: Floats) -> bool:
+    return np.array_equal(before, now, equal_nan=True)
+
+
+def _sampled_at(snapshot: Snapshot) -> float:
+    """When the newest request count was taken; where that is not told, now."""
+    signal = snapshot.signals.get("requests")
+    age = signal.age if signal is not None else None
+    return snapshot.time - (age if age is not None and math.isfinite(age) else 0.0)
+
+
+def log_chance_of_repetition(counts: Floats) -> float:
+    """Natural logarithm of the chance that each pod's next window holds just as many requests again.
+
+    Arrivals are taken as Poisson's, the kind that repeats itself least unlikely: the difference of two of mean n is 0
+    with the chance exp(-2n) I0(2n), about 1 / sqrt(4 pi n) (Skellam 1946). Pods without requests prove nothing.
+    """
+    twice = 2 * counts[counts > 0]
+    few, many = twice[twice < _LARGE], twice[twice >= _LARGE]
+    return float((np.log(np.i0(few)) - few).sum() - 0.5 * np.log(2 * math.pi * many).sum())
 
 
 def problem(snapshot: Snapshot, fleet: Fleet, policy: Policy, heard: Heard) -> str | None:
@@ -50,6 +92,7 @@ def problem(snapshot: Snapshot, fleet: Fleet, policy: Policy, heard: Heard) -> s
         or _unfit("request", snapshot.signals.get("requests"), policy)
         or _unfit_errors(snapshot.signals.get("errors"), policy)
         or _partial(snapshot, fleet, policy, heard)
+        or _frozen(snapshot, fleet, heard)
     )
 
 
@@ -111,3 +154,18 @@ def _partial(snapshot: Snapshot, fleet: Fleet, policy: Policy, heard: Heard) -> 
         return None
     first = fleet.names[int(np.argmax(missing))]
     return f"{count} of {of} ready pods have no request count ({first})"
+
+
+def _frozen(snapshot: Snapshot, fleet: Fleet, heard: Heard) -> str | None:
+    """A cache before Prometheus that is stuck answers the same for ever, with new times on it.
+
+    Windows overlap, and a scrape interval may be as long as what a window spans: only after a whole one has every pod
+    told something new.
+    """
+    windows = heard.same_seconds(snapshot, fleet) // snapshot.window
+    if not windows or windows * log_chance_of_repetition(fleet.requests) > math.log(FROZEN_CHANCE):
+        return None
+    return (
+        "the counts of every pod have been the same on newer and newer samples, which live traffic cannot be; is a "
+        "cache or a proxy in front of Prometheus stuck?"
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
@@ -29,6 +29,7 @@ from evenload.model.episode import Disruption, Episode, Phase
 from evenload.model.plan import Drain, RestartPod, SetWeights, Write
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import Actions, BalancerSpec, Mode
+from evenload.observe.access import Access
 
 NOT_SIMULATED: Final = (
     "The past is replayed as it was: what Evenload would have done is not simulated and did not change the traffic. "
@@ -129,11 +130,11 @@ def backtest(
     spec: BalancerSpec,
     grid: Grid,
     *,
-    token: Callable[[], str] | None = None,
+    access: Access | None = None,
     progress: Progress = lambda time: None,
 ) -> Backtest:
     """Raises SignalsUnavailable where the past cannot be read."""
-    past = Past(subject, grid, token=token)
+    past = Past(subject, grid, access=access)
     with _without_garbage_collection():
         tally = judge(spec, past.snapshots(progress), grid.step)
     return Backtest(

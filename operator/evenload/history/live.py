@@ -19,6 +19,7 @@ from evenload.model.spec import Mode
 from evenload.observe.cluster import ClusterView
 from evenload.observe.presets import source_seen_from_here
 from evenload.observe.prometheus import SignalReader
+from evenload.observe.promql import Matcher
 from evenload.record.conditions import Trouble
 from evenload.record.publish import known_status
 from evenload.sight import Observer
@@ -38,6 +39,7 @@ class Onlooker:
         manifest: Manifest,
         *,
         prometheus_url: str,
+        matchers: tuple[Matcher, ...] = (),
         scrape_seconds: float,
         now: Callable[[], float],
     ) -> None:
@@ -50,7 +52,7 @@ class Onlooker:
         self._observer = Observer(
             store=self._store,
             cluster=view,
-            source_of=lambda signals: source_seen_from_here(signals, prometheus_url, scrape_seconds),
+            source_of=lambda signals: source_seen_from_here(signals, prometheus_url, scrape_seconds, matchers),
             max_mode=_mode_in_force,
             foreign_backends=False,
             paused=self._paused,

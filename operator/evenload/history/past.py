@@ -16,6 +16,7 @@ from evenload.model.base import Value
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import TargetRef
+from evenload.observe.access import Access
 from evenload.observe.cluster import ClusterView
 from evenload.observe.join import snapshot_of
 from evenload.observe.presets import PodLabels, Source, quoted
@@ -52,7 +53,7 @@ class Subject(Value, frozen=True, kw_only=True):
 class Past:
     """Read once, forwards. `assumptions` are complete when all of it was read."""
 
-    def __init__(self, subject: Subject, grid: Grid, *, token: Callable[[], str] | None = None) -> None:
+    def __init__(self, subject: Subject, grid: Grid, *, access: Access | None = None) -> None:
         namespaces = {service.namespace for service in subject.services.values()}
         pods = [name for each in subject.backends.values() for name in each.members]
         self._subject = subject
@@ -62,7 +63,7 @@ class Past:
             namespaces,
             pods=pods,
             extras=_extras(subject, namespaces),
-            token=token,
+            access=access,
             limited=False,  # a person's own process, and answers of a week
             deadline_seconds=DEADLINE_SECONDS,
         )
@@ -149,9 +150,10 @@ class Past:
 
 def _extras(subject: Subject, namespaces: set[str]) -> Mapping[str, Extra]:
     """What kube-state-metrics and our own operator may remember. None of it is needed."""
-    where = f'namespace=~"{quoted(namespaces)}"'
+    matching = subject.source.matching(application=False)
+    where = f'namespace=~"{quoted(namespaces)}"{matching}'
     limit = "sum by (namespace, pod) (max by (namespace, pod, container) (kube_pod_container_resource_limits{{{}}}))"
-    ours = f'namespace="{quoted([subject.namespace])}", balancer="{quoted([subject.name])}", state="actual"'
+    ours = f'namespace="{quoted([subject.namespace])}", balancer="{quoted([subject.name])}", state="actual"{matching}'
     return {
         "weights": Extra(f"max by (namespace, backend) (evenload_backend_weight{{{ours}}})", _BACKENDS),
         "ready": Extra(f'max by (namespace, pod) (kube_pod_status_ready{{condition="true", {where}}})', _PODS),

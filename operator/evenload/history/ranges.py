@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from evenload.observe.copies import Labels, PodName, Told, sort_out
 from evenload.observe.presets import PodLabels
 from evenload.observe.prometheus import (
     NOT_SERIES,
@@ -28,11 +29,9 @@ from evenload.observe.prometheus import (
     described,
     labelled,
     parsing,
+    whole,
 )
 from evenload.observe.transport import Body
-
-PodName = tuple[str, str]
-"""Namespace and name."""
 
 
 class Grid(NamedTuple):
@@ -137,7 +136,9 @@ class Answer(NamedTuple):
     warnings: tuple[str, ...] = ()
     nbytes: int = 0
     coded: Matrix | None = None
+    torn: Matrix | None = None
     uncoded: tuple[Uncoded, ...] = ()
+    refused: Mapping[str, dict[str, str]] = {}  # by namespace and pod: why its numbers must not be used
 
     def at(self, index: int) -> Reading:
         """The Reading as of that moment."""
@@ -147,7 +148,9 @@ class Answer(NamedTuple):
             values=self.value.at(index),
             idle=self.idle.at(index) if self.idle.keys else {},
             coded=self.coded.at(index) if self.coded is not None else {},
+            torn=self.torn.at(index) if self.torn is not None else {},
             uncoded=self._uncoded_at(index),
+            refused=dict(self.refused),
             ages={namespace: ages[""] for namespace, ages in self.age.at(index).items()},
             warnings=self.warnings,
         )
@@ -167,28 +170,79 @@ def unanswered(problem: str) -> Answer:
 
 def parse_range(body: Body, labels: PodLabels, grid: Grid, most_rows: int | None = None) -> Answer:
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
+    return read_range(body, labels, grid, most_rows, by_target=False).answer({}, named=most_rows is None)
+
+
+class Rows(NamedTuple):
+    """What was answered over a grid, before it is known whose the rows of pods with several are."""
+
+    grid: Grid
+    kinds: Mapping[str, dict[PodName, Row]]
+    several: Mapping[PodName, list[tuple[Labels, Row]]]
+    uncoded: Sequence[Uncoded]
+    warnings: tuple[str, ...]
+    nbytes: int
+
+    def answer(self, told: Mapping[PodName, Told], *, named: bool) -> Answer:
+        """Takes the rows of pods with several out of `kinds`. `named`: whether labels may be repeated."""
+        refused: dict[str, dict[str, str]] = {}
+        values = self.kinds.get("value", {})
+        for (namespace, pod), rows in self.several.items():
+            found = _settled(rows, told.get((namespace, pod), Told()), self.grid, named=named)
+            if isinstance(found, str):
+                values.pop((namespace, pod), None)
+                refused.setdefault(namespace, {})[pod] = found
+            else:
+                values[namespace, pod] = found
+        nothing = Matrix(self.grid.moments, {})
+        matrices = {kind: Matrix(self.grid.moments, rows) for kind, rows in self.kinds.items()}
+        return Answer(
+            value=matrices.get("value", nothing),
+            idle=matrices.get("idle", nothing),
+            age=matrices.get("age", nothing),
+            warnings=self.warnings,
+            nbytes=self.nbytes,
+            coded=matrices.get("coded"),
+            torn=matrices.get("torn"),
+            uncoded=tuple(sorted(self.uncoded, key=lambda each: each.pod)),
+            refused=refused,
+        )
+
+
+def read_range(body: Body, labels: PodLabels, grid: Grid, most_rows: int | None, *, by_target: bool) -> Rows:
+    """`by_target`: a pod may have several rows. Raises as `parse_range` does."""
     try:
         with parsing(most_rows):
             count_rows(body, most_rows)
             decoded = _decoder(labels).decode(body)
             check_names(decoded.data.result, most_rows)
             kinds: dict[str, dict[PodName, Row]] = {}
+            several: dict[PodName, list[tuple[Labels, Row]]] = {}
             for row in decoded.data.result:
-                _take(kinds, row, grid)
-            matrices = {kind: Matrix(grid.moments, rows) for kind, rows in kinds.items()}
+                _take(kinds, several if by_target else None, row, grid)
+            for pod, metric, _, values in whole(body, labels, "value") if several else ():
+                if pod in several:
+                    several[pod].append((metric, _placed(values, grid)))
             uncoded = list(_uncoded(body, labels, grid)) if "uncoded" in kinds else []
     except NOT_SERIES as error:
         raise Unreadable(f"answered with {described(body)}", error) from error
-    nothing = Matrix(grid.moments, {})
-    return Answer(
-        value=matrices.get("value", nothing),
-        idle=matrices.get("idle", nothing),
-        age=matrices.get("age", nothing),
-        warnings=decoded.warnings,
-        nbytes=len(body),
-        coded=matrices.get("coded"),
-        uncoded=tuple(sorted(uncoded, key=lambda each: each.pod)),
-    )
+    return Rows(grid, kinds, {pod: rows for pod, rows in several.items() if rows}, uncoded, decoded.warnings, len(body))
+
+
+def _settled(rows: Sequence[tuple[Labels, Row]], told: Told, grid: Grid, *, named: bool) -> Row | str:
+    """A pod's several rows as one; or why not."""
+    table = np.full((len(rows), grid.moments), np.nan)
+    for index, (_, (places, numbers)) in enumerate(rows):
+        table[index, places] = numbers
+    known = ~np.isnan(table)
+    present = np.flatnonzero(known.any(axis=0))
+    table[~known] = 0.0
+    last = table[:, present[-1]].tolist() if len(present) else [0.0] * len(rows)
+    parts = sort_out([labels for labels, _ in rows], last, told, named=named)
+    if isinstance(parts, str):
+        return parts
+    sums = np.stack([table[list(target)].sum(axis=0) for target in parts.targets])
+    return present.tolist(), sums.max(axis=0)[present].tolist()
 
 
 def _uncoded(body: Body, labels: PodLabels, grid: Grid) -> Iterator[Uncoded]:
@@ -199,12 +253,17 @@ def _uncoded(body: Body, labels: PodLabels, grid: Grid) -> Iterator[Uncoded]:
         yield Uncoded((row.namespace, row.pod), row.names, known)
 
 
-def _take(kinds: dict[str, dict[PodName, Row]], row: Any, grid: Grid) -> None:
+def _take(
+    kinds: dict[str, dict[PodName, Row]], several: dict[PodName, list[tuple[Labels, Row]]] | None, row: Any, grid: Grid
+) -> None:
     kind = row.metric.evenload or "value"
     rows = kinds.setdefault(kind, {})
     if kind == "uncoded":
         return  # whole series: a pod may have several
     key = (row.metric.namespace, row.metric.pod if kind != "age" else "")
+    if several is not None and (kind == "merged" or (kind == "value" and key in rows)):
+        several.setdefault(key, [])
+        return
     if key in rows or (kind != "age" and not key[1]):
         raise ValueError(f'"{key[1]}" has not one row; a query must give one series a pod')
     rows[key] = _placed(row.values, grid)

@@ -8,7 +8,7 @@ there nothing to judge by.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,11 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenload.errors import SignalsUnavailable
-from evenload.history.ranges import Answer, Grid, PodName, parse_range, unanswered
+from evenload.history.ranges import Answer, Grid, Rows, read_range, unanswered
 from evenload.model.snapshot import SIGNALS, SignalName
+from evenload.observe.access import Access
+from evenload.observe.copies import PodName
 from evenload.observe.fair import FairThreads
-from evenload.observe.presets import PodLabels, Source, render
-from evenload.observe.prometheus import BYTES_A_POD, LARGEST_ANSWER, UNREPEATED, Prometheus, Samples, limits_for
+from evenload.observe.presets import PodLabels, Source, render, render_copies
+from evenload.observe.prometheus import (
+    BYTES_A_POD,
+    LARGEST_ANSWER,
+    UNREPEATED,
+    Prometheus,
+    Samples,
+    limits_for,
+    parse_copies,
+)
+from evenload.observe.transport import Body
 
 FIRST_CHUNK: Final = 240  # moments: an hour of 15-second ticks
 LARGEST_CHUNK: Final = 2880  # Prometheus answers at most 11,000 a series
@@ -99,7 +110,7 @@ class RangeReader:
         *,
         pods: Collection[str] = (),
         extras: Mapping[str, Extra] | None = None,
-        token: Callable[[], str] | None = None,
+        access: Access | None = None,
         deadline_seconds: float,
         expected_pods: int = 0,
         limited: bool = True,
@@ -111,9 +122,14 @@ class RangeReader:
         """
         self._source = source
         self._queries = {name: render(source, name, namespaces, pods) for name in source.templates}
+        self._copies = {
+            query: render_copies(source, name, namespaces)
+            for name, query in self._queries.items()
+            if source.by_target(name)
+        }
         self._extras = extras or {}
         self._prometheus = Prometheus(
-            source.url, token=token, deadline_seconds=deadline_seconds, foreign=source.foreign and limited
+            source.url, access=access, deadline_seconds=deadline_seconds, foreign=source.foreign and limited
         )
         self._threads = FairThreads(THREADS, THREADS, "history")
         self._expected_pods = expected_pods
@@ -170,15 +186,20 @@ class RangeReader:
     def _ask(self, query: str, labels: PodLabels, grid: Grid) -> Answer:
         bytes_a_pod = BYTES_A_POD + BYTES_A_MOMENT * grid.moments
         limits = limits_for(self._expected_pods, bytes_a_pod) if self._limited else LARGEST_ANSWER
+        over = (grid.start, math.ceil(grid.end), grid.step)
+        copies = self._copies.get(query, "")
+
+        def read(body: Body) -> Rows:
+            return read_range(body, labels, grid, limits.rows, by_target=bool(copies))
+
         try:
-            answer = self._prometheus.over(
-                query,
-                grid.start,
-                math.ceil(grid.end),
-                grid.step,
-                lambda body: parse_range(body, labels, grid, limits.rows),
-                limits,
+            rows = self._prometheus.over(query, *over, read, limits)
+            told = (
+                self._prometheus.over(copies, *over, lambda body: parse_copies(body, labels, limits.rows), limits)
+                if rows.several
+                else {}
             )
+            answer = rows.answer(told, named=limits.rows is None)
         except SignalsUnavailable as error:
             return unanswered(str(error))
         return answer._replace(warnings=(UNREPEATED,)) if answer.warnings and self._prometheus.foreign else answer

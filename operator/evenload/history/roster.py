@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenload.drivers.base import ServiceName
-from evenload.history.ranges import PodName
 from evenload.history.reader import Chunk
 from evenload.model.base import Value
 from evenload.observe.cluster import Fleet, Member
+from evenload.observe.copies import PodName
 from evenload.observe.join import Lineup
 from evenload.observe.pods import PodFacts
 

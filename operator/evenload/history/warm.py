@@ -25,6 +25,7 @@ from evenload.model.episode import Disruption, Episode
 from evenload.model.policy import Policy
 from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.model.spec import BalancerSpec, Mode
+from evenload.observe.access import Access
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import snapshot_of
 from evenload.observe.presets import Source, shared
@@ -106,7 +107,7 @@ def warm_engines(
     now: float,
     tick_seconds: float,
     deadline_seconds: float,
-    token: Callable[[str], Callable[[], str] | None] = lambda url: None,
+    access: Callable[[str], Access | None] = lambda url: None,
     clock: Callable[[], float] = time.monotonic,
     give_up: GiveUp | None = None,
 ) -> Warmed[K]:
@@ -117,7 +118,7 @@ def warm_engines(
     problems: list[str] = []
     for source, keys in _groups(newcomers).items():
         group = {key: newcomers[key] for key in keys}
-        reading = _Reading(now, tick_seconds, deadline_seconds, token(source.url), giving_up, ending, clock)
+        reading = _Reading(now, tick_seconds, deadline_seconds, access(source.url), giving_up, ending, clock)
         try:
             engines |= _warm(source, group, reading, problems)
         except (SignalsUnavailable, InputError) as error:
@@ -142,7 +143,7 @@ class _Reading(NamedTuple):
     now: float
     tick_seconds: float
     deadline_seconds: float
-    token: Callable[[], str] | None
+    access: Access | None
     give_up: GiveUp
     ending: float
     clock: Callable[[], float]
@@ -163,7 +164,7 @@ def _warm(source: Source, newcomers: Mapping[K, Newcomer], how: _Reading, proble
     namespaces = {service.namespace for newcomer in newcomers.values() for service in newcomer.view.services.values()}
     expected = REPLACED * max(pods, *(newcomer.expected_pods for newcomer in newcomers.values()))
     reader = RangeReader(
-        source, namespaces, token=how.token, deadline_seconds=how.deadline_seconds, expected_pods=expected
+        source, namespaces, access=how.access, deadline_seconds=how.deadline_seconds, expected_pods=expected
     )
     how.give_up.closes(reader.close)
     try:

@@ -185,6 +185,22 @@ class Signals(Value, frozen=True, kw_only=True):
         tuple[Query, ...],
         Meta(description="Overrides of single signals.", max_length=16, extra_json_schema=_map_by("signal")),
     ] = ()
+    matchers: Annotated[
+        tuple[
+            Annotated[
+                str, Meta(pattern=r'^ *[a-zA-Z_][a-zA-Z0-9_]* *(=|!=|=~|!~) *"([^"\\]|\\["\\])*" *$', max_length=256)
+            ],
+            ...,
+        ],
+        Meta(
+            description="Which series are meant, where Prometheus has several under the names of these pods: of "
+            'several clusters, or of several containers of a pod. PromQL matchers, as in cluster="east". They are '
+            "added to the preset's queries of the application's metrics; those that name a cluster to all of the "
+            "preset's.",
+            max_length=8,
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+        ),
+    ] = ()
     prometheus_url: Annotated[
         Annotated[str, Meta(pattern=r"^https?://", max_length=2048, extra_json_schema=_ADDRESS)] | None,
         Meta(description="Address of Prometheus. Unset: the installation's. Others are the installation's to allow."),

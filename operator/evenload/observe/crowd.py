@@ -21,13 +21,15 @@ class Crowd:
     names: Sequence[str]
     namespaces: Sequence[str]
     ready: Sequence[bool]
+    started_at: Sequence[float | None]  # seconds since the epoch
     spaces: Set[str]  # the different ones among the namespaces: nearly always one
 
     @classmethod
     def of(cls, members: Sequence[Member]) -> Crowd:
         namespaces = [member.facts.namespace for member in members]
         names = [member.facts.name for member in members]
-        return cls(names, namespaces, [member.ready for member in members], frozenset(namespaces))
+        started_at = [member.facts.started_at for member in members]
+        return cls(names, namespaces, [member.ready for member in members], started_at, frozenset(namespaces))
 
     def look_up(self, numbers: Mapping[str, Mapping[str, T]], otherwise: Mapping[str, T]) -> list[T | None]:
         """Each pod's number, by namespace and name; in a namespace that has none, from `otherwise`."""

@@ -1,19 +1,23 @@
-"""Where no row of failed requests does not mean that nothing failed. Pure.
+"""Where a number is not what it seems, or its absence does not mean zero. Pure.
 
 Failed requests are told from others by the status in a label of the request counter. Many applications give that label
 another name (status, status_code), hold something else in it (gRPC's 0 and 14) or have none. The query for errors then
 selects nothing, exactly as it does while all is well. So it also answers whose counter carries no status anywhere.
 
 A person's own query for errors is taken as it is: there, no row means no errors.
+
+Of some pods there are numbers, and nobody knows which of them count (copies.py); or each scrape is answered by another
+worker process, so that every difference of two samples is nonsense. Such a pod has no number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from evenload.observe.crowd import Column, Crowd, listed
-from evenload.observe.presets import Source
+from evenload.observe.presets import TORN_SCRAPES, Source
 from evenload.observe.prometheus import LabelNames, Reading, Samples
 
 
@@ -53,6 +57,47 @@ class Doubt:
         table = zip(crowd.names, self.unknown, expected, strict=True)
         names = [name for name, unknown, wanted in table if unknown and wanted]
         return f"{len(names)} of {sum(expected)} ready pods ({listed(names)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Pods that have numbers which must not be used."""
+
+    unknown: Sequence[bool]  # by pod
+    everywhere: bool  # no other pod has a number
+    reasons: Sequence[str | None]  # by pod
+
+    def sentence(self, crowd: Crowd, expected: Sequence[bool]) -> str:
+        """What is wrong and how to mend it. The same words as long as it is the same."""
+        reason = next(reason for reason in self.reasons if reason)
+        if self.everywhere:
+            return reason
+        table = zip(crowd.names, self.unknown, expected, strict=True)
+        names = [name for name, unknown, wanted in table if unknown and wanted]
+        return f"of {len(names)} of {sum(expected)} ready pods ({listed(names)}): {reason}"
+
+
+TORN: Final = (
+    "a pod's counters begin anew at many scrapes although its containers do not restart, as where several worker "
+    "processes answer by turns; have one page tell the sum of all workers (the multiprocess mode of its client "
+    "library), or count requests elsewhere by spec.signals.queries"
+)
+
+
+def refused_of(crowd: Crowd, reading: Reading, numbers: Column, source: Source, time: float) -> Refused | None:
+    """None where every number may be used: nearly always. `time`: of the Snapshot, seconds since the epoch."""
+    if not (reading.refused or reading.torn):
+        return None
+    reasons: list[str | None] = list(crowd.look_up(reading.refused, {}))
+    torn, latest = crowd.look_up(reading.torn, {}), time - TORN_SCRAPES * source.scrape_seconds
+    for index, (times, started_at) in enumerate(zip(torn, crowd.started_at, strict=True)):
+        if times is not None and (started_at is None or started_at < latest):
+            reasons[index] = TORN
+    if not any(reasons):
+        return None
+    unknown = [reason is not None for reason in reasons]
+    usable = zip(numbers, unknown, strict=True)
+    return Refused(unknown, not any(number is not None and not refused for number, refused in usable), reasons)
 
 
 def doubt_of(crowd: Crowd, failed: Column, requests: Column, samples: Samples) -> Doubt | None:

@@ -3,7 +3,8 @@
 What it guards: an absent number must not become zero, nor a zero absent.
 
 - requests: 0 only for a pod that Prometheus says it scraped within the window and that has no request counter yet
-  (presets.py, idle rows). A pod with a counter and too few samples to tell an increase is absent.
+  (presets.py, idle rows). A pod with a counter and too few samples to tell an increase is absent, and so is one of
+  whose numbers nobody knows which one counts (doubt.py).
 - errors: 0 for a pod whose requests are known and that has no failing series; never more than the requests. Absent
   where none of its series carries the status: nobody can tell what fails there (doubt.py).
 - latency: absent where there were no requests, and not missed there.
@@ -25,7 +26,7 @@ from evenload.model.snapshot import SIGNALS, Backend, Hold, Pod, RouteWrite, Sig
 from evenload.model.spec import Mode
 from evenload.observe.cluster import Fleet, Member
 from evenload.observe.crowd import Column, Crowd, listed
-from evenload.observe.doubt import Doubt, doubt_of
+from evenload.observe.doubt import Doubt, Refused, doubt_of, refused_of
 from evenload.observe.prometheus import Reading, Samples
 
 CLOCK_SKEW_SECONDS = 10.0  # by which the API server's clock may be ahead of ours without anybody noticing
@@ -54,7 +55,7 @@ def snapshot_of(
 ) -> Snapshot:
     """`time` in seconds since the epoch. `holds` are added to those of the fleet."""
     lineup = fleet if isinstance(fleet, Lineup) else Lineup.of(fleet)
-    measured = measure(lineup.crowd, samples, max_age_seconds)
+    measured = measure(lineup.crowd, samples, max_age_seconds, time)
     pods = _pods(lineup, {name: each.numbers for name, each in measured.items()}, time)
     return Snapshot(
         time=time,
@@ -118,16 +119,23 @@ def _blank(member: Member) -> Pod:
     )
 
 
-def measure(crowd: Crowd, samples: Samples, max_age_seconds: float) -> dict[SignalName, Measured]:
+def measure(crowd: Crowd, samples: Samples, max_age_seconds: float, time: float) -> dict[SignalName, Measured]:
     """Each signal's numbers on these pods, and how good it is."""
+    readings = {name: samples.readings.get(name, _NOT_ASKED) for name in SIGNALS}
 
-    def judged(name: SignalName, raw: Column, expected: Sequence[bool], doubt: Doubt | None = None) -> Measured:
-        return _judged(crowd, raw, samples.readings.get(name, _NOT_ASKED), max_age_seconds, expected, doubt)
+    def judged(name: SignalName, raw: Column, expected: Sequence[bool], unsure: Unsure = None) -> Measured:
+        return _judged(crowd, raw, readings[name], max_age_seconds, expected, unsure)
 
-    raw = {name: _column(crowd, samples.readings.get(name, _NOT_ASKED)) for name in SIGNALS}
-    ready = crowd.ready
-    requests = _explained(judged("requests", _requests(crowd, raw["requests"], samples), ready), raw, samples)
-    doubt = doubt_of(crowd, raw["errors"], requests.numbers, samples)
+    def refused(name: SignalName, numbers: Column) -> Refused | None:
+        return refused_of(crowd, readings[name], numbers, samples.source, time)
+
+    raw = {name: _column(crowd, reading) for name, reading in readings.items()}
+    ready, counted = crowd.ready, _requests(crowd, raw["requests"], samples)
+    unsure = refused("requests", counted)
+    requests = judged("requests", _without(counted, unsure), ready, unsure)
+    requests = _explained(requests, raw, samples) if unsure is None else requests
+    doubt: Unsure = doubt_of(crowd, raw["errors"], requests.numbers, samples)
+    doubt = doubt or refused("errors", requests.numbers)
     errors = _errors(raw["errors"], requests.numbers, samples, doubt)
     busy = [is_ready and number != 0 for is_ready, number in zip(ready, requests.numbers, strict=True)]
     return {
@@ -136,10 +144,11 @@ def measure(crowd: Crowd, samples: Samples, max_age_seconds: float) -> dict[Sign
         "latency": judged("latency", raw["latency"], busy),
         "cpu": judged("cpu", raw["cpu"], ready),
         "memory": judged("memory", raw["memory"], ready),
-        "inFlight": judged("inFlight", raw["inFlight"], ready),
+        "inFlight": judged("inFlight", raw["inFlight"], ready, refused("inFlight", raw["inFlight"])),
     }
 
 
+Unsure = Doubt | Refused | None
 _NOT_ASKED = Reading(problem="it was not asked for")
 
 
@@ -176,7 +185,7 @@ def _explained(requests: Measured, raw: Mapping[SignalName, Column], samples: Sa
     return replace(requests, signal=replace(signal, detail=detail))
 
 
-def _errors(raw: Column, requests: Column, samples: Samples, doubt: Doubt | None) -> Column:
+def _errors(raw: Column, requests: Column, samples: Samples, doubt: Unsure) -> Column:
     """Of pods whose requests are known; no row means no errors, unless nothing was answered or it is in doubt."""
     if samples.readings.get("errors", _NOT_ASKED).problem or (doubt is not None and doubt.everywhere):
         return [None] * len(raw)
@@ -185,9 +194,14 @@ def _errors(raw: Column, requests: Column, samples: Samples, doubt: Doubt | None
         None if total is None else min((failed or 0.0) * shrink, total)
         for failed, total in zip(raw, requests, strict=True)
     ]
-    if doubt is None:
-        return errors
-    return [None if unknown else number for unknown, number in zip(doubt.unknown, errors, strict=True)]
+    return _without(errors, doubt)
+
+
+def _without(numbers: Column, unsure: Unsure) -> Column:
+    """Absent where it is in doubt."""
+    if unsure is None:
+        return numbers
+    return [None if unknown else number for unknown, number in zip(unsure.unknown, numbers, strict=True)]
 
 
 def _shrink(samples: Samples) -> float:
@@ -201,7 +215,7 @@ def _judged(
     reading: Reading,
     max_age_seconds: float,
     expected: Sequence[bool],
-    doubt: Doubt | None,
+    doubt: Unsure,
 ) -> Measured:
     age = _age(crowd, reading)
     state, detail = _state(crowd, raw, reading, age, max_age_seconds, expected, doubt)
@@ -230,7 +244,7 @@ def _state(
     age: float | None,
     max_age_seconds: float,
     expected: Sequence[bool],
-    doubt: Doubt | None,
+    doubt: Unsure,
 ) -> tuple[SignalState, str]:
     if reading.problem:
         return SignalState.Missing, reading.problem
@@ -251,7 +265,7 @@ def _state(
 
 
 def _coverage(
-    crowd: Crowd, raw: Column, reading: Reading, expected: Sequence[bool], doubt: Doubt | None
+    crowd: Crowd, raw: Column, reading: Reading, expected: Sequence[bool], doubt: Unsure
 ) -> tuple[SignalState, str]:
     table = zip(crowd.names, raw, expected, strict=True)
     without = [name for name, number, wanted in table if wanted and number is None]

@@ -2,7 +2,7 @@
 
 A rendered query answers rows tagged by the label `evenload`:
 
-    value  the signal, a row a pod
+    value  the signal, a row a pod; of what an application counts, a row a pod and target (see `copies`)
     age    seconds since the newest sample, a row a namespace. Instant queries carry the evaluation's time, not the
            sample's, so timestamp() is asked for it, and Prometheus' own clock reckons: ours may differ
     idle   seconds since a pod was scraped that has no request counter at all: it has served nothing yet
@@ -10,6 +10,13 @@ A rendered query answers rows tagged by the label `evenload`:
            there is unknown. No row in the usual case, so it adds nothing to the answer of a large cluster
     coded  a row a pod whose counter carries a status; asked only where requests come from a person's own query, which
            says nothing about this counter
+    merged a pod some targets of which differ only in labels that no row is asked by
+    torn   how often a pod's counter began anew, where that is more often than a server restarts
+
+Where a pod has several rows, or is `merged`, a second query (`render_copies`) tells whose they are:
+
+    target a whole series of `up`, with all of its labels
+    total  the counter as it stands, a row a pod and target; of pods with several addresses only
 
 Idle rows are what tells "no traffic" from "not scraped": a labelled counter does not exist before its first request. A
 pod is idle only if its in-flight gauge, which the same scrape delivers, is there; or if all its scrape targets are up
@@ -24,7 +31,8 @@ A status is a label value such as 200 or 5xx. gRPC's 0 to 16 and words such as O
 and every error would be missed.
 
 CPU is irate(), the last two samples, whatever the kubelet's own sampling interval is (1 to 15 s).
-Two jobs that scrape one pod do not double it: sums are taken a job, and the largest counts.
+
+Latency needs no telling apart of targets: a counter told twice is so in its numerator and its denominator.
 
 Counts: increase() stretches what the samples show to the whole window; `Source.span_seconds` undoes that (see there).
 It misses what a counter held when it was seen first, so a new pod whose counters do not start at 0 is underrated for
@@ -33,6 +41,7 @@ one scrape.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
@@ -45,13 +54,17 @@ from evenload.model.policy import seconds
 from evenload.model.snapshot import SignalName
 from evenload.model.spec import SignalLabels, Signals
 from evenload.observe.address import ANY, is_allowed, normal, read_url
-from evenload.observe.promql import problem_of
+from evenload.observe.copies import PLACES, TARGET_LABELS
+from evenload.observe.promql import Matcher, problem_of, read_matcher
 
 ROW: Final = "evenload"
 """The label that says what a row of an answer is."""
 
 SHORTEST_WINDOW_SECONDS: Final = 15.0
 SCRAPES_IN_WINDOW: Final = 3
+TORN_SCRAPES: Final = 30
+TORN_RESETS: Final = 4
+"""Of two processes that answer by turns, every fourth scrape finds a smaller number: 7 of 29. Of more, up to a half."""
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:-]*")
@@ -78,6 +91,10 @@ class Template(Value, frozen=True, kw_only=True):
     coded: str | None = None
     counter: str = ""
     kubelet_labels: bool = False
+    by_target: str = ""  # the metric of which there is a row a pod and target; "": a row a pod
+    merged: str | None = None
+    torn: str | None = None
+    totals: bool = False  # whether counters at several addresses of a pod are to be compared
 
 
 class Source(Value, frozen=True, kw_only=True):
@@ -89,6 +106,8 @@ class Source(Value, frozen=True, kw_only=True):
     window_seconds: float
     scrape_seconds: float
     overrides: tuple[tuple[SignalName, str], ...] = ()
+    matchers: tuple[Matcher, ...] = ()  # the Balancer's
+    everywhere: tuple[Matcher, ...] = ()  # the installation's
     foreign: bool = False  # the address is not the installation's: no token, small answers, nothing repeated
 
     @property
@@ -100,7 +119,7 @@ class Source(Value, frozen=True, kw_only=True):
     def usual(self) -> bool:
         """Whether it asks what the installation asks by itself. Anything else is a query that a tenant decided on."""
         window = usual_window(self.scrape_seconds)
-        return not self.own and (self.labels, self.window_seconds) == (SignalLabels(), window)
+        return not (self.own or self.matchers) and (self.labels, self.window_seconds) == (SignalLabels(), window)
 
     @property
     def span_seconds(self) -> float:
@@ -122,6 +141,19 @@ class Source(Value, frozen=True, kw_only=True):
         """Whether a person's query counts the requests: then the preset's counter may not even exist."""
         return any(name == "requests" for name, _ in self.overrides)
 
+    def matching(self, *, application: bool) -> str:
+        """The matchers, each after a comma.
+
+        Of what is not the `application`'s own (the kubelet's CPU, kube-state-metrics) those of the Balancer count that
+        say which cluster it is: its metrics have no `container` or `method` in the same sense.
+        """
+        mine = (each for each in self.matchers if application or each.label in PLACES)
+        return "".join(f", {each}" for each in (*self.everywhere, *mine))
+
+    def by_target(self, signal: SignalName) -> bool:
+        """Whether an answer has a row a pod and target, so that several of one pod are no mistake."""
+        return bool(self.templates[signal].by_target)
+
     def pod_labels(self, signal: SignalName) -> PodLabels:
         """The labels that name a pod in this signal's rows: cAdvisor's are what the kubelet calls them."""
         if self.templates[signal].kubelet_labels:
@@ -141,11 +173,13 @@ def source_of(
     scrape_seconds: float,
     allowed_urls: Collection[str] = (ANY,),
     own_queries: bool = True,
+    matchers: tuple[Matcher, ...] = (),
 ) -> Source:
     """What `spec.signals` asks for. Raises InputError naming the field that cannot be met.
 
     `allowed_urls`: prefixes of the addresses that a Balancer may name besides `default_url`; `own_queries`: whether it
     may bring PromQL. By default nothing is restricted, as for a command that a person runs with their own rights.
+    `matchers`: for whatever is asked at `default_url`.
     """
     window = usual_window(scrape_seconds)
     if signals.window is not None:
@@ -170,11 +204,15 @@ def source_of(
         window_seconds=window,
         scrape_seconds=scrape_seconds,
         overrides=tuple(_override(query.signal, query.query) for query in signals.queries),
+        matchers=_own_matchers(signals),
+        everywhere=() if foreign else matchers,
         foreign=foreign,
     )
 
 
-def source_seen_from_here(signals: Signals, prometheus_url: str, scrape_seconds: float) -> Source:
+def source_seen_from_here(
+    signals: Signals, prometheus_url: str, scrape_seconds: float, matchers: tuple[Matcher, ...] = ()
+) -> Source:
     """For a command: `prometheus_url`, if given, is the person's own word for whatever the Balancer names.
 
     Raises InputError as `source_of` does, also of an address in the Balancer that is not used: it may be recorded.
@@ -183,7 +221,7 @@ def source_seen_from_here(signals: Signals, prometheus_url: str, scrape_seconds:
         if signals.prometheus_url:
             read_url(signals.prometheus_url, "spec.signals.prometheusUrl")
         signals = msgspec.structs.replace(signals, prometheus_url=None)
-    return source_of(signals, default_url=prometheus_url, scrape_seconds=scrape_seconds)
+    return source_of(signals, default_url=prometheus_url, scrape_seconds=scrape_seconds, matchers=matchers)
 
 
 def _url(named: str | None, default: str, allowed: Collection[str]) -> tuple[str, bool]:
@@ -216,6 +254,22 @@ def _checked(labels: SignalLabels) -> SignalLabels:
     return labels
 
 
+@functools.lru_cache(maxsize=8)
+def installation_matchers(texts: tuple[str, ...]) -> tuple[Matcher, ...]:
+    """Raises InputError naming the value of the chart."""
+    return tuple(sorted({read_matcher(text, "prometheus.matchers of the installation") for text in texts}, key=str))
+
+
+def _own_matchers(signals: Signals) -> tuple[Matcher, ...]:
+    """In an order that does not tell equal ones apart."""
+    field = "spec.signals.matchers"
+    found = {read_matcher(text, field) for text in signals.matchers}
+    for each in found:
+        if each.label in (ROW, signals.labels.namespace, signals.labels.pod):
+            raise InputError(f"{field}: the label {each.label} is matched by Evenload itself; match another")
+    return tuple(sorted(found, key=str))
+
+
 def _override(signal: SignalName, query: str) -> tuple[SignalName, str]:
     unknown = sorted(set(_VARIABLE.findall(query)) - OVERRIDE_VARIABLES)
     if unknown:
@@ -234,9 +288,41 @@ def shared(query: str) -> bool:
 def render(source: Source, signal: SignalName, namespaces: Iterable[str], pods: Iterable[str] = ()) -> str:
     """The query's text. `namespaces`: of all Balancers that share it; where it is not `shared`, of the one asking."""
     template = source.templates[signal]
+    rows = {
+        "value": template.value,
+        "age": template.age,
+        "idle": template.idle,
+        "uncoded": template.uncoded,
+        "coded": template.coded if source.own_requests else None,
+        # Requests that are refused take the errors with them.
+        "merged": template.merged if template.totals or source.own_requests else None,
+        "torn": template.torn,
+    }
+    return _filled(rows, _values(source, signal, namespaces, pods))
+
+
+def render_copies(source: Source, signal: SignalName, namespaces: Iterable[str]) -> str:
+    """What tells whose the rows are where a pod has several; for a signal that is asked `by_target`."""
+    template = source.templates[signal]
+    several = f"count $(by) (count $(each) ({template.by_target}{{$(in)}})) > 1"
+    addresses = f"count $(by) (count by ($(ns), $(pod), instance) ({template.by_target}{{$(in)}})) > 1"
+    rows = {
+        "target": f"up{{$(in)}} and on ($(ns), $(pod)) ({several} or {template.merged or several})",
+        "total": f"sum $(each) ({template.by_target}{{$(in)}}) and on ($(ns), $(pod)) ({addresses})",
+    }
+    if not template.totals:
+        del rows["total"]
+    return _filled(rows, _values(source, signal, namespaces))
+
+
+def _values(
+    source: Source, signal: SignalName, namespaces: Iterable[str], pods: Iterable[str] = ()
+) -> Mapping[str, str]:
     labels = source.pod_labels(signal)
     every = quoted(namespaces)
-    values = {
+    matching = source.matching(application=not source.templates[signal].kubelet_labels)
+    named = (labels.namespace, labels.pod)
+    return {
         "window": duration(source.window_seconds),
         "namespaces": every,
         "namespace": every,
@@ -244,16 +330,20 @@ def render(source: Source, signal: SignalName, namespaces: Iterable[str], pods: 
         "ns": labels.namespace,
         "pod": labels.pod,
         "code": source.labels.code,
-        "by": f"by ({labels.namespace}, {labels.pod})",
-        "in": f'{labels.namespace}=~"{every}", {labels.pod}!=""',
+        "by": f"by ({', '.join(named)})",
+        "each": f"by ({', '.join((*named, *_target_labels((*named, source.labels.code))))})",
+        "in": f'{labels.namespace}=~"{every}", {labels.pod}!=""{matching}',
+        "long": duration(TORN_SCRAPES * source.scrape_seconds),
+        "torn": str(TORN_RESETS),
     }
-    rows = {
-        "value": template.value,
-        "age": template.age,
-        "idle": template.idle,
-        "uncoded": template.uncoded,
-        "coded": template.coded if source.own_requests else None,
-    }
+
+
+@functools.lru_cache(maxsize=256)
+def _target_labels(others: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in TARGET_LABELS if name not in others)
+
+
+def _filled(rows: Mapping[str, str | None], values: Mapping[str, str]) -> str:
     return " or ".join(_tagged(row, _fill(text, values)) for row, text in rows.items() if text is not None)
 
 
@@ -294,11 +384,12 @@ def _age(metric: str) -> str:
     return f"time() - max by ($(ns)) (timestamp({metric}{{$(in)}}))"
 
 
+_MERGED = "max $(by) (count $(each) (up{$(in)})) > 1"
 _CADVISOR = '$(in), container!="", container!="POD"'
 
 _APP: Final[dict[SignalName, Template]] = {
     "requests": Template(
-        value="max $(by) (sum by ($(ns), $(pod), job) (increase(http_requests_total{$(in)}[$(window)])))",
+        value="sum $(each) (increase(http_requests_total{$(in)}[$(window)]))",
         age=_age("http_requests_total"),
         idle=(
             "time() - ("
@@ -307,14 +398,15 @@ _APP: Final[dict[SignalName, Template]] = {
             " and (min $(by) (up{$(in)}) == 1))"
             ") unless on ($(ns), $(pod)) http_requests_total{$(in)}"
         ),
+        merged=_MERGED,
+        torn="max $(by) (resets(http_requests_total{$(in)}[$(long)])) >= $(torn)",
+        by_target="http_requests_total",
+        totals=True,
     ),
     # A pod without a failing series is left out here, and has 0 errors if its requests are known and it is not uncoded.
     # In a fleet whose counters carry the status, the left side of `unless` selects nothing.
     "errors": Template(
-        value=(
-            "max $(by) (sum by ($(ns), $(pod), job) "
-            '(increase(http_requests_total{$(in), $(code)=~"5.."}[$(window)]))) > 0'
-        ),
+        value='sum $(each) (increase(http_requests_total{$(in), $(code)=~"5.."}[$(window)])) > 0',
         age=_age("http_requests_total"),
         uncoded=(
             "topk $(by) (1, "
@@ -323,6 +415,8 @@ _APP: Final[dict[SignalName, Template]] = {
         ),
         coded='count $(by) (http_requests_total{$(in), $(code)=~"[1-5].."})',
         counter="http_requests_total",
+        merged=_MERGED,
+        by_target="http_requests_total",
     ),
     # Without requests there is no mean: 0/0 is filtered out, not answered as NaN.
     "latency": Template(
@@ -333,8 +427,9 @@ _APP: Final[dict[SignalName, Template]] = {
         age=_age("http_request_duration_seconds_count"),
     ),
     "inFlight": Template(
-        value="max $(by) (sum by ($(ns), $(pod), job) (http_requests_in_flight{$(in)}))",
+        value="sum $(each) (http_requests_in_flight{$(in)})",
         age=_age("http_requests_in_flight"),
+        by_target="http_requests_in_flight",
     ),
     "cpu": Template(
         value=(

@@ -11,8 +11,8 @@ another address nothing is repeated in a message: it may be any server that the 
 
 What `prometheus-api-client` would do by default and must not: wait without a timeout, retry, put a POST's query into
 the URL, follow redirects, take proxies and passwords from the environment, parse with the slow standard parser.
-`transport` sees to that. The bearer token goes to the installation's own Prometheus alone, never to an address from a
-Balancer.
+`transport` sees to that. Tokens, passwords, headers and certificates go to the installation's own Prometheus alone,
+never to an address from a Balancer.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ from urllib3 import Retry
 
 from evenload.errors import EvenloadError, InputError, InvariantBroken, SignalsUnavailable
 from evenload.model.snapshot import SIGNALS, SignalName
+from evenload.observe.access import Access
 from evenload.observe.address import normal, redacted
+from evenload.observe.copies import Labels, PodName, Told, sort_out
 from evenload.observe.fair import FairThreads
-from evenload.observe.presets import PRESETS, PodLabels, Source, duration, quoted, render, shared
+from evenload.observe.presets import PRESETS, PodLabels, Source, duration, quoted, render, render_copies, shared
 from evenload.observe.transport import Body, HttpStatus, Limits, Session
 
 __all__ = ["Interest", "Limits", "Prometheus", "Reading", "Samples", "SignalReader", "parse", "redacted"]
@@ -58,7 +60,7 @@ SMALLEST_LIMIT_BYTES: Final = 1024 * 1024
 LARGEST_LIMIT_BYTES: Final = 16 * 1024 * 1024
 BYTES_A_POD: Final = 4096
 SPARE_ROWS: Final = 20
-ROWS_A_POD: Final = 4
+ROWS_A_POD: Final = 12  # three kinds of rows, and a few targets
 MOST_PODS: Final = 20_000
 PODS_WHERE_UNKNOWN: Final = 200
 LONGEST_NAME: Final = 253  # of a pod
@@ -91,6 +93,9 @@ class Reading(msgspec.Struct, kw_only=True):
     uncoded: dict[str, dict[str, LabelNames]] = {}  # pods whose counter carries no status, and what labels it has
     coded: ByPod = {}
     ages: dict[str, float] = {}  # by namespace, seconds
+    torn: ByPod = {}  # how often counters began anew
+    several: dict[PodName, list[tuple[Labels, float]]] = {}  # rows of pods that have more than one, until `settle`
+    refused: dict[str, dict[str, str]] = {}  # pods that have a number and nobody knows which, and why
     problem: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -124,6 +129,7 @@ class _Question(msgspec.Struct, kw_only=True):
     """How an _Ask is asked now."""
 
     text: str = ""
+    copies: str = ""  # what to ask then where pods have several rows; "": that is a mistake
     problem: str = ""  # why it cannot be asked
     owners: frozenset[str] = frozenset()  # namespaces of the Balancers that want it
     pods: int = 0  # expected in the answer
@@ -136,13 +142,13 @@ class SignalReader:
         self,
         *,
         trusted_url: str = "",
-        token: Callable[[], str] | None = None,
+        access: Access | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
         observer: Observer | None = None,
     ) -> None:
-        """`token` is sent to `trusted_url` alone."""
+        """`access` is for `trusted_url` alone."""
         self._trusted_url = normal(trusted_url) if trusted_url else ""
-        self._token = token
+        self._access = access
         self._deadline_seconds = deadline_seconds
         self._observe = observer or _ignore
         self._prometheuses: dict[tuple[str, bool], Prometheus] = {}
@@ -211,22 +217,29 @@ class SignalReader:
             if question.problem:
                 return _known(Reading(problem=question.problem))
             limits = limits_for(question.pods) if self._is_own(ask.source) else LARGEST_ANSWER
-            work = self._asking(ask, question.text, limits)
+            work = self._asking(ask, question, limits)
             if self._is_usual(ask.source):
                 return self._threads.submit(ask.source.url, work)
             return self._tenants_threads.submit(self._tenants_threads.cheapest(question.owners), work)
         except Exception as error:
             return _known(self._failed(ask, error))
 
-    def _asking(self, ask: _Ask, text: str, limits: Limits) -> Callable[[], Reading]:
+    def _asking(self, ask: _Ask, question: _Question, limits: Limits) -> Callable[[], Reading]:
         prometheus = self._prometheus(ask.source)
         labels = ask.source.pod_labels(ask.signal)
+        by_target = bool(question.copies)
+
+        def read(body: Body) -> Reading:
+            return parse(body, labels, limits.rows, by_target=by_target)
 
         def run() -> Reading:
             """In a thread. Never raises."""
             started = time.monotonic()
             try:
-                reading = prometheus.now(text, lambda body: parse(body, labels, limits.rows), limits)
+                reading = prometheus.now(question.text, read, limits)
+                if reading.several:
+                    told = prometheus.now(question.copies, lambda body: parse_copies(body, labels, limits.rows), limits)
+                    settle(reading, told, named=limits.rows is None)
             except SignalsUnavailable as error:
                 reading = Reading(problem=str(error))
             except Exception as error:
@@ -255,9 +268,9 @@ class SignalReader:
         """For what no rule foresees, whatever it is."""
         return Reading(problem=f"Prometheus at {redacted(ask.source.url)} {_unforeseen(error)}")
 
-    def token_for(self, url: str) -> Callable[[], str] | None:
-        """What to sign in with there: our token is for the installation's own Prometheus alone."""
-        return self._token if self._trusted_url and normal(url) == self._trusted_url else None
+    def access_for(self, url: str) -> Access | None:
+        """How to sign in there: ours is for the installation's own Prometheus alone."""
+        return self._access if self._trusted_url and normal(url) == self._trusted_url else None
 
     def _is_foreign(self, source: Source) -> bool:
         return source.foreign or bool(self._trusted_url and source.url != self._trusted_url)
@@ -274,7 +287,7 @@ class SignalReader:
         if known is None:
             known = self._prometheuses[source.url, foreign] = Prometheus(
                 source.url,
-                token=None if foreign else self.token_for(source.url),
+                access=None if foreign else self.access_for(source.url),
                 deadline_seconds=self._deadline_seconds,
                 foreign=foreign,
             )
@@ -335,10 +348,12 @@ class _Party:
         """Never raises: what cannot be written down is a problem of those who want it."""
         try:
             text = render(ask.source, ask.signal, self.namespaces, pods)
+            by_target = ask.source.by_target(ask.signal)
+            copies = render_copies(ask.source, ask.signal, self.namespaces) if by_target else ""
         except Exception as error:
             return _Question(problem=f"Prometheus was not asked: {error}")
         expected = self.pods + (PODS_WHERE_UNKNOWN if self.unknown else 0)
-        return _Question(text=text, owners=frozenset(self.owners), pods=expected)
+        return _Question(text=text, copies=copies, owners=frozenset(self.owners), pods=expected)
 
 
 def _wanted(
@@ -416,7 +431,7 @@ class Prometheus:
         self,
         url: str,
         *,
-        token: Callable[[], str] | None = None,
+        access: Access | None = None,
         deadline_seconds: float,
         foreign: bool = False,
         method: str = "POST",
@@ -425,7 +440,7 @@ class Prometheus:
 
         self.foreign = foreign
         self._url = url
-        self._session = Session(deadline_seconds, token, LARGEST_ANSWER, connections=1 if foreign else 2 * THREADS)
+        self._session = Session(deadline_seconds, access, LARGEST_ANSWER, connections=1 if foreign else 2 * THREADS)
         self._params = {**_WHOLE, "timeout": duration(max(0.001, deadline_seconds))}
         self._connect = PrometheusConnect(
             url=url,
@@ -548,8 +563,11 @@ def parsing(most_rows: int | None) -> threading.Lock:
     return one_at_a_time if most_rows is None else _tenants_one_at_a_time
 
 
-def parse(body: Body, labels: PodLabels, most_rows: int | None = None) -> Reading:
-    """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
+def parse(body: Body, labels: PodLabels, most_rows: int | None = None, *, by_target: bool = False) -> Reading:
+    """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none.
+
+    `by_target`: a pod may have several rows, which are then to be settled.
+    """
     with parsing(most_rows):
         try:
             count_rows(body, most_rows)
@@ -557,7 +575,10 @@ def parse(body: Body, labels: PodLabels, most_rows: int | None = None) -> Readin
             check_names(answer.data.result, most_rows)
             reading = Reading(warnings=answer.warnings)
             for row in answer.data.result:
-                _take(reading, row)
+                _take(reading, row, by_target=by_target)
+            for pod, metric, value, _ in whole(body, labels, "value") if reading.several else ():
+                if pod in reading.several:
+                    reading.several[pod].append((metric, float(value[1])))
             # Of a tenant's answer not even names of labels are repeated.
             for row in labelled(body, labels) if reading.uncoded and most_rows is None else ():
                 reading.uncoded[row.namespace][row.pod] = row.names
@@ -596,7 +617,39 @@ def check_names(rows: Iterable[Any], most: int | None) -> None:
         raise SignalsUnavailable(f"gave a pod or a namespace a name of more than {LONGEST_NAME} characters")
 
 
-def _take(reading: Reading, row: Any) -> None:
+def parse_copies(body: Body, labels: PodLabels, most_rows: int | None = None) -> dict[PodName, Told]:
+    """The answer to `render_copies`, at a moment or over a time (then as of its end). Raises as `parse` does."""
+    told: dict[PodName, Told] = {}
+    with parsing(most_rows):
+        try:
+            count_rows(body, most_rows)
+            for pod, metric, *_ in whole(body, labels, "target"):
+                told[pod] = Told([*told.get(pod, Told()).targets, metric])
+            for pod, metric, value, values in whole(body, labels, "total"):
+                before = told.get(pod, Told())
+                last = _SAMPLES.decode(values)[-1] if bytes(values) else value
+                told[pod] = before._replace(totals=[*before.totals, (metric, float(last[1]))])
+        except NOT_SERIES as error:
+            raise Unreadable(f"answered with {described(body)}", error) from error
+    return told
+
+
+def settle(reading: Reading, told: Mapping[PodName, Told], *, named: bool) -> None:
+    """Make one number of the several rows of a pod, or tell why that cannot be."""
+    for (namespace, pod), rows in reading.several.items():
+        if not rows:
+            continue  # its targets are many, but it has no such counter
+        numbers = [number for _, number in rows]
+        parts = sort_out([labels for labels, _ in rows], numbers, told.get((namespace, pod), Told()), named=named)
+        if isinstance(parts, str):
+            reading.values[namespace].pop(pod, None)
+            reading.refused.setdefault(namespace, {})[pod] = parts
+        else:
+            reading.values[namespace][pod] = parts.number(numbers)
+    reading.several = {}
+
+
+def _take(reading: Reading, row: Any, *, by_target: bool) -> None:
     metric, value = row.metric, float(row.value[1])
     match metric.evenload:
         case "age":
@@ -607,9 +660,15 @@ def _take(reading: Reading, row: Any) -> None:
             reading.uncoded.setdefault(metric.namespace, {})[metric.pod] = ()
         case "coded":
             reading.coded.setdefault(metric.namespace, {})[sys.intern(metric.pod)] = value
+        case "torn":
+            reading.torn.setdefault(metric.namespace, {})[sys.intern(metric.pod)] = value
+        case "merged":
+            reading.several.setdefault((metric.namespace, metric.pod), [])
         case _:
             pods = reading.values.setdefault(metric.namespace, {})
-            if not metric.pod or metric.pod in pods:
+            if by_target and metric.pod in pods:
+                reading.several.setdefault((metric.namespace, metric.pod), [])
+            elif not metric.pod or metric.pod in pods:
                 raise ValueError(f'"{metric.pod}" has not one row; a query must give one series a pod')
             pods[sys.intern(metric.pod)] = value  # one name for all six signals: 20 MB of 50,000 pods
 
@@ -625,6 +684,7 @@ class Labelled(NamedTuple):
 
 class _WholeRow(msgspec.Struct):
     metric: msgspec.Raw
+    value: tuple[float, str] = (0.0, "0")
     values: msgspec.Raw = msgspec.Raw()
 
 
@@ -637,19 +697,35 @@ class _WholeAnswer(msgspec.Struct):
 
 
 _WHOLE_ROWS: Final = msgspec.json.Decoder(_WholeAnswer)
+_SAMPLES: Final = msgspec.json.Decoder(list[tuple[float, str]])
 _LABELS: Final = msgspec.json.Decoder(dict[str, str])
 
 
+class Whole(NamedTuple):
+    """A row with all of its labels."""
+
+    pod: PodName
+    metric: Labels
+    value: tuple[float, str]  # of an instant query
+    values: msgspec.Raw  # of a range query
+
+
+def whole(body: Body, labels: PodLabels, kind: str) -> Iterator[Whole]:
+    """The rows of that kind. A second look at an answer, for those that need it."""
+    sign = f'"{kind}"'.encode()
+    for row in _WHOLE_ROWS.decode(body).data.result:
+        if sign in bytes(row.metric) and (metric := _LABELS.decode(row.metric)).get("evenload") == kind:
+            yield Whole((metric.get(labels.namespace, ""), metric.get(labels.pod, "")), metric, row.value, row.values)
+
+
 def labelled(body: Body, labels: PodLabels) -> Iterator[Labelled]:
-    """The `uncoded` rows of an answer. A second look at it, for the case that somebody has to correct something."""
+    """The `uncoded` rows of an answer."""
     hidden = _TARGET_LABELS | {labels.namespace, labels.pod}
     seen: dict[LabelNames, LabelNames] = {}  # the pods of an application have the same ones: kept once
-    for row in _WHOLE_ROWS.decode(body).data.result:
-        if b'"uncoded"' in bytes(row.metric) and (metric := _LABELS.decode(row.metric)).get("evenload") == "uncoded":
-            names = (name for name in sorted(metric.keys() - hidden) if _LABEL_NAME.fullmatch(name))
-            told = tuple(itertools.islice(names, MOST_LABEL_NAMES))
-            pod = metric.get(labels.namespace, ""), metric.get(labels.pod, "")
-            yield Labelled(*pod, seen.setdefault(told, told), row.values)
+    for pod, metric, _, values in whole(body, labels, "uncoded"):
+        names = (name for name in sorted(metric.keys() - hidden) if _LABEL_NAME.fullmatch(name))
+        told = tuple(itertools.islice(names, MOST_LABEL_NAMES))
+        yield Labelled(*pod, seen.setdefault(told, told), values)
 
 
 def described(body: Body) -> str:

@@ -1,4 +1,4 @@
-"""How a person's PromQL is made sure to stay one argument of the function that wraps it.
+"""How a person's PromQL is made sure to stay what it is meant to be: one argument of a function, one matcher.
 
 Only as much of the language is read as can end an argument or hide the rest of the text: strings, comments, brackets,
 commas. Whether the query means anything is for Prometheus to say.
@@ -6,9 +6,41 @@ commas. Whether the query means anything is for Prometheus to say.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Final
+
+from evenload.errors import InputError
+from evenload.model.base import Value
+
+LONGEST_MATCHER: Final = 256
+_MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\["\\])*)"\s*')
+
+
+class Matcher(Value, frozen=True):
+    """One condition on a label, as in cluster="east". `str()` gives its text, quoted anew."""
+
+    label: str
+    operator: str  # = != =~ !~
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.label}{self.operator}{json.dumps(self.value, ensure_ascii=False)}"
+
+
+def read_matcher(text: str, field: str) -> Matcher:
+    """Raises InputError naming `field` and the fix."""
+    found = _MATCHER.fullmatch(text) if len(text) <= LONGEST_MATCHER and text.isprintable() else None
+    if found is None:
+        raise InputError(
+            f'{field}: not one matcher of at most {LONGEST_MATCHER} characters; write it like cluster="east", or with '
+            "!=, =~ or !~"
+        )
+    if found[1] == "__name__":
+        raise InputError(f"{field}: __name__ is the metric, which the preset names; match another label")
+    return Matcher(found[1], found[2], re.sub(r'\\(["\\])', r"\1", found[3]))
+
 
 _TOKEN = re.compile(
     r"""

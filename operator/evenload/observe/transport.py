@@ -19,16 +19,14 @@ again after decompression. Only gzip is unpacked, in pieces of bounded size.
 
 from __future__ import annotations
 
-import functools
 import heapq
 import io
 import itertools
 import socket
-import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
@@ -37,13 +35,12 @@ from typing import Any, Final, NamedTuple
 import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-from urllib3.util.ssl_ import create_urllib3_context
 
 from evenload.errors import SignalsUnavailable
+from evenload.observe.access import Access
 
 CHUNK_BYTES: Final = 256 * 1024
 HEAD_BYTES: Final = 64 * 1024  # what an answer may need beside its body
@@ -312,16 +309,16 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """One for all: urllib3 would read all certificates anew for each connection, in 50 ms of CPU."""
-    context = create_urllib3_context()
-    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
-    return context
+NO_ACCESS: Final = Access()
+"""Nothing to sign in with, and the usual certificates: read once for all, in 50 ms of CPU."""
 
 
 class _Adapter(HTTPAdapter):
     """Connections of our kind; answers without the cookies that the usual adapter collects."""
+
+    def __init__(self, access: Access, **options: Any) -> None:
+        self._access = access
+        super().__init__(**options)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
@@ -329,7 +326,7 @@ class _Adapter(HTTPAdapter):
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, tls = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, tls | ({"ssl_context": _tls()} if host["scheme"] == "https" and verify is True else {})
+        return host, tls | ({"ssl_context": self._access.tls()} if host["scheme"] == "https" and verify is True else {})
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         if verify is not True:  # else the context above does
@@ -351,15 +348,15 @@ class Session(requests.Session):
     """
 
     def __init__(
-        self, deadline_seconds: float, token: Callable[[], str] | None, limits: Limits, *, connections: int = 10
+        self, deadline_seconds: float, access: Access | None, limits: Limits, *, connections: int = 10
     ) -> None:
         super().__init__()
         self._limits = limits
         self.trust_env = False
         self.headers["Accept-Encoding"] = "gzip"
         self._deadline_seconds = deadline_seconds
-        self._token = token
-        self._adapter = _Adapter(pool_connections=1, pool_maxsize=connections)
+        self._access = access or NO_ACCESS
+        self._adapter = _Adapter(self._access, pool_connections=1, pool_maxsize=connections)
         self._lock = threading.Lock()
         self._under_way: set[Exchange] = set()
         self._closed = False
@@ -389,7 +386,7 @@ class Session(requests.Session):
         if getattr(_this_thread, "exchange", None) is None:
             with self.exchange(self._limits):
                 return self.request(method, url, params, **options)
-        headers = {"Authorization": f"Bearer {self._token()}"} if self._token is not None else {}
+        headers = self._access.headers()
         fields = {"data" if method == "POST" else "params": params}
         prepared = self.prepare_request(requests.Request(method, url, headers=headers, **fields))
         chosen = {name: options[name] for name in ("timeout", "verify", "cert")}

@@ -88,6 +88,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("resets-in-skew", "bad update, counters of others start again", trials_robust.resets_in_skew),
     Scenario("doubled-series", "all is well, each series is there twice", trials_robust.doubled),
     Scenario("label-loss", "bad update, three in ten series lose their pod", trials_robust.unnamed),
+    Scenario("frozen", "bad update, a stuck cache answers for Prometheus", trials_robust.frozen),
     Scenario("clock-forward", "bad update, the clock was set on by 5 minutes", trials_robust.clock_step(300.0)),
     Scenario("clock-back", "bad update, the clock was set back by 5 minutes", trials_robust.clock_step(-300.0)),
     Scenario("unequal-ages", "bad update, a third of the pods are new", trials_robust.unequal_ages),

@@ -87,6 +87,22 @@ def unnamed(world: World) -> Trial:
     )
 
 
+def frozen(world: World) -> Trial:
+    """A cache in front of Prometheus is stuck, with new times on old numbers; a bad update hides behind it."""
+    plant, hot = world.plant(), world.victim()
+
+    def stick(plant: Plant) -> None:
+        plant.frozen = True
+
+    return Trial(
+        plant=plant,
+        spec=spec(),
+        events=((world.onset, stick), (world.onset + 5, weigh(hot, 0.8))),
+        expected=(Expected(labels=(Label.NoData,), start=world.onset, within=40),),
+        forbidden=WRITE,
+    )
+
+
 def clock_step(seconds: float) -> Callable[[World], Trial]:
     """The operator's clock is set by this much, and half a minute later comes a bad update."""
 

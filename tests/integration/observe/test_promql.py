@@ -26,12 +26,12 @@ from evenload.model.snapshot import Pod, SignalState, Snapshot
 from evenload.model.spec import Query, SignalLabels, Signals
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import Source, render, source_of
-from evenload.observe.prometheus import Interest, Prometheus, SignalReader, parse
+from evenload.observe.presets import Source, render, render_copies, source_of
+from evenload.observe.prometheus import Interest, Prometheus, SignalReader, parse, parse_copies, settle
 from lab import build, parts
 from lab.control_plane import free_ports
 from tests.support.wait import until
-from tests.unit.observe.fleets import member
+from tests.unit.observe.fleets import NOW, member
 
 # One Prometheus for all of them; where `make integration` has not built it, it is compiled first.
 pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
@@ -120,6 +120,9 @@ PAGES = {
     "/words": counting('code="OK"', 'code="UNAVAILABLE"'),
     "/coded": counting('code="200"', 'code="503"'),
     "/fine": counting('code="200"'),
+    "/own-labels": counting('code="200",endpoint="/a",service="x"', 'code="503",endpoint="/b",service="y"'),
+    "/idle": lambda seconds: f'http_requests_total{{code="200"}} {int(0.5 * seconds)}\n',
+    "/workers": lambda seconds: f'http_requests_total{{code="200"}} {int(50 * seconds) + 9000 * (int(seconds) % 2)}\n',
     "/half": counting('code="200"', 'path="/health"'),
 }
 # Pods whose counters say in other ways what failed, by namespace: pod -> page
@@ -131,6 +134,29 @@ DIALECTS = {
     "words": {"w-0": "/words"},
     "mixed": {"m-0": "/coded", "m-1": "/elsewhere", "m-2": "/fine", "m-3": "/half"},
     "young": {"y-0": "/elsewhere", "y-1": "/silent"},
+}
+
+
+def _target(page: str, port: int = 8080, **labels: str) -> tuple[str, dict[str, str]]:
+    return page, {"job": "shop", "instance": f"10.0.0.1:{port}", **labels}
+
+
+# Pods that are scraped more than once, by pod: pages and the labels that a scrape configuration gives their targets.
+COPIES = {
+    "containers": [_target("/coded", container="app"), _target("/coded", container="oauth2-proxy")],
+    "ports": [_target("/coded", endpoint="http"), _target("/coded", 9090, endpoint="metrics")],
+    "services": [_target("/coded", service="shop", endpoint="http"), _target("/coded", service="shop-headless")],
+    "replicas": [_target("/coded", prometheus_replica="a"), _target("/coded", prometheus_replica="b")],
+    "jobs": [_target("/coded"), _target("/coded", job="again")],
+    "own-labels": [_target("/own-labels", container="app"), _target("/own-labels", container="proxy")],
+    "sum": [_target("/own-labels")],
+    "admin": [_target("/coded", container="app"), _target("/idle", 9090, container="admin")],
+}
+# Pods several of whose series nobody can choose from, and what is told of them.
+UNCLEAR = {
+    "clusters": [_target("/coded", cluster="east"), _target("/coded", 8081, cluster="west")],
+    "unlisted": [_target("/coded", dc7="x"), _target("/coded", dc7="y")],
+    "two-apps": [_target("/coded", container="app"), _target("/fine", 9090, container="api")],
 }
 # (job, page, the pod's name); the same pod may be scraped by several jobs
 TARGETS = [
@@ -204,6 +230,10 @@ def configuration(exporter: str) -> dict[str, Any]:
         jobs.setdefault(job, []).append(target(page, namespace="shop", pod=pod))
     for namespace, pods in DIALECTS.items():
         jobs[namespace] = [target(page, namespace=namespace, pod=pod) for pod, page in pods.items()]
+    for index, (pod, found) in enumerate([*COPIES.items(), *UNCLEAR.items()]):
+        for number, (page, labels) in enumerate(found):
+            jobs[f"copies-{index}-{number}"] = [target(page, namespace="copies", pod=pod, **labels)]
+    jobs["workers"] = [target("/workers", namespace="workers", pod="w-0")]
     jobs["cadvisor"] = [target("/cadvisor")]
     jobs["renamed"] = [target("/renamed", k8s_namespace="till", k8s_pod="till-0")]
     return {
@@ -229,7 +259,7 @@ class Look:
         interest = Interest(source=self.source(**signals), namespaces=frozenset({namespace}), pods=pods)
         samples = (await self.reader.read({"it": interest}))["it"]
         weights = dict.fromkeys(pods, 1)
-        return snapshot_of(time=0.0, weights=weights, fleet=fleet, samples=samples, max_age_seconds=60)
+        return snapshot_of(time=NOW, weights=weights, fleet=fleet, samples=samples, max_age_seconds=60)
 
 
 @pytest.fixture
@@ -282,6 +312,73 @@ async def test_a_pod_scraped_by_two_jobs_is_not_counted_twice(look: Look) -> Non
     twice = pod(await look.at("twice"), "twice")
     assert twice.requests == pytest.approx(100 * look.source().span_seconds, rel=0.2)
     assert twice.in_flight == 3
+
+
+async def counted(look: Look, name: str, **signals: Any) -> Snapshot:
+    """Of a pod that is scraped several times, once each of its targets has a whole window."""
+    taken: list[Snapshot] = []
+
+    async def whole() -> bool:
+        taken.append(await look.at(name, namespace="copies", **signals))
+        detail = taken[-1].signals["requests"].detail
+        return (pod(taken[-1], name).requests or 0) > 80 * look.source().span_seconds or "spec.signals" in detail
+
+    await until(whole, seconds=30, what="a whole window", pause=0.2)
+    return taken[-1]
+
+
+@pytest.mark.parametrize("name", COPIES)
+async def test_a_pod_is_counted_once_whatever_tells_its_targets_apart(look: Look, name: str) -> None:
+    copied = pod(await counted(look, name), name)
+    assert copied.requests == pytest.approx(100 * look.source().span_seconds, rel=0.2)
+    assert copied.errors == pytest.approx(50 * look.source().span_seconds, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "value", "rate"),
+    [
+        ("clusters", "cluster", "east", 100),
+        ("unlisted", "dc7", "x", 100),
+        ("two-apps", "container", "app", 100),
+        ("two-apps", "container", "api", 50),
+    ],
+)
+async def test_where_nobody_can_know_which_series_is_the_pods_it_has_no_number_until_one_is_chosen(
+    look: Look, name: str, label: str, value: str, rate: float
+) -> None:
+    taken: list[Snapshot] = []
+
+    async def refused() -> bool:
+        taken.append(await look.at(name, namespace="copies"))
+        return "spec.signals" in taken[-1].signals["requests"].detail
+
+    await until(refused, seconds=60, what="a refusal", pause=0.2)
+    unclear = taken[-1]
+    assert pod(unclear, name).requests is None
+    assert pod(unclear, name).errors is None
+    assert unclear.signals["requests"].state is SignalState.Missing
+    assert f'label "{label}": ' in unclear.signals["requests"].detail
+    assert f'"{value}"' in unclear.signals["requests"].detail
+    chosen = await look.at(name, namespace="copies", matchers=(f'{label}="{value}"',))
+    assert pod(chosen, name).requests == pytest.approx(rate * look.source().span_seconds, rel=0.2)
+
+
+async def test_the_other_pods_of_a_refused_one_keep_their_numbers(look: Look) -> None:
+    await counted(look, "jobs")
+    both = await look.at("jobs", "clusters", namespace="copies")
+    assert pod(both, "jobs").requests == pytest.approx(100 * look.source().span_seconds, rel=0.2)
+    assert both.signals["requests"].state is SignalState.Partial
+    assert "of 1 of 2 ready pods (clusters): " in both.signals["requests"].detail
+
+
+async def test_counters_that_several_workers_answer_by_turns_are_no_data(look: Look) -> None:
+    async def torn() -> bool:
+        return "worker processes" in (await look.at("w-0", namespace="workers")).signals["requests"].detail
+
+    await until(torn, seconds=60, what="counters that begin anew", pause=0.2)
+    taken = await look.at("w-0", namespace="workers")
+    assert taken.signals["requests"].state is SignalState.Missing
+    assert pod(taken, "w-0").requests is None
 
 
 async def test_a_scraped_pod_without_a_request_had_none(look: Look) -> None:
@@ -404,7 +501,8 @@ async def test_a_range_query_tells_of_each_moment_what_an_instant_query_told_the
     source, began = look.source(), math.floor(time.time())
     await until(lambda: time.time() > began + 8, seconds=20, what="a past to look at", pause=0.2)
     grid = Grid(began + 1.0, 1.0, 6)
-    places = {"shop", "mixed", "grpc"}
+    await counted(look, "own-labels")
+    places = {"shop", "mixed", "grpc", "copies"}
     reader = RangeReader(source, places, deadline_seconds=10.0)
     chunk = await asyncio.to_thread(reader.chunk, grid)
     reader.close()
@@ -413,7 +511,11 @@ async def test_a_range_query_tells_of_each_moment_what_an_instant_query_told_the
         query = render(source, signal, places)
         for index, moment in enumerate(grid.times):
             (body,) = await asyncio.to_thread(connect.custom_query, query, {"time": moment})
-            told = parse(body, source.pod_labels(signal))
+            told = parse(body, source.pod_labels(signal), by_target=source.by_target(signal))
+            if told.several:
+                copies = render_copies(source, signal, places)
+                (body,) = await asyncio.to_thread(connect.custom_query, copies, {"time": moment})
+                settle(told, parse_copies(body, source.pod_labels(signal)), named=True)
             assert answer.at(index) == told
         assert any(answer.at(index).values for index in range(grid.moments)), signal
     assert chunk.signals["errors"].at(0).uncoded == {"mixed": {"m-1": ("path", "status")}, "grpc": {"g-0": GRPC}}

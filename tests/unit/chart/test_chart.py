@@ -25,7 +25,10 @@ SETS: dict[str, tuple[str, ...]] = {
         "--set=prometheus.allowedUrls={http://prometheus.team-a:9090},prometheus.allowOwnQueries=true",
         "--set=networkPolicy.apiServer.to[0].ipBlock.cidr=10.0.0.1/32",
         "--set=networkPolicy.prometheus.to[0].ipBlock.cidr=203.0.113.7/32",
-        "--set=maxMode=Auto,paused=true,replicaCount=2,prometheus.url=https://thanos.example,prometheus.tokenSecret.name=t",
+        "--set=maxMode=Auto,paused=true,replicaCount=2,prometheus.url=https://thanos.example",
+        "--set=prometheus.basicAuthSecret.name=b,prometheus.caSecret.name=c,prometheus.clientCertSecret.name=d",
+        "--set=prometheus.headersSecret.name=h,prometheus.headers.X-Scope-OrgID=team-a",
+        """--set-json=prometheus.matchers=["cluster=\\"east\\"", "a=~\\"b|c\\""]""",
         "--set=networkPolicy.enabled=true,serviceMonitor.enabled=true,podMonitor.enabled=true",
         "--set=serviceMonitor.labels.release=prom,commonLabels.team=edge,priorityClassName=high,image.tag=abc",
         "--set=imagePullSecrets[0].name=pull,podLabels.a=b,podAnnotations.c=d,nodeSelector.disk=ssd",
@@ -145,7 +148,10 @@ def environment(*options: str) -> dict[str, str]:
 
 
 def test_every_setting_of_the_process_is_set_by_the_chart_and_no_other() -> None:
-    given = {name for name in environment("--set=prometheus.tokenSecret.name=t") if name.startswith("EVENLOAD_")}
+    secrets = ("tokenSecret", "basicAuthSecret", "caSecret", "clientCertSecret", "headersSecret")
+    everything = ",".join(f"prometheus.{each}.name=x" for each in secrets)
+    variables = environment(f"--set={everything},prometheus.headers.a=b,prometheus.matchers={{c}}")
+    given = {name for name in variables if name.startswith("EVENLOAD_")}
     assert given == {f"EVENLOAD_{name.upper()}" for name in Settings.__struct_fields__}
 
 
@@ -153,8 +159,12 @@ def test_the_process_reads_the_values_as_they_were_meant() -> None:
     variables = environment(
         "--set=maxMode=Auto,paused=true,watchNamespaces={a,b},tickSeconds=5,prometheus.url=http://p:1",
         "--set=prometheus.allowedUrls={http://a:1,http://b/c},prometheus.allowOwnQueries=true",
+        "--set=prometheus.headers.X-Scope-OrgID=a|b,prometheus.headers.X-Source=evenload",
+        """--set-json=prometheus.matchers=["cluster=\\"east\\"", "a=~\\"b,c\\""]""",
     )
     settings = Settings.from_environment(variables)
+    assert settings.headers == ("X-Scope-OrgID: a|b", "X-Source: evenload")
+    assert settings.matchers == ('cluster="east"', 'a=~"b,c"')
     assert (settings.max_mode, settings.paused, settings.namespaces) == ("Auto", True, ("a", "b"))
     assert (settings.tick_seconds, settings.prometheus_url, settings.leader_election) == (5.0, "http://p:1", True)
     assert (settings.allowed_urls, settings.prometheus_own_queries) == (("http://a:1", "http://b/c"), True)

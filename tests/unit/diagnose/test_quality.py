@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 
 import msgspec
+import numpy as np
 import pytest
+from scipy.stats import skellam
 
 from evenload.diagnose import quality
 from evenload.engine import Engine
+from evenload.model.decision import Decision
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Fleet
 from evenload.model.plan import Freeze
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Backend, Signal, SignalState, Snapshot
-from tests.unit.engine.build import later, pod, snapshot, steps, write_of
+from tests.unit.engine.build import NOW, later, pod, snapshot, steps, write_of
 from tests.unit.engine.plant import spec
 
 
@@ -185,3 +188,65 @@ def test_a_hot_pod_that_missed_its_scrape_is_found_as_soon_as_it_is_heard_again(
     engine.step(later(snapshot({**others, "c-0": {"requests": None}}, backends=TWENTY), 40))
     engine.step(later(snapshot(hot, backends=TWENTY), 50))
     assert engine.step(later(snapshot(hot, backends=TWENTY), 60)).diagnosis.label is Label.LoadBalancerSkew
+
+
+class TestFrozenNumbers:
+    """The same counts of every pod, on newer and newer samples."""
+
+    def play(self, sight: Snapshot, ticks: int, *, tick: float = 5.0, **changes: object) -> list[Decision]:
+        engine = Engine(spec())
+        return [
+            engine.step(msgspec.structs.replace(sight, time=sight.time + tick * number, **changes))
+            for number in range(ticks)
+        ]
+
+    def test_they_are_no_data_within_four_ticks_and_nothing_is_written(self) -> None:
+        skewed = snapshot({"a-0": {"requests": 2400.0}})
+        engine = Engine(spec())
+        for number in range(3):
+            engine.step(later(snapshot(), 5 * number - 30.0))
+        decisions = [engine.step(msgspec.structs.replace(skewed, time=skewed.time + 5 * n)) for n in range(8)]
+        assert all(each.diagnosis.label is Label.NoData for each in decisions[3:])
+        assert all(write_of(each) is None for each in decisions[3:])
+        assert "is a cache or a proxy in front of Prometheus stuck?" in decisions[3].diagnosis.sentence
+
+    def test_once_they_move_they_are_believed_again(self) -> None:
+        engine, sight = Engine(spec()), snapshot()
+        for number in range(6):
+            engine.step(msgspec.structs.replace(sight, time=sight.time + 5 * number))
+        moved = snapshot({"a-0": {"requests": 241.0}}, time=sight.time + 30)
+        assert "stuck" not in engine.step(moved).diagnosis.sentence
+
+    def test_without_traffic_every_count_is_the_same(self) -> None:
+        idle = snapshot({f"{name}-0": {"requests": 0.0, "latency": None} for name in "abcd"})
+        assert not any("stuck" in each.diagnosis.sentence for each in self.play(idle, 20))
+
+    def test_samples_that_are_not_newer_are_merely_old(self) -> None:
+        engine, sight = Engine(spec()), snapshot()
+        aged = ({"requests": Signal(age=2.0 + 5 * number)} for number in range(6))
+        decisions = [
+            engine.step(msgspec.structs.replace(sight, time=sight.time + 5 * number, signals=signals))
+            for number, signals in enumerate(aged)
+        ]
+        assert "stuck" not in decisions[-1].diagnosis.sentence
+
+    def test_within_one_window_the_samples_may_be_the_same(self) -> None:
+        assert not any("stuck" in each.diagnosis.sentence for each in self.play(snapshot(window=30.0), 6))
+
+    @pytest.mark.parametrize(("pods", "flagged"), [("ab", False), ("abcdefghijklmnop", True)])
+    def test_a_few_equal_counts_are_chance_and_many_are_not(self, pods: str, *, flagged: bool) -> None:
+        thin = snapshot({f"{name}-0": {"requests": 2.0} for name in pods}, backends=pods)
+        decision = self.play(thin, 4)[-1]
+        assert ("stuck" in decision.diagnosis.sentence) is flagged
+
+    def test_one_pod_that_moves_is_enough(self) -> None:
+        engine = Engine(spec())
+        for number in range(12):
+            sight = snapshot({"a-0": {"requests": 240.0 + number % 2}}, time=NOW + 5 * number)
+            assert "stuck" not in engine.step(sight).diagnosis.sentence
+
+
+@pytest.mark.parametrize("mean", [0.5, 3.0, 40.0, 149.0, 151.0, 2000.0])
+def test_the_chance_of_a_repetition_is_skellams(mean: float) -> None:
+    exact = math.log(skellam.pmf(0, mean, mean))
+    assert quality.log_chance_of_repetition(np.array([mean, 0.0, np.nan])) == pytest.approx(exact, rel=1e-3)

@@ -62,8 +62,17 @@ def snapshot(
 
 
 def later(known: Snapshot, seconds: float, **changes: object) -> Snapshot:
-    """The same, some seconds on."""
-    return msgspec.structs.replace(known, time=known.time + seconds, **changes)
+    """The same, some seconds on; but for a hair of latency, as live traffic never is quite the same."""
+    backends = {name: _stirred(backend, 1 + 1e-9 * seconds) for name, backend in known.backends.items()}
+    return msgspec.structs.replace(known, **{"time": known.time + seconds, "backends": backends} | changes)
+
+
+def _stirred(backend: Backend, factor: float) -> Backend:
+    pods = {
+        name: pod if pod.latency is None else msgspec.structs.replace(pod, latency=pod.latency * factor)
+        for name, pod in backend.pods.items()
+    }
+    return msgspec.structs.replace(backend, pods=pods)
 
 
 def steps(engine: Engine, known: Snapshot, count: int, tick: float = 5.0) -> Decision:

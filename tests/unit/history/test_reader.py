@@ -62,7 +62,7 @@ def test_closing_it_ends_a_chunk_that_is_being_read() -> None:
         reader.chunk(GRID)
 
 
-@pytest.mark.parametrize(("pods", "most"), [(0, 820), (10, 60)])
+@pytest.mark.parametrize(("pods", "most"), [(0, 2420), (10, 140)])
 def test_a_tenants_answer_is_limited_by_the_pods_that_are_expected(pods: int, most: int) -> None:
     for number, refused in ((most, False), (most + 1, True)):
         with RawServer(answering(series(number))) as server:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evenload.model.snapshot import Pod, SignalState, Snapshot
+from evenload.observe.cluster import Fleet
 from evenload.observe.prometheus import Reading, Samples
-from tests.unit.observe.fleets import SOURCE, fleet, reading, samples, snapshot
+from tests.unit.observe.fleets import NOW, SOURCE, fleet, member, reading, samples, snapshot
 
 LABELS = ("method", "path", "status")
 
@@ -164,3 +165,41 @@ def test_nobody_is_said_to_fail_nothing_who_has_requests_and_no_status(
         if pod(taken, name).requests and name not in shown:
             assert pod(taken, name).errors is None
             assert taken.signals["errors"].state in (SignalState.Missing, SignalState.Partial)
+
+
+class TestRefusedNumbers:
+    LATER = 400.0  # seconds after a start: longer than the resets of a counter are counted
+
+    def unclear(self, *names: str, **values: float) -> Reading:
+        answer = reading(**values)
+        answer.refused = {"shop": dict.fromkeys(names, "which is it? choose by spec.signals.matchers")}
+        return answer
+
+    def test_a_pod_has_none_and_the_reason_is_told(self) -> None:
+        taken = snapshot(fleet("a", "b"), samples(requests=self.unclear("a", b=30), errors=self.unclear("a")))
+        assert [pod(taken, name).requests for name in "ab"] == [None, 20]
+        assert [pod(taken, name).errors for name in "ab"] == [None, 0]
+        assert taken.signals["requests"].state is SignalState.Partial
+        assert taken.signals["requests"].detail == (
+            "of 1 of 2 ready pods (a): which is it? choose by spec.signals.matchers"
+        )
+
+    def test_where_no_pod_is_left_the_signal_is_missing(self) -> None:
+        taken = snapshot(fleet("a"), samples(requests=self.unclear("a"), inFlight=reading(a=3)))
+        assert taken.signals["requests"].state is SignalState.Missing
+        assert taken.signals["requests"].detail == "which is it? choose by spec.signals.matchers"
+
+    def test_refused_errors_are_not_zero_though_requests_are_a_persons_own(self) -> None:
+        taken = snapshot(fleet("a"), samples(requests=reading(a=30), errors=self.unclear("a")))
+        assert pod(taken, "a").errors is None
+
+    @pytest.mark.parametrize(("since_start", "torn"), [(LATER, True), (100.0, False)])
+    def test_counters_begin_anew_by_workers_only_where_the_containers_do_not(
+        self, since_start: float, torn: bool
+    ) -> None:
+        requests = reading(a=30)
+        requests.torn = {"shop": {"a": 7.0}}
+        who = Fleet(backends={"shop-a": {"a": member("a", started_at=NOW - since_start)}})
+        taken = snapshot(who, samples(requests=requests))
+        assert (pod(taken, "a").requests is None) is torn
+        assert ("worker processes" in taken.signals["requests"].detail) is torn

@@ -7,9 +7,10 @@ import re
 import pytest
 
 from evenload.errors import InputError, InvariantBroken
-from evenload.model.snapshot import SIGNALS
+from evenload.model.snapshot import SIGNALS, SignalName
 from evenload.model.spec import Query, SignalLabels, Signals
 from evenload.observe.presets import PRESETS, Source, duration, quoted, render, shared, source_of
+from evenload.observe.promql import read_matcher
 
 
 def source(signals: Signals | None = None, *, scrape: float = 5.0) -> Source:
@@ -68,6 +69,45 @@ class TestSource:
 
 def restricted(signals: Signals, *allowed: str, own_queries: bool = False, default: str = "http://p:1") -> Source:
     return source_of(signals, default_url=default, scrape_seconds=5, allowed_urls=allowed, own_queries=own_queries)
+
+
+class TestMatchers:
+    EAST = Signals(matchers=(' cluster = "east" ', 'container!~"a|b"'))
+
+    def test_the_balancers_are_in_every_selector_of_the_applications_metrics(self) -> None:
+        for signal in ("requests", "errors", "latency", "inFlight"):
+            query = render(source(self.EAST), signal, ["shop"])
+            assert query.count("{") == query.count(', cluster="east", container!~"a|b"')
+
+    @pytest.mark.parametrize("signal", ["cpu", "memory"])
+    def test_of_the_kubelets_only_those_that_name_a_cluster(self, signal: SignalName) -> None:
+        query = render(source(self.EAST), signal, ["shop"])
+        assert query.count("{") == query.count(', cluster="east"')
+        assert "a|b" not in query
+
+    def test_the_installations_are_in_every_selector_at_its_own_address(self) -> None:
+        everywhere = (read_matcher('az="1"', "prometheus.matchers"),)
+        for signal in SIGNALS:
+            ours = source_of(Signals(), default_url="http://p:1", scrape_seconds=5, matchers=everywhere)
+            query = render(ours, signal, ["shop"])
+            assert query.count("{") == query.count(', az="1"')
+        away = Signals(prometheus_url="http://mine:1")
+        assert "az" not in render(
+            source_of(away, default_url="http://p:1", scrape_seconds=5, matchers=everywhere), "cpu", ["shop"]
+        )
+
+    def test_in_another_order_they_are_the_same_wish(self) -> None:
+        assert source(self.EAST) == source(Signals(matchers=tuple(reversed(self.EAST.matchers))))
+        assert not source(self.EAST).usual
+
+    @pytest.mark.parametrize("text", ['namespace="x"', 'pod=~".*"', 'evenload="value"'])
+    def test_what_evenload_matches_itself_is_refused(self, text: str) -> None:
+        with pytest.raises(InputError, match=r"spec\.signals\.matchers: .*match another"):
+            source(Signals(matchers=(text,)))
+
+    def test_one_that_is_none_is_refused_with_the_field(self) -> None:
+        with pytest.raises(InputError, match=r"spec\.signals\.matchers"):
+            source(Signals(matchers=("cluster=east",)))
 
 
 class TestWhatTheInstallationAllows:

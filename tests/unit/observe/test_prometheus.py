@@ -21,6 +21,7 @@ from evenload.history.ranges import Grid, parse_range
 from evenload.model.snapshot import SIGNALS
 from evenload.model.spec import Query, Signals
 from evenload.observe import transport
+from evenload.observe.access import Access
 from evenload.observe.presets import PodLabels, Source, source_of
 from evenload.observe.prometheus import Interest, Reading, SignalReader, parse, redacted
 from tests.support.fakeprometheus import FakePrometheus, Mode
@@ -31,6 +32,8 @@ PODS = {
     ("shop", "a"): {"requests": 100.0, "errors": 4.0, "latency": 0.02, "cpu": 0.3, "memory": 8e7, "inFlight": 3.0},
     ("shop", "b"): {"requests": 20.0, "errors": 0.0, "latency": 0.01, "cpu": 0.1, "memory": 7e7, "inFlight": 1.0},
 }
+
+SECRET = Access(token=lambda: "s3cret")
 
 
 @pytest.fixture
@@ -260,7 +263,7 @@ async def until_read(reader: SignalReader, wanted: Source) -> None:
 class TestCredentials:
     async def test_the_token_goes_to_the_installations_prometheus_alone(self, prometheus: FakePrometheus) -> None:
         async with FakePrometheus() as foreign:
-            reader = SignalReader(trusted_url=prometheus.url + "/", token=lambda: "s3cret", deadline_seconds=1.0)
+            reader = SignalReader(trusted_url=prometheus.url + "/", access=SECRET, deadline_seconds=1.0)
             await read(reader, source(prometheus))
             await read(reader, source(foreign))
             assert set(prometheus.authorizations) == {"Bearer s3cret"}
@@ -268,15 +271,15 @@ class TestCredentials:
             reader.close()
 
     async def test_it_is_no_matter_how_the_installations_address_is_written(self, prometheus: FakePrometheus) -> None:
-        reader = SignalReader(trusted_url=prometheus.url.upper().replace("HTTP", "http") + "/", token=lambda: "s3cret")
-        assert reader.token_for(prometheus.url) is not None
-        assert reader.token_for(prometheus.url + "/x") is None
-        assert SignalReader(token=lambda: "s3cret").token_for(prometheus.url) is None
+        reader = SignalReader(trusted_url=prometheus.url.upper().replace("HTTP", "http") + "/", access=SECRET)
+        assert reader.access_for(prometheus.url) is not None
+        assert reader.access_for(prometheus.url + "/x") is None
+        assert SignalReader(access=SECRET).access_for(prometheus.url) is None
         reader.close()
 
     async def test_the_token_is_in_no_message(self, prometheus: FakePrometheus) -> None:
         prometheus.mode = Mode.Http500
-        reader = SignalReader(trusted_url=prometheus.url, token=lambda: "t0ken", deadline_seconds=1.0)
+        reader = SignalReader(trusted_url=prometheus.url, access=Access(token=lambda: "t0ken"), deadline_seconds=1.0)
         problem = (await read(reader, source(prometheus)))["requests"].problem
         assert "500" in problem
         assert "t0ken" not in problem
@@ -286,7 +289,7 @@ class TestCredentials:
         def fail() -> str:
             raise InputError("token file: no such file")
 
-        reader = SignalReader(trusted_url=prometheus.url, token=fail, deadline_seconds=1.0)
+        reader = SignalReader(trusted_url=prometheus.url, access=Access(token=fail), deadline_seconds=1.0)
         assert "was not asked: token file: no such file" in (await read(reader, source(prometheus)))["cpu"].problem
         reader.close()
 
@@ -402,7 +405,7 @@ class TestTenants:
 
     @pytest.mark.parametrize("pods", [0, 10, 1000])
     async def test_an_answer_is_limited_by_the_pods_that_are_expected(self, reader: SignalReader, pods: int) -> None:
-        most = 20 + 4 * (pods or 200)
+        most = 20 + 12 * (pods or 200)
         for number, taken in ((most, True), (most + 1, False)):
             with RawServer(answering(rows(number))) as server:
                 reading = (await reader.read({"x": named(foreign(server), pods=pods)}))["x"].readings["requests"]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenload.observe.promql import problem_of
+from evenload.errors import InputError
+from evenload.observe.promql import Matcher, problem_of, read_matcher
 
 FINE = [
     "up",
@@ -66,3 +67,42 @@ def test_whatever_is_let_through_leaves_the_wrapper_in_one_piece(pieces: list[st
 @given(st.text())
 def test_any_text_has_an_answer(query: str) -> None:
     problem_of(query)
+
+
+names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,20}", fullmatch=True).filter(lambda name: name != "__name__")
+values = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), max_size=40).filter(
+    str.isprintable
+)
+
+
+@given(label=names, operator=st.sampled_from(["=", "!=", "=~", "!~"]), value=values)
+def test_whatever_a_matchers_value_is_it_is_one_string(label: str, operator: str, value: str) -> None:
+    matcher = Matcher(label, operator, value)
+    assert read_matcher(str(matcher), "x") == matcher
+    assert problem_of(f"up{{{matcher}}}") == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "cluster",
+        "cluster=east",
+        'cluster=="east"',
+        'a="b", c="d"',
+        'a="b"} or vector(1) or x{a="',
+        'a="\n"',
+        '1a="b"',
+        'a="' + "b" * 300 + '"',
+        '{a="b"}',
+        'a="\\x"',
+    ],
+)
+def test_what_is_not_one_matcher_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InputError, match=r'spec\.signals\.matchers: .*cluster="east"'):
+        read_matcher(text, "spec.signals.matchers")
+
+
+def test_the_name_of_the_metric_cannot_be_matched() -> None:
+    with pytest.raises(InputError, match="match another label"):
+        read_matcher('__name__="up"', "x")
