@@ -32,7 +32,7 @@ from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, Label, SkewCause
 from evenload.model.fleet import Bools, some
 from evenload.model.vectors import median
-from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate, times
+from evenload.model.wording import clock, duration, listing, milliseconds, number, percent, rate, times
 
 SINKHOLE_LATENCY_RATIO = 0.7  # of the median: it fails so fast that it looks quick
 
@@ -107,8 +107,8 @@ def empty_backend(facts: Facts, confirmed: Confirmed) -> Finding | None:
     share = float(facts.fleet.commanded[empty].sum())
     names = facts.backends(empty)
     return Finding(
-        sentence=f"{listing(names)} has no ready pod, but weights give it {percent(share)} of the requests: "
-        "those are answered 503",
+        sentence=f"{listing(names)} {number(names, 'has', 'have')} no ready pod, but weights give "
+        f"{number(names, 'it', 'them')} {percent(share)} of the requests: those are answered 503",
         backends=names,
     )
 
@@ -168,13 +168,21 @@ def _lingering_skew(facts: Facts) -> Finding:
 
 
 def _starved(facts: Facts) -> Finding:
-    names = facts.backends(facts.starved_by_backend)
+    """What the weights ask for now: what was before them, nobody remembers for certain."""
+    starved = facts.starved_by_backend
+    names = facts.backends(starved)
+    commanded, fair = float(facts.fleet.commanded[starved].sum()), float(facts.targets_by_backend[starved].sum())
     return Finding(
-        sentence=f"{listing(names)} has ready pods again, but the weights we left keep traffic from it",
+        sentence=f"the weights{_set(facts)} give {listing(names)} {percent(commanded)} of the requests; "
+        f"{number(names, 'its share is', 'their share is')} {percent(fair)}",
         cause=SkewCause.WeightsWrong,
         backends=names,
         evidence=tuple(weight_evidence(facts)),
     )
+
+
+def _set(facts: Facts) -> str:
+    return f" set{blame(facts)}" if facts.snapshot.last_write is not None else ""
 
 
 def dependency(facts: Facts, confirmed: Confirmed) -> Finding | None:

@@ -161,13 +161,13 @@ def test_a_ramp_waits_while_the_new_pod_fails() -> None:
     assert "the ramp of a waits" in decision.sentence
 
 
-def test_a_restart_held_back_for_too_long_gives_the_weight_back() -> None:
+def test_a_restart_held_back_for_too_long_leaves_its_pod_a_probes_worth() -> None:
     step = done("1-drain", Purpose.Drain, EVEN, {**EVEN, "a": 0}, ago=400.0, backend="a", pod="a-0", uid="uid-a-0")
     sight = snapshot({"a-0": {"requests": 0.0, "protected": True}}, weights={"a": 0}, episode=episode(step))
     decision = Engine(spec()).step(sight)
     write = write_of(decision)
     assert isinstance(write, SetWeights)
-    assert (write.purpose, write.reverts, write.after) == (Purpose.Revert, "1-drain", EVEN)
+    assert (write.purpose, write.after) == (Purpose.Eject, {"a": 10, "b": 200, "c": 200, "d": 200})
     assert topics(decision) == ["RestartFailed"]
 
 
