@@ -10,7 +10,8 @@ from evenload.model.episode import Phase, StepState
 
 LABELS: Mapping[Label, tuple[str, str]] = {
     Label.NoData: (
-        "Requests or errors are missing, stale, partial or absurd, or too few to prove anything",
+        "Requests or errors are missing, stale, partial or absurd, or too few to prove anything; or, in the first two "
+        "ticks after a start or a blind spell, no fault could have been confirmed yet (`TooEarly`)",
         "nothing is written",
     ),
     Label.TrafficStopped: ("Almost nothing arrives, where something usually does", "says so: look before the balancer"),
@@ -49,7 +50,7 @@ HELD: Mapping[HeldReason, str] = {
     HeldReason.Rollout: "A rollout of a workload behind the route is under way.",
     HeldReason.Autoscaling: "An autoscaler is changing the number of pods.",
     HeldReason.Contested: "Another writer put its weights back twice; for an hour after the last time.",
-    HeldReason.CoolDown: "The pod or workload was restarted a short while ago.",
+    HeldReason.CoolDown: "The pod or workload was restarted, or its eviction was refused for long, a short while ago.",
     HeldReason.Budget: "The restarts of this hour are used up.",
     HeldReason.OneAtATime: "Another pod is leaving, or a new one is not ready yet.",
     HeldReason.LastReadyPod: "It would take the last ready pod or weight, or more than `minReadyPercent` allows.",

@@ -83,7 +83,7 @@ class Engine:
 
     def _diagnosis(self, facts: Facts) -> Diagnosis:
         diagnosis = diagnose(facts, self._memory)
-        if diagnosis.label is not Label.NoData:
+        if diagnosis.label is not Label.NoData or diagnosis.early:
             self._follow(facts, diagnosis)
         return diagnosis
 

@@ -57,7 +57,8 @@ def holds(case: Case, write: Write) -> Held | None:
 
 def trusted_data(case: Case, write: Write) -> Held | None:
     label = case.diagnosis.label
-    if label in BLIND_LABELS or (isinstance(write, Drain | RestartPod) and label in NO_RESTART_LABELS):
+    blind = label in BLIND_LABELS and not case.diagnosis.early
+    if blind or (isinstance(write, Drain | RestartPod) and label in NO_RESTART_LABELS):
         return Held(action=write, reason=HeldReason.Frozen, detail=f"{label}: {case.diagnosis.sentence}")
     return None
 

@@ -35,6 +35,8 @@ def _blind(scene: Scene) -> Plan | None:
     because = FREEZING_LABELS.get(scene.diagnosis.label)
     if because is None:
         return None
+    if scene.diagnosis.early:
+        return Plan(tell=(Freeze(because=scene.diagnosis.sentence),))
     tell: list[Freeze | Advise] = [Freeze(because=f"{because}: {scene.diagnosis.sentence}")]
     if scene.diagnosis.label is Label.Dependency:
         tell.append(Advise(topic="CheckDependency", because=scene.diagnosis.sentence))

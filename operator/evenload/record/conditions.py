@@ -162,7 +162,8 @@ def _balanced(facts: Facts) -> Finding:
     if label is Label.Healthy:
         return Finding(status=TRUE, reason=label.value, message="every backend gets its share of the traffic")
     if label is Label.NoData:
-        return Finding(status=UNKNOWN, reason=label.value, message=decision.diagnosis.sentence)
+        reason = "TooEarly" if decision.diagnosis.early else label.value
+        return Finding(status=UNKNOWN, reason=reason, message=decision.diagnosis.sentence)
     calm = label in _CALM or decision.diagnosis.compensated
     status = {True: TRUE, False: FALSE, None: UNKNOWN}[decision.balanced] if calm else FALSE
     return Finding(status=status, reason=label.value, message=decision.diagnosis.sentence)

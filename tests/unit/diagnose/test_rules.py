@@ -134,7 +134,7 @@ def test_a_failing_pod_of_two_minutes_is_warming_up() -> None:
 
 def test_a_slow_pod_needs_three_ticks_and_is_named_with_both_latencies() -> None:
     sight = snapshot({"d-0": {"latency": 0.09}})
-    assert believed(sight, 2).diagnosis.label is Label.Healthy
+    assert believed(sight, 2).diagnosis.early
     decision = believed(sight, 3)
     assert decision.diagnosis.label is Label.Slow
     assert decision.diagnosis.sentence == "d-0 answers in 90 ms, the median pod in 20 ms"
