@@ -18,9 +18,10 @@ LABELS: Mapping[Label, tuple[str, str]] = {
     Label.RolloutInProgress: ("Pods are coming and going by intention", "tells what it sees, and holds"),
     Label.LoadBalancerSkew: (
         "A backend gets more than its share. `WeightsWrong`: the weights say so; the field manager is named. "
-        "`WeightsIgnored`: the weights are right and traffic does not follow",
+        "`WeightsIgnored`: the weights are right and traffic does not follow. `NotReached`: a ready pod gets next to "
+        "nothing while its siblings carry its share",
         "puts wrong weights back in one step; leans against a balancer that ignores them, in small steps, and goes on "
-        "saying so while it leans",
+        "saying so while it leans; names who is not reached, and changes nothing for it",
     ),
     Label.Dependency: ("Most pods fail or are slow together, with usual traffic", "nothing; tells people"),
     Label.Surge: ("Much more traffic than usual, evenly spread", "advises to scale out; never restarts"),

@@ -16,6 +16,7 @@ from evenload.diagnose.facts import YOUNG_SECONDS, Facts
 from evenload.diagnose.findings import (
     Finding,
     blame,
+    cold_evidence,
     error_evidence,
     gain_evidence,
     hottest,
@@ -280,6 +281,25 @@ def _shared_place(facts: Facts, pods: Bools) -> str:
     return ""
 
 
+def not_reached(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    """Too little is a fault, too: half of the capacity may stand idle, and whoever carries the rest has no reserve."""
+    pods = confirmed.cold
+    if not some(pods):
+        return None
+    evidence = cold_evidence(facts, pods)
+    names = facts.names(pods)
+    observed, due = (sum(getattr(each, what) or 0.0 for each in evidence) for what in ("observed", "expected"))
+    return Finding(
+        sentence=f"{listing(names)} {number(names, 'is ready and gets', 'are ready and get')} {percent(observed)} of "
+        f"the requests (fair: {percent(due)}): ejected by the proxy, or not reached by long-lived connections; "
+        f"{number(names, 'its siblings carry its', 'their siblings carry their')} share",
+        cause=SkewCause.NotReached,
+        pods=names,
+        backends=facts.backends_of(pods),
+        evidence=(*evidence, *whole_error_evidence(facts)),
+    )
+
+
 def memory_leak(facts: Facts, confirmed: Confirmed) -> Finding | None:
     leaks = facts.memory.outlook.leaks
     if not leaks:
@@ -376,6 +396,11 @@ RULES: tuple[Rule, ...] = (
     Rule(label=Label.Failing, test=failing, why_here="an outlier that none of the above explains"),
     Rule(label=Label.WarmUp, test=warm_up, why_here="after Failing: only if nothing but young pods stand out"),
     Rule(label=Label.Slow, test=slow, why_here="after all that fails: slow is the milder fault"),
+    Rule(
+        label=Label.LoadBalancerSkew,
+        test=not_reached,
+        why_here="who gets too little harms nobody at once; whoever suffers comes first",
+    ),
     Rule(
         label=Label.MemoryLeak,
         test=memory_leak,

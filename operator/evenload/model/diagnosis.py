@@ -28,6 +28,7 @@ class SkewCause(StrEnum):
 
     WeightsWrong = "WeightsWrong"  # the commanded weights are not the desired ones: a bad update
     WeightsIgnored = "WeightsIgnored"  # the weights are right and traffic does not follow them
+    NotReached = "NotReached"  # a ready pod gets next to nothing, and its siblings carry its share
 
 
 GAIN_METRIC = "balancer_gain"  # what a backend gets over what its weight asks for

@@ -52,6 +52,8 @@ def _mend(scene: Scene) -> Plan | None:
     match scene.diagnosis.label:
         case Label.Failing:
             return mend_failing(scene)
+        case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.NotReached:
+            return Plan(tell=(Advise(topic="TooLittleTraffic", because=scene.diagnosis.sentence),))
         case Label.LoadBalancerSkew if scene.diagnosis.compensated:
             return keep_leaning(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.WeightsIgnored:
