@@ -166,7 +166,8 @@ class Engine:
         # A cost is not learnt during an incident: after a crash its window may still hold the fault. Nor while traffic
         # begins to flow: CPU is of this moment, requests are of a window that was empty. Either would be a cost that
         # holds a restart back for want of headroom.
-        well = diagnosis.label in (Label.Healthy, Label.MemoryLeak) and facts.clean
+        known = diagnosis.label in (Label.Healthy, Label.MemoryLeak) or diagnosis.early  # calm ticks tell the rest
+        well = known and facts.clean
         if well and work.restart is None:
             self._learn_capacity(facts)
         if well and work.idle and facts.snapshot.episode is None and facts.steady and self._memory.calm_ticks > 1:
