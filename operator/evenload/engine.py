@@ -84,7 +84,7 @@ class Engine:
 
     def _diagnosis(self, facts: Facts) -> Diagnosis:
         diagnosis = diagnose(facts, self._memory)
-        if diagnosis.label is not Label.NoData:
+        if diagnosis.label is not Label.NoData or diagnosis.early:
             self._follow(facts, diagnosis)
         return diagnosis
 
@@ -167,7 +167,8 @@ class Engine:
         # A cost is not learnt during an incident: after a crash its window may still hold the fault. Nor while traffic
         # begins to flow: CPU is of this moment, requests are of a window that was empty. Either would be a cost that
         # holds a restart back for want of headroom.
-        well = LABELS[diagnosis.label].usual and facts.clean
+        known = LABELS[diagnosis.label].usual or diagnosis.early  # calm ticks tell the rest
+        well = known and facts.clean
         if well and work.restart is None:
             self._learn_capacity(facts)
         if well and work.idle and facts.snapshot.episode is None and facts.steady and self._memory.calm_ticks > 1:

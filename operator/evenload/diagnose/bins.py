@@ -1,6 +1,6 @@
 """What each pod did in the last quarter of an hour, a row every 30 s: what forecasts are made from.
 
-One bounded table for all of them, in numpy columns side by side: three numbers a bin and pod, 720 bytes a pod.
+One bounded table for all of them, in numpy columns side by side: four numbers a bin and pod, 960 bytes a pod.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Bins:
 
     def __init__(self) -> None:
         self._uids: tuple[str, ...] = ()
-        self._rows: Floats = np.full((3, BINS, 0), np.nan)  # memory, requests a second, utilization
+        self._rows: Floats = np.full((4, BINS, 0), np.nan)  # memory, requests a second, utilization, the high of memory
         self._open: list[Floats] = []
         self._bin: int | None = None
         self._phase = 0.0
@@ -50,6 +50,12 @@ class Bins:
         utilization: Floats = self._rows[2]
         return utilization
 
+    @property
+    def memory_high(self) -> Floats:
+        """Bytes: the high of each bin."""
+        high: Floats = self._rows[3]
+        return high
+
     def observe(self, time: float, window: float, fleet: Fleet) -> bool:
         """One tick of it. Whether that closed a bin; columns are then as `fleet` has its pods."""
         if self._bin is None:
@@ -72,15 +78,16 @@ class Bins:
             return
         known = {uid: column for column, uid in enumerate(self._uids) if uid}
         source = np.array([known.get(uid, -1) for uid in uids], dtype=np.intp)
-        self._rows = _taken(self._rows, source)
-        self._open = [_taken(told, source) for told in self._open]
+        self._rows = taken(self._rows, source)
+        self._open = [taken(told, source) for told in self._open]
         self._uids = uids
 
     def _close(self, passed: int, ready: Bools) -> None:
         """The open bin becomes a row; bins that nobody saw become empty ones."""
         told = np.array(self._open)
-        row = np.array([_low(told[:, 0]), mean_told(told[:, 1]), mean_told(told[:, 2])])
-        unseen = np.full((3, passed - 1, row.shape[1]), np.nan)
+        high = np.fmax.reduce(told[:, 0], axis=0)
+        row = np.array([_low(told[:, 0]), mean_told(told[:, 1]), mean_told(told[:, 2]), high])
+        unseen = np.full((4, passed - 1, row.shape[1]), np.nan)
         self._rows = np.concatenate([self._rows[:, passed:], row[:, None], unseen], axis=1)
         self.total = np.concatenate([self.total[passed:], [_total(row[1][ready])], np.full(passed - 1, np.nan)])
         self._open = []
@@ -97,7 +104,7 @@ def _total(rps: Floats) -> float:
     return float(told.mean()) * rps.size if told.size and told.size >= LEAST_TOLD * rps.size else np.nan
 
 
-def _taken(values: Floats, source: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:
+def taken(values: Floats, source: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:
     """Columns of `values` in the order of `source`; NaN for -1."""
     padded = np.concatenate([values, np.full((*values.shape[:-1], 1), np.nan)], axis=-1)
     taken: Floats = padded[..., source]

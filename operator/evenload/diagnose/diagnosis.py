@@ -9,8 +9,10 @@ from evenload.diagnose.hysteresis import Confirmed, confirm
 from evenload.diagnose.memory import Memory
 from evenload.diagnose.refuted import refuted
 from evenload.diagnose.rules import RULES, Rule
-from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.diagnosis import LOOKS_METRIC, Diagnosis, Evidence, Label
 from evenload.model.fleet import some
+
+LOOKS = max(hysteresis.CONFIRMING_TICKS, hysteresis.SLOW_TICKS, hysteresis.MILD_HITS)
 
 
 def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
@@ -25,12 +27,15 @@ def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
         return _no_data(facts, memory, broken_off)
     memory.outlook.observe(facts.time, facts.snapshot.window, facts.fleet, facts.policy.max_utilization)
     confirmed = confirm(facts, memory)
+    memory.looks += 1
     rule, finding = _first(facts, confirmed)
     few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)
     if few and rule.counted:
         return _no_data(facts, memory, few)
     calm = _calm(facts, rule)
     _learn(facts, memory, calm=calm)
+    if rule.calm and memory.looks < LOOKS:
+        return _too_early(facts, memory, calm=calm)
     return _told(facts, memory, confirmed, rule, finding, calm=calm)
 
 
@@ -51,9 +56,22 @@ def _no_data(facts: Facts, memory: Memory, because: str) -> Diagnosis:
     return Diagnosis(label=Label.NoData, since=since, sentence=f"cannot tell: {because}; nothing is written meanwhile")
 
 
+def _too_early(facts: Facts, memory: Memory, *, calm: bool) -> Diagnosis:
+    """Nothing is found, and nothing could have been: a fault that was there all along is not confirmed so soon."""
+    looks = f"{memory.looks} of the {LOOKS} looks that it takes to confirm a fault"
+    return Diagnosis(
+        label=Label.NoData,
+        evidence=(Evidence(metric=LOOKS_METRIC, observed=memory.looks, expected=LOOKS, sentence=looks),),
+        since=memory.labelled(Label.NoData, facts.time, calm=calm),
+        sentence=f"too early to tell: only {looks} since this Balancer was last out of sight; nothing is written yet",
+    )
+
+
 def _calm(facts: Facts, rule: Rule) -> bool:
     """Nobody suffers, and nothing is even suspected: only such ticks teach what is usual, and end an incident."""
-    suspected = facts.skew.seen or some(facts.failing) or some(facts.slow) or hysteresis.depends(facts)
+    suspected = (
+        facts.skew.seen or some(facts.failing) or some(facts.slow) or some(facts.avoided) or hysteresis.depends(facts)
+    )
     return rule.calm and not suspected
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from evenload.diagnose import outliers, quality, skew
+from evenload.diagnose.cold import cold
 from evenload.diagnose.memory import Memory
 from evenload.diagnose.skew import Skew
 from evenload.model.diagnosis import Diagnosis, Label, SkewCause
@@ -134,8 +135,41 @@ class Facts:
         return self.window_start >= self.changed_at + self.policy.actuator_lag_seconds
 
     @once
+    def cold(self) -> Bools:
+        """Ready pods that get next to nothing, though we do not hold them back."""
+        if not self.clean or self.weights_wrong:
+            return np.zeros(len(self.fleet.names), dtype=bool)
+        return cold(self.requests, self._due, self.sheltered)
+
+    @once
+    def avoided(self) -> Bools:
+        """Cold pods that are old enough for callers to have found them."""
+        return self.cold & ~self.young if some(self.cold) else self.cold
+
+    @once
     def pod_targets(self) -> Floats:
-        """The share each pod should have; 0 for pods that are not judged: new, or in a backend that just changed."""
+        """The share each pod should have; 0 for pods that are not judged: new, cold, or in a backend that just changed.
+
+        Siblings of a cold pod carry its share: that much is theirs meanwhile.
+        """
+        return self._without_cold(self._due)
+
+    def _without_cold(self, by_pod: Floats) -> Floats:
+        """What cold pods should have goes to their siblings; if there are none, all others have their part of it."""
+        if not some(self.cold):
+            return by_pod
+        warm = self.fleet.by_backend(np.where(self.fleet.ready & ~self.cold, 1.0, 0.0))
+        share = self.fleet.ready_by_backend / np.maximum(warm, 1.0)
+        return np.where(self.cold, 0.0, by_pod * share[self.fleet.where])
+
+    def due_of(self, pods: Bools) -> Floats:
+        """The share of all requests that these pods should have."""
+        due: Floats = self._due[pods] / max(float(self._due.sum()), 1e-9)
+        return due
+
+    @once
+    def _due(self) -> Floats:
+        """As `pod_targets`, with what cold pods should have."""
         fleet = self.fleet
         ready = np.maximum(fleet.ready_by_backend, 1.0)
         moved = self.memory.ready_moved_at + self.policy.actuator_lag_seconds > self.window_start
@@ -190,7 +224,7 @@ class Facts:
     def _asked(self) -> Floats:
         """The share that the weights ask for, by pod; 0 for pods that are not ready."""
         by_backend = self.fleet.commanded / np.maximum(self.fleet.ready_by_backend, 1.0)
-        return np.where(self.fleet.ready, by_backend[self.fleet.where], 0.0)
+        return self._without_cold(np.where(self.fleet.ready, by_backend[self.fleet.where], 0.0))
 
     @once
     def failing(self) -> Bools:
@@ -319,7 +353,8 @@ def slowness(facts: Facts, diagnosis: Diagnosis) -> Floats:
 def overloaded_pods(facts: Facts, diagnosis: Diagnosis) -> dict[str, str]:
     """Pods this skew overloads, beside those already known: if they stay sick, they may be restarted."""
     lingering = not facts.weights_wrong and diagnosis.cause is SkewCause.WeightsWrong
-    if diagnosis.label is not Label.LoadBalancerSkew or not diagnosis.pods or lingering:
+    reached = diagnosis.label is Label.LoadBalancerSkew and diagnosis.cause is not SkewCause.NotReached
+    if not reached or not diagnosis.pods or lingering:
         return facts.overloaded
     hot = np.flatnonzero(facts.skew.hot & (facts.busy | np.isnan(facts.fleet.utilization))).tolist()
     return {

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from evenload.diagnose.cold import COLD_RATIO
 from evenload.diagnose.facts import Facts
 from evenload.model.base import Value
 from evenload.model.diagnosis import GAIN_METRIC, Evidence, SkewCause
@@ -46,6 +47,26 @@ def share_evidence(facts: Facts) -> tuple[Evidence, ...]:
             )
         )
     return (*found, g_evidence(facts))
+
+
+def cold_evidence(facts: Facts, pods: Bools) -> tuple[Evidence, ...]:
+    """Share of each pod that gets next to nothing, and what it should be."""
+    due = facts.due_of(pods)
+    found = []
+    for index, target in zip(np.flatnonzero(pods)[:MOST_NAMED].tolist(), due.tolist(), strict=False):
+        share = float(facts.requests[index]) / facts.fleet.total_requests
+        found.append(
+            Evidence(
+                metric="share",
+                subject=facts.fleet.names[index],
+                observed=share,
+                expected=target,
+                threshold=COLD_RATIO * target,
+                sentence=f"{facts.fleet.names[index]} gets {percent(share)} of the requests; "
+                f"its share is {percent(target)}",
+            )
+        )
+    return tuple(found)
 
 
 def g_evidence(facts: Facts) -> Evidence:

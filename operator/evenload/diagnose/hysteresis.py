@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evenload.diagnose.cold import COLD_TICKS
 from evenload.diagnose.facts import SICK_LATENCY_RATIO, STEADY_RATIO, Facts
 from evenload.diagnose.memory import Memory
 from evenload.model.diagnosis import Label
@@ -49,6 +50,7 @@ class Confirmed:
     empty_backends: bool
     all_zero: bool
     starved: bool
+    cold: Bools
     bent_by_backend: Bools  # the weights lean against a balancer that still bends them
 
 
@@ -72,6 +74,7 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
         empty_backends=_lasts(facts, memory, Label.Failing, some(empty_with_weight(facts))),
         starved=_lasts(facts, memory, Label.RolloutInProgress, some(facts.starved_by_backend)),
         all_zero=_lasts(facts, memory, Label.LoadBalancerSkew, facts.all_zero),
+        cold=_cold(facts, memory),
         bent_by_backend=_bent(facts, memory),
     )
     memory.error_ratios = {facts.fleet.names[i]: float(facts.error_ratios[i]) for i in facts.bad.nonzero()[0]}
@@ -184,6 +187,16 @@ def _slow(facts: Facts, memory: Memory) -> Bools:
         streak = memory.streak(Label.Slow, facts.fleet.names[index], facts.time, True)
         confirmed[index] = streak is not None and streak.ticks >= SLOW_TICKS
     memory.keep_only(Label.Slow, {facts.fleet.names[index] for index in candidates})
+    return confirmed
+
+
+def _cold(facts: Facts, memory: Memory) -> Bools:
+    confirmed = np.zeros(len(facts.fleet.names), dtype=bool)
+    candidates = facts.avoided.nonzero()[0].tolist()
+    for index in candidates:
+        streak = memory.streak(Label.LoadBalancerSkew, facts.fleet.names[index], facts.time, True)
+        confirmed[index] = streak is not None and streak.ticks >= COLD_TICKS
+    memory.keep_only(Label.LoadBalancerSkew, {"", *(facts.fleet.names[index] for index in candidates)})
     return confirmed
 
 

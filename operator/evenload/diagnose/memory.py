@@ -19,6 +19,7 @@ from evenload.model.fleet import Fleet, Floats
 
 FORGET_SECONDS = 180.0  # without a tick for longer, the estimates describe another time (gRPC A58)
 TOLD_SLACK_SECONDS = 1.0  # managedFields tells whole seconds
+BLIND_TICKS = 3  # longer than so many: none of what is in the window was seen to come
 RAISING_TICKS = 4
 RAISING_HITS = 2  # of three ticks, where wrong weights explain it
 
@@ -39,6 +40,7 @@ class Memory:
     def __init__(self) -> None:
         self.time: float | None = None
         self._tick = 0.0
+        self.looks = 0  # ticks judged since the start, or since the last blind spell
         self.heard = Heard()
         self.baseline = Baseline()
         self.outlook = Outlook()
@@ -80,7 +82,9 @@ class Memory:
         return min(self._tick, window) if self._tick else window / 3
 
     def watch(self, time: float, fleet: Fleet) -> None:
-        """Note when weights and ready pods change."""
+        """Note when weights and ready pods change, and whether the Balancer was out of sight."""
+        if self.time is not None and self._tick and time - self.time > BLIND_TICKS * self._tick:
+            self.looks = 0
         self._watch_weights(time, fleet)
         self._watch_ready(time, fleet)
         self._backends = fleet.backends

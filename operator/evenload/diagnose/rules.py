@@ -16,6 +16,7 @@ from evenload.diagnose.facts import YOUNG_SECONDS, Facts
 from evenload.diagnose.findings import (
     Finding,
     blame,
+    cold_evidence,
     error_evidence,
     gain_evidence,
     hottest,
@@ -33,7 +34,7 @@ from evenload.model.diagnosis import Evidence, Label, SkewCause
 from evenload.model.fleet import Bools, some
 from evenload.model.labels import LABELS
 from evenload.model.vectors import median
-from evenload.model.wording import clock, duration, listing, milliseconds, percent, rate, times
+from evenload.model.wording import clock, duration, listing, milliseconds, number, percent, rate, times
 
 SINKHOLE_LATENCY_RATIO = 0.7  # of the median: it fails so fast that it looks quick
 
@@ -113,8 +114,8 @@ def empty_backend(facts: Facts, confirmed: Confirmed) -> Finding | None:
     share = float(facts.fleet.commanded[empty].sum())
     names = facts.backends(empty)
     return Finding(
-        sentence=f"{listing(names)} has no ready pod, but weights give it {percent(share)} of the requests: "
-        "those are answered 503",
+        sentence=f"{listing(names)} {number(names, 'has', 'have')} no ready pod, but weights give "
+        f"{number(names, 'it', 'them')} {percent(share)} of the requests: those are answered 503",
         backends=names,
     )
 
@@ -174,13 +175,21 @@ def _lingering_skew(facts: Facts) -> Finding:
 
 
 def _starved(facts: Facts) -> Finding:
-    names = facts.backends(facts.starved_by_backend)
+    """What the weights ask for now: what was before them, nobody remembers for certain."""
+    starved = facts.starved_by_backend
+    names = facts.backends(starved)
+    commanded, fair = float(facts.fleet.commanded[starved].sum()), float(facts.targets_by_backend[starved].sum())
     return Finding(
-        sentence=f"{listing(names)} has ready pods again, but the weights we left keep traffic from it",
+        sentence=f"the weights{_set(facts)} give {listing(names)} {percent(commanded)} of the requests; "
+        f"{number(names, 'its share is', 'their share is')} {percent(fair)}",
         cause=SkewCause.WeightsWrong,
         backends=names,
         evidence=tuple(weight_evidence(facts)),
     )
+
+
+def _set(facts: Facts) -> str:
+    return f" set{blame(facts)}" if facts.snapshot.last_write is not None else ""
 
 
 def dependency(facts: Facts, confirmed: Confirmed) -> Finding | None:
@@ -276,6 +285,25 @@ def _shared_place(facts: Facts, pods: Bools) -> str:
         if count >= 2 and 3 * count >= 2 * len(slow) and 2 * count > there:
             return f"{kind} {place}"
     return ""
+
+
+def not_reached(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    """Too little is a fault, too: half of the capacity may stand idle, and whoever carries the rest has no reserve."""
+    pods = confirmed.cold
+    if not some(pods):
+        return None
+    evidence = cold_evidence(facts, pods)
+    names = facts.names(pods)
+    observed, due = (sum(getattr(each, what) or 0.0 for each in evidence) for what in ("observed", "expected"))
+    return Finding(
+        sentence=f"{listing(names)} {number(names, 'is ready and gets', 'are ready and get')} {percent(observed)} of "
+        f"the requests (fair: {percent(due)}): ejected by the proxy, or not reached by long-lived connections; "
+        f"{number(names, 'its siblings carry its', 'their siblings carry their')} share",
+        cause=SkewCause.NotReached,
+        pods=names,
+        backends=facts.backends_of(pods),
+        evidence=(*evidence, *whole_error_evidence(facts)),
+    )
 
 
 def memory_leak(facts: Facts, confirmed: Confirmed) -> Finding | None:
@@ -381,6 +409,11 @@ RULES: tuple[Rule, ...] = (
     Rule(label=Label.Failing, test=failing, why_here="an outlier that none of the above explains"),
     Rule(label=Label.WarmUp, test=warm_up, why_here="after Failing: only if nothing but young pods stand out"),
     Rule(label=Label.Slow, test=slow, why_here="after all that fails: slow is the milder fault"),
+    Rule(
+        label=Label.LoadBalancerSkew,
+        test=not_reached,
+        why_here="who gets too little harms nobody at once; whoever suffers comes first",
+    ),
     Rule(
         label=Label.MemoryLeak,
         test=memory_leak,

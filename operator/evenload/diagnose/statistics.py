@@ -83,7 +83,7 @@ def log_outlier_z(values: Floats, floor: float) -> Floats:
 
 
 @cache
-def _pairs(size: int) -> tuple[Ints, Ints]:
+def pairs(size: int) -> tuple[Ints, Ints]:
     """Every pair of places in a vector, the later one and the earlier one: asked for at a few sizes, on every bin."""
     later, earlier = np.triu_indices(size, 1)[::-1]
     return later, earlier
@@ -92,7 +92,7 @@ def _pairs(size: int) -> tuple[Ints, Ints]:
 def mann_kendall_z(values: Floats) -> Floats:
     """Mann and Kendall's trend statistic of each column (or of a vector), as a standard normal z (without ties)."""
     size = values.shape[0]
-    later, earlier = _pairs(size)
+    later, earlier = pairs(size)
     score = np.sign(values[later] - values[earlier]).sum(axis=0)
     z: Floats = (score - np.sign(score)) / math.sqrt(size * (size - 1) * (2 * size + 5) / 18)
     return z
@@ -106,7 +106,7 @@ def theil_sen(values: Floats, steps: Floats | None = None, stretch: float = 1.0)
     """
     size = values.size
     axis = np.arange(size, dtype=float) if steps is None else steps
-    later, earlier = _pairs(size)
+    later, earlier = pairs(size)
     slopes = np.sort((values[later] - values[earlier]) / (axis[later] - axis[earlier]))
     reach = stretch * BOUND_Z * math.sqrt(size * (size - 1) * (2 * size + 5) / 18)
     low = max(0, round((slopes.size - reach) / 2) - 1)

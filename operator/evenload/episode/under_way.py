@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from evenload.model.base import Value
 from evenload.model.episode import EFFECTIVE_STATES, FIELD_MANAGER, Episode, Step, StepState
-from evenload.model.plan import Purpose
+from evenload.model.plan import Purpose, lowered
 from evenload.model.snapshot import Snapshot
 
 ENDED_STATES = frozenset({StepState.Verified, StepState.Ineffective, StepState.Abandoned})
@@ -77,11 +77,13 @@ def _weighted(work: Work, step: Step) -> Work:
 
 def _held(work: Work, step: Step) -> Work:
     restart = work.restart
+    if restart is not None and restart.eviction is None and (step.after or {}).get(restart.backend, 0) > 0:
+        restart = None  # traffic was given back: that restart is off
     if step.action == "Drain" and step.backend and step.pod and step.uid:
         restart = Restart(backend=step.backend, pod=step.pod, uid=step.uid, drain=step)
     return Work(
         base=work.base if work.base is not None else step.before,
-        held_back=tuple(sorted({*work.held_back, *lowered(step)})),
+        held_back=tuple(sorted({*work.held_back, *lowered(step.before or {}, step.after or {})})),
         held_since=step.planned_at if step.applied_at is None else step.applied_at,
         restart=restart,
         last=step,
@@ -96,13 +98,6 @@ def _released(work: Work, step: Step | None) -> Work:
         step.purpose is Purpose.Rebalance or (step.purpose is Purpose.Ramp and work.compensating)
     )
     return Work(restart=work.restart if evicting else None, last=step, compensating=leans)
-
-
-def lowered(step: Step) -> tuple[str, ...]:
-    """Backends whose share this step cut by more than a tenth."""
-    before, after = step.before or {}, step.after or {}
-    old, new = sum(before.values()), sum(after.values())
-    return tuple(name for name in before if after.get(name, 0) * old < 0.9 * before[name] * new)
 
 
 def _with(work: Work, **changes: object) -> Work:

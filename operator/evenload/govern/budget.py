@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from math import inf
 
-from evenload.episode.pauses import DENIED_SECONDS, MOST_DOUBLINGS, denial, frozen_until, latest
+from evenload.episode.pauses import DENIED_SECONDS, FREEZE_SECONDS, MOST_DOUBLINGS, denial, frozen_until, latest
 from evenload.govern.case import Case, disrupts, finishes
 from evenload.model.decision import Held, HeldReason
-from evenload.model.episode import Disruption
+from evenload.model.episode import Disruption, StepState
 from evenload.model.plan import Drain, RestartPod, Write
 from evenload.model.wording import clock, duration
 
@@ -91,6 +91,9 @@ def cool_down(case: Case, write: Write) -> Held | None:
     """A pod is left alone for a while after its restart, each time for twice as long; its workload for less."""
     if not isinstance(write, Drain | RestartPod):
         return None
+    refused = _after_refusals(case, write)
+    if refused is not None:
+        return refused
     pod = case.pod(write.uid)
     workload = pod.workload if pod is not None else None
     of_pod = [entry.time for entry in _restarts(case) if entry.pod == write.pod]
@@ -103,6 +106,20 @@ def cool_down(case: Case, write: Write) -> Held | None:
     if case.snapshot.time >= until:
         return None
     detail = f"restarted {duration(case.snapshot.time - max(of_pod + of_workload))} ago"
+    return Held(action=write, reason=HeldReason.CoolDown, detail=detail, until=until)
+
+
+def _after_refusals(case: Case, write: Drain | RestartPod) -> Held | None:
+    """An eviction that was refused for too long is asked for again later, each time after twice as long."""
+    steps = [step for step in case.steps if step.uid == write.uid and step.state is StepState.Abandoned]
+    since = {step.name: step.refused_since for step in steps if step.refused_since is not None}
+    if not since:
+        return None
+    last = max(step.judged_at or since[step.name] for step in steps if step.name in since)
+    until = last + FREEZE_SECONDS * 2 ** min(len(since) - 1, MOST_DOUBLINGS)
+    if case.snapshot.time >= until:
+        return None
+    detail = f"its eviction was refused and given up at {clock(last)}: {steps[-1].message}"
     return Held(action=write, reason=HeldReason.CoolDown, detail=detail, until=until)
 
 

@@ -8,7 +8,7 @@ from evenload.model.base import Value
 from evenload.model.diagnosis import Diagnosis
 from evenload.model.episode import Episode, Step
 from evenload.model.fleet import Fleet, Floats
-from evenload.model.plan import Drain, Purpose, RestartPod, Write
+from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, Write, lowered
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Pod, Snapshot
 
@@ -46,9 +46,20 @@ def disrupts(write: Write) -> bool:
 
 def withdraws(write: Write) -> bool:
     """Whether it takes traffic away from a backend that still has it."""
-    return isinstance(write, Drain) or (not isinstance(write, RestartPod) and write.purpose is Purpose.Eject)
+    return isinstance(write, Drain) or (_ejects(write) and not _gives_back(write))
 
 
 def finishes(write: Write) -> bool:
     """Whether it puts back what was taken: half-done work is worse than done or undone work."""
-    return not isinstance(write, RestartPod) and write.purpose in (Purpose.Ramp, Purpose.Revert)
+    if isinstance(write, RestartPod):
+        return False
+    return write.purpose in (Purpose.Ramp, Purpose.Revert) or (_ejects(write) and _gives_back(write))
+
+
+def _ejects(write: Write) -> bool:
+    return isinstance(write, SetWeights) and write.purpose is Purpose.Eject
+
+
+def _gives_back(write: Write) -> bool:
+    """A drained backend gets a probe's worth again: nobody's share is cut for it."""
+    return not isinstance(write, RestartPod) and not lowered(write.before, write.after)

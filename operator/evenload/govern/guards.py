@@ -56,7 +56,8 @@ def holds(case: Case, write: Write) -> Held | None:
 
 def trusted_data(case: Case, write: Write) -> Held | None:
     label = case.diagnosis.label
-    permitted = LABELS[label].restart if isinstance(write, Drain | RestartPod) else LABELS[label].write
+    takes_pods = isinstance(write, Drain | RestartPod)
+    permitted = LABELS[label].restart if takes_pods else LABELS[label].write or case.diagnosis.early
     if not permitted:
         return Held(action=write, reason=HeldReason.Frozen, detail=f"{label}: {case.diagnosis.sentence}")
     return None

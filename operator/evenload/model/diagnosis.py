@@ -28,9 +28,11 @@ class SkewCause(StrEnum):
 
     WeightsWrong = "WeightsWrong"  # the commanded weights are not the desired ones: a bad update
     WeightsIgnored = "WeightsIgnored"  # the weights are right and traffic does not follow them
+    NotReached = "NotReached"  # a ready pod gets next to nothing, and its siblings carry its share
 
 
 GAIN_METRIC = "balancer_gain"  # what a backend gets over what its weight asks for
+LOOKS_METRIC = "looks"  # ticks judged since the Balancer was out of sight, against those that a fault needs
 
 
 class Evidence(Value, frozen=True, kw_only=True):
@@ -70,3 +72,8 @@ class Diagnosis(Value, frozen=True, kw_only=True):
         """A skew that only the weights show: they lean against it, and so traffic is even."""
         skewed = self.label is Label.LoadBalancerSkew
         return skewed and any(evidence.metric == GAIN_METRIC for evidence in self.evidence)
+
+    @property
+    def early(self) -> bool:
+        """The data is good, but no fault could have been confirmed yet: neither healthy nor blind."""
+        return self.label is Label.NoData and any(evidence.metric == LOOKS_METRIC for evidence in self.evidence)

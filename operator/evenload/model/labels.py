@@ -26,7 +26,8 @@ class Row(Value, frozen=True, kw_only=True):
 
 LABELS: Mapping[Label, Row] = {
     Label.NoData: Row(
-        meaning="Requests or errors are missing, stale, partial or absurd, or too few to prove anything",
+        meaning="Requests or errors are missing, stale, partial or absurd, or too few to prove anything; or, in the "
+        "first two ticks after a start or a blind spell, no fault could have been confirmed yet (`TooEarly`)",
         answer="nothing is written",
         follow_up="Mend the metrics first: without fresh signals nothing is diagnosed and nothing is done.",
         fault=False,
@@ -55,9 +56,10 @@ LABELS: Mapping[Label, Row] = {
     ),
     Label.LoadBalancerSkew: Row(
         meaning="A backend gets more than its share. `WeightsWrong`: the weights say so; the field manager is named. "
-        "`WeightsIgnored`: the weights are right and traffic does not follow",
+        "`WeightsIgnored`: the weights are right and traffic does not follow. `NotReached`: a ready pod gets next to "
+        "nothing while its siblings carry its share",
         answer="puts wrong weights back in one step; leans against a balancer that ignores them, in small steps, and "
-        "goes on saying so while it leans",
+        "goes on saying so while it leans; names who is not reached, and changes nothing for it",
         follow_up="Alert on the imbalance itself, not only on its errors: the Balancer's Balanced condition tells it "
         "first.",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from evenload.model.base import Value
@@ -73,3 +74,9 @@ class Advise(Value, frozen=True, kw_only=True, tag_field="action", tag="Advise")
 Action = SetWeights | Drain | RestartPod | Freeze | Advise
 WeightAction = SetWeights | Drain
 Write = SetWeights | Drain | RestartPod
+
+
+def lowered(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[str, ...]:
+    """Backends whose share falls by more than a tenth from the weights `before` to those `after`."""
+    old, new = sum(before.values()), sum(after.values())
+    return tuple(name for name in before if after.get(name, 0) * old < 0.9 * before[name] * new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from datetime import UTC, datetime
 
 _LAST_TIME = 1e11  # the year 5138: a clock that says more is broken
@@ -93,3 +93,8 @@ def listing(names: Iterable[str], most: int = 3) -> str:
     known = list(names)
     shown = ", ".join(known[:most])
     return shown if len(known) <= most else f"{shown} and {len(known) - most} more"
+
+
+def number(names: Sized, one: str, many: str) -> str:
+    """`one` or `many`, as these names ask for: ["a"] -> "has", ["a", "b"] -> "have"."""
+    return one if len(names) == 1 else many

@@ -9,13 +9,14 @@ from evenload.model.decision import Verdict
 from evenload.model.episode import EFFECTIVE_STATES, Phase, Step, StepState
 from evenload.model.fleet import Fleet
 from evenload.model.labels import LABELS
-from evenload.model.plan import Advise, Purpose
+from evenload.model.plan import Advise, Purpose, SetWeights
 from evenload.model.spec import RestartWhen
-from evenload.model.wording import clock, listing
+from evenload.model.wording import clock, listing, number
 from evenload.plan import restarts
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.scene import Scene
-from evenload.plan.sick import RESTART_AFTER_TICKS, begin_restart, mend_failing, restarted_lately
+from evenload.plan.sick import PROBE_FRACTION, RESTART_AFTER_TICKS, begin_restart, mend_failing, restarted_lately
+from evenload.plan.targets import scaled_down
 
 EJECTED_SECONDS, MOST_EJECTED_SECONDS = 30.0, 300.0  # times the count of ejections (Envoy)
 PROBES_NEEDED = 5.0
@@ -23,33 +24,60 @@ RECOVERED_ERROR_RATIO = 0.05
 
 
 def give_up(scene: Scene) -> Plan | None:
-    """A restart that cannot go on: give the weight back where somebody answers, then it has failed."""
+    """A restart that cannot go on. Where the pod answers, it is held back like any sick one, and weights go on mending.
+
+    What is sick stays sick: all its traffic back would undo the mitigation, and an undo keeps still for a while.
+    """
     restart = scene.work.restart
     verdict = restarts.given_up(scene.snapshot, scene.policy, restart) if restart is not None else None
     overdue = restart is not None and restarts.drain_overdue(scene.snapshot, scene.policy, restart)
-    because = verdict.because if verdict is not None else _refused(scene)
+    drain = _standing_drain(scene)
+    because = verdict.because if verdict is not None else _refused(scene, drain)
     if because is None and not overdue:
         return None
     verdicts = (verdict,) if verdict is not None else ()
     tell = (Advise(topic="RestartFailed", because=because or "the eviction was held back for too long"),)
-    drain = _last_drain(scene)
-    write = restarts.undrain(scene.snapshot, scene.work, drain) if drain is not None else None
+    if verdict is not None and verdict.state is StepState.Abandoned and drain is None:
+        return Plan(verdicts=verdicts, tell=tell)  # it was never drained: weights have nothing to take back
+    write = _hold_back(scene, drain) if drain is not None else None
     if write is None:
         return Plan(close=Phase.Failed, verdicts=verdicts, tell=tell)
     return Plan(writes=(write,), verdicts=verdicts, tell=tell, busy=write.because)
 
 
-def _refused(scene: Scene) -> str | None:
-    """Why the last eviction was given up earlier, if it was."""
+def _refused(scene: Scene, drain: Step | None) -> str | None:
+    """Why the eviction that this drain was for was given up earlier, if it was."""
     steps = scene.steps
-    last = next((step for step in reversed(steps) if step.action == "RestartPod"), None)
+    since = steps[steps.index(drain) :] if drain is not None else ()
+    last = next((step for step in reversed(since) if step.action == "RestartPod"), None)
     given_up = last is not None and last.state is StepState.Abandoned and last.refused_since is not None
     return last.message if last is not None and given_up else None
 
 
-def _last_drain(scene: Scene) -> Step | None:
-    steps = scene.steps
-    return next((step for step in reversed(steps) if step.action == "Drain" and step.state in EFFECTIVE_STATES), None)
+def _standing_drain(scene: Scene) -> Step | None:
+    """The drain that keeps all traffic from its backend now."""
+    last = scene.work.last
+    return last if last is not None and last.action == "Drain" else None
+
+
+def _hold_back(scene: Scene, drain: Step) -> SetWeights | None:
+    """A probe's worth of traffic for a drained backend, more where the others cannot bear the rest.
+
+    None where nobody would answer.
+    """
+    backend, base = drain.backend or "", scene.work.base
+    if base is None or not _may_return(scene, backend):
+        return None
+    others = np.array([name != backend for name in scene.fleet.backends], dtype=bool)
+    held = dict.fromkeys(scene.work.held_back, PROBE_FRACTION)
+    fraction, after = 1.0, base
+    for fraction in (PROBE_FRACTION, *restarts.RAMP_FRACTIONS):
+        after = scaled_down(base, {**held, backend: fraction})
+        if not bool((scene.predict(after)[others] > scene.policy.max_utilization).any()):
+            break
+    because = f"the restart of {drain.pod} is off; {backend} gets {100 * fraction:.0f}% of its share"
+    purpose = Purpose.Eject if after != base else Purpose.Ramp
+    return SetWeights(before=scene.before, after=after, purpose=purpose, because=because)
 
 
 def continue_restart(scene: Scene) -> Plan | None:
@@ -94,7 +122,10 @@ def _ramp(scene: Scene) -> Plan | None:
     if troubled:
         return Plan(busy=f"the ramp of {listing(sorted(troubled))} waits: {scene.diagnosis.sentence}")
     write = restarts.ramp(scene.snapshot, scene.fleet, scene.policy, work, returning)
-    return Plan(writes=(write,) if write is not None else (), busy=f"{listing(work.held_back)} ramps up")
+    return Plan(
+        writes=(write,) if write is not None else (),
+        busy=f"{listing(work.held_back)} {number(work.held_back, 'ramps', 'ramp')} up",
+    )
 
 
 def _may_return(scene: Scene, backend: str) -> bool:
@@ -114,11 +145,11 @@ def continue_ejection(scene: Scene) -> Plan | None:
     if restart is not None:
         return restart
     if not any(_may_return(scene, name) for name in work.held_back):
-        return Plan(busy=f"{listing(work.held_back)} has no ready pod")
+        return Plan(busy=f"{listing(work.held_back)} {number(work.held_back, 'has', 'have')} no ready pod")
     if held_for < _ejection_seconds(scene):
-        return Plan(
-            busy=f"{listing(work.held_back)} stays ejected until {clock(work.held_since + _ejection_seconds(scene))}"
-        )
+        stay = number(work.held_back, "stays", "stay")
+        until = clock(work.held_since + _ejection_seconds(scene))
+        return Plan(busy=f"{listing(work.held_back)} {stay} ejected until {until}")
     return _ramp(scene)
 
 

@@ -13,15 +13,16 @@ import numpy as np
 
 from evenload.episode.under_way import Restart, Work
 from evenload.model.decision import Verdict
-from evenload.model.episode import Step, StepState
+from evenload.model.episode import StepState
 from evenload.model.fleet import Fleet
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Pod, SignalState, Snapshot
-from evenload.model.wording import duration
+from evenload.model.wording import duration, listing, number
 from evenload.plan.targets import scaled_down
 
 RAMP_FRACTIONS = (0.1, 0.3, 0.6, 1.0)  # of the share, at equal parts of the ramp window: few writes
+CLEARLY_MORE = 1.5  # held-back backends have a little more than their fraction: the others' sum is below the whole
 CREATED_SLACK_SECONDS = 2.0  # creation times are whole seconds
 
 
@@ -119,25 +120,6 @@ def drain_overdue(snapshot: Snapshot, policy: Policy, restart: Restart) -> bool:
     return snapshot.time - step.applied_at > policy.drain_timeout_seconds + policy.eviction_deadline_seconds
 
 
-def undrain(snapshot: Snapshot, work: Work, step: Step) -> SetWeights | None:
-    """Give a drained backend its weight back because the restart is off; None where nobody would answer."""
-    if work.base is None or not _someone_ready(snapshot, step.backend or ""):
-        return None
-    before = {name: known.weight for name, known in snapshot.backends.items()}
-    return SetWeights(
-        before=before,
-        after=work.base,
-        purpose=Purpose.Revert,
-        reverts=step.name,
-        because=f"the restart of {step.pod} is off; {step.backend} gets its share back",
-    )
-
-
-def _someone_ready(snapshot: Snapshot, backend: str) -> bool:
-    known = snapshot.backends.get(backend)
-    return known is not None and any(pod.ready and not pod.terminating for pod in known.pods.values())
-
-
 def ramp(snapshot: Snapshot, fleet: Fleet, policy: Policy, work: Work, returning: frozenset[str]) -> SetWeights | None:
     """The next ramp step of the backends that may come back, or None if it is not due yet.
 
@@ -155,7 +137,8 @@ def ramp(snapshot: Snapshot, fleet: Fleet, policy: Policy, work: Work, returning
         return None
     least = min(factors[name] for name in returning)
     share = "all" if least == 1.0 else f"{100 * least:.0f}%"
-    because = f"{', '.join(sorted(returning))} ramps up: {share} of its share"
+    names = sorted(returning)
+    because = f"{listing(names)} {number(names, f'ramps up: {share} of its', f'ramp up: {share} of their')} share"
     return SetWeights(before=before, after=after, purpose=Purpose.Ramp, because=because)
 
 
@@ -177,7 +160,13 @@ def _factors(fleet: Fleet, work: Work, returning: frozenset[str], fraction: floa
     for name in work.held_back:
         share = base.get(name, 0) / total if total else 0.0
         kept = float(np.clip(commanded.get(name, 0.0) / share, 0.0, 1.0)) if share else 0.0
-        yield name, min(fraction, _next_stage(kept)) if name in returning else kept
+        yield name, _due(fraction, kept) if name in returning else kept
+
+
+def _due(fraction: float, kept: float) -> float:
+    """A ramp takes nothing away: who already has clearly more than the stage that is due keeps it."""
+    stage = min(fraction, _next_stage(kept))
+    return stage if kept < CLEARLY_MORE * stage else kept
 
 
 def _next_stage(kept: float) -> float:

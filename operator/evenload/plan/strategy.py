@@ -29,6 +29,8 @@ def _blind(scene: Scene) -> Plan | None:
     because = LABELS[scene.diagnosis.label].freezes
     if not because:
         return None
+    if scene.diagnosis.early:
+        return Plan(tell=(Freeze(because=scene.diagnosis.sentence),))
     tell: list[Freeze | Advise] = [Freeze(because=f"{because}: {scene.diagnosis.sentence}")]
     if scene.diagnosis.label is Label.Dependency:
         tell.append(Advise(topic="CheckDependency", because=scene.diagnosis.sentence))
@@ -44,6 +46,8 @@ def _mend(scene: Scene) -> Plan | None:
     match scene.diagnosis.label:
         case Label.Failing:
             return mend_failing(scene)
+        case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.NotReached:
+            return Plan(tell=(Advise(topic="TooLittleTraffic", because=scene.diagnosis.sentence),))
         case Label.LoadBalancerSkew if scene.diagnosis.compensated:
             return keep_leaning(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.WeightsIgnored:

@@ -106,8 +106,7 @@ def after_undo(scene: Scene) -> Plan | None:
         return None
     undone = [step for step in steps if step.name == last.reverts and step.state in EFFECTIVE_STATES]
     ended = any(step.action == "RestartPod" and step.state in _ABORTED for step in steps)
-    overdue = any(step.action == "Drain" for step in undone)
-    phase = Phase.Failed if ended or (overdue and scene.harmful is None) else Phase.RolledBack
+    phase = Phase.Failed if ended else Phase.RolledBack
     return Plan(close=phase, verdicts=_reverted(undone, "undone"))
 
 

@@ -33,7 +33,7 @@ from evenload.api.v1alpha1 import (
 from evenload.api.values import from_number, moment
 from evenload.model.base import Value
 from evenload.model.decision import Decision, HeldReason
-from evenload.model.diagnosis import Diagnosis, Label
+from evenload.model.diagnosis import Diagnosis, Label, SkewCause
 from evenload.model.policy import Policy
 from evenload.model.snapshot import SIGNALS, Signal, SignalName, SignalState, Snapshot
 from evenload.model.spec import Mode
@@ -165,7 +165,8 @@ def _balanced(facts: Facts) -> Finding:
     if label is Label.Healthy:
         return Finding(status=TRUE, reason=label.value, message="every backend gets its share of the traffic")
     if label is Label.NoData:
-        return Finding(status=UNKNOWN, reason=label.value, message=decision.diagnosis.sentence)
+        reason = "TooEarly" if decision.diagnosis.early else label.value
+        return Finding(status=UNKNOWN, reason=reason, message=decision.diagnosis.sentence)
     status = {True: TRUE, False: FALSE, None: UNKNOWN}[decision.balanced]
     return Finding(status=status, reason=label.value, message=decision.diagnosis.sentence)
 
@@ -326,6 +327,9 @@ def _skewed(decision: Decision, requests: float, told: Mapping[str, Outlier], to
     """`requests`: of the whole window."""
     if Label.LoadBalancerSkew not in (decision.diagnosis.label, *decision.diagnosis.also):
         return  # uneven by chance is not worth a name
+    if decision.diagnosis.cause is SkewCause.NotReached:  # who carries its share is not to blame
+        yield from _cold(decision, told)
+        return
     for name, target in decision.targets.items():
         known = told.get(name)
         ratio = decision.shares.get(name, 0.0) / target if target > 0 else 1.0
@@ -335,6 +339,14 @@ def _skewed(decision: Decision, requests: float, told: Mapping[str, Outlier], to
             before = known.share_ratio if known is not None else None
             verdict = OutlierVerdict.Hot if ratio > 1 else OutlierVerdict.Cold
             yield Outlier(name=name, verdict=verdict, share_ratio=_sticky(before, ratio, MATERIAL_RATIO, LEAST_SHARE))
+
+
+def _cold(decision: Decision, told: Mapping[str, Outlier]) -> Iterator[Outlier]:
+    for each in decision.diagnosis.evidence:
+        if each.metric == "share" and each.observed is not None and each.expected:
+            before = told[each.subject].share_ratio if each.subject in told else None
+            ratio = _sticky(before, each.observed / each.expected, MATERIAL_RATIO, LEAST_SHARE)
+            yield Outlier(name=each.subject, verdict=OutlierVerdict.Cold, share_ratio=ratio)
 
 
 def _sick(decision: Decision) -> Iterator[Outlier]:

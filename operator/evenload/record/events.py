@@ -165,7 +165,8 @@ class Chronicle:
 
     def _lost(self, decision: Decision) -> Iterator[Happening]:
         label = decision.diagnosis.label
-        if label is Label.NoData and self._label not in (None, Label.NoData):
+        lost = label is Label.NoData and not decision.diagnosis.early
+        if lost and self._label not in (None, Label.NoData):
             note = decision.diagnosis.sentence or REASONS[Reason.SignalsLost]
             yield Happening(
                 time=decision.time,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evenload.simulate import trials, trials_held_out, trials_owed, trials_robust, unequal
+from evenload.simulate import trials, trials_held_out, trials_memory, trials_owed, trials_robust, unequal
 from evenload.simulate.chaos import chaos
 from evenload.simulate.growth import growth
 from evenload.simulate.world import Trial, World
@@ -105,6 +105,17 @@ SCENARIOS: tuple[Scenario, ...] = (
         long=True,
     ),
     Scenario("two-leaks", "two pods leak, until memory would be out", trials_owed.leaking(0.012, 0.009), long=True),
+    *(
+        Scenario(
+            f"leak-{percent}-under-teeth",
+            f"{percent}% of the limit a minute under a collector's saw-tooth",
+            trials_memory.leak_under_teeth(float(percent) / 100),
+            long=True,
+        )
+        for percent in ("0.3", "0.5", "1", "2")
+    ),
+    Scenario("teeth-alone", "a collector's saw-tooth, nothing leaks", trials_memory.teeth_alone, long=True),
+    Scenario("cache-under-teeth", "a cache fills under a saw-tooth", trials_memory.cache_under_teeth, long=True),
     Scenario("chaos", "one mishap after another; only the rules are kept", chaos, long=True),
     Scenario("two-hot", "two backends share 70%", trials_held_out.two_hot, held_out=True),
     Scenario(

@@ -134,7 +134,7 @@ def test_a_failing_pod_of_two_minutes_is_warming_up() -> None:
 
 def test_a_slow_pod_needs_three_ticks_and_is_named_with_both_latencies() -> None:
     sight = snapshot({"d-0": {"latency": 0.09}})
-    assert believed(sight, 2).diagnosis.label is Label.Healthy
+    assert believed(sight, 2).diagnosis.early
     decision = believed(sight, 3)
     assert decision.diagnosis.label is Label.Slow
     assert decision.diagnosis.sentence == "d-0 answers in 90 ms, the median pod in 20 ms"
@@ -371,3 +371,27 @@ def test_since_lasts_while_the_label_does() -> None:
     first = steps(engine, snapshot(SKEWED, weights=BAD), 2).diagnosis.since
     assert engine.step(later(snapshot(SKEWED, weights=BAD), 10)).diagnosis.since == first
     assert first == NOW + 5
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ({"d": 10}, "give d 3.2% of the requests; its share is 25%"),
+        ({"c": 10, "d": 10}, "give c, d 9.1% of the requests; their share is 50%"),
+    ],
+)
+def test_of_backends_that_our_weights_starve_only_what_holds_now_is_said(weights: dict[str, int], told: str) -> None:
+    """No pod of theirs was ever away: what is desired has changed, or a second Evenload wrote the weights."""
+    little = {f"{name}-0": {"requests": 10.0} for name in weights}
+    write = RouteWrite(manager="evenload", time=NOW - 60)
+    diagnosis = believed(snapshot(little, weights=weights, last_write=write)).diagnosis
+    assert diagnosis.label is Label.LoadBalancerSkew
+    assert diagnosis.sentence == f"the weights set by evenload at 08:52:20 {told}"
+
+
+def test_backends_without_a_ready_pod_are_told_in_the_right_number() -> None:
+    def sentence(*names: str) -> str:
+        return believed(snapshot({f"{name}-0": {"ready": False} for name in names})).diagnosis.sentence
+
+    assert sentence("a").startswith("a has no ready pod, but weights give it 25%")
+    assert sentence("a", "b").startswith("a, b have no ready pod, but weights give them 50%")

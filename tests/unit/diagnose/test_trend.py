@@ -7,9 +7,10 @@ import pytest
 from scipy import stats
 
 from evenload.diagnose.bins import BIN_SECONDS, BINS, Bins
+from evenload.diagnose.envelope import ROW_BINS
 from evenload.diagnose.outlook import Outlook
 from evenload.diagnose.statistics import mann_kendall_z, theil_sen
-from evenload.diagnose.trend import LEAST_BINS, Leak, MemoryWatch, judge
+from evenload.diagnose.trend import KEEPING_BINS, LEAST_BINS, Leak, MemoryWatch, judge
 from evenload.engine import Engine
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Fleet, Floats
@@ -227,17 +228,37 @@ def bins_of(*columns: Floats) -> Bins:
     """Memory of pods side by side; requests that tell nothing of it."""
     bins = Bins()
     memory = np.array(columns).T
-    bins._rows = np.stack([memory, np.full(memory.shape, 16.0), np.full(memory.shape, 0.3)])
+    bins._rows = np.stack([memory, np.full(memory.shape, 16.0), np.full(memory.shape, 0.3), memory])
     return bins
 
 
-def test_a_leak_is_told_on_its_sixth_bin_and_forgotten_on_the_first_without() -> None:
-    watch, fleet, level = MemoryWatch(), Fleet(snapshot()), np.full(BINS, 8e7)
+def test_a_leak_is_told_on_its_sixth_bin_and_kept_for_half_an_hour_without_a_sign_of_it() -> None:
+    watch, fleet, level = MemoryWatch(), Fleet(snapshot()), np.full(BINS, rising(1.0)[-1])
     seen = []
-    for leaks in [True] * 6 + [False] + [True] * 6:
+    for leaks in [True] * 6 + [False] * (KEEPING_BINS + 1):
         watch.close(bins_of(rising(1.0) if leaks else level, level, level, level), fleet)
         seen.append(sorted(watch.leaks))
-    assert seen == [[]] * 5 + [["uid-a-0"]] + [[]] * 6 + [["uid-a-0"]]
+    assert seen == [[]] * 5 + [["uid-a-0"]] * (KEEPING_BINS + 1) + [[]]
+
+
+def test_a_leak_that_is_kept_is_counted_down() -> None:
+    watch, fleet, level = MemoryWatch(), Fleet(snapshot()), np.full(BINS, rising(1.0)[-1])
+    for _ in range(6):
+        watch.close(bins_of(rising(1.0), level, level, level), fleet)
+    told = watch.leaks["uid-a-0"]
+    for _ in range(2):
+        watch.close(bins_of(level, level, level, level), fleet)
+    assert watch.leaks["uid-a-0"].seconds == pytest.approx(told.seconds - 2 * BIN_SECONDS)
+    assert watch.leaks["uid-a-0"].slope == told.slope
+
+
+def test_a_leak_whose_memory_was_given_back_is_over() -> None:
+    watch, fleet, level = MemoryWatch(), Fleet(snapshot()), np.full(BINS, 0.3 * LIMIT)
+    for leaks in [True] * 6 + [False] * ROW_BINS:
+        watch.close(bins_of(rising(1.0) if leaks else level, level, level, level), fleet)
+    for _ in range(ROW_BINS):
+        watch.close(bins_of(level, level, level, level), fleet)
+    assert watch.leaks == {}
 
 
 def test_a_leak_is_full_when_its_line_meets_the_limit() -> None:
@@ -286,9 +307,9 @@ def test_a_trend_is_beyond_three_sigmas(swapped: int, told: bool) -> None:
 
 
 def test_twenty_bins_of_a_pod_are_enough_and_nineteen_are_not() -> None:
-    watch, fleet = MemoryWatch(), Fleet(snapshot())
-    level = np.full(BINS, 8e7)
+    fleet, level = Fleet(snapshot()), np.full(BINS, 8e7)
     for told, leaks in ((LEAST_BINS, ["uid-a-0"]), (LEAST_BINS - 1, [])):
+        watch = MemoryWatch()
         young = np.where(BINS - told > STEPS, np.nan, rising(1.0))
         for _ in range(6):
             watch.close(bins_of(young, level, level, level), fleet)

@@ -97,17 +97,36 @@ def test_a_hold_stops_writes_and_work_goes_on_when_it_ends(reason: str) -> None:
     assert [episode.phase for episode, _ in cluster.closed] == [Phase.Succeeded]
 
 
-def test_a_refused_eviction_is_given_up_after_its_deadline_and_the_weight_comes_back() -> None:
+def test_a_refused_eviction_is_given_up_after_its_deadline_and_traffic_stays_away_from_what_is_sick() -> None:
     cluster, _ = broken_shop(refuse_evictions=True)
     decisions = run(cluster, Engine(spec(restart=Restart(eviction_deadline="60s"))), 160)
     assert cluster.evictions == []
     assert "RestartFailed" in advice(decisions)
-    assert cluster.closed[0][0].phase is Phase.Failed
-    states = {step.action: step.state for step in cluster.closed[0][0].steps}
-    assert states["RestartPod"] is StepState.Abandoned
-    assert states["Drain"] is StepState.Reverted
-    assert purposes(cluster)[:3] == ["Restore", "Drain", "Revert"]
+    assert cluster.episode is not None
+    assert StepState.Abandoned in {step.state for step in cluster.episode.steps if step.action == "RestartPod"}
+    assert purposes(cluster)[:3] == ["Restore", "Drain", "Eject"]
     assert cluster.writes[2][0] - cluster.writes[1][0] < 100
+    assert cluster.weights["shop-a"] <= 0.05 * cluster.weights["shop-b"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_budget_that_never_allows_costs_no_more_than_restarts_forbidden(seed: int) -> None:
+    """A pod fails half of its requests for an hour, and its eviction is refused each time."""
+
+    def failed(restart: Restart, *, refuses: bool) -> tuple[float, list[str], float]:
+        cluster, _ = healthy_shop(120, seed=seed)
+        cluster.failed.clear()
+        next(server for server in cluster.servers if server.backend == "shop-d").faulty = 0.5
+        cluster.refuse_evictions = refuses
+        run(cluster, Engine(spec(restart=restart)), 3600)
+        return sum(cluster.failed.values()), purposes(cluster), len(cluster.evictions)
+
+    forbidden, _, _ = failed(Restart(when=RestartWhen.Never), refuses=False)
+    refused, written, evictions = failed(Restart(), refuses=True)
+    assert evictions == 0
+    assert refused < 1.1 * forbidden
+    assert "Revert" not in written
+    assert 2 <= written.count("Drain") <= 3  # at 0, 15 and 35 minutes: not again and again
 
 
 def test_a_replacement_that_never_comes_fails_the_episode_and_traffic_stays_on_the_others() -> None:

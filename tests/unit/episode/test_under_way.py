@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from evenload.episode.under_way import Work, is_ours, lowered, told_change, under_way
+from evenload.episode.under_way import Work, is_ours, told_change, under_way
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Episode, Phase, Step, StepState
-from evenload.model.plan import Purpose
+from evenload.model.plan import Purpose, lowered
 from evenload.model.snapshot import Backend, RouteWrite, Snapshot
 
 BASE = {"a": 100, "b": 100}
@@ -121,15 +121,23 @@ def test_two_ejections_keep_the_first_base() -> None:
 
 
 def test_scaling_all_alike_lowers_nobody() -> None:
-    assert lowered(weights(Purpose.Eject, {"a": 1000, "b": 1000})) == ()
-    assert lowered(weights(Purpose.Eject, {"a": 50, "b": 1000})) == ("a",)
+    even = {"a": 100, "b": 100}
+    assert lowered(even, {"a": 1000, "b": 1000}) == ()
+    assert lowered(even, {"a": 50, "b": 1000}) == ("a",)
 
 
 def test_a_cut_of_a_tenth_is_not_yet_held_back() -> None:
     even = {"a": 100, "b": 900}
-    assert lowered(weights(Purpose.Eject, {"a": 90, "b": 910}, even)) == ()
-    assert lowered(weights(Purpose.Eject, {"a": 89, "b": 911}, even)) == ("a",)
-    assert lowered(weights(Purpose.Eject, {"b": 900}, even)) == ("a",)
+    assert lowered(even, {"a": 90, "b": 910}) == ()
+    assert lowered(even, {"a": 89, "b": 911}) == ("a",)
+    assert lowered(even, {"b": 900}) == ("a",)
+
+
+def test_a_drain_whose_backend_has_traffic_again_is_a_restart_that_is_off() -> None:
+    given_back = weights(Purpose.Eject, {"a": 10, "b": 200}, DOWN)
+    off = fold(drain(), given_back)
+    assert fold(drain()).restart is not None
+    assert (off.restart, off.held_back, off.base) == (None, ("a",), BASE)
 
 
 def seen(written: RouteWrite | None, **weight: int) -> Snapshot:

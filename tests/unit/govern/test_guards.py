@@ -567,3 +567,42 @@ def test_of_a_backend_that_is_gone_nothing_is_told() -> None:
 
 def test_every_guard_is_asked() -> None:
     assert len(GUARDS) == len(set(GUARDS))
+
+
+def given_up(*ago: float) -> Snapshot:
+    """The eviction of b-0 was refused and given up, so many seconds ago, once or more."""
+    known: dict[str, object] = {
+        "action": "RestartPod",
+        "state": StepState.Abandoned,
+        "uid": "uid-b-0",
+        "message": "needs 3",
+    }
+    steps = tuple(
+        Step(name=str(each), planned_at=NOW - each, refused_since=NOW - each - 300, judged_at=NOW - each, **known)  # type: ignore[arg-type]
+        for each in ago
+    )
+    episode = Episode(name="rem", opened_at=NOW - 9e3, label=Label.Failing, phase=Phase.Executing, steps=steps)
+    return snapshot(episode=episode)
+
+
+@pytest.mark.parametrize(
+    ("ago", "held"), [([599.0], True), ([600.0], False), ([3e3, 1199.0], True), ([3e3, 1200.0], False)]
+)
+def test_an_eviction_that_was_refused_is_asked_for_again_after_ten_minutes_doubling(
+    ago: list[float], held: bool
+) -> None:
+    drain = Drain(before=EVEN, after={**EVEN, "b": 0}, backend="b", pod="b-0", uid="uid-b-0", because="it fails")
+    refusal = govern(case(given_up(*ago)), drain)
+    assert (refusal is not None) is held
+    if refusal is not None:
+        assert refusal.reason is HeldReason.CoolDown
+        assert "needs 3" in refusal.detail
+
+
+def test_a_probes_worth_for_a_drained_backend_is_not_refused_for_want_of_headroom_nor_in_panic() -> None:
+    drained = {**EVEN, "a": 0}
+    back = SetWeights(before=drained, after={**EVEN, "a": 5}, purpose=Purpose.Eject, because="the restart is off")
+    sight = snapshot(weights=drained)
+    assert govern(case(sight, bad_ratio=0.9, predict=lambda weights: np.full(4, 0.99)), back) is None
+    frozen = snapshot(weights=drained, ledger=(Disruption(time=NOW - 10, kind="Revert"),))
+    assert govern(case(frozen), back) is None

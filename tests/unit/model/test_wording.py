@@ -74,3 +74,7 @@ def test_text_that_commands_nothing_is_shown_as_it_is(text: str) -> None:
 )
 def test_what_commands_is_shown_as_its_escape(text: str, shown: str) -> None:
     assert wording.printable(text) == shown
+
+
+def test_a_verb_agrees_with_how_many_are_named() -> None:
+    assert [wording.number(names, "has", "have") for names in (["a"], ["a", "b"])] == ["has", "have"]

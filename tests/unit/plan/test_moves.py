@@ -127,7 +127,7 @@ def drained(**changes: object) -> Episode:
 
 def test_a_drained_pod_that_somebody_else_removed_leaves_a_backend_to_ramp_up() -> None:
     sight = snapshot({"a-0": {"uid": "uid-new", "requests": 0.0}}, weights={"a": 0}, episode=drained())
-    write = write_of(Engine(spec()).step(sight))
+    write = write_of(steps(Engine(spec()), sight, 3))
     assert isinstance(write, SetWeights)
     assert (write.purpose, write.after["a"]) == (Purpose.Ramp, 10)
 
@@ -135,7 +135,7 @@ def test_a_drained_pod_that_somebody_else_removed_leaves_a_backend_to_ramp_up() 
 def test_in_flight_requests_are_waited_for() -> None:
     sight = snapshot({"a-0": {"requests": 0.0, "in_flight": 3.0}}, weights={"a": 0}, episode=drained())
     early = msgspec.structs.replace(sight, time=NOW - 30)
-    decision = Engine(spec()).step(early)
+    decision = steps(Engine(spec()), early, 3)
     assert write_of(decision) is None
     assert "waiting until nothing is in flight at a-0" in decision.sentence
 
@@ -161,13 +161,13 @@ def test_a_ramp_waits_while_the_new_pod_fails() -> None:
     assert "the ramp of a waits" in decision.sentence
 
 
-def test_a_restart_held_back_for_too_long_gives_the_weight_back() -> None:
+def test_a_restart_held_back_for_too_long_leaves_its_pod_a_probes_worth() -> None:
     step = done("1-drain", Purpose.Drain, EVEN, {**EVEN, "a": 0}, ago=400.0, backend="a", pod="a-0", uid="uid-a-0")
     sight = snapshot({"a-0": {"requests": 0.0, "protected": True}}, weights={"a": 0}, episode=episode(step))
     decision = Engine(spec()).step(sight)
     write = write_of(decision)
     assert isinstance(write, SetWeights)
-    assert (write.purpose, write.reverts, write.after) == (Purpose.Revert, "1-drain", EVEN)
+    assert (write.purpose, write.after) == (Purpose.Eject, {"a": 10, "b": 200, "c": 200, "d": 200})
     assert topics(decision) == ["RestartFailed"]
 
 
@@ -175,7 +175,7 @@ def test_a_pod_that_lost_its_controller_while_drained_is_not_evicted() -> None:
     sight = snapshot(
         {"a-0": {"requests": 0.0, "in_flight": 0.0, "workload": None}}, weights={"a": 0}, episode=drained()
     )
-    decision = Engine(spec()).step(sight)
+    decision = steps(Engine(spec()), sight, 3)
     assert write_of(decision) is None
     assert decision.sentence.startswith("restarting a-0")
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import pytest
 
 from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.episode import Disruption, Phase, Step, StepState
+from evenload.model.fleet import Floats
 from evenload.model.plan import Advise, Drain, Purpose, SetWeights
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import Restart, RestartWhen
+from evenload.model.wording import clock
 from evenload.plan.moves import Plan
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
 from tests.unit.engine.build import NOW, snapshot
@@ -149,35 +154,60 @@ def gave_up(*steps: Step, pod: dict[str, object] | None = None) -> Plan:
 DRAINED = {**EVEN, "a": 0}
 
 
-def test_a_restart_given_up_gives_the_weight_back_where_somebody_answers_and_tells() -> None:
-    drain = step(Purpose.Drain, EVEN, DRAINED, 500.0, backend="a", pod="a-0", uid="uid-a-0")
-    refused = eviction(state=StepState.Planned, refused_since=NOW - 300, message="needs 3")
-    plan = gave_up(drain, refused)
+DRAIN = step(Purpose.Drain, EVEN, DRAINED, 500.0, backend="a", pod="a-0", uid="uid-a-0")
+REFUSED = eviction(state=StepState.Planned, refused_since=NOW - 300, message="needs 3")
+
+
+def test_a_restart_given_up_leaves_a_probes_worth_where_somebody_answers_and_tells() -> None:
+    plan = gave_up(DRAIN, REFUSED)
     (write,) = plan.writes
     assert isinstance(write, SetWeights)
-    assert (write.purpose, write.after, write.reverts) == (Purpose.Revert, EVEN, drain.name)
+    assert (write.purpose, write.after) == (Purpose.Eject, {"a": 10, "b": 200, "c": 200, "d": 200})
     (tell,) = plan.tell
     assert isinstance(tell, Advise)
     assert (tell.topic, tell.because) == ("RestartFailed", "the eviction was refused for 5 min: needs 3")
     assert plan.close is None
-    nobody = gave_up(drain, refused, pod={"ready": False})
+    nobody = gave_up(DRAIN, REFUSED, pod={"ready": False})
     assert (nobody.writes, nobody.close) == ((), Phase.Failed)
 
 
-def test_it_is_the_drain_that_is_given_back_whatever_stands_after_it() -> None:
-    drain = step(Purpose.Drain, EVEN, DRAINED, 500.0, backend="a", pod="a-0", uid="uid-a-0")
-    refused = eviction(state=StepState.Planned, refused_since=NOW - 300, message="needs 3")
-    never = step(Purpose.Drain, EVEN, DRAINED, 400.0, backend="b", pod="b-0", uid="x", state=StepState.Abandoned)
-    (write,) = gave_up(drain, refused, never, step(Purpose.Eject, DRAINED, DRAINED, 300.0)).writes
+@pytest.mark.parametrize(("use_at_a_third", "share", "purpose"), [(0.84, 0.3, Purpose.Eject), (1.1, 1.0, Purpose.Ramp)])
+def test_what_the_others_cannot_bear_comes_back_to_it(use_at_a_third: float, share: float, purpose: Purpose) -> None:
+    def predict(weights: Mapping[str, float]) -> Floats:
+        others = (1 - weights["a"] / sum(weights.values())) / 3
+        return np.array([0.2, *[use_at_a_third * others / 0.3023] * 3])  # 0.3023: with three tenths of its share to `a`
+
+    sight = snapshot(weights={"a": 0}, episode=episode(DRAIN, REFUSED))
+    plan = give_up(scene(sight, predict=predict))
+    assert plan is not None
+    (write,) = plan.writes
     assert isinstance(write, SetWeights)
-    assert write.reverts == drain.name
+    assert write.after["a"] / write.after["b"] == pytest.approx(share)
+    assert write.purpose is purpose
+
+
+def test_what_was_given_up_is_held_back_from_then_on_and_given_up_once() -> None:
+    given_up = eviction(state=StepState.Abandoned, refused_since=NOW - 400, judged_at=NOW - 90, message="needs 3")
+    back = step(Purpose.Eject, DRAINED, EJECTED, 20.0)
+    sight = snapshot(weights=EJECTED, episode=episode(DRAIN, given_up, back))
+    assert give_up(scene(sight)) is None
+    assert going_on(sight).busy == "a stays ejected until " + clock(NOW + 10)
+    again = step(Purpose.Drain, EJECTED, DRAINED, 10.0, backend="a", pod="a-0", uid="uid-a-0")
+    assert give_up(scene(snapshot(weights=DRAINED, episode=episode(DRAIN, given_up, back, again)))) is None
 
 
 def test_an_eviction_that_was_abandoned_earlier_is_remembered_with_its_reason() -> None:
-    plan = gave_up(eviction(state=StepState.Abandoned, refused_since=NOW - 400, message="needs 3"))
-    assert (plan.close, [tell.because for tell in plan.tell]) == (Phase.Failed, ["needs 3"])
+    plan = gave_up(DRAIN, eviction(state=StepState.Abandoned, refused_since=NOW - 400, message="needs 3"))
+    assert len(plan.writes) == 1
+    assert [tell.because for tell in plan.tell] == ["needs 3"]
     sight = snapshot(episode=episode(eviction(state=StepState.Abandoned)))
     assert give_up(scene(sight)) is None
+
+
+def test_an_eviction_refused_to_a_pod_that_was_never_drained_is_given_up_and_the_incident_goes_on() -> None:
+    plan = gave_up(REFUSED)
+    assert (plan.writes, plan.close) == ((), None)
+    assert [verdict.state for verdict in plan.verdicts] == [StepState.Abandoned]
 
 
 def test_a_ramp_waits_only_for_trouble_of_what_ramps_up() -> None:

@@ -161,16 +161,6 @@ def ramped(seconds_ago: float) -> Step:
     )
 
 
-def test_an_undrain_needs_somebody_who_answers() -> None:
-    step = drained_at(NOW).drain
-    assert step is not None
-    write = restarts.undrain(snapshot(weights={"a": 0}), held(), step)
-    assert write is not None
-    assert (write.after, write.reverts) == (BASE, "d")
-    assert restarts.undrain(snapshot({"a-0": {"ready": False}}), held(), step) is None
-    assert restarts.undrain(snapshot(), Work(), step) is None
-
-
 @pytest.mark.parametrize(
     ("done", "seconds", "fraction"),
     [
@@ -216,12 +206,19 @@ def test_who_gets_ready_later_than_the_others_begins_at_the_beginning_of_the_ram
     write = restarts.ramp(sight, Fleet(sight), POLICY, work, frozenset({"a", "b"}))
     assert write is not None
     assert write.after == {"a": 100, "b": 10, "c": 100, "d": 100}
-    assert write.because == "a, b ramps up: 10% of its share"
+    assert write.because == "a, b ramp up: 10% of their share"
 
 
 def test_a_ramp_step_that_stands_already_is_not_written_again() -> None:
     sight = snapshot(weights={"a": 10})
     assert restarts.ramp(sight, Fleet(sight), POLICY, held(), frozenset({"a"})) is None
+
+
+def test_a_ramp_takes_nothing_from_a_backend_that_has_more_than_its_first_stage() -> None:
+    sight = snapshot(weights={"a": 30})
+    write = restarts.ramp(sight, Fleet(sight), POLICY, held(), frozenset({"a"}))
+    assert write is not None
+    assert write.after["a"] >= 30
 
 
 def test_a_held_backend_without_any_base_stays_at_nothing() -> None:

@@ -115,13 +115,6 @@ def test_a_restart_that_came_to_nothing_has_failed(state: StepState) -> None:
     assert plan.close is Phase.Failed
 
 
-def test_a_drain_given_back_has_failed_unless_it_was_the_harm() -> None:
-    overdue, harmful = ended(DRAIN, revert_of(DRAIN)), ended(DRAIN, revert_of(DRAIN), harmful=DRAIN)
-    assert overdue is not None
-    assert harmful is not None
-    assert (overdue.close, harmful.close) == (Phase.Failed, Phase.RolledBack)
-
-
 def test_a_revert_that_never_stood_ends_nothing() -> None:
     never = step(Purpose.Revert, EVEN, SKEWED, 5.0, reverts=RESTORE.name, state=StepState.Abandoned)
     assert ended(RESTORE, never) is None

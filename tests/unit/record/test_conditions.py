@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from evenload.api.v1alpha1 import BalancerStatus, Condition, Outlier, Resolved
 from evenload.api.values import moment
+from evenload.engine import Engine
 from evenload.model.decision import HeldReason
 from evenload.model.diagnosis import GAIN_METRIC, Diagnosis, Evidence, Label
 from evenload.model.episode import Disruption, Phase
 from evenload.model.snapshot import SIGNALS, Backend, RouteWrite, Signal, SignalState
-from evenload.model.spec import Mode
+from evenload.model.spec import BalancerSpec, Mode, TargetRef
 from evenload.record.conditions import OUTLIERS, Facts, Trouble, status_of
+from tests.unit.engine.build import snapshot as measured
 from tests.unit.record.scenes import FRESH, facts, healthy, held, pod, skewed, snapshot
 
 NONE = BalancerStatus()
@@ -132,6 +134,16 @@ def test_a_condition_keeps_its_time_until_it_turns() -> None:
 def test_balanced_says_whether_traffic_is_fine(label: Label, balanced: bool | None, status: str) -> None:
     decision = healthy(diagnosis=Diagnosis(label=label, sentence="why"), balanced=balanced)
     assert words(status_of(NONE, facts(decision)))["Balanced"] == (status, label.value)
+
+
+def test_before_a_fault_could_be_confirmed_balance_is_unknown_for_that_reason() -> None:
+    early = Engine(BalancerSpec(target_ref=TargetRef(name="shop"))).step(measured()).diagnosis
+    decision = healthy(diagnosis=early, balanced=None)
+    status = status_of(status_of(NONE, facts(skewed())), facts(decision))
+    assert words(status)["Balanced"] == ("Unknown", "TooEarly")
+    assert condition(status, "Balanced").message.startswith("too early to tell")
+    assert status.diagnosis is not None
+    assert status.diagnosis.label is Label.NoData
 
 
 def test_a_trouble_is_told_as_a_reason_and_what_to_do_and_nothing_old_is_left() -> None:
