@@ -24,13 +24,17 @@ RAISING_HITS = 2  # of three ticks, where wrong weights explain it
 
 
 class Streak:
-    """How long something has been seen without a break: ticks, and since when (seconds since the epoch)."""
+    """How long something has been seen without a break: looks, and since when (seconds since the epoch).
 
-    __slots__ = ("since", "ticks")
+    A look counts only if it is far enough from the last that counted: two ticks on the same samples saw it once.
+    """
+
+    __slots__ = ("last", "looks", "since")
 
     def __init__(self, since: float) -> None:
         self.since = since
-        self.ticks = 0
+        self.last = -math.inf
+        self.looks = 0
 
 
 class Memory:
@@ -44,6 +48,7 @@ class Memory:
         self.outlook = Outlook()
         self.spread: float | None = None
         self.rps: float | None = None  # of the last tick
+        self._looked_at = -math.inf
         self._hot: deque[frozenset[str]] = deque(maxlen=RAISING_TICKS)
         self._forewarned: deque[bool] = deque(maxlen=RAISING_TICKS)
         self.streaks: dict[tuple[Label, str], Streak] = {}  # by label and pod ("" for the whole Balancer)
@@ -114,21 +119,29 @@ class Memory:
             return told
         return self._weights_seen_at if self._weights_moved else -np.inf
 
-    def skew_raised(self, hot: Mapping[str, int], *, explained: bool) -> bool:
-        """Whether skew is raised, with this tick counted in. `hot`: names, and on how many ticks each has to be hot.
+    def skew_raised(self, hot: Mapping[str, int], *, explained: bool, time: float, apart: float) -> bool:
+        """Whether skew is raised, with this tick counted in. `hot`: names, and on how many looks each has to be hot.
 
         Where wrong weights explain it, two ticks of three do, and wrong weights alone count as one of them (but do not
-        raise). Where nothing does, chance has to be kept out: the very pod must be hot so often, with one miss.
+        raise). Where nothing does, chance has to be kept out: the very pod must be hot so often, with one miss. A tick
+        less than `apart` seconds after a look is part of it.
         """
-        self._hot.append(frozenset(hot))
         self._forewarned.append(explained or bool(hot))
+        if time - self._looked_at >= apart:
+            self._looked_at = time
+            self._hot.append(frozenset(hot))
+        else:
+            self._hot[-1] = frozenset(hot)
         if explained:
             return bool(hot) and sum(list(self._forewarned)[-3:]) >= RAISING_HITS
         recent = list(self._hot)
         return any(sum(name in names for names in recent[-needed - 1 :]) >= needed for name, needed in hot.items())
 
-    def streak(self, label: Label, subject: str, time: float, seen: bool) -> Streak | None:
-        """The streak of `label` at `subject` with this tick counted in, or None if this tick breaks it."""
+    def streak(self, label: Label, subject: str, time: float, seen: bool, apart: float = 0.0) -> Streak | None:
+        """The streak of `label` at `subject` with this tick counted in, or None if this tick breaks it.
+
+        `apart`: seconds between two looks that count.
+        """
         key = (label, subject)
         if not seen:
             self.streaks.pop(key, None)
@@ -136,7 +149,9 @@ class Memory:
         streak = self.streaks.get(key)
         if streak is None:
             streak = self.streaks[key] = Streak(time)
-        streak.ticks += 1
+        if time - streak.last >= apart:
+            streak.last = time
+            streak.looks += 1
         return streak
 
     def keep_only(self, label: Label, subjects: set[str]) -> None:

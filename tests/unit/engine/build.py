@@ -66,7 +66,10 @@ def later(known: Snapshot, seconds: float, **changes: object) -> Snapshot:
     return msgspec.structs.replace(known, time=known.time + seconds, **changes)
 
 
-def steps(engine: Engine, known: Snapshot, count: int, tick: float = 5.0) -> Decision:
+HALF_WINDOW = WINDOW / 2  # by then every pod was scraped again: a look of its own
+
+
+def steps(engine: Engine, known: Snapshot, count: int, tick: float = HALF_WINDOW) -> Decision:
     """The last of `count` decisions on the same sight."""
     decision = engine.step(known)
     for number in range(1, count):
