@@ -23,6 +23,7 @@ PICTURE = DOCS / "images/simulated-run.svg"
 WEAK = 0.8  # of the runs diagnosed in time
 CHAOS = "chaos"  # no two of its runs are alike, and it is short for a long one: at every size
 LONG = tuple(row.name for row in SCENARIOS if row.long and not row.held_out and row.name not in (CHAOS, HEALTHY_DAY))
+THIN = ("thin-healthy", "thin-unequal")  # whose every label is a false one
 CONTROL = ("bad-update", "ignored-weights")
 CONTROL_SIZES = (10, 100)
 WEAK_CELLS = (("mild-skew", 4), ("skew-and-surge", 4))
@@ -112,6 +113,8 @@ those looked at in tuning. The whole page is made by `make judgement`; one run i
 *In time* is the share of runs diagnosed by the scenario's deadline, with nothing left undone; *settle* is until the
 true skew stays below 1.3; *over* is the share of the requests of the first five minutes that went to a server beyond
 what it can do; *failed* and *alone* are the shares of requests that failed since the fault, with Evenload and without.
+Each pod is scraped at a time of its own. Which statistics tell chance from fault: see
+[decisions and limits](decisions-and-limits.md#how-it-tells-chance-from-fault).
 
 ![One run: 80% of the traffic goes to one of four servers](../images/simulated-run.svg)
 
@@ -135,10 +138,20 @@ def _aims(measured: Measured) -> Iterator[list[str]]:
     if held_out.runs:
         told = f"{held_out.in_time:.1%} of {held_out.runs} runs"
         yield _aim("scenarios never used in tuning", "", told, None, "--held-out")
+    yield from _aims_of_thin_traffic(measured.usual)
     forbidden, runs = len(measured.every.forbidden()), len(measured.every.scores)
     yield _aim("forbidden actions", "0", f"{forbidden} in {runs} runs", not forbidden, "--long")
     yield from _aims_of_days(measured.days)
     yield from _aims_of_control(measured.control)
+
+
+def _aims_of_thin_traffic(usual: Results) -> Iterator[list[str]]:
+    told = [one for one in usual.scores if one.scenario in THIN]
+    if told:
+        hours, false = sum(one.seconds for one in told) / 3600, sum(one.false_labels for one in told)
+        options = " ".join(f"--scenario {name}" for name in THIN)
+        measured = f"{false / hours:.3f} ({hours:.0f} hours)"
+        yield _aim("false labels an hour, few requests", "<= 0.02", measured, false <= 0.02 * hours, options)
 
 
 def _aims_of_days(days: Results) -> Iterator[list[str]]:

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 
+import numpy as np
+
+from evenload.diagnose.statistics import robust_sigma
+from evenload.model.fleet import some
+
 HORIZON_SECONDS = 15 * 60.0
 BIN_SECONDS = 15.0
 LAG_SECONDS = 60.0  # a surge is measured against traffic at least this old
@@ -25,9 +30,17 @@ class Baseline:
 
     def traffic(self, time: float) -> float | None:
         """Requests a second that were usual until LAG_SECONDS ago; None while unknown."""
-        first, last = time - HORIZON_SECONDS, time - LAG_SECONDS
-        old = sorted([rps for when, rps in self._bins if first <= when <= last])
+        old = sorted(self._old(time))
         return old[len(old) // 2] if len(old) >= LEAST_BINS else None
+
+    def spread(self, time: float) -> float:
+        """Robust standard deviation of ln(requests a second) then, bursts and counting together; 0 while unknown."""
+        old = np.array(self._old(time))
+        return robust_sigma(np.log(old[old > 0])) if some(old > 0) else 0.0
+
+    def _old(self, time: float) -> list[float]:
+        first, last = time - HORIZON_SECONDS, time - LAG_SECONDS
+        return [rps for when, rps in self._bins if first <= when <= last]
 
     def learn_traffic(self, time: float, rps: float) -> None:
         """One entry a bin: ticks faster than that add nothing."""

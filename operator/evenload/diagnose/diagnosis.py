@@ -12,7 +12,7 @@ from evenload.diagnose.rules import RULES, Rule
 from evenload.model.diagnosis import LOOKS_METRIC, Diagnosis, Evidence, Label
 from evenload.model.fleet import some
 
-LOOKS = max(hysteresis.CONFIRMING_TICKS, hysteresis.SLOW_TICKS, hysteresis.MILD_HITS)
+LOOKS = max(hysteresis.CONFIRMING_LOOKS, hysteresis.SLOW_LOOKS, hysteresis.MILD_HITS)
 
 
 def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
@@ -27,14 +27,14 @@ def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
         return _no_data(facts, memory, broken_off)
     memory.outlook.observe(facts.time, facts.snapshot.window, facts.fleet, facts.policy.max_utilization)
     confirmed = confirm(facts, memory)
-    memory.looks += 1
+    memory.in_sight.look(facts.time, hysteresis.apart_seconds(facts))
     rule, finding = _first(facts, confirmed)
     few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)
     if few and rule.counted:
         return _no_data(facts, memory, few)
     calm = _calm(facts, rule)
     _learn(facts, memory, calm=calm)
-    if rule.calm and memory.looks < LOOKS:
+    if rule.calm and memory.in_sight.looks < LOOKS:
         return _too_early(facts, memory, calm=calm)
     return _told(facts, memory, confirmed, rule, finding, calm=calm)
 
@@ -58,10 +58,10 @@ def _no_data(facts: Facts, memory: Memory, because: str) -> Diagnosis:
 
 def _too_early(facts: Facts, memory: Memory, *, calm: bool) -> Diagnosis:
     """Nothing is found, and nothing could have been: a fault that was there all along is not confirmed so soon."""
-    looks = f"{memory.looks} of the {LOOKS} looks that it takes to confirm a fault"
+    looks = f"{memory.in_sight.looks} of the {LOOKS} looks that it takes to confirm a fault"
     return Diagnosis(
         label=Label.NoData,
-        evidence=(Evidence(metric=LOOKS_METRIC, observed=memory.looks, expected=LOOKS, sentence=looks),),
+        evidence=(Evidence(metric=LOOKS_METRIC, observed=memory.in_sight.looks, expected=LOOKS, sentence=looks),),
         since=memory.labelled(Label.NoData, facts.time, calm=calm),
         sentence=f"too early to tell: only {looks} since this Balancer was last out of sight; nothing is written yet",
     )

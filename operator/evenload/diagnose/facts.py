@@ -227,14 +227,20 @@ class Facts:
         return self._without_cold(np.where(self.fleet.ready, by_backend[self.fleet.where], 0.0))
 
     @once
+    def failing_chance(self) -> Floats:
+        """By ready pod, the chance that errors so far above the others' are none of its own; 1 where they are not."""
+        return outliers.failing_chance(self.fleet.errors, self.requests)
+
+    @once
     def failing(self) -> Bools:
         """Ready pods whose error ratio stands out."""
-        return outliers.failing(self.fleet.errors, self.requests)
+        failing: Bools = self.failing_chance < outliers.FAMILY_ERROR
+        return failing
 
     @once
     def slow(self) -> Bools:
         """Ready pods whose latency stands out, though they get no more requests than their peers do."""
-        found = outliers.slow(self.fleet.latency, self.requests, self.fleet.utilization)
+        found = outliers.slow(self.fleet.latency, self.requests, self.fleet.utilization, self.fleet.cpu_limit)
         if some(found):  # what fails besides is Failing's to judge
             found &= ~self.failing & (self.requests <= OVER_SHARE_RATIO * median(self.requests[self.requests > 0]))
         return found

@@ -1,4 +1,8 @@
-"""From what one window shows to what is believed: a fault is raised on its second tick, not on its first.
+"""From what one window shows to what is believed: a fault is raised on its second look, not on its first.
+
+Two ticks closer than half a window are one look: a window is two scrapes long or more, so only then has every pod been
+scraped again. Even so two looks share samples. Where one window alone is as unlikely by chance as two that share none,
+two looks will do; else the fault has to last from one window into another that has no sample of the first.
 
 Two exceptions, because seconds count there: a pod with far too many requests that drowns in them (two signals agree),
 and one that a skew overloaded and that still fails badly in a clean window, without getting better (the prior is
@@ -13,14 +17,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from evenload.diagnose.cold import COLD_TICKS
-from evenload.diagnose.facts import SICK_LATENCY_RATIO, STEADY_RATIO, Facts
+from evenload.diagnose.facts import BAD_ERROR_FACTOR, SICK_LATENCY_RATIO, STEADY_RATIO, Facts
 from evenload.diagnose.memory import Memory
+from evenload.diagnose.outliers import FAMILY_ERROR
+from evenload.diagnose.skew import SPREAD_SIGMAS
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Bools, Floats, some
 from evenload.model.vectors import median
 
-CONFIRMING_TICKS = 2
-SLOW_TICKS = 3  # a burst makes anyone slow for a window; windows overlap by two ticks
+CONFIRMING_LOOKS = 2
+SLOW_LOOKS = 3  # a burst makes anyone slow for a window; the first and the third look share no sample
+LOOK_WINDOWS = 0.45  # between two looks: half a window, and ticks are not punctual
+COMMON_WINDOWS = 1.5  # after which all show in full what befell them together, whenever they are scraped
+OTHERS_ERROR_RATIO = 0.01  # of all that do not stand out: so much is nobody's noise, if it is far above the usual
 FAR_RATIO = 2.0  # times its share: no benign spread does that
 MILD_HITS, FAR_HITS, DROWNING_HITS = 3, 2, 1  # ticks on which a pod has to be hot, one miss forgiven
 LATELY_SECONDS = 60.0
@@ -63,17 +72,22 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
     seen = facts.skew.seen and (facts.clean or not facts.held_back) and (facts.weights_wrong or _unmoved(facts))
     lingering = not settled and (seen or some(facts.undecided))
     confirmed = Confirmed(
-        skew=memory.skew_raised(_hot(facts) if seen and not lingering else {}, explained=facts.weights_wrong),
+        skew=memory.skew_raised(
+            _hot(facts) if seen and not lingering else {},
+            explained=facts.weights_wrong,
+            time=facts.time,
+            apart=apart_seconds(facts),
+        ),
         lingering=lingering,
         failing=_failing(facts, memory),
         slow=_slow(facts, memory),
         slow_lately=_slow_lately(facts, memory),
-        surge=_lasts(facts, memory, Label.Surge, surging(facts)),
+        surge=_lasts(facts, memory, Label.Surge, surging(facts), surely=beyond_bursts(facts)),
         dependency=_lasts(facts, memory, Label.Dependency, depends(facts)),
         stopped=_lasts(facts, memory, Label.TrafficStopped, stopped(facts)),
-        empty_backends=_lasts(facts, memory, Label.Failing, some(empty_with_weight(facts))),
-        starved=_lasts(facts, memory, Label.RolloutInProgress, some(facts.starved_by_backend)),
-        all_zero=_lasts(facts, memory, Label.LoadBalancerSkew, facts.all_zero),
+        empty_backends=_lasts(facts, memory, Label.Failing, some(empty_with_weight(facts)), counted=False),
+        starved=_lasts(facts, memory, Label.RolloutInProgress, some(facts.starved_by_backend), counted=False),
+        all_zero=_lasts(facts, memory, Label.LoadBalancerSkew, facts.all_zero, counted=False),
         cold=_cold(facts, memory),
         bent_by_backend=_bent(facts, memory),
     )
@@ -109,6 +123,15 @@ def _hot(facts: Facts) -> dict[str, int]:
 def surging(facts: Facts) -> bool:
     """Whether the total is far above the usual."""
     return facts.traffic_ratio is not None and facts.traffic_ratio > SURGE_RATIO
+
+
+def beyond_bursts(facts: Facts) -> bool:
+    """Whether a surge is farther above the usual than bursts and counting come to in one window."""
+    if not surging(facts):
+        return False
+    usual = max((facts.usual_rps or 0.0) * facts.snapshot.window, 1.0)
+    spread = max(facts.memory.baseline.spread(facts.time), usual**-0.5)
+    return bool(math.log(facts.traffic_ratio or 1.0) > SPREAD_SIGMAS * spread)
 
 
 def flooded(facts: Facts, *, surge: bool) -> bool:
@@ -153,9 +176,19 @@ def empty_with_weight(facts: Facts) -> Bools:
     return empty
 
 
-def _lasts(facts: Facts, memory: Memory, label: Label, seen: bool) -> bool:
-    streak = memory.streak(label, "", facts.time, seen)
-    return streak is not None and streak.ticks >= CONFIRMING_TICKS
+def _lasts(
+    facts: Facts, memory: Memory, label: Label, seen: bool, *, surely: bool = True, counted: bool = True
+) -> bool:
+    """Whether it was seen often enough. `counted`: in requests; weights and pods are as they are at each tick."""
+    streak = memory.streak(label, "", facts.time, seen, apart_seconds(facts) if counted else 0.0)
+    if streak is None or streak.looks < CONFIRMING_LOOKS:
+        return False
+    return surely or facts.time - streak.since >= facts.snapshot.window
+
+
+def apart_seconds(facts: Facts) -> float:
+    """Seconds between two looks."""
+    return LOOK_WINDOWS * facts.snapshot.window
 
 
 def _failing(facts: Facts, memory: Memory) -> Bools:
@@ -165,27 +198,41 @@ def _failing(facts: Facts, memory: Memory) -> Bools:
         return confirmed
     drowning = facts.over_share & ~facts.sheltered  # skew is asked about first, if it takes a tick longer
     candidates = np.flatnonzero(facts.failing & ~facts.undecided & ~drowning).tolist()
+    together, rising = depends(facts), others_fail(facts)
     for index in candidates:
-        confirmed[index] = _fails_on(facts, memory, index)
+        confirmed[index] = _fails_on(facts, memory, index, others_fail=rising) and not together
     memory.keep_only(Label.Failing, {"", *(facts.fleet.names[index] for index in candidates)})
     return confirmed
 
 
-def _fails_on(facts: Facts, memory: Memory, index: int) -> bool:
+def others_fail(facts: Facts) -> bool:
+    """Whether those that do not stand out fail more than usual too: who is scraped first shows a common fault first."""
+    others = ~facts.failing & (facts.requests > 0) & (facts.fleet.errors >= 0)
+    requests = float(facts.requests[others].sum())
+    limit = max(OTHERS_ERROR_RATIO, BAD_ERROR_FACTOR * (facts.memory.baseline.error_ratio or 0.0))
+    return float(facts.fleet.errors[others].sum()) > limit * requests
+
+
+def _fails_on(facts: Facts, memory: Memory, index: int, *, others_fail: bool) -> bool:
     name, ratio = facts.fleet.names[index], float(facts.error_ratios[index])
     before = memory.error_ratios.get(name, 0.0)
-    streak = memory.streak(Label.Failing, name, facts.time, True)
-    falls = ratio < FALLING_RATIO * before
-    sick = bool(facts.marked[index]) and ratio >= SICK_ERROR_RATIO
-    return not falls and streak is not None and (streak.ticks >= CONFIRMING_TICKS or sick)
+    streak = memory.streak(Label.Failing, name, facts.time, True, apart_seconds(facts))
+    if streak is None or ratio < FALLING_RATIO * before:
+        return False
+    if facts.marked[index] and ratio >= SICK_ERROR_RATIO:
+        return True
+    surely = facts.failing_chance[index] <= FAMILY_ERROR**2
+    windows = COMMON_WINDOWS if others_fail else 0.0 if surely else 1.0
+    lasts = facts.time - streak.since >= windows * facts.snapshot.window
+    return bool(lasts and streak.looks >= CONFIRMING_LOOKS)
 
 
 def _slow(facts: Facts, memory: Memory) -> Bools:
     confirmed = np.zeros(len(facts.fleet.names), dtype=bool)
     candidates = facts.slow.nonzero()[0].tolist() if facts.clean else []
     for index in candidates:
-        streak = memory.streak(Label.Slow, facts.fleet.names[index], facts.time, True)
-        confirmed[index] = streak is not None and streak.ticks >= SLOW_TICKS
+        streak = memory.streak(Label.Slow, facts.fleet.names[index], facts.time, True, apart_seconds(facts))
+        confirmed[index] = streak is not None and streak.looks >= SLOW_LOOKS
     memory.keep_only(Label.Slow, {facts.fleet.names[index] for index in candidates})
     return confirmed
 
@@ -195,7 +242,7 @@ def _cold(facts: Facts, memory: Memory) -> Bools:
     candidates = facts.avoided.nonzero()[0].tolist()
     for index in candidates:
         streak = memory.streak(Label.LoadBalancerSkew, facts.fleet.names[index], facts.time, True)
-        confirmed[index] = streak is not None and streak.ticks >= COLD_TICKS
+        confirmed[index] = streak is not None and streak.looks >= COLD_TICKS
     memory.keep_only(Label.LoadBalancerSkew, {"", *(facts.fleet.names[index] for index in candidates)})
     return confirmed
 

@@ -25,13 +25,23 @@ RAISING_HITS = 2  # of three ticks, where wrong weights explain it
 
 
 class Streak:
-    """How long something has been seen without a break: ticks, and since when (seconds since the epoch)."""
+    """How long something has been seen without a break: looks, and since when (seconds since the epoch).
 
-    __slots__ = ("since", "ticks")
+    A look counts only if it is far enough from the last that counted: two ticks on the same samples saw it once.
+    """
+
+    __slots__ = ("last", "looks", "since")
 
     def __init__(self, since: float) -> None:
         self.since = since
-        self.ticks = 0
+        self.last = -math.inf
+        self.looks = 0
+
+    def look(self, time: float, apart: float) -> None:
+        """It was seen again; `apart`: seconds between two looks that count."""
+        if time - self.last >= apart:
+            self.last = time
+            self.looks += 1
 
 
 class Memory:
@@ -40,12 +50,13 @@ class Memory:
     def __init__(self) -> None:
         self.time: float | None = None
         self._tick = 0.0
-        self.looks = 0  # ticks judged since the start, or since the last blind spell
+        self.in_sight = Streak(-math.inf)  # since the start, or since the last blind spell
         self.heard = Heard()
         self.baseline = Baseline()
         self.outlook = Outlook()
         self.spread: float | None = None
         self.rps: float | None = None  # of the last tick
+        self._looked_at = -math.inf
         self._hot: deque[frozenset[str]] = deque(maxlen=RAISING_TICKS)
         self._forewarned: deque[bool] = deque(maxlen=RAISING_TICKS)
         self.streaks: dict[tuple[Label, str], Streak] = {}  # by label and pod ("" for the whole Balancer)
@@ -84,7 +95,7 @@ class Memory:
     def watch(self, time: float, fleet: Fleet) -> None:
         """Note when weights and ready pods change, and whether the Balancer was out of sight."""
         if self.time is not None and self._tick and time - self.time > BLIND_TICKS * self._tick:
-            self.looks = 0
+            self.in_sight = Streak(time)
         self._watch_weights(time, fleet)
         self._watch_ready(time, fleet)
         self._backends = fleet.backends
@@ -118,21 +129,29 @@ class Memory:
             return told
         return self._weights_seen_at if self._weights_moved else -np.inf
 
-    def skew_raised(self, hot: Mapping[str, int], *, explained: bool) -> bool:
-        """Whether skew is raised, with this tick counted in. `hot`: names, and on how many ticks each has to be hot.
+    def skew_raised(self, hot: Mapping[str, int], *, explained: bool, time: float, apart: float) -> bool:
+        """Whether skew is raised, with this tick counted in. `hot`: names, and on how many looks each has to be hot.
 
         Where wrong weights explain it, two ticks of three do, and wrong weights alone count as one of them (but do not
-        raise). Where nothing does, chance has to be kept out: the very pod must be hot so often, with one miss.
+        raise). Where nothing does, chance has to be kept out: the very pod must be hot so often, with one miss. A tick
+        less than `apart` seconds after a look is part of it.
         """
-        self._hot.append(frozenset(hot))
         self._forewarned.append(explained or bool(hot))
+        if time - self._looked_at >= apart:
+            self._looked_at = time
+            self._hot.append(frozenset(hot))
+        else:
+            self._hot[-1] = frozenset(hot)
         if explained:
             return bool(hot) and sum(list(self._forewarned)[-3:]) >= RAISING_HITS
         recent = list(self._hot)
         return any(sum(name in names for names in recent[-needed - 1 :]) >= needed for name, needed in hot.items())
 
-    def streak(self, label: Label, subject: str, time: float, seen: bool) -> Streak | None:
-        """The streak of `label` at `subject` with this tick counted in, or None if this tick breaks it."""
+    def streak(self, label: Label, subject: str, time: float, seen: bool, apart: float = 0.0) -> Streak | None:
+        """The streak of `label` at `subject` with this tick counted in, or None if this tick breaks it.
+
+        `apart`: seconds between two looks that count.
+        """
         key = (label, subject)
         if not seen:
             self.streaks.pop(key, None)
@@ -140,7 +159,7 @@ class Memory:
         streak = self.streaks.get(key)
         if streak is None:
             streak = self.streaks[key] = Streak(time)
-        streak.ticks += 1
+        streak.look(time, apart)
         return streak
 
     def keep_only(self, label: Label, subjects: set[str]) -> None:

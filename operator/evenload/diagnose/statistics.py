@@ -14,6 +14,7 @@ from evenload.model.vectors import median, middle
 _NORMAL = NormalDist()
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
 BOUND_Z = 1.96  # of a 95% interval
+NEGLIGIBLE = 1e-12  # of a sum: what adds less is left out
 
 
 @cache
@@ -51,34 +52,38 @@ def share_spread(ratios: Floats, counts: Floats) -> float:
     return math.sqrt(max(0.0, excess))
 
 
-def leave_one_out_z(errors: Floats, requests: Floats) -> Floats:
-    """z of each pod's error ratio against all others' together (two proportions, pooled).
+def hypergeometric_tail(seen: int, drawn: int, marked: int, total: int) -> float:
+    """The chance that among `drawn` of `total`, of which `marked` are marked, `seen` or more are.
 
-    Two pods or more, each with requests; where none or all of these failed, z is 0. Unlike Envoy's success-rate rule it
-    does not go blind when several fail: nobody is part of his own yardstick.
+    With failed requests as the marked ones it is Fisher's exact test, one-sided: the chance of so many failures at a
+    pod if it fails as often as the others do. No approximation, so it holds for one request as for a million, and the
+    true ratio need not be known. Terms are summed until they add nothing; accurate to about 1e-9 of the result.
     """
-    others = requests.sum() - requests
-    pooled = errors.sum() / requests.sum()
-    variance = pooled * (1 - pooled) * (1 / requests + 1 / others)
-    z: Floats = (errors / requests - (errors.sum() - errors) / others) / np.sqrt(np.maximum(variance, 1e-12))
-    return z
+    if seen <= max(0, drawn + marked - total):
+        return 1.0
+    if seen > min(drawn, marked):
+        return 0.0
+    if seen * total <= drawn * marked:  # below the mean the terms rise: sum the other side, of what is not marked
+        return 1.0 - hypergeometric_tail(drawn - seen + 1, drawn, total - marked, total)
+    term = tail = 1.0
+    for count in range(seen, min(drawn, marked)):
+        term *= (drawn - count) * (marked - count) / ((count + 1) * (total - marked - drawn + count + 1))
+        tail += term
+        if term < NEGLIGIBLE * tail:
+            break
+    first = _log_choose(marked, seen) + _log_choose(total - marked, drawn - seen) - _log_choose(total, drawn)
+    return min(1.0, math.exp(first) * tail)
 
 
-def against_median_z(ratios: Floats, requests: Floats) -> Floats:
-    """z of each pod's error ratio against the median pod's: sees an outlier that hides behind other outliers.
-
-    Each pod with requests; where neither failed, z is 0.
-    """
-    middle = median(ratios)
-    between = (ratios + middle) / 2
-    return (ratios - middle) / np.sqrt(np.maximum(between * (1 - between), 1e-9) / requests)
+def _log_choose(whole: int, part: int) -> float:
+    return math.lgamma(whole + 1) - math.lgamma(part + 1) - math.lgamma(whole - part + 1)
 
 
-def log_outlier_z(values: Floats, floor: float) -> Floats:
-    """z of ln(value) against median and MAD; `floor` is the least standard deviation believed."""
+def log_outlier_z(values: Floats, floor: Floats | float) -> Floats:
+    """z of ln(value) against median and MAD; `floor` is the least standard deviation believed, of each."""
     logs = np.log(np.maximum(values, 1e-9))
     away = logs - median(logs)
-    z: Floats = away / max(MAD_TO_SIGMA * median(np.abs(away)), floor)
+    z: Floats = away / np.maximum(MAD_TO_SIGMA * median(np.abs(away)), floor)
     return z
 
 

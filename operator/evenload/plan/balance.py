@@ -122,7 +122,9 @@ def _leans_wrongly(scene: Scene) -> bool:
     """A backend is starved, or one that is known to draw traffic still gets too much."""
     desired, certain = desired_shares(scene.fleet, scene.policy), scene.law.gains.certain
     bent = scene.fleet.commanded * np.exp(certain)
-    limit = 1 + LEAST_DEAD_BAND if _just_stepped(scene) else scene.policy.tolerance_ratio
+    limit = np.full(bent.size, scene.policy.tolerance_ratio)
+    if _just_stepped(scene):  # by chance somebody's estimate is always off: what is within that is no rest to mend
+        limit = np.minimum(limit, np.maximum(1 + LEAST_DEAD_BAND, np.exp(scene.law.gains.doubt)))
     fed = (certain > 0) & (bent / bent.sum() > limit * desired)
     return bool((scene.fleet.shares < STARVED_RATIO * desired).any() or fed.any())
 

@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -28,7 +29,8 @@ STRADDLING_VARIANCE = 0.5**2  # a window that holds requests from before a jump 
 JUMP_VARIANCE = 0.3**2  # what is told of a gain on the tick it jumped on may be as far off
 UNKNOWN_VARIANCE = 1.0  # of a gain nobody has measured yet
 SURPRISE_SIGMAS = 3.0  # beyond it, believe that the gain jumped
-CERTAIN_SIGMAS = 3.0  # a gain so far from 0 is no chance
+CERTAIN_SIGMAS = 3.0  # a gain so far from 0 is no chance among a few; among more backends somebody's is, so it takes
+CERTAIN_FAMILY_ERROR = 0.0135  # ... as much as makes this the chance of any (Bonferroni; 3 sigmas for ten)
 UPPER_SIGMAS = 1.4  # with 2, who drew traffic is left so little that it has to be given some back
 LEAST_GAIN = math.log(1.3)
 _LEAST_SHARE = 1e-6
@@ -186,9 +188,19 @@ class Gains:
 
     @property
     def certain(self) -> Floats:
-        """The gains that are beyond doubt; 0 for the others."""
-        doubt = np.maximum(LEAST_GAIN, CERTAIN_SIGMAS * np.sqrt(self.variance))
-        return np.where(np.abs(self.gain) > doubt, self.gain, 0.0)
+        """The gains that are beyond doubt; 0 for the others.
+
+        To give a backend more than its share takes more: that it draws too little for sure, or chance makes hot spots.
+        """
+        doubt = self.doubt
+        most = np.where(self.gain > 0, np.maximum(LEAST_GAIN, doubt), LEAST_GAIN + doubt)
+        return np.where(np.abs(self.gain) > most, self.gain, 0.0)
+
+    @property
+    def doubt(self) -> Floats:
+        """How far from 0 chance may take each gain, with as many backends as there are."""
+        sigmas = max(CERTAIN_SIGMAS, NormalDist().inv_cdf(1 - CERTAIN_FAMILY_ERROR / max(self.gain.size, 1)))
+        return sigmas * np.sqrt(self.variance)
 
     @property
     def certain_at_most(self) -> Floats:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evenload.simulate import trials, trials_held_out, trials_memory, trials_owed, trials_robust, unequal
+from evenload.simulate import trials, trials_held_out, trials_memory, trials_owed, trials_robust, trials_thin, unequal
 from evenload.simulate.chaos import chaos
 from evenload.simulate.growth import growth
 from evenload.simulate.world import Trial, World
@@ -116,6 +116,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario("teeth-alone", "a collector's saw-tooth, nothing leaks", trials_memory.teeth_alone, long=True),
     Scenario("cache-under-teeth", "a cache fills under a saw-tooth", trials_memory.cache_under_teeth, long=True),
+    Scenario("thin-healthy", "all is well, 0.2 to 2 requests a second a pod", trials_thin.healthy),
+    Scenario("thin-unequal", "all is well, few requests, capacities differ", trials_thin.healthy_unequal),
+    Scenario("thin-failing", "few requests, one pod fails a third or more", trials_thin.failing),
+    Scenario("well-from-the-start", "all is well, capacities differ, every tick counts", trials_thin.from_the_start),
+    Scenario("outage-in-turns", "all fail, and are scraped in turn", trials_thin.common_outage((10.0, 15.0, 30.0))),
+    Scenario("few-hot", "five of 200 servers get 2.5 times their share", trials_thin.few_hot, only_size=200),
     Scenario("chaos", "one mishap after another; only the rules are kept", chaos, long=True),
     Scenario("two-hot", "two backends share 70%", trials_held_out.two_hot, held_out=True),
     Scenario(

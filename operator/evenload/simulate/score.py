@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from evenload.model.diagnosis import Label
 from evenload.model.plan import RestartPod
@@ -45,6 +46,8 @@ class Score:
     forbidden: tuple[str, ...]  # actions ruled out, and what no plan may ever do
     owed: tuple[str, ...]  # what should have been done and was not
     crashes: int
+    false_labels: int  # times that a wrong label was raised, where nothing is wrong
+    seconds: float
 
     @property
     def settle_ticks(self) -> int | None:
@@ -128,6 +131,8 @@ def score(scenario: Scenario, size: int, seed: int) -> Score:
         forbidden=tuple(_forbidden(run, trial)),
         owed=owed,
         crashes=trial.plant.truth.crashes,
+        false_labels=0 if expected else _raised(run, trial),
+        seconds=trial.duration,
     )
 
 
@@ -169,6 +174,11 @@ def _wrong(tick: Tick, trial: Trial) -> list[Label]:
         return sorted(_labels(tick) & trial.wrong)
     label = tick.decision.diagnosis.label
     return [label] if tick.time - START > _FIRST_WORDS_SECONDS and label in _ACTIVE else []
+
+
+def _raised(run: Run, trial: Trial) -> int:
+    told = [set(_wrong(tick, trial)) for tick in run.ticks]
+    return sum(len(now - before) for before, now in pairwise([set(), *told]))
 
 
 _ACTIVE = frozenset({Label.LoadBalancerSkew, Label.Failing, Label.Slow, Label.MemoryLeak, Label.Dependency})

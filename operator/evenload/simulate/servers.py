@@ -35,6 +35,7 @@ SERVER = np.dtype(
         ("fail_fast", "f8"),  # of requests that are refused at once, at next to no cost
         ("throttle", "f8"),  # of its CPU that it gets
         ("drag", "f8"),  # a request's time over what it should be, without CPU
+        ("time_spread", "f8"),  # of single requests' times: standard deviation over mean
         ("warm_seconds", "f8"),
         ("queue", "f8"),
         ("queue_limit", "f8"),
@@ -190,12 +191,20 @@ def _count(
     seconds = (unhurried + queueing + trouble.extra_seconds) * rng.lognormal(0.0, 0.05, len(servers))
     servers["requests"] += served + rejected
     servers["errors"] += failed + rejected
-    servers["latency_sum"] += served * seconds + rejected * REFUSAL_SECONDS
+    servers["latency_sum"] += _taken(served, seconds, servers["time_spread"], rng) + rejected * REFUSAL_SECONDS
     servers["in_flight"] = np.round(served / step_seconds * np.minimum(seconds, 30.0))
     cost = servers["cpu_limit"] * servers["throttle"] / np.maximum(rate, 1e-9)  # core seconds a request
     work = served * cost + rejected * cost * REFUSAL_COST + IDLE_CPU_RATIO * servers["cpu_limit"] * step_seconds
     noisy = work * rng.lognormal(0.0, 0.03, len(servers))
     servers["cpu_seconds"] += np.minimum(noisy, servers["cpu_limit"] * servers["throttle"] * step_seconds)
+
+
+def _taken(served: Floats, seconds: Floats, spread: Floats, rng: np.random.Generator) -> Floats:
+    """Seconds that all together took, where each takes `seconds` on average; no dice where they do not differ."""
+    if not spread.any():
+        return served * seconds
+    shape = served / np.maximum(spread, 1e-9) ** 2  # a sum of gammas is one: of mean `served`, variance served spread²
+    return np.where(spread > 0, rng.standard_gamma(shape) * np.maximum(spread, 1e-9) ** 2, served) * seconds
 
 
 def _fall_ill(servers: Servers, overflow: Floats, step_seconds: float) -> None:

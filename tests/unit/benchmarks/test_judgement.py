@@ -49,6 +49,15 @@ def test_a_healthy_day_is_measured_by_what_was_done_on_it() -> None:
     assert "| 0 | 0.00 | yes |" in row(told, "restarts a healthy day")
 
 
+def test_false_labels_are_told_by_the_hour() -> None:
+    fine = replace(FOUND, scenario="thin-healthy", expected="Healthy", given="Healthy", seconds=180_000.0)
+    wrong = replace(fine, scenario="thin-unequal", seconds=1800.0, false_labels=2)
+    assert "| <= 0.02 | 0.000 (50 hours) | yes |" in row(text(usual=Results(scores=(fine,))), "false labels an hour")
+    assert "| <= 0.02 | 0.040 (50 hours) | **no** |" in row(
+        text(usual=Results(scores=(fine, wrong))), "false labels an hour"
+    )
+
+
 def test_where_it_is_weak_cannot_be_left_out() -> None:
     harm = replace(FOUND, scenario="own-harm", failed=30, failed_alone=3, forbidden=("2 writes in one decision",))
     undone = replace(FOUND, scenario="two-leaks", owed=("out of memory 1 times",), in_time=False)

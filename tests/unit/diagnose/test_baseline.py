@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from evenload.diagnose.baseline import Baseline
@@ -53,3 +55,10 @@ def test_errors_and_latency_move_slowly_and_ignore_what_is_unknown() -> None:
     baseline.learn_health(None, float("nan"))
     assert baseline.error_ratio == pytest.approx(0.02)
     assert baseline.latency == 0.020
+
+
+def test_bursts_are_the_robust_spread_of_what_is_older_than_a_minute() -> None:
+    assert Baseline().spread(1_000.0) == 0.0
+    assert filled([0.0] * 10).spread(200.0) == 0.0
+    mood = [50.0, 50.0 * math.exp(0.2), 50.0 * math.exp(-0.2)] * 3
+    assert filled([*mood, *[5_000.0] * 4]).spread(15.0 * 12) == pytest.approx(1.4826 * 0.2)

@@ -20,14 +20,14 @@ from evenload.diagnose.hysteresis import (
 from evenload.diagnose.memory import Memory
 from evenload.model.snapshot import Snapshot
 from tests.unit.diagnose.measured import facts, usual
-from tests.unit.engine.build import NOW, later, snapshot
+from tests.unit.engine.build import HALF_WINDOW, NOW, later, snapshot
 
 
 def confirmed(sight: Snapshot, ticks: int, memory: Memory | None = None, **changes: object) -> Confirmed:
-    """The last of so many ticks on the same sight, 5 s apart."""
+    """The last of so many looks at the same sight, half a window apart."""
     known, last = memory or Memory(), None
     for number in range(ticks):
-        last = confirm(facts(later(sight, 5.0 * number), known, **changes), known)
+        last = confirm(facts(later(sight, HALF_WINDOW * number), known, **changes), known)
     assert last is not None
     return last
 
@@ -148,10 +148,10 @@ def share(ratio: float, **first: float) -> Snapshot:
 def test_twice_its_share_is_far_and_takes_two_ticks_less_takes_three() -> None:
     memory = Memory()
     memory.spread = 0.02
-    assert [confirm(facts(later(share(2.1), 5.0 * n), memory), memory).skew for n in range(2)] == [False, True]
+    assert [confirm(facts(later(share(2.1), HALF_WINDOW * n), memory), memory).skew for n in range(2)] == [False, True]
     mild = Memory()
     mild.spread = 0.02
-    seen = [confirm(facts(later(share(1.8), 5.0 * n), mild), mild).skew for n in range(3)]
+    seen = [confirm(facts(later(share(1.8), HALF_WINDOW * n), mild), mild).skew for n in range(3)]
     assert seen == [False, False, True]
 
 
@@ -227,16 +227,17 @@ def test_a_backend_without_weight_leans_against_nothing() -> None:
 def test_while_our_own_ejection_is_in_the_window_its_shares_are_no_skew(changes: dict[str, object]) -> None:
     memory = Memory()
     memory.spread = 0.02
-    moving = [facts(later(share(2.1), 5.0 * n), memory, compensating=True, told=NOW - 1, **changes) for n in range(2)]
+    own = {"compensating": True, "told": NOW - 1, **changes}
+    moving = [facts(later(share(2.1), HALF_WINDOW * n), memory, **own) for n in range(2)]
     assert [confirm(each, memory).skew for each in moving] == [False, not changes]
 
 
 def test_while_the_total_moves_pods_scraped_in_turn_are_no_skew() -> None:
     memory = Memory()
     memory.spread, memory.rps = 0.02, 100.0
-    assert not any(confirm(facts(later(share(2.1), 5.0 * n), memory), memory).skew for n in range(3))
+    assert not any(confirm(facts(later(share(2.1), HALF_WINDOW * n), memory), memory).skew for n in range(3))
     memory.rps = 160.0
-    assert any(confirm(facts(later(share(2.1), 15.0 + 5.0 * n), memory), memory).skew for n in range(3))
+    assert any(confirm(facts(later(share(2.1), 15.0 + HALF_WINDOW * n), memory), memory).skew for n in range(3))
 
 
 def after(rps: float, sight: Snapshot) -> bool:
@@ -265,4 +266,43 @@ def test_one_that_drowns_but_is_not_hot_explains_no_fall() -> None:
     names = "abcdefghij"
     rest = {f"{n}-0": {"requests": (2400.0 - 504.0) / 9} for n in names}
     sight = snapshot({**rest, "a-0": {"requests": 504.0}, "b-0": {"cpu": 0.24}}, backends=names)
-    assert not any(confirm(facts(later(sight, 5.0 * n), memory), memory).skew for n in range(2))
+    assert not any(confirm(facts(later(sight, HALF_WINDOW * n), memory), memory).skew for n in range(2))
+
+
+def test_ticks_within_half_a_window_are_one_look() -> None:
+    memory = Memory()
+    seen = [bool(confirm(facts(later(FAILS, 2.0 * n), memory), memory).failing[0]) for n in range(5)]
+    assert seen == [False, False, False, False, True]  # the fifth is 8 s after the first; half a window is 7.5
+
+
+def test_few_failures_have_to_last_into_a_window_that_shares_no_sample() -> None:
+    """Eight of 31: among four pods 1 in 30,000 by chance, which is not as good as two such windows."""
+    few = snapshot({f"{n}-0": {"requests": 31.0, "errors": 8.0 if n == "a" else 0.0} for n in "abcd"})
+    assert [bool(confirmed(few, looks).failing[0]) for looks in (2, 3)] == [False, True]
+
+
+def test_while_the_others_fail_more_than_usual_too_it_may_be_what_they_share() -> None:
+    """One shows half of its requests failing, the others 4% as yet: it may just have been scraped first."""
+    spreads = snapshot({f"{n}-0": {"errors": 120.0 if n == "a" else 10.0} for n in "abcd"})
+    assert [bool(confirmed(spreads, looks).failing[0]) for looks in (3, 4)] == [False, True]
+
+
+def test_nobody_is_blamed_while_most_fail() -> None:
+    """The others are over their limit on the tick on which the first could be believed to fail."""
+    memory = Memory()
+    confirm(facts(FAILS, memory), memory)
+    all_fail = snapshot({f"{n}-0": {"errors": 120.0 if n == "a" else 20.0} for n in "abcd"})
+    assert not confirm(facts(later(all_fail, HALF_WINDOW), memory), memory).failing.any()
+
+
+def bursty() -> Memory:
+    """A quarter of an hour in which traffic goes up and down by a third, about 42 requests a second."""
+    memory = Memory()
+    for number in range(21):
+        memory.baseline.learn_traffic(NOW - 400 + 15 * number, 42.0 * (1.0, 1.4, 0.7)[number % 3])
+    return memory
+
+
+def test_a_surge_within_what_bursts_come_to_has_to_last_into_a_window_that_shares_no_sample() -> None:
+    assert [confirmed(snapshot(), looks, bursty()).surge for looks in (2, 3)] == [False, True]
+    assert confirmed(snapshot(), 2, usual(42.0)).surge

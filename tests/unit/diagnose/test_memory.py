@@ -86,9 +86,12 @@ def test_ready_pods_that_come_or_go_move_their_backend_alone() -> None:
     assert memory.ready_moved_at.tolist() == [-np.inf] * 3
 
 
-def raised(*ticks: dict[str, int], explained: bool = False) -> list[bool]:
-    memory = Memory()
-    return [memory.skew_raised(hot, explained=explained) for hot in ticks]
+def raised(*ticks: dict[str, int], explained: bool = False, memory: Memory | None = None) -> list[bool]:
+    """On ticks of a second, each a look of its own."""
+    known = memory or Memory()
+    return [
+        known.skew_raised(hot, explained=explained, time=NOW + second, apart=1.0) for second, hot in enumerate(ticks)
+    ]
 
 
 DROWNING, FAR, MILD, NONE = {"a-0": 1}, {"a-0": 2}, {"a-0": 3}, dict[str, int]()
@@ -119,9 +122,16 @@ def test_where_wrong_weights_explain_it_they_count_as_a_tick_and_do_not_raise_al
     assert raised(NONE, FAR, explained=True) == [False, True]
     assert raised(NONE, NONE, explained=True) == [False, False]
     memory = Memory()
-    assert [memory.skew_raised(hot, explained=False) for hot in (NONE, NONE)] == [False, False]
-    assert not memory.skew_raised(MILD, explained=True)
-    assert memory.skew_raised({"b-0": 3}, explained=True)
+    assert raised(NONE, NONE, memory=memory) == [False, False]
+    assert raised(MILD, explained=True, memory=memory) == [False]
+    assert raised({"b-0": 3}, explained=True, memory=memory) == [True]
+
+
+def test_ticks_on_the_same_samples_are_one_look_at_a_hot_pod() -> None:
+    """Of three ticks within one look only the last counts."""
+    memory = Memory()
+    seen = [memory.skew_raised(FAR, explained=False, time=NOW + 10 * number, apart=25.0) for number in range(4)]
+    assert seen == [False, False, False, True]
 
 
 def test_a_streak_lasts_until_a_tick_breaks_it() -> None:
@@ -129,11 +139,18 @@ def test_a_streak_lasts_until_a_tick_breaks_it() -> None:
     for number in range(3):
         streak = memory.streak(Label.Slow, "a-0", NOW + number, seen=True)
         assert streak is not None
-        assert (streak.since, streak.ticks) == (NOW, number + 1)
+        assert (streak.since, streak.looks) == (NOW, number + 1)
     assert memory.streak(Label.Slow, "a-0", NOW + 3, seen=False) is None
     again = memory.streak(Label.Slow, "a-0", NOW + 4, seen=True)
     assert again is not None
-    assert (again.since, again.ticks) == (NOW + 4, 1)
+    assert (again.since, again.looks) == (NOW + 4, 1)
+
+
+def test_ticks_on_the_same_samples_are_one_look_of_a_streak() -> None:
+    memory = Memory()
+    streaks = [memory.streak(Label.Slow, "a-0", NOW + 10 * number, seen=True, apart=25.0) for number in range(5)]
+    assert streaks[-1] is not None
+    assert (streaks[-1].since, streaks[-1].looks) == (NOW, 2)
 
 
 def test_streaks_of_other_pods_are_forgotten_and_those_of_other_labels_are_not() -> None:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evenload.diagnose.outliers import explained_use, failing, slow
+from evenload.diagnose.outliers import FAMILY_ERROR, explained_use, failing_chance, slow
+from evenload.diagnose.statistics import hypergeometric_tail
+from evenload.model.fleet import Bools, Floats
 
 NAN = float("nan")
+
+
+def failing(errors: Floats, requests: Floats) -> Bools:
+    found: Bools = failing_chance(errors, requests) < FAMILY_ERROR
+    return found
 
 
 def test_a_pod_that_fails_far_more_than_its_peers_is_an_outlier() -> None:
@@ -18,20 +25,27 @@ def test_all_failing_alike_makes_no_outlier() -> None:
     assert not failing(np.full(6, 80.0), np.full(6, 200.0)).any()
 
 
-@pytest.mark.parametrize(
-    ("bad", "errors", "good", "found"),
-    [
-        (1, 13.0, 3, True),  # 4.4 against the others, 4.1 against the median pod
-        (4, 18.0, 6, False),  # 3.6 and 5.2
-        (4, 23.0, 5, True),  # 3.8 and 6.1
-        (4, 22.0, 5, False),  # 3.7 and 5.95
-    ],
-)
-def test_four_standard_errors_from_the_others_or_six_from_the_median_pod(
-    bad: int, errors: float, good: int, found: bool
-) -> None:
-    pods = np.array([errors] * bad + [2.0] * good)
-    assert failing(pods, np.full(bad + good, 200.0)).tolist() == [found] * bad + [False] * good
+def test_the_chance_is_that_of_any_pod_by_fishers_test_against_those_that_do_not_stand_out() -> None:
+    errors, requests = np.array([14.0, 20.0, 2.0, 2.0, 0.0]), np.array([200.0, 150.0, 200.0, 220.0, 180.0])
+    alone = hypergeometric_tail(14, 200, 14 + 4, 200 + 600)
+    assert failing_chance(errors, requests)[0] == pytest.approx(5 * alone)
+    assert failing_chance(errors, requests)[2:].tolist() == [1.0] * 3
+
+
+def test_two_failures_of_thirty_one_are_chance_among_forty() -> None:
+    errors, requests = np.zeros(40), np.full(40, 31.0)
+    errors[0], errors[1:4] = 2, 1
+    assert failing_chance(errors, requests)[0] > 0.1
+
+
+def test_pods_that_fail_alike_are_named_as_rarely_as_is_said() -> None:
+    """A thousand windows of forty pods with half a request a second, of which one in two hundred fails."""
+    dice = np.random.default_rng(11)
+    seen = 0
+    for _ in range(1000):
+        requests = dice.poisson(31, size=40).astype(float)
+        seen += bool((failing_chance(dice.binomial(requests.astype(int), 0.005).astype(float), requests) < 0.02).any())
+    assert seen <= 20
 
 
 def test_less_than_five_points_is_left_alone_however_significant() -> None:
@@ -50,6 +64,21 @@ def test_twenty_requests_are_enough_to_be_judged() -> None:
         False,
         False,
     ]
+
+
+@pytest.mark.parametrize(("requests", "found"), [(90.0, True), (30.0, False)])
+def test_the_mean_of_few_requests_is_as_uncertain_as_they_differ(requests: float, found: bool) -> None:
+    """1.6 times the median: 4.5 standard errors of 90 exponential times, 2.6 of 30."""
+    assert slow(np.array([0.032, 0.02, 0.02, 0.02]), np.full(4, requests), IDLE)[0] is np.bool_(found)
+
+
+def test_among_more_pods_the_same_latency_says_less() -> None:
+    """3.9 sigmas: 1 in 20,000, which among two hundred is 1 in 100."""
+    for size, found in ((4, True), (200, False)):
+        latency = np.full(size, 0.02)
+        latency[0] *= np.exp(0.41)
+        requests = np.full(size, (3.9 / 0.41) ** 2)
+        assert slow(latency, requests, np.full(size, NAN))[0] is np.bool_(found)
 
 
 def test_unknown_errors_are_not_judged_and_do_not_disturb_the_others() -> None:
@@ -121,3 +150,13 @@ def test_use_that_more_requests_do_not_explain_is_no_excuse() -> None:
 def test_unknown_use_explains_nothing_and_no_use_explains_all() -> None:
     assert explained_use(np.array([400.0, 100.0]), np.array([NAN, 0.2])).tolist() == [0.0, pytest.approx(0.125)]
     assert explained_use(np.array([400.0, 400.0]), np.array([2.0, 2.0])).tolist() == [0.95, 0.95]
+
+
+def test_a_request_takes_more_of_a_smaller_limit_and_that_is_no_slowness() -> None:
+    """Half the limit and half the requests: as busy as the others, for the same cores a request."""
+    requests, use, limits = np.array([200.0, 400.0, 400.0, 400.0]), np.full(4, 0.8), np.array([0.5, 1.0, 1.0, 1.0])
+    assert explained_use(requests, use, limits).tolist() == pytest.approx([0.8] * 4)
+    late = np.array([0.9, 0.8, 0.8, 0.8])
+    latency = 0.02 * np.array([1.0, 1.01, 0.99, 1.0]) / (1 - late)
+    assert not slow(latency, requests, late, limits).any()
+    assert slow(latency, requests, late)[0]

@@ -114,7 +114,7 @@ def test_twenty_requests_a_ready_pod_are_enough() -> None:
 
 def test_a_gap_of_three_minutes_forgets_what_was_learnt_and_waits_a_tick() -> None:
     engine = Engine(spec())
-    steps(engine, snapshot(), 5)
+    steps(engine, snapshot(), 5, tick=5.0)
     decision = engine.step(later(snapshot(), 20 + 181))
     assert "nothing was seen for 181 s" in decision.diagnosis.sentence
     assert steps(engine, later(snapshot(), 20 + 186), 2).diagnosis.early

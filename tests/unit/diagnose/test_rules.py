@@ -10,7 +10,7 @@ from evenload.model.decision import Decision
 from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import Episode, Phase
 from evenload.model.snapshot import Backend, Hold, RouteWrite, Signal, SignalState, Snapshot
-from tests.unit.engine.build import NOW, later, pod, snapshot, steps, write_of
+from tests.unit.engine.build import HALF_WINDOW, NOW, later, pod, snapshot, steps, write_of
 from tests.unit.engine.plant import spec
 
 BAD = {"a": 970, "b": 10, "c": 10, "d": 10}
@@ -224,8 +224,8 @@ def test_nobody_is_blamed_on_the_tick_that_first_shows_a_surge() -> None:
     for tick in range(30):
         engine.step(later(snapshot(), 5.0 * tick))
     assert engine.step(later(sight, 150.0)).diagnosis.label is Label.Healthy
-    assert engine.step(later(surge, 155.0)).diagnosis.label is Label.Healthy
-    told = engine.step(later(surge, 160.0)).diagnosis
+    assert engine.step(later(surge, 150.0 + HALF_WINDOW)).diagnosis.label is Label.Healthy
+    told = engine.step(later(surge, 150.0 + 2 * HALF_WINDOW)).diagnosis
     assert (told.label, told.also) == (Label.Surge, (Label.Failing,))
 
 
@@ -368,7 +368,7 @@ def test_every_row_says_why_it_stands_where_it_stands() -> None:
 
 def test_since_lasts_while_the_label_does() -> None:
     engine = Engine(spec())
-    first = steps(engine, snapshot(SKEWED, weights=BAD), 2).diagnosis.since
+    first = steps(engine, snapshot(SKEWED, weights=BAD), 2, tick=5.0).diagnosis.since
     assert engine.step(later(snapshot(SKEWED, weights=BAD), 10)).diagnosis.since == first
     assert first == NOW + 5
 

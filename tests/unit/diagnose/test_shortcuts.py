@@ -9,12 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from evenload.diagnose import outliers
 from evenload.diagnose.skew import FAMILY_ERROR, SURELY_Z, measure
-from evenload.diagnose.statistics import (
-    against_median_z,
-    leave_one_out_z,
-    log_outlier_z,
-    normal_quantile,
-)
+from evenload.diagnose.statistics import hypergeometric_tail, log_outlier_z, normal_quantile
 from evenload.model.fleet import Bools, Fleet, Floats, some
 from evenload.model.vectors import median
 from tests.unit.engine.build import snapshot
@@ -27,16 +22,18 @@ RATIOS = arrays(np.float64, PODS, elements=st.floats(0.0, 1.0))
 
 @given(COUNTS, RATIOS)
 def test_failing_pods_are_those_that_break_every_limit(requests: Floats, ratios: Floats) -> None:
-    errors = requests * ratios
+    errors = np.floor(requests * ratios)
     judged = (requests >= outliers.LEAST_REQUESTS) & (errors >= 0)
     expected = np.zeros(PODS, dtype=bool)
     if np.count_nonzero(judged) >= 2 and errors[judged].any():
         of, failed = requests[judged], errors[judged]
         by_pod = failed / of
         far = by_pod > median(by_pod) + outliers.ERROR_POINTS
-        alone = leave_one_out_z(failed, of) > outliers.LEAVE_ONE_OUT_Z
-        expected[judged] = far & (alone | (against_median_z(by_pod, of) > outliers.MEDIAN_Z))
-    assert outliers.failing(errors, requests).tolist() == expected.tolist()
+        drawn, marked = of + of[~far].sum(), failed + failed[~far].sum()
+        tails = [hypergeometric_tail(*map(int, each)) for each in zip(failed, of, marked, drawn, strict=True)]
+        expected[judged] = far & (np.array(tails) * len(of) < outliers.FAMILY_ERROR)
+    found = outliers.failing_chance(errors, requests) < outliers.FAMILY_ERROR
+    assert found.tolist() == expected.tolist()
 
 
 @given(arrays(np.float64, PODS, elements=st.floats(0.001, 3.0)), COUNTS, RATIOS)
@@ -46,9 +43,11 @@ def test_slow_pods_are_those_that_break_every_limit(latency: Floats, requests: F
     if judged.sum() >= outliers.LEAST_PEERS:
         expected[judged] = True
         excuse = outliers.explained_use(requests[judged], use[judged])
+        floor = np.maximum(outliers.LATENCY_SPREAD_FLOOR, outliers.REQUEST_SPREAD / np.sqrt(requests[judged]))
+        limit = max(outliers.LATENCY_Z, normal_quantile(1 - outliers.SLOW_FAMILY_ERROR / judged.sum()))
         for known in (latency[judged], latency[judged] * (1 - excuse)):
             far = known > outliers.LATENCY_RATIO * median(known)
-            expected[judged] &= far & (log_outlier_z(known, outliers.LATENCY_SPREAD_FLOOR) > outliers.LATENCY_Z)
+            expected[judged] &= far & (log_outlier_z(known, floor) > limit)
     assert outliers.slow(latency, requests, use).tolist() == expected.tolist()
 
 

@@ -1,18 +1,20 @@
-"""Our statistics against scipy's."""
+"""Our statistics against scipy's, or against counting in whole numbers."""
 
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from evenload.diagnose.statistics import (
-    against_median_z,
     chi2_quantile,
     g_statistic,
-    leave_one_out_z,
+    hypergeometric_tail,
     log_outlier_z,
     normal_quantile,
     robust_sigma,
@@ -77,32 +79,27 @@ def test_a_pod_without_requests_is_far_off_and_not_infinitely() -> None:
     assert math.isfinite(share_spread(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.0, 100.0, 200.0, 300.0])))
 
 
-def test_leave_one_out_is_the_pooled_two_proportion_test() -> None:
-    errors, requests = np.array([30.0, 2.0, 3.0, 1.0]), np.array([100.0, 100.0, 120.0, 80.0])
-    rest_errors, rest = 6.0, 300.0
-    pooled = 36 / 400
-    expected = (0.3 - rest_errors / rest) / math.sqrt(pooled * (1 - pooled) * (1 / 100 + 1 / rest))
-    assert leave_one_out_z(errors, requests)[0] == pytest.approx(expected)
+@st.composite
+def draws(draw: st.DrawFn) -> tuple[int, int, int, int]:
+    """Seen, drawn, marked, total."""
+    total = draw(st.integers(1, 400))
+    drawn, marked = draw(st.integers(0, total)), draw(st.integers(0, total))
+    return draw(st.integers(0, drawn + 1)), drawn, marked, total
 
 
-def test_against_the_median_pod_is_the_two_proportion_test_at_the_ratio_between() -> None:
-    z = against_median_z(np.array([0.3, 0.1, 0.1]), np.full(3, 200.0))
-    assert z.tolist() == pytest.approx([0.2 / math.sqrt(0.2 * 0.8 / 200), 0.0, 0.0])
+@given(draws())
+def test_the_chance_of_so_many_failures_is_exact(draw: tuple[int, int, int, int]) -> None:
+    """By counting every draw there is: Vandermonde's sum, in whole numbers."""
+    seen, drawn, marked, total = draw
+    ways = sum(math.comb(marked, count) * math.comb(total - marked, drawn - count) for count in range(seen, drawn + 1))
+    exact = float(Fraction(ways, math.comb(total, drawn)))
+    assert hypergeometric_tail(*draw) == pytest.approx(exact, rel=1e-9, abs=1e-13 if exact > 0.01 else 0.0)
 
 
-@pytest.mark.parametrize("errors", [0.0, 100.0])
-def test_where_no_request_or_every_one_fails_nobody_is_unlike_the_others(errors: float) -> None:
-    assert leave_one_out_z(np.full(3, errors), np.full(3, 100.0)).tolist() == [0.0] * 3
-
-
-def test_where_nobody_fails_nobody_stands_out() -> None:
-    assert against_median_z(np.zeros(3), np.full(3, 100.0)).tolist() == [0.0] * 3
-
-
-def test_a_third_of_the_pods_failing_alike_hides_nobody_from_either_test() -> None:
-    errors, requests = np.array([60.0, 60.0, 60.0, *[0.0] * 7]), np.full(10, 200.0)
-    seen = (leave_one_out_z(errors, requests) > 4) | (against_median_z(errors / requests, requests) > 6)
-    assert seen.tolist() == [True] * 3 + [False] * 7
+@pytest.mark.parametrize("draw", [(60, 300, 70, 60_000), (61_000, 200_000, 3_000_000, 10_000_000), (2, 31, 3, 1240)])
+def test_the_chance_of_so_many_failures_is_scipys_for_large_counts_too(draw: tuple[int, int, int, int]) -> None:
+    seen, drawn, marked, total = draw
+    assert hypergeometric_tail(*draw) == pytest.approx(stats.hypergeom.sf(seen - 1, total, marked, drawn), rel=1e-6)
 
 
 def test_latency_outliers_are_measured_in_logs_with_a_floor() -> None:

@@ -75,7 +75,10 @@ def _stirred(backend: Backend, factor: float) -> Backend:
     return msgspec.structs.replace(backend, pods=pods)
 
 
-def steps(engine: Engine, known: Snapshot, count: int, tick: float = 5.0) -> Decision:
+HALF_WINDOW = WINDOW / 2  # by then every pod was scraped again: a look of its own
+
+
+def steps(engine: Engine, known: Snapshot, count: int, tick: float = HALF_WINDOW) -> Decision:
     """The last of `count` decisions on the same sight."""
     decision = engine.step(known)
     for number in range(1, count):

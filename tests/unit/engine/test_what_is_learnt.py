@@ -60,7 +60,7 @@ def test_no_cost_is_learnt_on_the_tick_on_which_traffic_moves(costs: list[Floats
 
 
 def test_no_cost_is_learnt_while_anything_is_suspected(costs: list[Floats]) -> None:
-    assert set(lived([CALM] * 3 + [SICK] * 5)[4:]) == {Label.Failing}
+    assert set(lived([CALM] * 3 + [SICK] * 6)[5:]) == {Label.Failing}
     assert len(costs) == 2
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evenload.model.fleet import Fleet
-from evenload.plan.gains import STRADDLING_VARIANCE
+from evenload.plan.gains import STRADDLING_VARIANCE, Gains
 from tests.unit.engine.build import snapshot
 from tests.unit.plan.bending import fleet, watched
 
@@ -152,8 +152,8 @@ def test_three_sigmas_make_a_gain_certain(sigma: float, certain: bool) -> None:
 
 def test_the_upper_bound_is_of_gains_that_are_certain_and_draw_traffic() -> None:
     gains = watched(fleet(dict.fromkeys("abcd", 100), {})).gains
-    gains.gain, gains.variance = np.array([0.5, -0.5, 0.2, 0.0]), np.full(4, 0.1**2)
-    assert gains.certain_at_most.tolist() == pytest.approx([0.64, -0.5, 0.0, 0.0])
+    gains.gain, gains.variance = np.array([0.5, -0.6, 0.2, 0.0]), np.full(4, 0.1**2)
+    assert gains.certain_at_most.tolist() == pytest.approx([0.64, -0.6, 0.0, 0.0])
 
 
 @pytest.mark.parametrize(("requests", "jumps"), [(11.0, True), (9.0, False)])
@@ -175,3 +175,20 @@ def test_what_came_since_the_last_tick_says_nothing_after_a_gap_or_a_missed_scra
     missed.observe(Fleet(snapshot({"d-0": {"requests": None}})), 145.0, 15.0, 2.5)
     missed.observe(jumped, 150.0, 15.0, 2.5, drawing=frozenset("a"))
     assert missed.gains.gain[0] == pytest.approx(late.gains.gain[0], abs=0.01)
+
+
+@pytest.mark.parametrize(("gain", "certain"), [(0.4, True), (-0.4, False), (-0.42, True)])
+def test_to_give_more_than_its_share_takes_more_certainty_than_to_give_less(gain: float, certain: bool) -> None:
+    """Three sigmas of 0.05 are 0.15; who is given more has to draw too little by a factor of 1.3 beyond them."""
+    gains = Gains()
+    gains.gain, gains.variance = np.array([gain, 0.0, 0.0, 0.0]), np.full(4, 0.05**2)
+    assert bool(gains.certain[0]) is certain
+
+
+@pytest.mark.parametrize(("backends", "certain"), [(4, True), (200, False)])
+def test_among_more_backends_the_same_gain_says_less(backends: int, certain: bool) -> None:
+    """3.5 sigmas: 1 in 4,300 each."""
+    gains = Gains()
+    gains.gain, gains.variance = np.zeros(backends), np.full(backends, 0.1**2)
+    gains.gain[0] = 0.35
+    assert bool(gains.certain[0]) is certain

@@ -40,8 +40,8 @@ def topics(decision: Decision) -> list[str]:
 
 def test_one_of_several_pods_is_restarted_without_a_drain_once_it_kept_failing() -> None:
     engine, sick = Engine(spec()), wide({"a-1": {"errors": 96.0, "pre_stop_seconds": 5.0}})
-    assert write_of(steps(engine, sick, 6)) is None
-    decision = steps(engine, later(sick, 30), 3)
+    assert write_of(steps(engine, sick, 6, tick=5.0)) is None
+    decision = steps(engine, later(sick, 30), 3, tick=5.0)
     assert write_of(decision) == RestartPod(
         backend="a", pod="a-1", uid="uid-a-1", workload="Deployment/a", because=decision.diagnosis.sentence
     )

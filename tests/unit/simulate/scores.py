@@ -26,4 +26,6 @@ FOUND = Score(
     forbidden=(),
     owed=(),
     crashes=0,
+    false_labels=0,
+    seconds=480.0,
 )
