@@ -54,7 +54,6 @@ class Invariants:
         self.broken: list[str] = []
         self.looked_at = 0
         self._client = client
-        self._evicted: dict[str, tuple[str, float]] = {}  # uid -> workload, seconds since the epoch of its plan
 
     async def look(self, seen: Seen) -> None:
         """Judge one write, and remember it."""
@@ -74,13 +73,13 @@ class Invariants:
             return
         policy = await self._permitted(seen, namespace, plan, restart=True)
         if policy is not None:
-            self._count(seen, plan.step, policy)
+            await self._count(seen, namespace, plan.step, policy)
         if not await self._others_ready(namespace, uid):
             self._break(seen, f"{pod} is the last ready pod of {namespace}")
 
     async def _judge_weights(self, seen: Seen, namespace: str, name: str) -> None:
         self.looked_at += 1
-        after = written(await self._client.get(HTTPROUTES, namespace, name), json.loads(seen.body))
+        after = written(await self._client.get(HTTPROUTES, namespace, name), json.loads(seen.body), namespace)
         if after is None:
             self._break(seen, "it changes something else than weights")
             return
@@ -115,15 +114,19 @@ class Invariants:
             self._break(seen, reason)
         return policy
 
-    def _count(self, seen: Seen, step: Mapping[str, Any], policy: Policy) -> None:
-        """Restarts by workload, by the clock of the operator that planned them."""
+    async def _count(self, seen: Seen, namespace: str, step: Mapping[str, Any], policy: Policy) -> None:
+        """Restarts of its workload within an hour, this one too: all that the records of that namespace know."""
+        remediations, _ = await self._client.list(REMEDIATIONS, namespace)
         planned_at = from_rfc3339(step["plannedAt"]) or 0.0
-        self._evicted[step["uid"]] = (step.get("workload", ""), planned_at)
-        recent = [
-            at
-            for workload, at in self._evicted.values()
-            if workload == step.get("workload", "") and planned_at - HOUR_SECONDS < at <= planned_at
-        ]
+        recent = {
+            each["uid"]
+            for remediation in remediations
+            for each in remediation.get("status", {}).get("steps", ())
+            if each["action"] == "RestartPod"
+            and each["state"] != "Abandoned"
+            and each.get("workload") == step.get("workload")
+            and planned_at - HOUR_SECONDS < (from_rfc3339(each["plannedAt"]) or 0.0) <= planned_at
+        }
         if len(recent) > policy.restarts_per_hour:
             self._break(seen, f"restart {len(recent)} of {step.get('workload')} within an hour")
 
@@ -160,7 +163,7 @@ def _objections(balancer: Manifest, spec: BalancerSpec, mode: Mode, plan: Plan) 
         yield "its Balancer is in Approve mode, and nobody approved"
 
 
-def written(route: Manifest, operations: list[Mapping[str, Any]]) -> dict[str, int] | None:
+def written(route: Manifest, operations: list[Mapping[str, Any]], namespace: str) -> dict[str, int] | None:
     """Weights by backend after that JSON patch; None where it does anything else than test and set weights."""
     rules = [[dict(ref) for ref in rule.get("backendRefs", ())] for rule in route["spec"]["rules"]]
     touched = set()
@@ -173,4 +176,9 @@ def written(route: Manifest, operations: list[Mapping[str, Any]]) -> dict[str, i
         rule, ref = int(place[1]), int(place[2])
         rules[rule][ref]["weight"] = operation["value"]
         touched.add(rule)
-    return {ref["name"]: ref.get("weight", 1) for rule in sorted(touched) for ref in rules[rule]}
+    return {_backend(ref, namespace): ref.get("weight", 1) for rule in sorted(touched) for ref in rules[rule]}
+
+
+def _backend(ref: Mapping[str, Any], namespace: str) -> str:
+    foreign = ref.get("namespace", namespace) != namespace
+    return f"{ref['namespace']}/{ref['name']}" if foreign else str(ref["name"])

@@ -13,7 +13,7 @@ from evenload.clock import now, rfc3339
 from evenload.errors import KubeError
 from evenload.kube.client import Client
 from evenload.kube.config import Connection
-from evenload.kube.resources import HTTPROUTES, REMEDIATIONS, Manifest
+from evenload.kube.resources import DEPLOYMENTS, ENDPOINTSLICES, HTTPROUTES, REMEDIATIONS, Manifest
 from tests.support.apiproxy import Answer, ApiProxy
 from tests.support.invariants import Invariants, written
 from tests.support.town import BAD, EQUAL, SICK, Shop, Town, route
@@ -150,7 +150,15 @@ async def test_one_restart_too_many_of_a_workload_is_noticed(misbehaving: Misbeh
 async def test_the_eviction_of_the_last_ready_pod_is_noticed(
     client: Client, town: Town, connection: Connection
 ) -> None:
-    shop = await town.open_shop(backends=(SICK,), spec=SPEC)
+    shop = await town.open_shop(backends=("shop-a", SICK), spec=SPEC)
+    gone = {"spec": {"replicas": 0}}
+    await client.patch_merge(DEPLOYMENTS, shop.namespace, "shop-a", gone)
+
+    async def alone() -> bool:
+        slices, _ = await client.list(ENDPOINTSLICES, shop.namespace, "kubernetes.io/service-name=shop-a")
+        return not any(each.get("endpoints") for each in slices)
+
+    await shop.until(alone, seconds=60)
     invariants = Invariants(client)
     async with ApiProxy(connection) as proxy, Client(proxy.connection()) as behind:
         proxy.inspect(invariants.look)
@@ -164,5 +172,5 @@ def test_a_patch_is_read_as_the_api_server_reads_it() -> None:
     manifest = route(EQUAL)
     test = {"op": "test", "path": "/spec/rules/0/backendRefs/3", "value": "anything"}
     replace = {"op": "replace", "path": "/spec/rules/0/backendRefs/3/weight", "value": 7}
-    assert written(manifest, [test, replace]) == EQUAL | {SICK: 7}
-    assert written(manifest, [{"op": "remove", "path": "/spec/rules/0"}]) is None
+    assert written(manifest, [test, replace], "web") == EQUAL | {SICK: 7}
+    assert written(manifest, [{"op": "remove", "path": "/spec/rules/0"}], "web") is None
