@@ -215,8 +215,9 @@ class ClusterView:
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """What is wrong with the watching now, a sentence a kind."""
-        return tuple(each.problem for each in self._reflectors() if each.problem)
+        """What is wrong with the watching now, a sentence a kind. Other projects' kinds need not be there."""
+        needed = (each for each in self._reflectors() if each.served or each is self._routes)
+        return tuple(each.problem for each in needed if each.problem)
 
     def watches(self, namespace: str) -> bool:
         """Whether this installation looks at that namespace at all."""
