@@ -139,7 +139,11 @@ class Facts:
         """Ready pods that get next to nothing, though we do not hold them back."""
         if not self.clean or self.weights_wrong:
             return np.zeros(len(self.fleet.names), dtype=bool)
-        return cold(self.requests, self._due, self.sheltered)
+        excused = self.sheltered
+        if self.compensating:  # who leans too far is to be given back, not to be looked for
+            little = self.fleet.commanded < STARVED_RATIO * self.targets_by_backend
+            excused = excused | little[self.fleet.where]
+        return cold(self.requests, self._due, excused)
 
     @once
     def avoided(self) -> Bools:

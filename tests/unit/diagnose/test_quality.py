@@ -155,11 +155,11 @@ def without(*names: str) -> Snapshot:
 def test_a_missed_scrape_is_bridged_for_as_long_as_a_sample_is_believed() -> None:
     engine = Engine(spec())
     steps(engine, snapshot(backends=TWENTY), 3)
-    for seconds in (20, 30, 40, 55):
+    for seconds in (25, 40, 55, 75):
         assert engine.step(later(without("c", "d"), seconds)).diagnosis.label is Label.Healthy
-    assert "2 of 20 ready pods have no request count (c-0)" in engine.step(later(without("c", "d"), 65)).sentence
-    engine.step(later(snapshot(backends=TWENTY), 75))
-    assert engine.step(later(without("c", "d"), 85)).diagnosis.label is Label.Healthy
+    assert "2 of 20 ready pods have no request count (c-0)" in engine.step(later(without("c", "d"), 80)).sentence
+    engine.step(later(snapshot(backends=TWENTY), 90))
+    assert engine.step(later(without("c", "d"), 100)).diagnosis.label is Label.Healthy
 
 
 def test_more_than_a_tenth_of_the_pods_are_not_missed_scrapes() -> None:

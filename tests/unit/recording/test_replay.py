@@ -54,7 +54,11 @@ HOT = ({"a": 250, "b": 250, "c": 9000, "d": 250}, {"a": 51, "b": 50, "c": 1850, 
 
 
 def test_a_bad_update_is_found_and_taken_back_without_a_restart() -> None:
-    lines = [HEADER, *(tick(n, *EVEN) for n in range(12)), *(tick(n, *HOT) for n in range(12, 16))]
+    seen = [EVEN] * 12 + [HOT] * 4
+    lines = [
+        HEADER,
+        *(tick(n, weights, {k: v + n % 5 for k, v in now.items()}) for n, (weights, now) in enumerate(seen)),
+    ]
     decisions = list(replay(read(lines)))
     assert [decision.diagnosis.label for decision in decisions[3:12]] == [Label.Healthy] * 9
     assert decisions[-1].diagnosis.label is Label.LoadBalancerSkew
