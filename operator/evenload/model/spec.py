@@ -198,7 +198,6 @@ class Signals(Value, frozen=True, kw_only=True):
             "added to the preset's queries of the application's metrics; those that name a cluster to all of the "
             "preset's.",
             max_length=8,
-            extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ] = ()
     prometheus_url: Annotated[

@@ -36,7 +36,7 @@ def pods_at(time: float, skewed: bool) -> Numbers:
         found["shop", pod] = {
             "requests": requests,
             "errors": 500.0 if skewed and place == 0 else 0.0,
-            "latency": 0.02,
+            "latency": 0.02 + 1e-9 * (time % 1000),  # live traffic never is quite the same
             "cpu": 0.9 if skewed and place == 0 else requests / 2000,
             "memory": 8e7,
             "inFlight": 2.0,
@@ -56,7 +56,7 @@ def healthy(time: float) -> Numbers:
 @pytest.fixture
 async def prometheus() -> AsyncIterator[FakePrometheus]:
     async with FakePrometheus(window_seconds=45.0, scrape_seconds=15.0) as prometheus:
-        prometheus.history = incident
+        prometheus.history, prometheus.frozen = incident, True  # what it tells depends on the time alone
         yield prometheus
 
 

@@ -42,7 +42,7 @@ def numbers(time: float) -> dict[tuple[str, str], Mapping[str, float]]:
         pods["shop", pod] = {
             "requests": requests,
             "errors": 300.0 if skewed and place == 0 else 0.0,
-            "latency": 0.02,
+            "latency": 0.02 + 1e-9 * (time % 1000),  # live traffic never is quite the same
             "cpu": requests / 4000,
             "memory": 8e7,
             "inFlight": 2.0,
@@ -53,7 +53,7 @@ def numbers(time: float) -> dict[tuple[str, str], Mapping[str, float]]:
 @pytest.fixture
 async def prometheus() -> AsyncIterator[FakePrometheus]:
     async with FakePrometheus(window_seconds=15.0, scrape_seconds=5.0) as prometheus:
-        prometheus.history = numbers
+        prometheus.history, prometheus.frozen = numbers, True  # what it tells depends on the time alone
         yield prometheus
 
 

@@ -13,11 +13,13 @@ import time
 import tracemalloc
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evenload.errors import SignalsUnavailable
 from evenload.observe import transport
+from evenload.observe.access import Access
 from evenload.observe.prometheus import Prometheus
 from evenload.observe.transport import Limits
 from tests.support.rawserver import EMPTY, Handler, RawServer, answering, reply
@@ -27,17 +29,18 @@ LATEST_SECONDS = 2.0  # on a machine that is busy with other tests
 SMALL = Limits(100_000, 100)
 
 
-def ask(url: str, limits: Limits = SMALL, *, seconds: float = DEADLINE_SECONDS, foreign: bool = False) -> bytes:
-    prometheus = Prometheus(url, deadline_seconds=seconds, foreign=foreign)
+def ask(url: str, limits: Limits = SMALL, *, seconds: float = DEADLINE_SECONDS, **options: Any) -> bytes:
+    """`options` are those of Prometheus."""
+    prometheus = Prometheus(url, deadline_seconds=seconds, **options)
     try:
         return prometheus.now("up", bytes, limits)
     finally:
         prometheus.close()
 
 
-def problem(url: str, limits: Limits = SMALL, *, seconds: float = DEADLINE_SECONDS, foreign: bool = False) -> str:
+def problem(url: str, limits: Limits = SMALL, **options: Any) -> str:
     with pytest.raises(SignalsUnavailable) as caught:
-        ask(url, limits, seconds=seconds, foreign=foreign)
+        ask(url, limits, **options)
     return str(caught.value)
 
 
@@ -356,26 +359,23 @@ def tls(certificate: Path) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = ssl.create_default_context(cafile=str(certificate))
-    monkeypatch.setattr(transport, "_tls", lambda: context)
+def trusting(certificate: Path) -> Access:
+    return Access(ca_file=str(certificate))
 
 
 class TestTls:
-    @pytest.mark.usefixtures("trusted")
-    def test_it_is_spoken_and_connections_are_used_again(self, tls: ssl.SSLContext) -> None:
+    def test_it_is_spoken_and_connections_are_used_again(self, tls: ssl.SSLContext, trusting: Access) -> None:
         with RawServer(answering(), tls=tls) as server:
-            prometheus = Prometheus(server.url, deadline_seconds=5.0)
+            prometheus = Prometheus(server.url, deadline_seconds=5.0, access=trusting)
             assert [prometheus.now("up", bytes) for _ in range(3)] == [EMPTY] * 3
             prometheus.close()
             assert server.connections == 1
 
-    @pytest.mark.usefixtures("trusted")
     @pytest.mark.parametrize("kind", ["header", "body by length", "body until it closes", "nothing"])
-    def test_the_deadline_holds_there_too(self, tls: ssl.SSLContext, kind: str) -> None:
+    def test_the_deadline_holds_there_too(self, tls: ssl.SSLContext, trusting: Access, kind: str) -> None:
         with RawServer(DRIPS[kind], tls=tls) as server:
             started = time.monotonic()
-            assert "took too long" in problem(server.url)
+            assert "took too long" in problem(server.url, access=trusting)
             assert time.monotonic() - started < LATEST_SECONDS
 
     def test_a_certificate_of_an_unknown_authority_is_refused(self, tls: ssl.SSLContext) -> None:
