@@ -58,7 +58,8 @@ class Watched(MemoryCluster):
 
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__()
-        self.invariants = Invariants(self)
+        # What looks at a write takes no turn of its own: else things would happen between the write and the look at it.
+        self.invariants = Invariants(MemoryCluster(objects=self.objects))
         self._now = now
 
     async def patch_json(
