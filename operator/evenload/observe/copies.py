@@ -70,15 +70,15 @@ def sort_out(rows: Sequence[Labels], numbers: Sequence[float], told: Told, *, na
 
     `numbers`: the rows' increases in a window. `named`: whether labels may be repeated in the sentence.
     """
-    names = _names_of_targets(told)
+    whose = _Whose(told)
     targets: dict[Labels, list[int]] = {}
     for index, row in enumerate(rows):
-        targets.setdefault(_Key.of(row, names), []).append(index)
+        targets.setdefault(whose.target(row), []).append(index)
     parts = Parts(tuple(map(tuple, targets.values())))
     return (
         _unseen(targets, told, named=named)
         or _places(targets, named=named)
-        or _distinct(tuple(targets), parts.sums(numbers), told, names, named=named)
+        or _distinct(tuple(targets), parts.sums(numbers), told, whose, named=named)
         or parts
     )
 
@@ -92,6 +92,25 @@ class _Key(dict[str, str]):
     @classmethod
     def of(cls, labels: Labels, names: Iterable[str]) -> _Key:
         return cls({name: labels[name] for name in names if labels.get(name)})
+
+
+class _Whose:
+    """Which target a row is of.
+
+    A target's labels are on all of its series, and what else is there is the application's, though another target of
+    the pod may have a label of that name. So it is the target with the most labels of those whose labels the row has.
+    """
+
+    def __init__(self, told: Told) -> None:
+        self._known = {_Key.of(labels, TARGET_LABELS) for labels in told.targets}
+        self._names = _names_of_targets(told)
+
+    def target(self, row: Labels) -> _Key:
+        """Where none fits, or several as well as each other: one by itself, by all labels that targets have."""
+        fitting = [known for known in self._known if known.items() <= row.items()]
+        most = max(map(len, fitting), default=0)
+        best = [known for known in fitting if len(known) == most]
+        return _Key(best[0] | _Key.of(row, _PROMETHEUS_OWN)) if len(best) == 1 else _Key.of(row, self._names)
 
 
 def _names_of_targets(told: Told) -> Collection[str]:
@@ -118,14 +137,12 @@ def _places(targets: Collection[Labels], *, named: bool) -> str:
     return ""
 
 
-def _distinct(
-    targets: Sequence[Labels], rises: Sequence[float], told: Told, names: Collection[str], *, named: bool
-) -> str:
+def _distinct(targets: Sequence[Labels], rises: Sequence[float], told: Told, whose: _Whose, *, named: bool) -> str:
     """One address is one process; of several the counters are compared, as far as they still stand."""
     largest = max(rises)
     counting: dict[str, tuple[float, Labels]] = {}  # by address: what its counter holds, and its target
     for target, rise in zip(targets, rises, strict=True):
-        totals = [total for labels, total in told.totals if _Key.of(labels, names) == target]
+        totals = [total for labels, total in told.totals if whose.target(labels) == target]
         if totals and rise > max(SLACK, NEGLIGIBLE * largest):
             counting[target.get("instance", "")] = math.fsum(totals), target
     totals = [total for total, _ in counting.values()]

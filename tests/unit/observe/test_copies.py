@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evenload.observe.copies import PLACES, TARGET_LABELS, Labels, Parts, Told, sort_out
@@ -31,6 +31,7 @@ def seen(target: Labels, series: Labels) -> dict[str, str]:
 
 
 @given(targets=targets_of_a_pod, numbers=counts)
+@example(targets=[{"service": "x", "instance": "i"}, {"endpoint": "x", "instance": "i"}], numbers=[1, 2, 4, 8])
 def test_a_pod_counts_what_its_application_counted_however_often_it_is_told(
     targets: list[dict[str, str]], numbers: list[int]
 ) -> None:
