@@ -92,7 +92,7 @@ class RawServer:
 
 
 def _request(sock: socket.socket) -> bytes:
-    """The next request; b"" if there is none."""
+    """The next request; b"" if there is none, or not all of it."""
     received = b""
     while b"\r\n\r\n" not in received:
         if not (more := sock.recv(65536)):
@@ -102,7 +102,9 @@ def _request(sock: socket.socket) -> bytes:
     lines = head.lower().split(b"\r\n")
     length = next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")), 0)
     while len(body) < length:
-        body += sock.recv(65536)
+        if not (more := sock.recv(65536)):
+            return b""
+        body += more
     return head + b"\r\n\r\n" + body
 
 
