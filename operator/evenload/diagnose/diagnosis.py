@@ -27,7 +27,7 @@ def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
         return _no_data(facts, memory, broken_off)
     memory.outlook.observe(facts.time, facts.snapshot.window, facts.fleet, facts.policy.max_utilization)
     confirmed = confirm(facts, memory)
-    memory.in_sight.look(facts.time, 0.0)
+    memory.in_sight.look(facts.time, hysteresis.apart_seconds(facts))
     rule, finding = _first(facts, confirmed)
     few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)
     if few and rule.counted:

@@ -37,14 +37,15 @@ def ticks(engine: Engine, sight: Snapshot, count: int, seconds: float = 10.0) ->
 
 @pytest.mark.parametrize("seed", range(24))
 @pytest.mark.parametrize("blind_seconds", [None, 60.0, 300.0])
+@pytest.mark.parametrize("seconds", [2.5, 5.0, 10.0])
 def test_an_outage_is_never_called_healthy_after_a_start_or_a_blind_spell(
-    seed: int, blind_seconds: float | None
+    seed: int, blind_seconds: float | None, seconds: float
 ) -> None:
     engine, start = Engine(spec()), 0.0
     if blind_seconds is not None:
         steps(engine, snapshot(last_write=BEFORE), 10, 10.0)
         start = 90.0 + blind_seconds
-    decisions = ticks(engine, later(outage(seed), start), LOOKS + 2)
+    decisions = ticks(engine, later(outage(seed), start), round(40 / seconds) + 1, seconds)
     labels = [decision.diagnosis.label for decision in decisions]
     assert Label.Healthy not in labels
     assert labels[-1] is not Label.NoData

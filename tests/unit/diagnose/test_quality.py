@@ -118,7 +118,7 @@ def test_a_gap_of_three_minutes_forgets_what_was_learnt_and_waits_a_tick() -> No
     decision = engine.step(later(snapshot(), 20 + 181))
     assert "nothing was seen for 181 s" in decision.diagnosis.sentence
     assert steps(engine, later(snapshot(), 20 + 186), 2).diagnosis.early
-    assert engine.step(later(snapshot(), 20 + 196)).diagnosis.label is Label.Healthy
+    assert engine.step(later(snapshot(), 20 + 201)).diagnosis.label is Label.Healthy
 
 
 def test_a_clock_that_went_back_is_said_so() -> None:

@@ -15,7 +15,7 @@ from evenload.model.diagnosis import Label
 from evenload.model.episode import ApprovalDecision, Episode, Phase, Step, StepState, Undoing
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
 from evenload.model.snapshot import Backend, Hold, Pod, RouteWrite, Signal, SignalState, Snapshot
-from tests.unit.engine.build import NOW, later, pod, snapshot, write_of
+from tests.unit.engine.build import HALF_WINDOW, NOW, later, pod, snapshot, write_of
 from tests.unit.engine.plant import spec
 
 WILD = st.one_of(
@@ -188,7 +188,7 @@ def test_adding_noise_free_healthy_pods_creates_no_fault(extra: int, seed: int) 
         noisy = {f"p{i}": pod(f"p{i}", requests=float(dice.poisson(240))) for i in range(5)}
         quiet = {f"q{i}": pod(f"q{i}") for i in range(extra)}
         sight = msgspec.structs.replace(snapshot(), backends={"a": Backend(weight=1, pods={**noisy, **quiet})})
-        diagnosis = engine.step(later(sight, 5 * tick)).diagnosis
+        diagnosis = engine.step(later(sight, HALF_WINDOW * tick)).diagnosis
         assert diagnosis.label is Label.Healthy or (diagnosis.early and tick < 2)
 
 

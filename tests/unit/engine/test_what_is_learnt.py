@@ -66,7 +66,7 @@ def test_no_cost_is_learnt_while_anything_is_suspected(costs: list[Floats]) -> N
 
 def test_no_cost_is_learnt_in_an_incident_however_calm_it_looks(costs: list[Floats]) -> None:
     ongoing = snapshot(episode=episode(label=Label.LoadBalancerSkew, phase=Phase.Verifying))
-    assert lived([ongoing] * 6)[2:] == [Label.Healthy] * 4
+    assert lived([ongoing] * 8)[4:] == [Label.Healthy] * 4
     assert costs == []
 
 
@@ -119,7 +119,7 @@ def test_a_sick_pod_does_not_teach_its_sickness(capacities: list[float]) -> None
 
 def test_while_an_autoscaler_moves_pods_no_capacity_is_learnt(capacities: list[float]) -> None:
     held = snapshot(holds=(Hold(reason="Autoscaling"),))
-    assert lived([held] * 4, spec(desired=BY_CAPACITY))[2:] == [Label.Healthy] * 2
+    assert lived([held] * 6, spec(desired=BY_CAPACITY))[4:] == [Label.Healthy] * 2
     assert capacities == []
 
 

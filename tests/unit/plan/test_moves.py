@@ -71,7 +71,7 @@ def test_a_restart_without_drain_ends_when_the_replacement_served_for_three_tick
     engine, sight = Engine(spec()), wide({"a-1": {"age": 40.0}}, episode=episode(step))
     waiting = steps(engine, sight, 2)
     assert waiting.episode is EpisodeMove.Stay
-    closing = engine.step(later(sight, 10))
+    closing = engine.step(later(sight, 15))
     assert (closing.episode, closing.phase) == (EpisodeMove.Close, Phase.Succeeded)
     assert [verdict.state for verdict in closing.verdicts] == [StepState.Verified]
 

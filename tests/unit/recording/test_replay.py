@@ -60,7 +60,7 @@ def test_a_bad_update_is_found_and_taken_back_without_a_restart() -> None:
         *(tick(n, weights, {k: v + n % 5 for k, v in now.items()}) for n, (weights, now) in enumerate(seen)),
     ]
     decisions = list(replay(read(lines)))
-    assert [decision.diagnosis.label for decision in decisions[3:12]] == [Label.Healthy] * 9
+    assert [decision.diagnosis.label for decision in decisions[4:12]] == [Label.Healthy] * 8
     assert decisions[-1].diagnosis.label is Label.LoadBalancerSkew
     assert decisions[-1].diagnosis.backends == ("shop-c",)
     writes = [action for decision in decisions for action in decision.actions if isinstance(action, SetWeights)]
