@@ -195,7 +195,7 @@ async def _settled(bench: Bench, remediation: Manifest, step: StepRecord | None,
     detail = attempt.detail
     if step is None:
         return Execution(result=attempt.result, remediation=remediation, detail=detail)
-    change = _lasting(attempt, step, bench.now())
+    change = _lasting(attempt, bench.now())
     if change is not None:
         try:
             remediation = await amend(bench.cluster, remediation, lambda known: _with_change(known, step.name, change))
@@ -219,22 +219,20 @@ def _with_change(remediation: Remediation, name: str, change: Change) -> Remedia
     return with_step(remediation.status, change(step_of(step)))
 
 
-def _lasting(attempt: Attempt, step: StepRecord, now: float) -> Change | None:
-    event = _event(attempt.result, step)
+def _lasting(attempt: Attempt, now: float) -> Change | None:
+    event = _event(attempt.result)
     if event is None:
         return None
     return lambda known: moved(known, event, now, _said(event, known, attempt.detail))
 
 
-def _event(result: Result, step: StepRecord) -> Event | None:
+def _event(result: Result) -> Event | None:
     match result:
         case Result.Applied:
             return Event.Landed
         case Result.Gone:
             return Event.Dropped
-        case Result.DisruptionRefused if step.action == "RestartPod":
-            return Event.Refused
-        case Result.Refused | Result.Unclear | Result.Unavailable:
+        case Result.DisruptionRefused | Result.Refused | Result.Unclear | Result.Unavailable:
             return Event.Refused
         case _:
             return None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,18 +13,6 @@ from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def _no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *arguments: Any, **keywords: Any) -> Any:
-        if name.split(".")[0] == "matplotlib":
-            raise ImportError("No module named 'matplotlib'")
-        return real(name, *arguments, **keywords)
-
-    monkeypatch.setattr(builtins, "__import__", without)
 
 
 @pytest.mark.usefixtures("_no_matplotlib")

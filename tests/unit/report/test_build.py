@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import builtins
 import json
 import re
 from html.parser import HTMLParser
@@ -167,18 +166,6 @@ def test_a_manifest_that_does_not_say_when_it_was_opened_is_refused() -> None:
     del manifest["status"], manifest["metadata"]["creationTimestamp"]
     with pytest.raises(InputError, match=r"status\.openedAt is missing"):
         build(manifest)
-
-
-@pytest.fixture
-def _no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *arguments: Any, **keywords: Any) -> Any:
-        if name.split(".")[0] == "matplotlib":
-            raise ImportError("No module named 'matplotlib'")
-        return real(name, *arguments, **keywords)
-
-    monkeypatch.setattr(builtins, "__import__", without)
 
 
 @pytest.mark.usefixtures("_no_matplotlib")
