@@ -287,11 +287,11 @@ class ApiProxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         seen = Seen(request.method, request.path, dict(request.query), await request.read())
-        self.requests.append(seen)
         try:
             if seen.is_write:
-                for look in self._inspectors:
+                for look in self._inspectors:  # before it can be seen: a test may answer it by changing the world
                     await look(seen)
+            self.requests.append(seen)
             return await self._suffer(request, seen)
         except (_Cut, aiohttp.ClientError):
             if request.transport is not None:
