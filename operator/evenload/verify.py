@@ -196,11 +196,18 @@ def _traffic(
 def _harmed(snapshot: Snapshot, fleet: Fleet, step: Step, memory: Memory) -> bool:
     """The rollback test (algorithms section 6): > 2x the level before, + 1 point, > 3 sigma, on 3 ticks running.
 
-    What is put back may well be worse: that was known, or a person wanted it.
+    What is put back may well be worse: that was known, or a person wanted it. So may be what a sick backend gets again
+    whose restart was given up: before, it had nothing that could fail.
     """
-    worse = step.purpose is not Purpose.Revert and _worse(snapshot, fleet, step)
+    known = step.purpose is Purpose.Revert or (step.purpose is Purpose.Eject and _from_nothing(step))
+    worse = not known and _worse(snapshot, fleet, step)
     memory.harmful_ticks = memory.harmful_ticks + 1 if worse else 0
     return memory.harmful_ticks >= HARM_TICKS
+
+
+def _from_nothing(step: Step) -> bool:
+    before, after = step.before or {}, step.after or {}
+    return any(before.get(name) == 0 and weight > 0 for name, weight in after.items())
 
 
 def _worse(snapshot: Snapshot, fleet: Fleet, step: Step) -> bool:
