@@ -6,6 +6,7 @@ import numpy as np
 
 from evenload.episode.under_way import Restart
 from evenload.model.decision import Verdict
+from evenload.model.diagnosis import Label
 from evenload.model.episode import EFFECTIVE_STATES, Phase, Step, StepState
 from evenload.model.fleet import Fleet
 from evenload.model.labels import LABELS
@@ -15,7 +16,13 @@ from evenload.model.wording import clock, listing, number
 from evenload.plan import restarts
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.scene import Scene
-from evenload.plan.sick import PROBE_FRACTION, RESTART_AFTER_TICKS, begin_restart, mend_failing, restarted_lately
+from evenload.plan.sick import (
+    PROBE_FRACTION,
+    RESTART_AFTER_TICKS,
+    begin_restart,
+    mend_failing,
+    restarted_lately,
+)
 from evenload.plan.targets import scaled_down
 
 EJECTED_SECONDS, MOST_EJECTED_SECONDS = 30.0, 300.0  # times the count of ejections (Envoy)
@@ -88,7 +95,21 @@ def continue_restart(scene: Scene) -> Plan | None:
         return _after_drain(scene, restart)
     if not restarts.replaced(scene.snapshot, restart):
         return Plan(busy=f"waiting for the replacement of {restart.pod}")
-    return _ramp(scene) or _over(scene, restart)
+    return _sick_again(scene, restart) or _ramp(scene) or _over(scene, restart)
+
+
+def _sick_again(scene: Scene, restart: Restart) -> Plan | None:
+    """What replaced it fails as well: the restart did not help, and weights keep traffic away as from any other."""
+    step, diagnosis = restart.eviction, scene.diagnosis
+    if step is None or diagnosis.label is not Label.Failing:
+        return None
+    if not restarts.replacements(scene.snapshot, restart) & set(diagnosis.pods):
+        return None
+    because = f"the replacement of {restart.pod} fails, too: {diagnosis.sentence}"
+    verdict = Verdict(step=step.name, state=StepState.Ineffective, because=because)
+    weights = mend_failing(scene)
+    advice = Advise(topic="RestartDidNotHelp", because=f"{because}; another restart will not help: look at it")
+    return Plan(writes=weights.writes if weights else (), verdicts=(verdict,), tell=(advice,))
 
 
 def _after_drain(scene: Scene, restart: Restart) -> Plan | None:

@@ -81,13 +81,18 @@ def evict(snapshot: Snapshot, restart: Restart, because: str) -> RestartPod | No
 
 def replaced(snapshot: Snapshot, restart: Restart) -> bool:
     """Whether the old pod is gone and a ready one, made since, stands in its backend."""
+    return bool(replacements(snapshot, restart))
+
+
+def replacements(snapshot: Snapshot, restart: Restart) -> frozenset[str]:
+    """The ready pods, made since, in the backend of a pod that is gone."""
     if restart.eviction is None or find(snapshot, restart.uid) is not None:
-        return False
+        return frozenset()
     # A drained backend was this pod alone, so whoever is ready there replaces it, whatever the clocks say.
     drained_first = restart.drain is not None
     since = -inf if drained_first else restart.eviction.planned_at - CREATED_SLACK_SECONDS
-    pods = snapshot.backends[restart.backend].pods.values() if restart.backend in snapshot.backends else ()
-    return any(_takes_over(pod, snapshot.time, since) for pod in pods)
+    pods = snapshot.backends[restart.backend].pods if restart.backend in snapshot.backends else {}
+    return frozenset(name for name, pod in pods.items() if _takes_over(pod, snapshot.time, since))
 
 
 def _takes_over(pod: Pod, time: float, since: float) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from evenload.engine import Engine
 from evenload.model.decision import Decision
 from evenload.model.diagnosis import Label
-from evenload.model.episode import Phase
+from evenload.model.episode import Phase, StepState
 from evenload.model.plan import Advise, Freeze, RestartPod
 from evenload.model.spec import Desired, DesiredType, Mode, Restart, RestartWhen, Share
 from tests.unit.engine.plant import Cluster, healthy_shop, run, spec
@@ -115,6 +115,25 @@ def test_a_pod_that_fails_again_after_its_restart_is_not_restarted_again() -> No
     decisions = run(cluster, engine, 400)
     assert len(cluster.evictions) == 1
     assert "RestartDidNotHelp" in topics(decisions)
+
+
+def test_a_restart_whose_replacement_falls_sick_while_it_ramps_up_did_not_help() -> None:
+    cluster, engine = shop(Engine(spec(restart=Restart(ramp_window="10m"))))
+    cluster.servers[2].faulty = 0.5
+    run(cluster, engine, 240)
+    cluster.servers[-1].faulty = 0.5
+    decisions = run(cluster, engine, 600)
+    assert len(cluster.evictions) == 1
+    assert "RestartDidNotHelp" in topics(decisions)
+    assert cluster.episode is not None
+    (restart,) = [step for step in cluster.episode.steps if step.action == "RestartPod"]
+    assert restart.state is StepState.Ineffective
+    assert "the replacement of" in restart.message
+    assert cluster.weights["shop-c"] <= 0.1 * cluster.weights["shop-a"]
+    cluster.servers[-1].faulty = 0.0
+    run(cluster, engine, 900)
+    assert cluster.weights == GOOD
+    assert cluster.episode is None
 
 
 def test_a_slow_pod_gets_less_and_is_given_back_what_it_can_take() -> None:
