@@ -136,7 +136,7 @@ def _measure(url: str, days: float, tick: float, unit: float, *, profile: bool) 
     from evenload.history.ranges import Grid
     from evenload.history.roster import Behind
     from evenload.model.spec import BalancerSpec, Signals, TargetRef
-    from evenload.observe.presets import source_of
+    from evenload.observe.queries import source_of
 
     names = [f"shop-{backend}" for backend in range(BACKENDS)]
     subject = Subject(

@@ -27,8 +27,8 @@ from evenload.kube.client import Client
 from evenload.model.spec import BalancerSpec, Mode, Signals, TargetRef
 from evenload.observe.cluster import ClusterView
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import source_of
 from evenload.observe.prometheus import Interest, SignalReader
+from evenload.observe.queries import source_of
 
 WARM_TICKS = 8
 MEASURED_TICKS = 5

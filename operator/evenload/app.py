@@ -34,8 +34,8 @@ from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest, Resource
 from evenload.observe.access import Access
 from evenload.observe.access import from_files as access_from_files
 from evenload.observe.cluster import ClusterView
-from evenload.observe.presets import installation_matchers
 from evenload.observe.prometheus import SignalReader
+from evenload.observe.queries import installation_matchers
 from evenload.reconcile import Reconciler
 from evenload.record.events import Bulletin
 from evenload.record.journal import Journal

@@ -24,7 +24,7 @@ from evenload.model.policy import Policy
 from evenload.model.spec import Signals, TargetRef
 from evenload.observe.ahead import Ahead
 from evenload.observe.cluster import Fleet
-from evenload.observe.presets import Source, installation_matchers, source_of
+from evenload.observe.queries import Source, installation_matchers, source_of
 from evenload.record.events import Chronicle
 from evenload.record.flight import Flight
 from evenload.settings import Settings

@@ -120,7 +120,7 @@ def _subject(
 ) -> Subject:
     from evenload.cli.observing import observing
     from evenload.history.past import offline_subject, subject_of
-    from evenload.observe.presets import source_seen_from_here
+    from evenload.observe.queries import source_seen_from_here
 
     try:
         source = source_seen_from_here(spec.signals, prometheus.url, scrape_seconds, prometheus.matchers)

@@ -17,9 +17,9 @@ from evenload.model.policy import strictest
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import Mode
 from evenload.observe.cluster import ClusterView
-from evenload.observe.presets import source_seen_from_here
 from evenload.observe.prometheus import SignalReader
 from evenload.observe.promql import Matcher
+from evenload.observe.queries import source_seen_from_here
 from evenload.record.conditions import Trouble
 from evenload.record.publish import known_status
 from evenload.sight import Observer

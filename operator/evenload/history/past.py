@@ -19,7 +19,7 @@ from evenload.model.spec import TargetRef
 from evenload.observe.access import Access
 from evenload.observe.cluster import ClusterView
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import PodLabels, Source, quoted
+from evenload.observe.queries import PodLabels, Source, quoted
 from evenload.record.conditions import Trouble
 from evenload.sight import route_of
 

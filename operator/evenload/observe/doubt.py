@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from evenload.observe.crowd import Column, Crowd, listed
-from evenload.observe.presets import TORN_SCRAPES, Source
 from evenload.observe.prometheus import LabelNames, Reading, Samples
+from evenload.observe.queries import TORN_SCRAPES, Source
 
 
 @dataclass(frozen=True, slots=True)

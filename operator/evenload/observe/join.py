@@ -3,7 +3,7 @@
 What it guards: an absent number must not become zero, nor a zero absent.
 
 - requests: 0 only for a pod that Prometheus says it scraped within the window and that has no request counter yet
-  (presets.py, idle rows). A pod with a counter and too few samples to tell an increase is absent, and so is one of
+  (queries.py, idle rows). A pod with a counter and too few samples to tell an increase is absent, and so is one of
   whose numbers nobody knows which one counts (doubt.py).
 - errors: 0 for a pod whose requests are known and that has no failing series; never more than the requests. Absent
   where none of its series carries the status: nobody can tell what fails there (doubt.py).

@@ -39,7 +39,7 @@ from evenload.observe.access import Access
 from evenload.observe.address import normal, redacted
 from evenload.observe.copies import Labels, PodName, Told, sort_out
 from evenload.observe.fair import FairThreads
-from evenload.observe.presets import PRESETS, PodLabels, Source, duration, quoted, render, render_copies, shared
+from evenload.observe.queries import PRESETS, PodLabels, Source, duration, quoted, render, render_copies, shared
 from evenload.observe.transport import Body, HttpStatus, Limits, Session
 
 __all__ = ["Interest", "Limits", "Prometheus", "Reading", "Samples", "SignalReader", "parse", "redacted"]

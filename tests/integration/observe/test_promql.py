@@ -26,8 +26,8 @@ from evenload.model.snapshot import Pod, SignalState, Snapshot
 from evenload.model.spec import Query, SignalLabels, Signals
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import Source, render, render_copies, source_of
 from evenload.observe.prometheus import Interest, Prometheus, Reading, SignalReader, parse, parse_copies, settle
+from evenload.observe.queries import Source, render, render_copies, source_of
 from lab import build, parts
 from lab.control_plane import free_ports
 from tests.support.wait import until

@@ -12,7 +12,7 @@ from evenload.errors import SignalsUnavailable
 from evenload.history.ranges import Grid
 from evenload.history.reader import RangeReader
 from evenload.model.spec import Signals
-from evenload.observe.presets import Source, source_of
+from evenload.observe.queries import Source, source_of
 from tests.support.rawserver import RawServer, answering
 
 GRID = Grid(1000.0, 10.0, 5)

@@ -20,8 +20,8 @@ from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.model.spec import BalancerSpec, Mode, Query, Signals, TargetRef
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import Source, source_of
 from evenload.observe.prometheus import Interest, SignalReader
+from evenload.observe.queries import Source, source_of
 from tests.support.fakeprometheus import FakePrometheus
 from tests.support.fakeprometheus import Mode as Answers
 from tests.unit.observe.fleets import member

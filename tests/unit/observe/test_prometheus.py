@@ -22,8 +22,8 @@ from evenload.model.snapshot import SIGNALS
 from evenload.model.spec import Query, Signals
 from evenload.observe import transport
 from evenload.observe.access import Access
-from evenload.observe.presets import PodLabels, Source, source_of
 from evenload.observe.prometheus import Interest, Reading, SignalReader, parse, redacted
+from evenload.observe.queries import PodLabels, Source, source_of
 from tests.support.fakeprometheus import FakePrometheus, Mode
 from tests.support.rawserver import RawServer, answering, reply
 from tests.support.wait import until

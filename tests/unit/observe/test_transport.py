@@ -209,7 +209,7 @@ class TestClosing:
         program = """
             import asyncio, sys
             from evenload.model.spec import Signals
-            from evenload.observe.presets import source_of
+            from evenload.observe.queries import source_of
             from evenload.observe.prometheus import Interest, SignalReader
 
             async def main():
