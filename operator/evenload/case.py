@@ -25,6 +25,7 @@ from evenload.model.spec import Signals, TargetRef
 from evenload.observe.ahead import Ahead
 from evenload.observe.cluster import Fleet
 from evenload.observe.queries import Source, installation_matchers, source_of
+from evenload.presets import with_own
 from evenload.record.events import Chronicle
 from evenload.record.flight import Flight
 from evenload.settings import Settings
@@ -116,6 +117,7 @@ def source_within(settings: Settings, signals: Signals) -> Source:
         allowed_urls=settings.allowed_urls,
         own_queries=settings.prometheus_own_queries,
         matchers=installation_matchers(settings.matchers),
+        presets=with_own(settings.prometheus_presets),
     )
 
 

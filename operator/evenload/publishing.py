@@ -60,7 +60,7 @@ class StatusPublisher:
             policy=case.policy,
             resolved=Resolved(
                 driver=case.driver.kind,
-                signals=case.source.preset,
+                signals=case.source.preset.name,
                 backends=tuple(sorted(sight.view.weights)),
             ),
             remediation=current["metadata"]["name"] if current else None,

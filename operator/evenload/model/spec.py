@@ -138,9 +138,12 @@ class SignalLabels(Value, frozen=True, kw_only=True):
     namespace: Annotated[LabelName, Meta(description="Label that holds the pod's namespace.")] = "namespace"
     pod: Annotated[LabelName, Meta(description="Label that holds the pod's name.")] = "pod"
     code: Annotated[
-        LabelName,
-        Meta(description="Label that holds the HTTP status (200, 5xx). Where no series has one, errors are unknown."),
-    ] = "code"
+        LabelName | None,
+        Meta(
+            description="Label that holds the status (200, 5xx). Unset: the preset's. Where no series has one, errors "
+            "are unknown."
+        ),
+    ] = None
 
 
 class Query(Value, frozen=True, kw_only=True):
@@ -164,7 +167,8 @@ class Signals(Value, frozen=True, kw_only=True):
     preset: Annotated[
         str,
         Meta(
-            description="Which set of queries: app (http_requests_total and friends, by pod).",
+            description="Whose metrics: app, otel, otel-old, micrometer, grpc, istio, linkerd, or one that the "
+            "installation has of its own.",
             pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
             max_length=63,
         ),

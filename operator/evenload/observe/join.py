@@ -121,7 +121,8 @@ def _blank(member: Member) -> Pod:
 
 def measure(crowd: Crowd, samples: Samples, max_age_seconds: float, time: float) -> dict[SignalName, Measured]:
     """Each signal's numbers on these pods, and how good it is."""
-    readings = {name: samples.readings.get(name, _NOT_ASKED) for name in SIGNALS}
+    without = Reading(problem=f"the preset {samples.source.preset.name} has no such metric; see spec.signals.queries")
+    readings = {name: samples.readings.get(name, without) for name in SIGNALS}
 
     def judged(name: SignalName, raw: Column, expected: Sequence[bool], unsure: Unsure = None) -> Measured:
         return _judged(crowd, raw, readings[name], max_age_seconds, expected, unsure)

@@ -150,7 +150,9 @@ def environment(*options: str) -> dict[str, str]:
 def test_every_setting_of_the_process_is_set_by_the_chart_and_no_other() -> None:
     secrets = ("tokenSecret", "basicAuthSecret", "caSecret", "clientCertSecret", "headersSecret")
     everything = ",".join(f"prometheus.{each}.name=x" for each in secrets)
-    variables = environment(f"--set={everything},prometheus.headers.a=b,prometheus.matchers={{c}}")
+    variables = environment(
+        f"--set={everything},prometheus.headers.a=b,prometheus.matchers={{c}},prometheus.presets.d.title=e"
+    )
     given = {name for name in variables if name.startswith("EVENLOAD_")}
     assert given == {f"EVENLOAD_{name.upper()}" for name in Settings.__struct_fields__}
 

@@ -10,7 +10,8 @@ from evenload.errors import InputError, InvariantBroken
 from evenload.model.snapshot import SIGNALS, SignalName
 from evenload.model.spec import Query, SignalLabels, Signals
 from evenload.observe.promql import read_matcher
-from evenload.observe.queries import PRESETS, Source, duration, quoted, render, shared, source_of
+from evenload.observe.queries import Source, duration, quoted, render, shared, source_of
+from evenload.presets import PRESETS
 
 
 def source(signals: Signals | None = None, *, scrape: float = 5.0) -> Source:

@@ -1,0 +1,160 @@
+"""Every preset, answered by a real Prometheus: a pod of known numbers, and one that has served nothing yet.
+
+Pages are as each project's documentation has them (the preset's `source`); what a client library writes itself is taken
+from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evenload.model.snapshot import Pod, SignalState, Snapshot
+from evenload.model.spec import SignalLabels, Signals
+from evenload.observe.cluster import Fleet
+from evenload.observe.join import snapshot_of
+from evenload.observe.prometheus import Interest, SignalReader
+from evenload.observe.queries import source_of
+from evenload.presets import PRESETS
+from tests.support.scraped import Exporters, Page, scraping, serve
+from tests.support.wait import until
+from tests.unit.observe.fleets import NOW, member
+
+# With the other tests that need a Prometheus: where `make integration` has not built it, it is compiled first.
+pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
+
+SCRAPE_SECONDS, WINDOW_SECONDS = 1.0, 4.0
+RATE, FAILING, LATENCY_SECONDS, IN_FLIGHT = 200, 20, 0.02, 3
+
+
+def busy(text: str) -> Page:
+    """A server that has answered `ok` and `failed` requests so far, and spent so many seconds on them."""
+
+    def page(seconds: float) -> str:
+        ok, failed = int((RATE - FAILING) * seconds), int(FAILING * seconds)
+        spent = LATENCY_SECONDS * (ok + failed)
+        numbers = {"ok": ok, "failed": failed, "all": ok + failed, "spent": spent, "spent_ms": 1000 * spent}
+        numbers |= {"started": ok + failed + IN_FLIGHT, "flight": IN_FLIGHT, "noise": int(500 * seconds)}
+        return text % numbers
+
+    return page
+
+
+PAGES = Path(__file__).parent / "pages"
+"""What the server of each pod shows: with %(ok)d and the like for the numbers."""
+
+GAUGES = PRESETS["micrometer"].in_flight.gauge  # type: ignore[union-attr]
+# The pods of each preset: page, and what is replaced in it.
+BUSY: dict[str, dict[str, tuple[str, str, str]]] = {
+    **{preset: {preset: (preset, "", "")} for preset in ("app", "grpc", "linkerd", "otel", "otel-old")},
+    "istio": {"istio": ("istio", "", ""), "istio-grpc": ("istio-grpc", "", "")},
+    "micrometer": {f"micrometer-{n}": ("micrometer", GAUGES[0], gauge) for n, gauge in enumerate(GAUGES)},
+}
+# What a server that has not been asked anything shows.
+IDLE = {
+    "app": "http_requests_in_flight 0",
+    "otel": "target_info 1",
+    "otel-old": "target_info 1",
+    "micrometer": "jvm_threads_live_threads 20",
+    "grpc": 'grpc_server_started_total{grpc_method="Buy"} 0',
+    "istio": "istio_build 1",
+    "linkerd": "proxy_build_info 1",
+}
+NO_GAUGE = {"istio", "linkerd"}
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pages: dict[str, Page] = {
+        f"/{pod}": busy((PAGES / f"{page}.txt").read_text().replace(before, after))
+        for pods in BUSY.values()
+        for pod, (page, before, after) in pods.items()
+    }
+    pages |= {f"/{preset}-idle": lambda seconds, text=text: f"{text}\n" for preset, text in IDLE.items()}  # type: ignore[misc]
+    with serve(Exporters(pages)) as address:
+        jobs = [
+            {
+                "job_name": preset,
+                "static_configs": [
+                    {"targets": [address], "labels": {"__metrics_path__": f"/{pod}", "namespace": preset, "pod": pod}}
+                    for pod in (*pods, f"{preset}-idle")
+                ],
+            }
+            for preset, pods in BUSY.items()
+        ]
+        every = f"{SCRAPE_SECONDS:g}s"
+        configuration = {"global": {"scrape_interval": every, "scrape_timeout": every}, "scrape_configs": jobs}
+        with scraping(configuration, tmp_path_factory.mktemp("prometheus")) as url:
+            yield url
+
+
+async def look(url: str, preset: str, *pods: str, **signals: Any) -> Snapshot:
+    reader = SignalReader()
+    try:
+        asked = Signals(preset=preset, window=f"{WINDOW_SECONDS:g}s", **signals)
+        source = source_of(asked, default_url=url, scrape_seconds=SCRAPE_SECONDS)
+        interest = Interest(source=source, namespaces=frozenset({preset}), pods=pods)
+        samples = (await reader.read({"it": interest}))["it"]
+        fleet = Fleet(backends={pod: {pod: member(pod, namespace=preset)} for pod in pods})
+        weights = dict.fromkeys(pods, 1)
+        return snapshot_of(time=NOW, weights=weights, fleet=fleet, samples=samples, max_age_seconds=60)
+    finally:
+        reader.close()
+
+
+def numbers(snapshot: Snapshot, pod: str) -> Pod:
+    return snapshot.backends[pod].pods[pod]
+
+
+async def settled(url: str, preset: str, *pods: str, **signals: Any) -> Snapshot:
+    """Once a whole window has been scraped."""
+    seen: list[Snapshot] = []
+
+    async def whole() -> bool:
+        seen.append(await look(url, preset, *pods, **signals))
+        counts = [numbers(seen[-1], pod).requests for pod in pods]
+        return all(count is not None for count in counts) and max(filter(None, counts), default=0) > 500
+
+    await until(whole, seconds=30, what=f"numbers of {preset}")
+    return seen[-1]
+
+
+@pytest.mark.parametrize(("preset", "pod"), [(preset, pod) for preset, pods in BUSY.items() for pod in pods])
+async def test_a_busy_pod_has_its_numbers(prometheus: str, preset: str, pod: str) -> None:
+    span = WINDOW_SECONDS - SCRAPE_SECONDS
+    found = numbers(await settled(prometheus, preset, pod), pod)
+    assert found.requests == pytest.approx(RATE * span, rel=0.2)
+    assert found.errors == pytest.approx(FAILING * span, rel=0.2)
+    assert found.latency == pytest.approx(LATENCY_SECONDS, rel=0.2)
+    assert found.in_flight == (None if preset in NO_GAUGE else IN_FLIGHT)
+
+
+@pytest.mark.parametrize("preset", sorted(BUSY))
+async def test_a_pod_without_any_request_is_idle_and_not_unknown(prometheus: str, preset: str) -> None:
+    snapshot = await settled(prometheus, preset, *BUSY[preset], f"{preset}-idle")
+    idle = numbers(snapshot, f"{preset}-idle")
+    assert (idle.requests, idle.errors) == (0, 0)
+    assert snapshot.signals["requests"].state is SignalState.Fresh
+    assert snapshot.signals["errors"].state is SignalState.Fresh
+
+
+@pytest.mark.parametrize("preset", sorted(NO_GAUGE))
+async def test_what_a_preset_has_not_is_said(prometheus: str, preset: str) -> None:
+    snapshot = await settled(prometheus, preset, preset)
+    assert snapshot.signals["inFlight"].state is SignalState.Missing
+    assert f"the preset {preset} has no such metric" in snapshot.signals["inFlight"].detail
+
+
+@pytest.mark.parametrize("preset", sorted(BUSY))
+async def test_with_another_label_for_the_status_errors_are_unknown(prometheus: str, preset: str) -> None:
+    pod = next(iter(BUSY[preset]))
+    snapshot = await settled(prometheus, preset, pod, labels=SignalLabels(code="sttus"))
+    assert numbers(snapshot, pod).errors is None
+    assert PRESETS[preset].requests in snapshot.signals["errors"].detail
+
+
+def test_every_preset_is_tried_here() -> None:
+    assert BUSY.keys() == IDLE.keys() == PRESETS.keys()
