@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from evenload.cli.questions import ALWAYS, TO_ACT, Need
 from evenload.model.spec import Mode
+from evenload.presets import PRESETS, with_own
 from evenload.settings import Settings
 from tests.support.chart import CHART, REPOSITORY, Manifest, helm, helm_template, of_kind, rendered
 from tests.support.golden import check_golden
@@ -163,8 +165,12 @@ def test_the_process_reads_the_values_as_they_were_meant() -> None:
         "--set=prometheus.allowedUrls={http://a:1,http://b/c},prometheus.allowOwnQueries=true",
         "--set=prometheus.headers.X-Scope-OrgID=a|b,prometheus.headers.X-Source=evenload",
         """--set-json=prometheus.matchers=["cluster=\\"east\\"", "a=~\\"b,c\\""]""",
+        f"--set-json=prometheus.presets={msgspec.json.encode({'house': PRESETS['micrometer']}).decode()}",
     )
     settings = Settings.from_environment(variables)
+    assert with_own(settings.prometheus_presets)["house"] == msgspec.structs.replace(
+        PRESETS["micrometer"], name="house"
+    )
     assert settings.headers == ("X-Scope-OrgID: a|b", "X-Source: evenload")
     assert settings.matchers == ('cluster="east"', 'a=~"b,c"')
     assert (settings.max_mode, settings.paused, settings.namespaces) == ("Auto", True, ("a", "b"))

@@ -534,12 +534,6 @@ class TestItNeverRaises:
         assert all("kept out of PromQL" in reading.problem for reading in samples["bad"].readings.values())
         assert not any(reading.problem for reading in samples["good"].readings.values())
 
-    async def test_a_preset_that_does_not_exist(self, reader: SignalReader, prometheus: FakePrometheus) -> None:
-        unknown = msgspec.structs.replace(source(prometheus), preset="nonsense")
-        samples = await reader.read({"bad": named(unknown), "good": named(source(prometheus))})
-        assert all(reading.problem for reading in samples["bad"].readings.values())
-        assert not any(reading.problem for reading in samples["good"].readings.values())
-
 
 def refuse_to_look_up(*arguments: object) -> None:
     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -10,7 +10,7 @@ from evenload.errors import InputError, InvariantBroken
 from evenload.model.snapshot import SIGNALS, SignalName
 from evenload.model.spec import Query, SignalLabels, Signals
 from evenload.observe.promql import read_matcher
-from evenload.observe.queries import Source, duration, quoted, render, shared, source_of
+from evenload.observe.queries import Source, duration, quoted, render, shared, source_of, templates_of
 from evenload.presets import PRESETS
 
 
@@ -148,10 +148,12 @@ class TestWhatTheInstallationAllows:
 
 
 class TestRendering:
-    @pytest.mark.parametrize("signal", SIGNALS)
-    @pytest.mark.parametrize("preset", sorted(PRESETS))
-    def test_every_query_of_every_preset_is_filled_in_and_balanced(self, preset: str, signal: str) -> None:
-        text = render(source(Signals(preset=preset)), signal, ["shop"])  # type: ignore[arg-type]
+    @pytest.mark.parametrize(
+        ("preset", "signal"),
+        [(name, signal) for name, preset in PRESETS.items() for signal in templates_of(preset)],
+    )
+    def test_every_query_of_every_preset_is_filled_in_and_balanced(self, preset: str, signal: SignalName) -> None:
+        text = render(source(Signals(preset=preset)), signal, ["shop"])
         assert "$(" not in text
         assert text.count("(") == text.count(")")
         assert text.count("{") == text.count("}")
