@@ -142,7 +142,7 @@ def _measure(url: str, days: float, tick: float, unit: float, *, profile: bool) 
     subject = Subject(
         namespace="shop",
         name="shop",
-        source=source_of(Signals(), default_url=url, scrape_seconds=tick),
+        source=source_of(Signals(preset="app"), default_url=url, scrape_seconds=tick),
         weights=dict.fromkeys(names, 200),
         backends={
             name: Behind(service=ServiceName(namespace="shop", name=name), workloads=frozenset({name}))

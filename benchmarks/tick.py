@@ -68,7 +68,7 @@ async def _measure(url: str, balancers: int, pods: int) -> tuple[dict[str, float
     """CPU seconds of each stage in the median tick, and that tick's seconds by the clock."""
     cluster = _cluster(balancers, pods)
     reader = SignalReader(trusted_url=url, deadline_seconds=60.0)
-    spec = BalancerSpec(target_ref=TargetRef(name="shop"), mode=Mode.Auto, signals=Signals())
+    spec = BalancerSpec(target_ref=TargetRef(name="shop"), mode=Mode.Auto, signals=Signals(preset="app"))
     source = source_of(spec.signals, default_url=url, scrape_seconds=TICK_SECONDS)
     engines = [Engine(spec) for _ in range(balancers)]
     driver = driver_of("HTTPRoute")

@@ -105,7 +105,8 @@ class Observer:
             return None
         known = self.cases.get(key)
         if known is None or known.identity != identity_of(manifest):
-            known = self.cases[key] = Case.of(read(manifest), self._source_of, known)
+            resolved = known_status(manifest).resolved
+            known = self.cases[key] = Case.of(read(manifest), self._source_of, known, resolved)
         return known
 
     def sight(self, key: Key) -> Sight | Trouble:

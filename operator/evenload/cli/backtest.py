@@ -106,10 +106,11 @@ def _judged(
     access: Access, asked: _Asked, prometheus: PrometheusAccess, tick: float, span: tuple[float, float]
 ) -> Backtest:
     from evenload.history.backtest import backtest as judge
+    from evenload.history.past import found_now
     from evenload.history.ranges import Grid
 
     spec = _spec(asked.manifest)
-    subject = _subject(access, asked, spec, prometheus, tick)
+    subject = found_now(_subject(access, asked, spec, prometheus, tick), prometheus.access)
     now = clock.now()
     grid = Grid.between(now - span[0], now - span[1], tick)
     return judge(subject, spec, grid, access=prometheus.access, progress=_progress(subject.name, grid.start, grid.end))

@@ -74,6 +74,8 @@ class Onlooker:
         if interest is None:
             raise InvariantBroken("a Balancer that is seen has signals to be asked for")
         samples = (await self._reader.read({self._key: interest}))[self._key]
+        if self._observer.cases[self._key].look(samples, sight.fleet):
+            return await self.look()
         return self._observer.snapshot(self._key, sight, samples)
 
     async def _read(self) -> None:

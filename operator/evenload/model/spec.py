@@ -140,8 +140,8 @@ class SignalLabels(Value, frozen=True, kw_only=True):
     code: Annotated[
         LabelName | None,
         Meta(
-            description="Label that holds the status (200, 5xx). Unset: the preset's. Where no series has one, errors "
-            "are unknown."
+            description="Label that holds the status (200, 5xx). Unset: the preset's, or, where the preset is found by "
+            "looking, the one that is found. Where no series has one, errors are unknown."
         ),
     ] = None
 
@@ -165,14 +165,13 @@ class Signals(Value, frozen=True, kw_only=True):
     """Where the numbers come from."""
 
     preset: Annotated[
-        str,
+        Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] | None,
         Meta(
             description="Whose metrics: app, otel, otel-old, micrometer, grpc, istio, linkerd, or one that the "
-            "installation has of its own.",
-            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-            max_length=63,
+            "installation has of its own. Unset: whichever answers for most of these pods; status.resolved.signals "
+            "says which that is.",
         ),
-    ] = "app"
+    ] = None
     labels: Annotated[SignalLabels, Meta(description="Label names of the application's own metrics.")] = field(
         default_factory=SignalLabels
     )

@@ -28,6 +28,7 @@ from evenload.observe.cluster import Fleet, Member
 from evenload.observe.crowd import Column, Crowd, listed
 from evenload.observe.doubt import Doubt, Refused, doubt_of, refused_of
 from evenload.observe.prometheus import Reading, Samples
+from evenload.observe.queries import looked_for
 
 CLOCK_SKEW_SECONDS = 10.0  # by which the API server's clock may be ahead of ours without anybody noticing
 
@@ -121,8 +122,7 @@ def _blank(member: Member) -> Pod:
 
 def measure(crowd: Crowd, samples: Samples, max_age_seconds: float, time: float) -> dict[SignalName, Measured]:
     """Each signal's numbers on these pods, and how good it is."""
-    without = Reading(problem=f"the preset {samples.source.preset.name} has no such metric; see spec.signals.queries")
-    readings = {name: samples.readings.get(name, without) for name in SIGNALS}
+    readings = _readings(samples)
 
     def judged(name: SignalName, raw: Column, expected: Sequence[bool], unsure: Unsure = None) -> Measured:
         return _judged(crowd, raw, readings[name], max_age_seconds, expected, unsure)
@@ -147,6 +147,17 @@ def measure(crowd: Crowd, samples: Samples, max_age_seconds: float, time: float)
         "memory": judged("memory", raw["memory"], ready),
         "inFlight": judged("inFlight", raw["inFlight"], ready, refused("inFlight", raw["inFlight"])),
     }
+
+
+def _readings(samples: Samples) -> Mapping[SignalName, Reading]:
+    source = samples.source
+    if source.preset is None:
+        problem = next((each.problem for each in samples.readings.values() if each.problem), looked_for(source))
+        return dict.fromkeys(SIGNALS, Reading(problem=problem))
+    without = Reading(
+        problem=f"the preset {source.preset.name} has no such metric; write a query in spec.signals.queries"
+    )
+    return {name: samples.readings.get(name, without) for name in SIGNALS}
 
 
 Unsure = Doubt | Refused | None

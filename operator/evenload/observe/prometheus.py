@@ -94,6 +94,7 @@ class Reading(msgspec.Struct, kw_only=True):
     coded: ByPod = {}
     ages: dict[str, float] = {}  # by namespace, seconds
     torn: ByPod = {}  # how often counters began anew
+    found: dict[str, set[PodName]] = {}  # pods that have series of a preset which is looked for, by candidate
     several: dict[PodName, list[tuple[Labels, float]]] = {}  # rows of pods that have more than one, until `settle`
     refused: dict[str, dict[str, str]] = {}  # pods that have a number and nobody knows which, and why
     problem: str = ""
@@ -658,6 +659,8 @@ def _take(reading: Reading, row: Any, *, by_target: bool) -> None:
             reading.coded.setdefault(metric.namespace, {})[sys.intern(metric.pod)] = value
         case "torn":
             reading.torn.setdefault(metric.namespace, {})[sys.intern(metric.pod)] = value
+        case candidate if "/" in candidate:
+            reading.found.setdefault(candidate, set()).add((metric.namespace, sys.intern(metric.pod)))
         case "merged":
             reading.several.setdefault((metric.namespace, metric.pod), [])
         case _:

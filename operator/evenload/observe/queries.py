@@ -43,9 +43,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -68,6 +68,9 @@ TORN_SCRAPES: Final = 30
 TORN_RESETS: Final = 4
 """Of two processes that answer by turns, every fourth scrape finds a smaller number: 7 of 29. Of more, up to a half."""
 
+K = TypeVar("K")
+
+_USUAL: Final = SignalLabels()
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:-]*")
 _VARIABLE = re.compile(r"\$\(([^)]*)\)")
@@ -99,17 +102,30 @@ class Template(Value, frozen=True, kw_only=True):
     totals: bool = False  # whether counters at several addresses of a pod are to be compared
 
 
+class Candidate(Value, frozen=True):
+    """A preset that may be the one, and a label that may hold its status; "": none is looked for."""
+
+    preset: Preset
+    code: str
+
+    @property
+    def name(self) -> str:
+        """Of its rows in an answer."""
+        return f"{self.preset.name}/{self.code}"
+
+
 class Source(Value, frozen=True, kw_only=True):
     """Everything that decides which queries a Balancer needs; Balancers with equal Sources share their queries."""
 
     url: str
-    preset: Preset
+    preset: Preset | None  # None: to be found; then it is asked which of `candidates` answers, and nothing else
     labels: SignalLabels
     window_seconds: float
     scrape_seconds: float
     overrides: tuple[tuple[SignalName, str], ...] = ()
     matchers: tuple[Matcher, ...] = ()  # the Balancer's
     everywhere: tuple[Matcher, ...] = ()  # the installation's
+    candidates: tuple[Candidate, ...] = ()
     foreign: bool = False  # the address is not the installation's: no token, small answers, nothing repeated
 
     @property
@@ -121,12 +137,15 @@ class Source(Value, frozen=True, kw_only=True):
     def usual(self) -> bool:
         """Whether it asks what the installation asks by itself. Anything else is a query that a tenant decided on."""
         window = usual_window(self.scrape_seconds)
-        return not (self.own or self.matchers) and (self.labels, self.window_seconds) == (SignalLabels(), window)
+        labels = self.labels
+        known = (None, *self.preset.status.labels) if self.preset else (None,)
+        usual = (labels.namespace, labels.pod) == (_USUAL.namespace, _USUAL.pod) and labels.code in known
+        return usual and not (self.own or self.matchers) and self.window_seconds == window
 
     @property
     def code(self) -> str:
-        """The label that holds the status."""
-        return self.labels.code or self.preset.status.label
+        """The label that holds the status; "" while the preset is not known."""
+        return self.labels.code or (self.preset.status.label if self.preset else "")
 
     @property
     def span_seconds(self) -> float:
@@ -141,6 +160,8 @@ class Source(Value, frozen=True, kw_only=True):
 
     @property
     def templates(self) -> Mapping[SignalName, Template]:
+        if self.preset is None:
+            return {"requests": Template(value="")}
         found = templates_of(self.preset)
         return {**found, **{name: Template(value=query) for name, query in self.overrides}} if self.overrides else found
 
@@ -199,8 +220,8 @@ def source_of(
             f"use at least {2 * scrape_seconds:g}s"
         )
     url, foreign = _url(signals.prometheus_url, default_url, allowed_urls)
-    if signals.preset not in presets:
-        raise InputError(f'spec.signals.preset: there is no "{signals.preset}"; there is {", ".join(sorted(presets))}')
+    labels = _checked(signals.labels)
+    preset = _chosen(signals, presets)
     if signals.queries and not own_queries:
         raise InputError(
             "spec.signals.queries: this installation takes no queries from Balancers; remove them, or have "
@@ -208,8 +229,9 @@ def source_of(
         )
     return Source(
         url=url,
-        preset=presets[signals.preset],
-        labels=_checked(signals.labels),
+        preset=preset,
+        candidates=() if preset else tuple(_candidates(presets.values(), labels.code)),
+        labels=labels,
         window_seconds=window,
         scrape_seconds=scrape_seconds,
         overrides=tuple(_override(query.signal, query.query) for query in signals.queries),
@@ -217,6 +239,22 @@ def source_of(
         everywhere=() if foreign else matchers,
         foreign=foreign,
     )
+
+
+def _chosen(signals: Signals, presets: Mapping[str, Preset]) -> Preset | None:
+    """None: to be found. Where a person's own query counts the requests there is nothing to look for."""
+    if signals.preset is None:
+        return presets["app"] if any(query.signal == "requests" for query in signals.queries) else None
+    if signals.preset not in presets:
+        raise InputError(f'spec.signals.preset: there is no "{signals.preset}"; there is {", ".join(sorted(presets))}')
+    return presets[signals.preset]
+
+
+def _candidates(presets: Iterable[Preset], code: str | None) -> Iterator[Candidate]:
+    for preset in presets:
+        for label in (code,) if code else preset.status.labels:
+            yield Candidate(preset, label)
+        yield Candidate(preset, "")
 
 
 def source_seen_from_here(
@@ -296,6 +334,8 @@ def shared(query: str) -> bool:
 
 def render(source: Source, signal: SignalName, namespaces: Iterable[str], pods: Iterable[str] = ()) -> str:
     """The query's text. `namespaces`: of all Balancers that share it; where it is not `shared`, of the one asking."""
+    if source.preset is None:
+        return _search(source, signal, namespaces)
     template = source.templates[signal]
     rows = {
         "value": template.value,
@@ -308,6 +348,49 @@ def render(source: Source, signal: SignalName, namespaces: Iterable[str], pods: 
         "torn": template.torn,
     }
     return _filled(rows, _values(source, signal, namespaces, pods))
+
+
+def _search(source: Source, signal: SignalName, namespaces: Iterable[str]) -> str:
+    """Which pods each candidate has series of: a row a pod and candidate."""
+    values = _values(source, signal, namespaces)
+    rows: dict[str, str | None] = {}
+    for candidate in source.candidates:
+        preset = candidate.preset
+        status = (f'{candidate.code}=~"{preset.status.values}"',) if candidate.code else ()
+        rows[candidate.name] = f"count $(by) ({_selected(preset.requests, preset, *status)})"
+    return _filled(rows, values)
+
+
+def found_in(source: Source, rows: Mapping[str, Collection[K]], pods: Collection[K] | None = None) -> Source | None:
+    """The Source of whichever candidate answers for most pods, if one does: those that tell failures come first.
+
+    `rows`: the pods that each candidate has series of, by its name. `pods`: those that count; None: all.
+    """
+
+    def answered(candidate: Candidate) -> int:
+        found = rows.get(candidate.name, ())
+        return len(found) if pods is None else sum(each in pods for each in found)
+
+    best = max(source.candidates, key=lambda each: (bool(each.code) and answered(each), answered(each)), default=None)
+    return found_as(source, best.preset.name, best.code) if best is not None and answered(best) else None
+
+
+def found_as(source: Source, preset: str, code: str) -> Source | None:
+    """The Source of the candidate that was found earlier, if it still is one. `code` may be ""."""
+    found = next((each.preset for each in source.candidates if (each.preset.name, each.code) == (preset, code)), None)
+    if found is None:
+        return None
+    labels = msgspec.structs.replace(source.labels, code=code or source.labels.code)
+    return msgspec.structs.replace(source, preset=found, labels=labels, candidates=())
+
+
+def looked_for(source: Source) -> str:
+    """In a sentence, for whoever has none of them."""
+    names = dict.fromkeys(f"{each.preset.requests} ({each.preset.name})" for each in source.candidates)
+    return (
+        f"no preset answers for these pods: there is no series of {', '.join(names)}; scrape the pods, set "
+        "spec.signals.labels to how the series name them, or write queries in spec.signals.queries"
+    )
 
 
 def render_copies(source: Source, signal: SignalName, namespaces: Iterable[str]) -> str:

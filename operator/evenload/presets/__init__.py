@@ -29,10 +29,15 @@ class Status(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a series of the counter tells whether its requests failed."""
 
     label: LabelName
+    others: tuple[LabelName, ...] = ()  # that some applications have in its place
     values: Pattern  # a regular expression: what is a status at all
     failed: Pattern  # and which of them are failures of the server
     examples: str  # two of them, for messages: "200, 5xx"
     also: tuple[Matcher, ...] = ()  # series that failed whatever the label says
+
+    @property
+    def labels(self) -> tuple[LabelName, ...]:
+        return (self.label, *self.others)
 
 
 class Latency(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +76,9 @@ class Preset(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     in_flight: InFlight | None = None
     notes: str = ""
 
+    def __hash__(self) -> int:  # of two names and not of all: each tick hashes one a Balancer
+        return hash((self.name, self.requests))
+
 
 def read(name: str, document: object, where: str) -> Preset:
     """The preset that a YAML document holds. Raises InputError saying `where`, the field and what it should be."""
@@ -96,15 +104,23 @@ def with_own(text: str) -> Mapping[str, Preset]:
         own = msgspec.yaml.decode(text, type=dict[str, Any]) if text.strip() else {}
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InputError(f"{where}: {error}") from error
-    return MappingProxyType({**PRESETS, **{name: read(name, document, where) for name, document in own.items()}})
+    ours = {name: preset for name, preset in PRESETS.items() if name not in own}
+    return MappingProxyType({name: read(name, document, where) for name, document in own.items()} | ours)
+
+
+_PROXIES: Final = ("istio", "linkerd")
+
+
+def _order(name: str) -> tuple[bool, str]:
+    return name in _PROXIES, name
 
 
 def _ours() -> dict[str, Preset]:
     folder = resources.files(__name__)
     files = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
-    documents = {name: msgspec.yaml.decode(files[name].read_bytes()) for name in sorted(files)}
+    documents = {name: msgspec.yaml.decode(files[name].read_bytes()) for name in sorted(files, key=_order)}
     return {name: read(name, document, f"{name}.yaml") for name, document in documents.items()}
 
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(_ours())
-"""Those that Evenload brings, by name."""
+"""Those that Evenload brings, by name: what applications count themselves comes before what a proxy counts."""

@@ -18,7 +18,7 @@ from evenload.model.spec import SignalLabels, Signals
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import snapshot_of
 from evenload.observe.prometheus import Interest, SignalReader
-from evenload.observe.queries import source_of
+from evenload.observe.queries import Source, found_in, source_of
 from evenload.presets import PRESETS
 from tests.support.otel import instrumented
 from tests.support.scraped import Exporters, Page, scraping, serve
@@ -59,7 +59,8 @@ def pages_of(name: str, *variants: tuple[str, str, str]) -> dict[str, Page]:
 
 
 WRITTEN: dict[str, dict[str, Page]] = {
-    **{name: pages_of(name) for name in ("app", "grpc", "linkerd")},
+    **{name: pages_of(name) for name in ("grpc", "linkerd")},
+    "app": pages_of("app", ("app", "", ""), ("app-status", "code=", "status_code=")),
     "istio": pages_of("istio") | pages_of("istio-grpc"),
     "micrometer": pages_of("micrometer", *((f"gauge-{n}", GAUGES[0], gauge) for n, gauge in enumerate(GAUGES))),
 }
@@ -108,14 +109,15 @@ def configuration(address: str) -> dict[str, Any]:
     return {"global": {"scrape_interval": every, "scrape_timeout": every}, "scrape_configs": jobs}
 
 
-async def look(url: str, preset: str, *pods: str, **signals: Any) -> Snapshot:
+async def look(url: str, preset: str | None, *pods: str, namespace: str = "", **signals: Any) -> Snapshot:
     reader = SignalReader()
     try:
         asked = Signals(preset=preset, window=f"{WINDOW_SECONDS:g}s", **signals)
         source = source_of(asked, default_url=url, scrape_seconds=SCRAPE_SECONDS)
-        interest = Interest(source=source, namespaces=frozenset({preset}), pods=pods)
+        namespace = namespace or preset or ""
+        interest = Interest(source=source, namespaces=frozenset({namespace}), pods=pods)
         samples = (await reader.read({"it": interest}))["it"]
-        fleet = Fleet(backends={pod: {pod: member(pod, namespace=preset)} for pod in pods})
+        fleet = Fleet(backends={pod: {pod: member(pod, namespace=namespace)} for pod in pods})
         weights = dict.fromkeys(pods, 1)
         return snapshot_of(time=NOW, weights=weights, fleet=fleet, samples=samples, max_age_seconds=60)
     finally:
@@ -142,7 +144,8 @@ async def settled(url: str, preset: str, *pods: str, **signals: Any) -> Snapshot
 @pytest.mark.parametrize(("preset", "pod"), [(preset, pod) for preset, pods in BUSY.items() for pod in pods])
 async def test_a_busy_pod_has_its_numbers(prometheus: str, preset: str, pod: str) -> None:
     span = WINDOW_SECONDS - SCRAPE_SECONDS
-    found = numbers(await settled(prometheus, preset, pod), pod)
+    labels = SignalLabels(code="status_code" if pod == "app-status" else None)
+    found = numbers(await settled(prometheus, preset, pod, labels=labels), pod)
     assert found.requests == pytest.approx(RATE * span, rel=0.2)
     assert found.errors == pytest.approx(FAILING * span, rel=0.2)
     if preset in OTEL:  # its requests take what they take
@@ -155,7 +158,7 @@ async def test_a_busy_pod_has_its_numbers(prometheus: str, preset: str, pod: str
 
 @pytest.mark.parametrize("preset", sorted(BUSY))
 async def test_a_pod_without_any_request_is_idle_and_not_unknown(prometheus: str, preset: str) -> None:
-    snapshot = await settled(prometheus, preset, *BUSY[preset], "idle")
+    snapshot = await settled(prometheus, preset, BUSY[preset][0], "idle")
     idle = numbers(snapshot, "idle")
     assert (idle.requests, idle.errors) == (0, 0)
     assert snapshot.signals["requests"].state is SignalState.Fresh
@@ -175,6 +178,40 @@ async def test_with_another_label_for_the_status_errors_are_unknown(prometheus: 
     snapshot = await settled(prometheus, preset, pod, labels=SignalLabels(code="sttus"))
     assert numbers(snapshot, pod).errors is None
     assert PRESETS[preset].requests in snapshot.signals["errors"].detail
+
+
+@pytest.mark.parametrize("preset", sorted(BUSY))
+async def test_where_none_is_named_it_is_found(prometheus: str, preset: str) -> None:
+    pod = BUSY[preset][0]
+    await settled(prometheus, preset, pod)
+    found = await search(prometheus, preset, pod)
+    assert found is not None
+    expected = "otel" if preset in OTEL else preset  # one server that has the names of both
+    assert found.preset == PRESETS[expected]
+    assert found.code == PRESETS[expected].status.label
+
+
+async def test_a_status_under_another_name_is_found(prometheus: str) -> None:
+    await settled(prometheus, "app", "app-status")
+    found = await search(prometheus, "app", "app-status")
+    assert found is not None
+    assert (found.preset, found.code) == (PRESETS["app"], "status_code")
+
+
+async def test_for_pods_that_nobody_scrapes_none_is_found(prometheus: str) -> None:
+    assert await search(prometheus, "app", "nobody") is None
+    snapshot = await look(prometheus, None, "nobody", namespace="app")
+    assert "no preset answers for these pods" in snapshot.signals["requests"].detail
+
+
+async def search(url: str, namespace: str, pod: str) -> Source | None:
+    reader = SignalReader()
+    try:
+        source = source_of(Signals(), default_url=url, scrape_seconds=SCRAPE_SECONDS)
+        samples = (await reader.read({"it": Interest(source=source, namespaces=frozenset({namespace}))}))["it"]
+        return found_in(source, samples.readings["requests"].found, {(namespace, pod)})
+    finally:
+        reader.close()
 
 
 def test_every_preset_is_tried_here() -> None:

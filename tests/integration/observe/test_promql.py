@@ -190,7 +190,7 @@ class Look:
         self.reader = reader
 
     def source(self, **signals: Any) -> Source:
-        asked = Signals(window=f"{WINDOW_SECONDS:g}s", **signals)
+        asked = Signals(preset="app", window=f"{WINDOW_SECONDS:g}s", **signals)
         return source_of(asked, default_url=self.url, scrape_seconds=SCRAPE_SECONDS)
 
     async def at(self, *pods: str, namespace: str = "shop", **signals: Any) -> Snapshot:

@@ -76,7 +76,7 @@ def newcomer(prometheus: FakePrometheus, *queries: Query, **known: Any) -> Newco
     )
     basis = Newcomer(
         spec=SPEC,
-        source=source_of(Signals(queries=queries), default_url=prometheus.url, scrape_seconds=5.0),
+        source=source_of(Signals(preset="app", queries=queries), default_url=prometheus.url, scrape_seconds=5.0),
         view=view,
         fleet=who,
         last_write=None,
