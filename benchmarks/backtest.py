@@ -136,13 +136,13 @@ def _measure(url: str, days: float, tick: float, unit: float, *, profile: bool) 
     from evenload.history.ranges import Grid
     from evenload.history.roster import Behind
     from evenload.model.spec import BalancerSpec, Signals, TargetRef
-    from evenload.observe.presets import source_of
+    from evenload.observe.queries import source_of
 
     names = [f"shop-{backend}" for backend in range(BACKENDS)]
     subject = Subject(
         namespace="shop",
         name="shop",
-        source=source_of(Signals(), default_url=url, scrape_seconds=tick),
+        source=source_of(Signals(preset="app"), default_url=url, scrape_seconds=tick),
         weights=dict.fromkeys(names, 200),
         backends={
             name: Behind(service=ServiceName(namespace="shop", name=name), workloads=frozenset({name}))

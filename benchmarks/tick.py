@@ -27,8 +27,8 @@ from evenload.kube.client import Client
 from evenload.model.spec import BalancerSpec, Mode, Signals, TargetRef
 from evenload.observe.cluster import ClusterView
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import source_of
 from evenload.observe.prometheus import Interest, SignalReader
+from evenload.observe.queries import source_of
 
 WARM_TICKS = 8
 MEASURED_TICKS = 5
@@ -68,7 +68,7 @@ async def _measure(url: str, balancers: int, pods: int) -> tuple[dict[str, float
     """CPU seconds of each stage in the median tick, and that tick's seconds by the clock."""
     cluster = _cluster(balancers, pods)
     reader = SignalReader(trusted_url=url, deadline_seconds=60.0)
-    spec = BalancerSpec(target_ref=TargetRef(name="shop"), mode=Mode.Auto, signals=Signals())
+    spec = BalancerSpec(target_ref=TargetRef(name="shop"), mode=Mode.Auto, signals=Signals(preset="app"))
     source = source_of(spec.signals, default_url=url, scrape_seconds=TICK_SECONDS)
     engines = [Engine(spec) for _ in range(balancers)]
     driver = driver_of("HTTPRoute")

@@ -1,4 +1,4 @@
-"""Writes the reference pages from what they describe: CRDs, chart, command line, metrics, events, diagnoses.
+"""Writes the reference pages from what they describe: CRDs, chart, command line, metrics, presets, events, diagnoses.
 
 `python -m docs.generate` writes them, `--check` says which are out of step.
 """
@@ -22,6 +22,7 @@ from evenload.api.crd import Schema, crds
 from evenload.cli.main import app
 from evenload.diagnose.rules import RULES
 from evenload.model.labels import LABELS
+from evenload.presets import PRESETS, Preset
 from evenload.record.events import REASONS
 from evenload.record.metrics import Metrics, names
 
@@ -48,6 +49,34 @@ def api() -> str:
         "A wrong spec is refused by the API server, with the field named. `kubectl explain balancer.spec` says the "
         "same.\n" + "".join(_kind(document) for document in crds().values())
     )
+
+
+def presets() -> str:
+    """Which metrics each preset reads, and what tried it."""
+    return (
+        "# Presets\n\n`spec.signals.preset` names one. How to set it, and how to write one of your own: "
+        "[Use other metrics](../how-to/metrics.md). CPU and memory come from the kubelet "
+        "(`container_cpu_usage_seconds_total`, `container_memory_working_set_bytes`) whatever the preset.\n"
+        + "".join(map(_preset, PRESETS.values()))
+    )
+
+
+def _preset(preset: Preset) -> str:
+    status, latency, flight = preset.status, preset.latency, preset.in_flight
+    counters = (flight.started, flight.ended) if flight and flight.started else ()
+    also = "".join(f"; {code(matcher)} too" for matcher in status.also)
+    failed = code(f'{status.label}=~"{status.failed}"')
+    rows = {
+        "requests": code(preset.requests),
+        "errors": f"of these {failed}{also}",
+        "latency": f"{code(latency.sum)} by {code(latency.count)}, {latency.unit}" if latency else "none",
+        "in flight": " or ".join(map(code, flight.gauge)) or " less ".join(map(code, counters)) if flight else "none",
+        "which series": ", ".join(map(code, preset.matchers)) or "all",
+        "names from": f"<{preset.source}>",
+        "tried with": preset.tried,
+    }
+    notes = f"\n{preset.notes}\n" if preset.notes else ""
+    return f"\n## {preset.name}\n{preset.title}.\n\n{table(('what', 'how'), iter(rows.items()))}{notes}"
 
 
 def _kind(document: Schema) -> str:
@@ -187,6 +216,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "diagnoses.md": diagnoses,
     "events.md": events,
     "metrics.md": metrics,
+    "presets.md": presets,
 }
 
 

@@ -34,8 +34,9 @@ from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest, Resource
 from evenload.observe.access import Access
 from evenload.observe.access import from_files as access_from_files
 from evenload.observe.cluster import ClusterView
-from evenload.observe.presets import installation_matchers
 from evenload.observe.prometheus import SignalReader
+from evenload.observe.queries import installation_matchers
+from evenload.presets import with_own
 from evenload.reconcile import Reconciler
 from evenload.record.events import Bulletin
 from evenload.record.journal import Journal
@@ -94,6 +95,7 @@ class Operator:
         self._ticked_at: float | None = None  # or when it was elected, before its first tick has ended
         self._exit_code = 0
         installation_matchers(settings.matchers)
+        with_own(settings.prometheus_presets)
         self._access = _access_to_prometheus(settings)
 
     async def run(self) -> int:

@@ -14,7 +14,7 @@ import msgspec
 
 from evenload.act.episode import decode
 from evenload.act.outcome import Tick
-from evenload.api.v1alpha1 import Balancer, Remediation
+from evenload.api.v1alpha1 import Balancer, Remediation, Resolved
 from evenload.drivers import driver_of
 from evenload.drivers.base import Driver, RouteView, check_shares
 from evenload.engine import Engine
@@ -24,11 +24,14 @@ from evenload.model.policy import Policy
 from evenload.model.spec import Signals, TargetRef
 from evenload.observe.ahead import Ahead
 from evenload.observe.cluster import Fleet
-from evenload.observe.presets import Source, installation_matchers, source_of
+from evenload.observe.prometheus import Samples
+from evenload.observe.queries import Source, found_as, found_in, installation_matchers, source_of
+from evenload.presets import with_own
 from evenload.record.events import Chronicle
 from evenload.record.flight import Flight
 from evenload.settings import Settings
 
+LOST_TICKS = 6  # so often none of its pods has a series of the preset that was found, and it is looked for again
 TICKS_REMEMBERED = 720  # two hours of ten-second ticks, for the outcome of an episode
 
 
@@ -49,35 +52,75 @@ class Case:
     turn: int = -1  # the last read of signals that the engine has been given
     ledger: tuple[Disruption, ...] = ()  # what budgets counted when the last Snapshot was made
     outdated_route: str = ""  # the resourceVersion that our last write replaced: a view that still shows it lags
+    _searching: Source | None = None  # how its preset is found; None: its spec names one
+    _unanswered: int = 0  # ticks without any series of the preset that was found
     _workloads: dict[str, frozenset[str]] = field(default_factory=dict)  # by backend
     _view: tuple[str, RouteView] | None = None
     _decoded: dict[str, tuple[str, Remediation]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, balancer: Balancer, source_for: Callable[[Signals], Source], before: Case | None) -> Case:
+    def of(
+        cls,
+        balancer: Balancer,
+        source_for: Callable[[Signals], Source],
+        before: Case | None,
+        resolved: Resolved | None = None,
+    ) -> Case:
         """Raises InputError naming the field of the spec that cannot be met, as `source_for` does.
 
-        The recorder and what was told go on from `before`: a changed spec does not end an episode.
+        The recorder and what was told go on from `before`: a changed spec does not end an episode. `resolved`: what an
+        earlier process found.
         """
         spec = balancer.spec
+        source = source_for(spec.signals)
         case = cls(
             identity=(balancer.metadata.uid, balancer.metadata.generation),
             engine=Engine(spec),
             policy=Policy.of(spec),
             driver=driver_of(spec.target_ref.kind),
             target=spec.target_ref,
-            source=source_for(spec.signals),
+            source=source,
+            _searching=source if source.preset is None else None,
             chronicle=Chronicle(balancer.metadata.namespace),
         )
-        if before is not None and before.identity[0] == case.identity[0]:
+        same = before if before is not None and before.identity[0] == case.identity[0] else None
+        case._find_again(same, resolved)
+        if same is not None:
             case.flight, case.chronicle, case.ticks, case.ahead, case._workloads = (
-                before.flight,
-                before.chronicle,
-                before.ticks,
-                before.ahead,
-                before._workloads,
+                same.flight,
+                same.chronicle,
+                same.ticks,
+                same.ahead,
+                same._workloads,
             )
         return case
+
+    def _find_again(self, before: Case | None, resolved: Resolved | None) -> None:
+        """Go on with the preset that was found already; if it is none of these any more, it is looked for."""
+        if before is not None and before.source.preset is not None:
+            known = before.source.preset.name, before.source.code
+        else:
+            known = (resolved.signals, resolved.code) if resolved else ("", "")
+        if self._searching is not None:
+            self.source = found_as(self._searching, *known) or self._searching
+
+    def look(self, samples: Samples, fleet: Fleet) -> bool:
+        """Learn from samples of `source` whose metrics these pods have, where the spec does not say it.
+
+        True where that is known now and was not before: numbers come with the next samples.
+        """
+        if self._searching is None:
+            return False
+        pods = ((each.facts.namespace, name) for members in fleet.backends.values() for name, each in members.items())
+        requests = samples.readings["requests"]
+        if self.source.preset is None:
+            self.source = found_in(self.source, requests.found, set(pods)) or self.source
+            return self.source.preset is not None
+        answered = requests.problem or any(name in requests.values.get(namespace, ()) for namespace, name in pods)
+        self._unanswered = 0 if answered else self._unanswered + 1
+        if self._unanswered >= LOST_TICKS:
+            self.source, self._unanswered = self._searching, 0
+        return False
 
     def view_of(self, route: Mapping[str, Any]) -> RouteView:
         """The route as the driver reads it, with the backends that the spec asks for; read once a version.
@@ -116,6 +159,7 @@ def source_within(settings: Settings, signals: Signals) -> Source:
         allowed_urls=settings.allowed_urls,
         own_queries=settings.prometheus_own_queries,
         matchers=installation_matchers(settings.matchers),
+        presets=with_own(settings.prometheus_presets),
     )
 
 

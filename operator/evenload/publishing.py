@@ -60,7 +60,8 @@ class StatusPublisher:
             policy=case.policy,
             resolved=Resolved(
                 driver=case.driver.kind,
-                signals=case.source.preset,
+                signals=case.source.preset.name if case.source.preset else "",
+                code=case.source.code,
                 backends=tuple(sorted(sight.view.weights)),
             ),
             remediation=current["metadata"]["name"] if current else None,

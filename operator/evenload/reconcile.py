@@ -179,9 +179,9 @@ class Reconciler:
         self._warming.begin([key for key in keys if self._meets(key)], self._newcomer, self._now())
 
     def _meets(self, key: Key) -> bool:
-        """Whether it is there, and not known already."""
+        """Whether it is there, its metrics are known, and it is not known already."""
         case, met = self._observer.cases.get(key), self._met.get(key)
-        if case is None or (met is not None and met.identity[0] == case.identity[0]):
+        if case is None or case.source.preset is None or (met is not None and met.identity[0] == case.identity[0]):
             return False
         self._met[key] = case
         self._served[key] = self._monotonic()  # its wait begins: one that is made again is another Balancer
@@ -257,6 +257,8 @@ class Reconciler:
         ):
             return  # nothing new to be seen: the same numbers twice would count twice
         case.turn = self._observer.turn
+        if case.look(samples, sight.fleet):
+            return  # whose metrics these pods have is known now: the next tick asks for their numbers
         await self._step(key, case, sight, samples)
 
     async def _step(self, key: Key, case: Case, sight: Sight, samples: Samples) -> None:

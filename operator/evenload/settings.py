@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prometheus_headers: str = ""  # a line each, as in X-Scope-OrgID: team-a
     prometheus_headers_folder: str = ""  # a file each, for those that are secret
     prometheus_matchers: str = ""  # a line each, as in cluster="east": of all that is asked there
+    prometheus_presets: str = ""  # YAML: presets of the installation's own, by name
     prometheus_allowed_urls: str = ""  # comma-separated prefixes that a Balancer may name besides the one above; *: any
     prometheus_own_queries: bool = False  # whether a Balancer may bring PromQL of its own
     tick_seconds: float = 10.0  # set to the scrape interval

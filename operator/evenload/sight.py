@@ -27,8 +27,8 @@ from evenload.model.spec import Mode, Signals, TargetRef
 from evenload.observe import cluster
 from evenload.observe.cluster import ClusterView, Fleet
 from evenload.observe.join import last_write, snapshot_of
-from evenload.observe.presets import Source
 from evenload.observe.prometheus import Interest, Samples
+from evenload.observe.queries import Source
 from evenload.ownership import Ownership
 from evenload.record.conditions import Trouble
 from evenload.record.publish import known_status
@@ -105,7 +105,8 @@ class Observer:
             return None
         known = self.cases.get(key)
         if known is None or known.identity != identity_of(manifest):
-            known = self.cases[key] = Case.of(read(manifest), self._source_of, known)
+            resolved = known_status(manifest).resolved
+            known = self.cases[key] = Case.of(read(manifest), self._source_of, known, resolved)
         return known
 
     def sight(self, key: Key) -> Sight | Trouble:

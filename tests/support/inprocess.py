@@ -159,7 +159,7 @@ class Site:
         self, namespace: str, spec: Mapping[str, Any] | None = None, name: str = "shop", uid: str = "", **metadata: Any
     ) -> None:
         chosen = {"generation": 1, **metadata} | ({"uid": uid} if uid else {})
-        whole = {"targetRef": {"kind": "HTTPRoute", "name": "shop"}, "mode": "Auto", **(spec or {})}
+        whole = {"targetRef": {"kind": "HTTPRoute", "name": "shop"}, "mode": "Auto", **_named_preset(spec or {})}
         self.put("Balancer", namespace, name, chosen, apiVersion=BALANCERS.api_version, spec=whole)
 
     def put(
@@ -186,7 +186,7 @@ class Site:
         """Another generation, as the API server would number it."""
         manifest = self.api.objects[kind, namespace, name]
         self.api.version += 1
-        manifest["spec"] |= spec
+        manifest["spec"] |= _named_preset(spec) if kind == "Balancer" and "signals" in spec else spec
         manifest["metadata"] |= {
             "generation": manifest["metadata"]["generation"] + 1,
             "resourceVersion": str(self.api.version),
@@ -277,3 +277,9 @@ class Site:
     def at(self, seconds: float) -> str:
         """The clock's time that long ago, as Kubernetes writes it."""
         return rfc3339(self.clock - seconds)[:19] + "Z"
+
+
+def _named_preset(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec with the preset named, unless it says otherwise: it need not be looked for then."""
+    signals = spec.get("signals", {})
+    return {**spec, "signals": {"preset": "app", **signals} if isinstance(signals, dict) else signals}

@@ -59,7 +59,7 @@ SICKENING_SECONDS = 0.5  # of overload
 SICK_ERROR_RATIO = 0.6
 LIMIT_CORES = 0.25
 
-SIGNALS = {"window": f"{WINDOW_SECONDS:g}s"}
+SIGNALS = {"preset": "app", "window": f"{WINDOW_SECONDS:g}s"}
 HASTE: Manifest = {
     "signals": SIGNALS,
     "guardrails": {"minWriteInterval": "1s"},

@@ -95,6 +95,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - name: EVENLOAD_PROMETHEUS_MATCHERS
   value: {{ join "\n" .matchers | quote }}
 {{- end }}
+{{- if .presets }}
+- name: EVENLOAD_PROMETHEUS_PRESETS
+  value: {{ toJson .presets | quote }}
+{{- end }}
 {{- end }}
 
 {{/* The Secrets that it reads: suffix of the volume's name, Secret, and the keys to mount (all where there are none). */}}

@@ -162,6 +162,7 @@ class Resolved(Value, frozen=True, kw_only=True):
 
     driver: Annotated[str, Meta(description="The driver in charge.", max_length=63)] = ""
     signals: Annotated[str, Meta(description="The preset of signals in use.", max_length=63)] = ""
+    code: Annotated[str, Meta(description="The label that holds the status of a request.", max_length=128)] = ""
     backends: Annotated[
         tuple[Name, ...],
         Meta(description="The Services the route splits over.", max_length=64),

@@ -106,10 +106,11 @@ def _judged(
     access: Access, asked: _Asked, prometheus: PrometheusAccess, tick: float, span: tuple[float, float]
 ) -> Backtest:
     from evenload.history.backtest import backtest as judge
+    from evenload.history.past import found_now
     from evenload.history.ranges import Grid
 
     spec = _spec(asked.manifest)
-    subject = _subject(access, asked, spec, prometheus, tick)
+    subject = found_now(_subject(access, asked, spec, prometheus, tick), prometheus.access)
     now = clock.now()
     grid = Grid.between(now - span[0], now - span[1], tick)
     return judge(subject, spec, grid, access=prometheus.access, progress=_progress(subject.name, grid.start, grid.end))
@@ -120,7 +121,7 @@ def _subject(
 ) -> Subject:
     from evenload.cli.observing import observing
     from evenload.history.past import offline_subject, subject_of
-    from evenload.observe.presets import source_seen_from_here
+    from evenload.observe.queries import source_seen_from_here
 
     try:
         source = source_seen_from_here(spec.signals, prometheus.url, scrape_seconds, prometheus.matchers)

@@ -21,6 +21,7 @@ from evenload.cli.incident_report import report
 from evenload.cli.options import with_access, with_cluster
 from evenload.cli.record import record
 from evenload.cli.replay import replay
+from evenload.cli.signals import signals
 from evenload.cli.signing import asking_prometheus
 from evenload.cli.simulate import simulate
 from evenload.cli.status import status
@@ -72,6 +73,7 @@ for _command, _panel in (
     (with_cluster(pause), DECIDE),
     (with_cluster(resume), DECIDE),
     (with_cluster(undo), DECIDE),
+    (with_access(asking_prometheus(signals)), LOOK),
     (with_access(asking_prometheus(record)), LOOK),
     (replay, LOOK),
     (with_access(asking_prometheus(backtest)), LOOK),

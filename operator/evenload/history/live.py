@@ -1,4 +1,4 @@
-"""What the operator would see of one Balancer now, read by somebody who may only look: for `evenload record`.
+"""What the operator would see of one Balancer now, read by somebody who may only look: for `record` and `signals`.
 
 The same Observer, view, reader and join as the operator's. What the operator keeps by watching (Balancers and
 Remediations) is listed here on every look, so that the recording replays to what the operator decides.
@@ -7,7 +7,7 @@ Remediations) is listed here on every look, so that the recording replays to wha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from evenload.api.v1alpha1 import BalancerStatus, ConditionStatus
 from evenload.errors import InvariantBroken
@@ -17,15 +17,23 @@ from evenload.model.policy import strictest
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import Mode
 from evenload.observe.cluster import ClusterView
-from evenload.observe.presets import source_seen_from_here
-from evenload.observe.prometheus import SignalReader
+from evenload.observe.prometheus import Interest, Samples, SignalReader
 from evenload.observe.promql import Matcher
+from evenload.observe.queries import source_seen_from_here
 from evenload.record.conditions import Trouble
 from evenload.record.publish import known_status
 from evenload.sight import Observer
 from evenload.store import Store, key_of
 
 _CHANGED = "the Balancer was changed or made anew since this recording began; begin another one"
+
+
+class Seen(NamedTuple):
+    """One look: the samples as answered, what they were asked for, and what was made of them."""
+
+    snapshot: Snapshot
+    samples: Samples
+    interest: Interest
 
 
 class Onlooker:
@@ -62,6 +70,11 @@ class Onlooker:
 
     async def look(self) -> Snapshot | str:
         """One Snapshot, or in a sentence why there is none now. Raises KubeError."""
+        seen = await self.read()
+        return seen if isinstance(seen, str) else seen.snapshot
+
+    async def read(self) -> Seen | str:
+        """The same with the samples that it was made of."""
         await self._read()
         manifest = self._store.balancers.get(self._key)
         if manifest is not None and _recorded(manifest) != self._recorded:
@@ -74,7 +87,9 @@ class Onlooker:
         if interest is None:
             raise InvariantBroken("a Balancer that is seen has signals to be asked for")
         samples = (await self._reader.read({self._key: interest}))[self._key]
-        return self._observer.snapshot(self._key, sight, samples)
+        if self._observer.cases[self._key].look(samples, sight.fleet):
+            return await self.read()
+        return Seen(self._observer.snapshot(self._key, sight, samples), samples, interest)
 
     async def _read(self) -> None:
         """All of our own objects in its namespace: other Balancers may own its route, or have spent its budgets."""

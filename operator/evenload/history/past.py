@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from evenload.drivers import driver_of
 from evenload.drivers.base import RouteView, ServiceName, check_shares
-from evenload.errors import InputError
+from evenload.errors import InputError, SignalsUnavailable
 from evenload.history.ranges import Grid
 from evenload.history.reader import Chunk, Extra, RangeReader
 from evenload.history.roster import Behind, Roster, behind
@@ -19,7 +21,8 @@ from evenload.model.spec import TargetRef
 from evenload.observe.access import Access
 from evenload.observe.cluster import ClusterView
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import PodLabels, Source, quoted
+from evenload.observe.prometheus import Prometheus, parse
+from evenload.observe.queries import PodLabels, Source, found_in, looked_for, quoted, render
 from evenload.record.conditions import Trouble
 from evenload.sight import route_of
 
@@ -46,6 +49,10 @@ class Subject(Value, frozen=True, kw_only=True):
     origin: str
 
     @property
+    def namespaces(self) -> set[str]:
+        return {service.namespace for service in self.services.values()}
+
+    @property
     def services(self) -> dict[str, ServiceName]:
         return {name: each.service for name, each in self.backends.items()}
 
@@ -54,7 +61,7 @@ class Past:
     """Read once, forwards. `assumptions` are complete when all of it was read."""
 
     def __init__(self, subject: Subject, grid: Grid, *, access: Access | None = None) -> None:
-        namespaces = {service.namespace for service in subject.services.values()}
+        namespaces = subject.namespaces
         pods = [name for each in subject.backends.values() for name in each.members]
         self._subject = subject
         self._grid = grid
@@ -146,6 +153,22 @@ class Past:
             yield f"{self.gaps} moments at the start have no series of any of these pods, and were left out."
         for name, problem in self._reader.lost.items():
             yield f"The signal {name} could not be read at times: {problem}."
+
+
+def found_now(subject: Subject, access: Access | None) -> Subject:
+    """With the preset that answers now, where the spec names none. Raises SignalsUnavailable where none does."""
+    source = subject.source
+    if source.preset is not None:
+        return subject
+    prometheus = Prometheus(source.url, access=access, deadline_seconds=DEADLINE_SECONDS)
+    try:
+        query, labels = render(source, "requests", subject.namespaces), source.pod_labels("requests")
+        found = found_in(source, prometheus.now(query, lambda body: parse(body, labels)).found)
+    finally:
+        prometheus.close()
+    if found is None:
+        raise SignalsUnavailable(looked_for(source))
+    return replace(subject, source=found)
 
 
 def _extras(subject: Subject, namespaces: set[str]) -> Mapping[str, Extra]:

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenload.observe.copies import Labels, PodName, Told, sort_out
-from evenload.observe.presets import PodLabels
 from evenload.observe.prometheus import (
     NOT_SERIES,
     ByPod,
@@ -31,6 +30,7 @@ from evenload.observe.prometheus import (
     parsing,
     whole,
 )
+from evenload.observe.queries import PodLabels
 from evenload.observe.transport import Body
 
 

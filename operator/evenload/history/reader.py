@@ -23,7 +23,6 @@ from evenload.model.snapshot import SIGNALS, SignalName
 from evenload.observe.access import Access
 from evenload.observe.copies import PodName
 from evenload.observe.fair import FairThreads
-from evenload.observe.presets import PodLabels, Source, render, render_copies
 from evenload.observe.prometheus import (
     BYTES_A_POD,
     LARGEST_ANSWER,
@@ -33,6 +32,7 @@ from evenload.observe.prometheus import (
     limits_for,
     parse_copies,
 )
+from evenload.observe.queries import PodLabels, Source, render, render_copies
 from evenload.observe.transport import Body
 
 FIRST_CHUNK: Final = 240  # moments: an hour of 15-second ticks

@@ -28,7 +28,7 @@ from evenload.model.spec import BalancerSpec, Mode
 from evenload.observe.access import Access
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import Source, shared
+from evenload.observe.queries import Source, shared
 
 HORIZON_SECONDS: Final = 900.0
 BUDGET_SECONDS: Final = 30.0  # by the clock, for those who are warmed together; then they start cold

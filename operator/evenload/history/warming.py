@@ -18,7 +18,7 @@ import structlog
 
 from evenload.engine import Engine
 from evenload.history.warm import BUDGET_SECONDS, GiveUp, Newcomer, Warmed, warm_engines
-from evenload.observe.presets import Source
+from evenload.observe.queries import Source
 
 TIME_BOX_SECONDS: Final = BUDGET_SECONDS + 2.0
 SHARED_AT_ONCE: Final = 2

@@ -138,9 +138,12 @@ class SignalLabels(Value, frozen=True, kw_only=True):
     namespace: Annotated[LabelName, Meta(description="Label that holds the pod's namespace.")] = "namespace"
     pod: Annotated[LabelName, Meta(description="Label that holds the pod's name.")] = "pod"
     code: Annotated[
-        LabelName,
-        Meta(description="Label that holds the HTTP status (200, 5xx). Where no series has one, errors are unknown."),
-    ] = "code"
+        LabelName | None,
+        Meta(
+            description="Label that holds the status (200, 5xx). Unset: the preset's, or, where the preset is found by "
+            "looking, the one that is found. Where no series has one, errors are unknown."
+        ),
+    ] = None
 
 
 class Query(Value, frozen=True, kw_only=True):
@@ -162,13 +165,13 @@ class Signals(Value, frozen=True, kw_only=True):
     """Where the numbers come from."""
 
     preset: Annotated[
-        str,
+        Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] | None,
         Meta(
-            description="Which set of queries: app (http_requests_total and friends, by pod).",
-            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-            max_length=63,
+            description="Whose metrics: app, otel, otel-old, micrometer, grpc, istio, linkerd, or one that the "
+            "installation has of its own. Unset: whichever answers for most of these pods; status.resolved.signals "
+            "says which that is.",
         ),
-    ] = "app"
+    ] = None
     labels: Annotated[SignalLabels, Meta(description="Label names of the application's own metrics.")] = field(
         default_factory=SignalLabels
     )

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from evenload.observe.crowd import Column, Crowd, listed
-from evenload.observe.presets import TORN_SCRAPES, Source
 from evenload.observe.prometheus import LabelNames, Reading, Samples
+from evenload.observe.queries import TORN_SCRAPES, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,16 @@ class Doubt:
 
     def sentence(self, crowd: Crowd, expected: Sequence[bool]) -> str:
         """What is wrong and which field to correct. The same words as long as it is the same."""
-        counter, code = self.source.templates["errors"].counter, self.source.labels.code
+        counter, code = self.source.templates["errors"].counter, self.source.code
+        examples = self.source.preset.status.examples if self.source.preset else ""
         who = "these pods" if self.everywhere else self._some(crowd, expected)
         if self.source.own_requests:
             return (
                 f"requests come from spec.signals.queries, but errors from {counter}, and no series of {who} has a "
-                f'status (200, 5xx) in its label "{code}"; write a query for errors beside the one for requests'
+                f'status ({examples}) in its label "{code}"; write a query for errors beside the one for requests'
             )
         unseen = self.source.own or code in self.labels  # of a tenant's answer the names of labels are not repeated
-        lacks = f'has a status (200, 5xx) in the label "{code}"' if unseen else f'carries the label "{code}"'
+        lacks = f'has a status ({examples}) in the label "{code}"' if unseen else f'carries the label "{code}"'
         return f"no series of {counter} of {who} {lacks}; {self._fix(code)}"
 
     def _fix(self, code: str) -> str:

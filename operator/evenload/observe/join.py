@@ -3,7 +3,7 @@
 What it guards: an absent number must not become zero, nor a zero absent.
 
 - requests: 0 only for a pod that Prometheus says it scraped within the window and that has no request counter yet
-  (presets.py, idle rows). A pod with a counter and too few samples to tell an increase is absent, and so is one of
+  (queries.py, idle rows). A pod with a counter and too few samples to tell an increase is absent, and so is one of
   whose numbers nobody knows which one counts (doubt.py).
 - errors: 0 for a pod whose requests are known and that has no failing series; never more than the requests. Absent
   where none of its series carries the status: nobody can tell what fails there (doubt.py).
@@ -28,6 +28,7 @@ from evenload.observe.cluster import Fleet, Member
 from evenload.observe.crowd import Column, Crowd, listed
 from evenload.observe.doubt import Doubt, Refused, doubt_of, refused_of
 from evenload.observe.prometheus import Reading, Samples
+from evenload.observe.queries import looked_for
 
 CLOCK_SKEW_SECONDS = 10.0  # by which the API server's clock may be ahead of ours without anybody noticing
 
@@ -121,7 +122,7 @@ def _blank(member: Member) -> Pod:
 
 def measure(crowd: Crowd, samples: Samples, max_age_seconds: float, time: float) -> dict[SignalName, Measured]:
     """Each signal's numbers on these pods, and how good it is."""
-    readings = {name: samples.readings.get(name, _NOT_ASKED) for name in SIGNALS}
+    readings = _readings(samples)
 
     def judged(name: SignalName, raw: Column, expected: Sequence[bool], unsure: Unsure = None) -> Measured:
         return _judged(crowd, raw, readings[name], max_age_seconds, expected, unsure)
@@ -146,6 +147,17 @@ def measure(crowd: Crowd, samples: Samples, max_age_seconds: float, time: float)
         "memory": judged("memory", raw["memory"], ready),
         "inFlight": judged("inFlight", raw["inFlight"], ready, refused("inFlight", raw["inFlight"])),
     }
+
+
+def _readings(samples: Samples) -> Mapping[SignalName, Reading]:
+    source = samples.source
+    if source.preset is None:
+        problem = next((each.problem for each in samples.readings.values() if each.problem), looked_for(source))
+        return dict.fromkeys(SIGNALS, Reading(problem=problem))
+    without = Reading(
+        problem=f"the preset {source.preset.name} has no such metric; write a query in spec.signals.queries"
+    )
+    return {name: samples.readings.get(name, without) for name in SIGNALS}
 
 
 Unsure = Doubt | Refused | None

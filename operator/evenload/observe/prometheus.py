@@ -24,7 +24,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
@@ -39,7 +39,7 @@ from evenload.observe.access import Access
 from evenload.observe.address import normal, redacted
 from evenload.observe.copies import Labels, PodName, Told, sort_out
 from evenload.observe.fair import FairThreads
-from evenload.observe.presets import PRESETS, PodLabels, Source, duration, quoted, render, render_copies, shared
+from evenload.observe.queries import PodLabels, Source, duration, quoted, render, render_copies, shared
 from evenload.observe.transport import Body, HttpStatus, Limits, Session
 
 __all__ = ["Interest", "Limits", "Prometheus", "Reading", "Samples", "SignalReader", "parse", "redacted"]
@@ -94,6 +94,7 @@ class Reading(msgspec.Struct, kw_only=True):
     coded: ByPod = {}
     ages: dict[str, float] = {}  # by namespace, seconds
     torn: ByPod = {}  # how often counters began anew
+    found: dict[str, set[PodName]] = {}  # pods that have series of a preset which is looked for, by candidate
     several: dict[PodName, list[tuple[Labels, float]]] = {}  # rows of pods that have more than one, until `settle`
     refused: dict[str, dict[str, str]] = {}  # pods that have a number and nobody knows which, and why
     problem: str = ""
@@ -376,7 +377,7 @@ def _wanted(
     questions: dict[_Ask, _Question] = {}
     for (source, owner), members in groups.items():
         alone = {name for name, query in source.overrides if not shared(query)}
-        together = {name: _ask(source, name, owner, is_own) for name in _names(source) if name not in alone}
+        together = {name: _ask(source, name, owner, is_own) for name in source.templates if name not in alone}
         party = _Party()
         for key, interest in members.items():
             party.add(_owner(key, interest), interest)
@@ -387,10 +388,6 @@ def _wanted(
             wanted[key] = together | apart
             questions |= {ask: _question_of_one(ask, key, interest) for ask in apart.values()}
     return wanted, questions | {ask: party.question(ask) for ask, party in parties.items()}
-
-
-def _names(source: Source) -> Collection[SignalName]:
-    return source.templates if source.preset in PRESETS else SIGNALS
 
 
 def _ask(source: Source, signal: SignalName, owner: Hashable, is_own: Callable[[Source], bool]) -> _Ask:
@@ -662,6 +659,8 @@ def _take(reading: Reading, row: Any, *, by_target: bool) -> None:
             reading.coded.setdefault(metric.namespace, {})[sys.intern(metric.pod)] = value
         case "torn":
             reading.torn.setdefault(metric.namespace, {})[sys.intern(metric.pod)] = value
+        case candidate if "/" in candidate:
+            reading.found.setdefault(candidate, set()).add((metric.namespace, sys.intern(metric.pod)))
         case "merged":
             reading.several.setdefault((metric.namespace, metric.pod), [])
         case _:

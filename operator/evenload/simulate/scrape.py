@@ -92,7 +92,7 @@ class Scraper:
         }
 
     def span_seconds(self, window_seconds: float) -> float:
-        """What the samples in a window span on average: what the operator shrinks its counts to (observe.presets)."""
+        """What the samples in a window span on average: what the operator shrinks its counts to (observe.queries)."""
         return window_seconds - self.interval_seconds
 
     def cpu(self, now: float) -> Floats:

@@ -6,19 +6,12 @@ What a stand-in cannot tell: whether the queries parse, what increase() makes of
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from evenload.history.ranges import Grid
 from evenload.history.reader import RangeReader
@@ -26,10 +19,9 @@ from evenload.model.snapshot import Pod, SignalState, Snapshot
 from evenload.model.spec import Query, SignalLabels, Signals
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import Source, render, render_copies, source_of
 from evenload.observe.prometheus import Interest, Prometheus, Reading, SignalReader, parse, parse_copies, settle
-from lab import build, parts
-from lab.control_plane import free_ports
+from evenload.observe.queries import Source, render, render_copies, source_of
+from tests.support.scraped import Exporters, scraping, serve
 from tests.support.wait import until
 from tests.unit.observe.fleets import NOW, member
 
@@ -40,18 +32,6 @@ SCRAPE_SECONDS = 1.0
 WINDOW_SECONDS = 4.0
 GRPC = ("code", "grpc_method")
 RENAMED = SignalLabels(namespace="k8s_namespace", pod="k8s_pod", code="status")
-
-
-@dataclass
-class Exporters:
-    """What each target exposes: path -> a function of the seconds since the start."""
-
-    pages: dict[str, Callable[[float], str]] = field(default_factory=dict)
-    started: float = field(default_factory=time.monotonic)
-
-    def page(self, path: str) -> str | None:
-        found = self.pages.get(path)
-        return found(time.monotonic() - self.started) if found else None
 
 
 def serving(rate: float, *, failing: float = 0.0, latency: float = 0.02, start: float = 0.0) -> Callable[[float], str]:
@@ -176,49 +156,9 @@ TARGETS = [
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Prometheus that scrapes all of the above."""
-    build.ensure(("prometheus",))
-    folder: Path = tmp_path_factory.mktemp("prometheus")
-    with serve(Exporters(dict(PAGES))) as exporter:
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(exporter)))
-        (port,) = free_ports(1)
-        command = [
-            str(parts.folder("prometheus") / "prometheus"),
-            f"--config.file={folder}/prometheus.yml",
-            f"--storage.tsdb.path={folder}/data",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--log.level=error",
-        ]
-        process = subprocess.Popen(command)
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
-            process.wait()
-
-
-@contextlib.contextmanager
-def serve(exporters: Exporters) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            page = exporters.page(self.path)
-            body = (page or "").encode()
-            self.send_response(200 if page is not None else 404)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            with contextlib.suppress(BrokenPipeError):
-                self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    folder = tmp_path_factory.mktemp("prometheus")
+    with serve(Exporters(dict(PAGES))) as exporter, scraping(configuration(exporter), folder) as url:
+        yield url
 
 
 def configuration(exporter: str) -> dict[str, Any]:
@@ -250,7 +190,7 @@ class Look:
         self.reader = reader
 
     def source(self, **signals: Any) -> Source:
-        asked = Signals(window=f"{WINDOW_SECONDS:g}s", **signals)
+        asked = Signals(preset="app", window=f"{WINDOW_SECONDS:g}s", **signals)
         return source_of(asked, default_url=self.url, scrape_seconds=SCRAPE_SECONDS)
 
     async def at(self, *pods: str, namespace: str = "shop", **signals: Any) -> Snapshot:

@@ -136,3 +136,26 @@ async def test_a_backtest_asks_the_cluster_only_who_is_there(
     assert result["episodes"] == []
     assert "as in HTTPRoute shop today" in result["assumptions"][0]
     assert proxy.writes() == []
+
+
+async def test_signals_are_shown_as_the_operator_would_read_them(town: Town, proxy: ApiProxy, tmp_path: Path) -> None:
+    shop = await town.open_shop(mode="Observe", spec={"signals": {"window": f"{WINDOW_SECONDS:g}s"}})
+    where = ("-n", shop.namespace, "--prometheus", town.prometheus.url, "--scrape", "2s")
+
+    async def shown(*more: str) -> tuple[int | None, str]:
+        async with command(proxy, tmp_path, "signals", "shop", *where, *more) as process:
+            said, complaints = await asyncio.wait_for(process.communicate(), 60)
+        assert complaints == b""
+        return process.returncode, said.decode()
+
+    code, table = await shown("--queries")
+    assert code == 0
+    assert 'shop: preset app (status in the label "code")' in table
+    assert "increase(http_requests_total{" in table
+    code, text = await shown("-o", "json")
+    told = json.loads(text)
+    assert (told["preset"], told["code"]) == ("app", "code")
+    assert told["signals"]["requests"]["state"] == "Fresh"
+    assert len(told["signals"]["requests"]["pods"]) == len(shop.backends)
+    assert all(pod in table for pod in told["signals"]["requests"]["pods"])
+    assert proxy.writes() == []

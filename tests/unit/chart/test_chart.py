@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from evenload.cli.questions import ALWAYS, TO_ACT, Need
 from evenload.model.spec import Mode
+from evenload.presets import PRESETS, with_own
 from evenload.settings import Settings
 from tests.support.chart import CHART, REPOSITORY, Manifest, helm, helm_template, of_kind, rendered
 from tests.support.golden import check_golden
@@ -150,7 +152,9 @@ def environment(*options: str) -> dict[str, str]:
 def test_every_setting_of_the_process_is_set_by_the_chart_and_no_other() -> None:
     secrets = ("tokenSecret", "basicAuthSecret", "caSecret", "clientCertSecret", "headersSecret")
     everything = ",".join(f"prometheus.{each}.name=x" for each in secrets)
-    variables = environment(f"--set={everything},prometheus.headers.a=b,prometheus.matchers={{c}}")
+    variables = environment(
+        f"--set={everything},prometheus.headers.a=b,prometheus.matchers={{c}},prometheus.presets.d.title=e"
+    )
     given = {name for name in variables if name.startswith("EVENLOAD_")}
     assert given == {f"EVENLOAD_{name.upper()}" for name in Settings.__struct_fields__}
 
@@ -161,8 +165,12 @@ def test_the_process_reads_the_values_as_they_were_meant() -> None:
         "--set=prometheus.allowedUrls={http://a:1,http://b/c},prometheus.allowOwnQueries=true",
         "--set=prometheus.headers.X-Scope-OrgID=a|b,prometheus.headers.X-Source=evenload",
         """--set-json=prometheus.matchers=["cluster=\\"east\\"", "a=~\\"b,c\\""]""",
+        f"--set-json=prometheus.presets={msgspec.json.encode({'house': PRESETS['micrometer']}).decode()}",
     )
     settings = Settings.from_environment(variables)
+    assert with_own(settings.prometheus_presets)["house"] == msgspec.structs.replace(
+        PRESETS["micrometer"], name="house"
+    )
     assert settings.headers == ("X-Scope-OrgID: a|b", "X-Source: evenload")
     assert settings.matchers == ('cluster="east"', 'a=~"b,c"')
     assert (settings.max_mode, settings.paused, settings.namespaces) == ("Auto", True, ("a", "b"))

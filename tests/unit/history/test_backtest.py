@@ -67,7 +67,7 @@ def manifest(tmp_path: Path) -> Path:
         "apiVersion": "evenload.dev/v1alpha1",
         "kind": "Balancer",
         "metadata": {"name": "shop", "namespace": "shop"},
-        "spec": {"targetRef": {"kind": "HTTPRoute", "name": "shop"}},
+        "spec": {"targetRef": {"kind": "HTTPRoute", "name": "shop"}, "signals": {"preset": "app"}},
     }
     refs = [{"name": backend, "port": 80, "weight": 250} for backend in BACKENDS]
     route = {
@@ -252,7 +252,7 @@ class TestWhatItSays:
 
 def name_prometheus(manifest: Path, url: str) -> None:
     balancer, route = yaml.safe_load_all(manifest.read_text())
-    balancer["spec"]["signals"] = {"prometheusUrl": url}
+    balancer["spec"]["signals"] = {"preset": "app", "prometheusUrl": url}
     manifest.write_text(yaml.safe_dump_all([balancer, route]))
 
 

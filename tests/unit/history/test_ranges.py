@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from evenload.errors import SignalsUnavailable
 from evenload.history.ranges import Grid, parse_range, pieces
-from evenload.observe.presets import PodLabels
 from evenload.observe.prometheus import parse
+from evenload.observe.queries import PodLabels
 
 LABELS = PodLabels("namespace", "pod")
 GRID = Grid(1000.0, 15.0, 4)

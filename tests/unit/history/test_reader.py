@@ -12,14 +12,14 @@ from evenload.errors import SignalsUnavailable
 from evenload.history.ranges import Grid
 from evenload.history.reader import RangeReader
 from evenload.model.spec import Signals
-from evenload.observe.presets import Source, source_of
+from evenload.observe.queries import Source, source_of
 from tests.support.rawserver import RawServer, answering
 
 GRID = Grid(1000.0, 10.0, 5)
 
 
 def foreign(server: RawServer) -> Source:
-    return source_of(Signals(prometheus_url=server.url), default_url="", scrape_seconds=5.0)
+    return source_of(Signals(preset="app", prometheus_url=server.url), default_url="", scrape_seconds=5.0)
 
 
 def reader_of(source: Source, *, seconds: float = 5.0, limited: bool = True, pods: int = 0) -> RangeReader:

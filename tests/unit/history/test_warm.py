@@ -20,8 +20,8 @@ from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.model.spec import BalancerSpec, Mode, Query, Signals, TargetRef
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import snapshot_of
-from evenload.observe.presets import Source, source_of
 from evenload.observe.prometheus import Interest, SignalReader
+from evenload.observe.queries import Source, source_of
 from tests.support.fakeprometheus import FakePrometheus
 from tests.support.fakeprometheus import Mode as Answers
 from tests.unit.observe.fleets import member
@@ -76,7 +76,7 @@ def newcomer(prometheus: FakePrometheus, *queries: Query, **known: Any) -> Newco
     )
     basis = Newcomer(
         spec=SPEC,
-        source=source_of(Signals(queries=queries), default_url=prometheus.url, scrape_seconds=5.0),
+        source=source_of(Signals(preset="app", queries=queries), default_url=prometheus.url, scrape_seconds=5.0),
         view=view,
         fleet=who,
         last_write=None,

@@ -12,11 +12,14 @@ from evenload.model.spec import SignalLabels
 from evenload.observe.cluster import Fleet, Member
 from evenload.observe.join import snapshot_of
 from evenload.observe.pods import PodFacts
-from evenload.observe.presets import Source
 from evenload.observe.prometheus import Reading, Samples
+from evenload.observe.queries import Source
+from evenload.presets import PRESETS
 
 NOW = 1_760_089_500.0
-SOURCE = Source(url="http://prometheus", preset="app", labels=SignalLabels(), window_seconds=15.0, scrape_seconds=5.0)
+SOURCE = Source(
+    url="http://prometheus", preset=PRESETS["app"], labels=SignalLabels(), window_seconds=15.0, scrape_seconds=5.0
+)
 FACTS = PodFacts(
     namespace="shop",
     name="",

@@ -22,8 +22,8 @@ from evenload.model.snapshot import SIGNALS
 from evenload.model.spec import Query, Signals
 from evenload.observe import transport
 from evenload.observe.access import Access
-from evenload.observe.presets import PodLabels, Source, source_of
 from evenload.observe.prometheus import Interest, Reading, SignalReader, parse, redacted
+from evenload.observe.queries import PodLabels, Source, source_of
 from tests.support.fakeprometheus import FakePrometheus, Mode
 from tests.support.rawserver import RawServer, answering, reply
 from tests.support.wait import until
@@ -51,7 +51,7 @@ def reader() -> Any:
 
 
 def source(prometheus: FakePrometheus, *queries: Query, **signals: Any) -> Source:
-    return source_of(Signals(queries=queries, **signals), default_url=prometheus.url, scrape_seconds=5.0)
+    return source_of(Signals(preset="app", queries=queries, **signals), default_url=prometheus.url, scrape_seconds=5.0)
 
 
 async def read(reader: SignalReader, wanted: Source, *namespaces: str) -> dict[Any, Reading]:
@@ -155,7 +155,7 @@ class TestBadDays:
             assert prometheus.url in reading.problem
 
     async def test_a_prometheus_that_is_down_is_told_at_once(self, reader: SignalReader) -> None:
-        nowhere = source_of(Signals(), default_url="http://127.0.0.1:9", scrape_seconds=5.0)
+        nowhere = source_of(Signals(preset="app"), default_url="http://127.0.0.1:9", scrape_seconds=5.0)
         started = time.monotonic()
         readings = await read(reader, nowhere)
         assert time.monotonic() - started < 0.9
@@ -299,11 +299,13 @@ class TestCredentials:
 
 
 def foreign(server: FakePrometheus | RawServer, *queries: Query) -> Source:
-    return source_of(Signals(prometheus_url=server.url, queries=queries), default_url="http://p:1", scrape_seconds=5.0)
+    return source_of(
+        Signals(preset="app", prometheus_url=server.url, queries=queries), default_url="http://p:1", scrape_seconds=5.0
+    )
 
 
 def below(server: RawServer, number: int) -> Source:
-    return source_of(Signals(prometheus_url=f"{server.url}/{number}"), default_url="", scrape_seconds=5.0)
+    return source_of(Signals(preset="app", prometheus_url=f"{server.url}/{number}"), default_url="", scrape_seconds=5.0)
 
 
 def named(source: Source, namespace: str = "shop", pods: int = 0) -> Interest:
@@ -359,7 +361,7 @@ class TestTenants:
             reader = SignalReader(trusted_url=server.url, deadline_seconds=1.0)
 
             def asks(window: str | None = None) -> Source:
-                return source_of(Signals(window=window), default_url=server.url, scrape_seconds=5.0)
+                return source_of(Signals(preset="app", window=window), default_url=server.url, scrape_seconds=5.0)
 
             tenants = {
                 (name, seconds): named(asks(f"{seconds}s"), name) for name in ("x", "y") for seconds in range(31, 61)
@@ -378,7 +380,10 @@ class TestTenants:
         with RawServer(drip) as evil:
             interests = {
                 i: named(
-                    source_of(Signals(prometheus_url=f"{evil.url}/{i}"), default_url="", scrape_seconds=5), f"t{i}"
+                    source_of(
+                        Signals(preset="app", prometheus_url=f"{evil.url}/{i}"), default_url="", scrape_seconds=5
+                    ),
+                    f"t{i}",
                 )
                 for i in range(400)
             }
@@ -419,7 +424,7 @@ class TestTenants:
 
     async def test_a_large_answer_is_for_the_installations_own_alone(self, reader: SignalReader) -> None:
         with RawServer(answering(rows(3000) + b" " * (2 << 20))) as server:
-            own = source_of(Signals(), default_url=server.url, scrape_seconds=5.0)
+            own = source_of(Signals(preset="app"), default_url=server.url, scrape_seconds=5.0)
             samples = await reader.read({"own": named(own), "foreign": named(foreign(server))})
         assert len(samples["own"].readings["cpu"].values["shop"]) == 3000
         assert "MiB" in samples["foreign"].readings["cpu"].problem
@@ -477,7 +482,9 @@ class TestItNeverRaises:
     def test_whatever_the_address_is(self, url: str) -> None:
         async def ask() -> None:
             reader = SignalReader(trusted_url=url, deadline_seconds=0.2)
-            wanted = msgspec.structs.replace(source_of(Signals(), default_url="http://p", scrape_seconds=5), url=url)
+            wanted = msgspec.structs.replace(
+                source_of(Signals(preset="app"), default_url="http://p", scrape_seconds=5), url=url
+            )
             try:
                 samples = await reader.read(
                     {"x": named(wanted), "y": named(msgspec.structs.replace(wanted, foreign=True))}
@@ -497,7 +504,7 @@ class TestItNeverRaises:
     )
     async def test_json_nested_very_deep(self, reader: SignalReader, body: bytes) -> None:
         with RawServer(answering(body)) as server:
-            own = source_of(Signals(), default_url=server.url, scrape_seconds=5.0)
+            own = source_of(Signals(preset="app"), default_url=server.url, scrape_seconds=5.0)
             samples = await reader.read({"own": named(own), "foreign": named(foreign(server))})
         for each in samples.values():
             assert all("not a list of series" in reading.problem for reading in each.readings.values())
@@ -532,12 +539,6 @@ class TestItNeverRaises:
     ) -> None:
         samples = await reader.read({"bad": named(source(prometheus), '"} or x{'), "good": named(source(prometheus))})
         assert all("kept out of PromQL" in reading.problem for reading in samples["bad"].readings.values())
-        assert not any(reading.problem for reading in samples["good"].readings.values())
-
-    async def test_a_preset_that_does_not_exist(self, reader: SignalReader, prometheus: FakePrometheus) -> None:
-        unknown = msgspec.structs.replace(source(prometheus), preset="nonsense")
-        samples = await reader.read({"bad": named(unknown), "good": named(source(prometheus))})
-        assert all(reading.problem for reading in samples["bad"].readings.values())
         assert not any(reading.problem for reading in samples["good"].readings.values())
 
 

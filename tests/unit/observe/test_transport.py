@@ -209,11 +209,11 @@ class TestClosing:
         program = """
             import asyncio, sys
             from evenload.model.spec import Signals
-            from evenload.observe.presets import source_of
+            from evenload.observe.queries import source_of
             from evenload.observe.prometheus import Interest, SignalReader
 
             async def main():
-                source = source_of(Signals(prometheus_url=sys.argv[1]), default_url="", scrape_seconds=5)
+                source = source_of(Signals(preset="app", prometheus_url=sys.argv[1]), default_url="", scrape_seconds=5)
                 reading = SignalReader(deadline_seconds=60).read({"a": Interest(source=source, namespaces=frozenset())})
                 try:
                     await asyncio.wait_for(reading, 0.3)

@@ -1,4 +1,4 @@
-"""PromQL for each signal, as named data, and the one place where text of people is put into a query.
+"""PromQL for each signal, made of a preset's names, and the one place where text of people is put into a query.
 
 A rendered query answers rows tagged by the label `evenload`:
 
@@ -27,8 +27,8 @@ Latency is the mean, not a percentile: it costs two series a pod instead of one 
 summaries alike, and has no steps where buckets end. The engine compares a pod with its siblings, where a mean shows the
 same outliers.
 
-A status is a label value such as 200 or 5xx. gRPC's 0 to 16 and words such as OK are none: they would never match 5..,
-and every error would be missed.
+A status is what its preset calls one: for HTTP a value such as 200 or 5xx. There gRPC's 0 to 16 and words such as OK
+are none: they would never match 5.., and every error would be missed.
 
 CPU is irate(), the last two samples, whatever the kubelet's own sampling interval is (1 to 15 s).
 
@@ -43,8 +43,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -56,6 +57,7 @@ from evenload.model.spec import SignalLabels, Signals
 from evenload.observe.address import ANY, is_allowed, normal, read_url
 from evenload.observe.copies import PLACES, TARGET_LABELS
 from evenload.observe.promql import Matcher, problem_of, read_matcher
+from evenload.presets import PRESETS, InFlight, Latency, Preset
 
 ROW: Final = "evenload"
 """The label that says what a row of an answer is."""
@@ -66,6 +68,9 @@ TORN_SCRAPES: Final = 30
 TORN_RESETS: Final = 4
 """Of two processes that answer by turns, every fourth scrape finds a smaller number: 7 of 29. Of more, up to a half."""
 
+K = TypeVar("K")
+
+_USUAL: Final = SignalLabels()
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:-]*")
 _VARIABLE = re.compile(r"\$\(([^)]*)\)")
@@ -91,23 +96,36 @@ class Template(Value, frozen=True, kw_only=True):
     coded: str | None = None
     counter: str = ""
     kubelet_labels: bool = False
-    by_target: str = ""  # the metric of which there is a row a pod and target; "": a row a pod
+    by_target: str = ""  # the series of which there is a row a pod and target; "": a row a pod
     merged: str | None = None
     torn: str | None = None
     totals: bool = False  # whether counters at several addresses of a pod are to be compared
+
+
+class Candidate(Value, frozen=True):
+    """A preset that may be the one, and a label that may hold its status; "": none is looked for."""
+
+    preset: Preset
+    code: str
+
+    @property
+    def name(self) -> str:
+        """Of its rows in an answer."""
+        return f"{self.preset.name}/{self.code}"
 
 
 class Source(Value, frozen=True, kw_only=True):
     """Everything that decides which queries a Balancer needs; Balancers with equal Sources share their queries."""
 
     url: str
-    preset: str
+    preset: Preset | None  # None: to be found; then it is asked which of `candidates` answers, and nothing else
     labels: SignalLabels
     window_seconds: float
     scrape_seconds: float
     overrides: tuple[tuple[SignalName, str], ...] = ()
     matchers: tuple[Matcher, ...] = ()  # the Balancer's
     everywhere: tuple[Matcher, ...] = ()  # the installation's
+    candidates: tuple[Candidate, ...] = ()
     foreign: bool = False  # the address is not the installation's: no token, small answers, nothing repeated
 
     @property
@@ -119,7 +137,15 @@ class Source(Value, frozen=True, kw_only=True):
     def usual(self) -> bool:
         """Whether it asks what the installation asks by itself. Anything else is a query that a tenant decided on."""
         window = usual_window(self.scrape_seconds)
-        return not (self.own or self.matchers) and (self.labels, self.window_seconds) == (SignalLabels(), window)
+        labels = self.labels
+        known = (None, *self.preset.status.labels) if self.preset else (None,)
+        usual = (labels.namespace, labels.pod) == (_USUAL.namespace, _USUAL.pod) and labels.code in known
+        return usual and not (self.own or self.matchers) and self.window_seconds == window
+
+    @property
+    def code(self) -> str:
+        """The label that holds the status; "" while the preset is not known."""
+        return self.labels.code or (self.preset.status.label if self.preset else "")
 
     @property
     def span_seconds(self) -> float:
@@ -133,8 +159,11 @@ class Source(Value, frozen=True, kw_only=True):
         return self.window_seconds - self.scrape_seconds
 
     @property
-    def templates(self) -> dict[SignalName, Template]:
-        return PRESETS[self.preset] | {name: Template(value=query) for name, query in self.overrides}
+    def templates(self) -> Mapping[SignalName, Template]:
+        if self.preset is None:
+            return {"requests": Template(value="")}
+        found = templates_of(self.preset)
+        return {**found, **{name: Template(value=query) for name, query in self.overrides}} if self.overrides else found
 
     @property
     def own_requests(self) -> bool:
@@ -174,6 +203,7 @@ def source_of(
     allowed_urls: Collection[str] = (ANY,),
     own_queries: bool = True,
     matchers: tuple[Matcher, ...] = (),
+    presets: Mapping[str, Preset] = PRESETS,
 ) -> Source:
     """What `spec.signals` asks for. Raises InputError naming the field that cannot be met.
 
@@ -190,8 +220,8 @@ def source_of(
             f"use at least {2 * scrape_seconds:g}s"
         )
     url, foreign = _url(signals.prometheus_url, default_url, allowed_urls)
-    if signals.preset not in PRESETS:
-        raise InputError(f'spec.signals.preset: there is no "{signals.preset}"; there is {", ".join(sorted(PRESETS))}')
+    labels = _checked(signals.labels)
+    preset = _chosen(signals, presets)
     if signals.queries and not own_queries:
         raise InputError(
             "spec.signals.queries: this installation takes no queries from Balancers; remove them, or have "
@@ -199,8 +229,9 @@ def source_of(
         )
     return Source(
         url=url,
-        preset=signals.preset,
-        labels=_checked(signals.labels),
+        preset=preset,
+        candidates=() if preset else tuple(_candidates(presets.values(), labels.code)),
+        labels=labels,
         window_seconds=window,
         scrape_seconds=scrape_seconds,
         overrides=tuple(_override(query.signal, query.query) for query in signals.queries),
@@ -208,6 +239,22 @@ def source_of(
         everywhere=() if foreign else matchers,
         foreign=foreign,
     )
+
+
+def _chosen(signals: Signals, presets: Mapping[str, Preset]) -> Preset | None:
+    """None: to be found. Where a person's own query counts the requests there is nothing to look for."""
+    if signals.preset is None:
+        return presets["app"] if any(query.signal == "requests" for query in signals.queries) else None
+    if signals.preset not in presets:
+        raise InputError(f'spec.signals.preset: there is no "{signals.preset}"; there is {", ".join(sorted(presets))}')
+    return presets[signals.preset]
+
+
+def _candidates(presets: Iterable[Preset], code: str | None) -> Iterator[Candidate]:
+    for preset in presets:
+        for label in (code,) if code else preset.status.labels:
+            yield Candidate(preset, label)
+        yield Candidate(preset, "")
 
 
 def source_seen_from_here(
@@ -245,7 +292,7 @@ def _url(named: str | None, default: str, allowed: Collection[str]) -> tuple[str
 def _checked(labels: SignalLabels) -> SignalLabels:
     for field in ("namespace", "pod", "code"):
         name = getattr(labels, field)
-        if not _LABEL_NAME.fullmatch(name):
+        if name is not None and not _LABEL_NAME.fullmatch(name):
             raise InputError(f'spec.signals.labels.{field}: "{name}" is not a label name (letters, digits, _)')
     if labels.namespace == labels.pod:
         raise InputError("spec.signals.labels.pod: the same as labels.namespace; name the label that holds the pod")
@@ -287,6 +334,8 @@ def shared(query: str) -> bool:
 
 def render(source: Source, signal: SignalName, namespaces: Iterable[str], pods: Iterable[str] = ()) -> str:
     """The query's text. `namespaces`: of all Balancers that share it; where it is not `shared`, of the one asking."""
+    if source.preset is None:
+        return _search(source, signal, namespaces)
     template = source.templates[signal]
     rows = {
         "value": template.value,
@@ -301,14 +350,57 @@ def render(source: Source, signal: SignalName, namespaces: Iterable[str], pods: 
     return _filled(rows, _values(source, signal, namespaces, pods))
 
 
+def _search(source: Source, signal: SignalName, namespaces: Iterable[str]) -> str:
+    """Which pods each candidate has series of: a row a pod and candidate."""
+    values = _values(source, signal, namespaces)
+    rows: dict[str, str | None] = {}
+    for candidate in source.candidates:
+        preset = candidate.preset
+        status = (f'{candidate.code}=~"{preset.status.values}"',) if candidate.code else ()
+        rows[candidate.name] = f"count $(by) ({_selected(preset.requests, preset, *status)})"
+    return _filled(rows, values)
+
+
+def found_in(source: Source, rows: Mapping[str, Collection[K]], pods: Collection[K] | None = None) -> Source | None:
+    """The Source of whichever candidate answers for most pods, if one does: those that tell failures come first.
+
+    `rows`: the pods that each candidate has series of, by its name. `pods`: those that count; None: all.
+    """
+
+    def answered(candidate: Candidate) -> int:
+        found = rows.get(candidate.name, ())
+        return len(found) if pods is None else sum(each in pods for each in found)
+
+    best = max(source.candidates, key=lambda each: (bool(each.code) and answered(each), answered(each)), default=None)
+    return found_as(source, best.preset.name, best.code) if best is not None and answered(best) else None
+
+
+def found_as(source: Source, preset: str, code: str) -> Source | None:
+    """The Source of the candidate that was found earlier, if it still is one. `code` may be ""."""
+    found = next((each.preset for each in source.candidates if (each.preset.name, each.code) == (preset, code)), None)
+    if found is None:
+        return None
+    labels = msgspec.structs.replace(source.labels, code=code or source.labels.code)
+    return msgspec.structs.replace(source, preset=found, labels=labels, candidates=())
+
+
+def looked_for(source: Source) -> str:
+    """In a sentence, for whoever has none of them."""
+    names = dict.fromkeys(f"{each.preset.requests} ({each.preset.name})" for each in source.candidates)
+    return (
+        f"no preset answers for these pods: there is no series of {', '.join(names)}; scrape the pods, set "
+        "spec.signals.labels to how the series name them, or write queries in spec.signals.queries"
+    )
+
+
 def render_copies(source: Source, signal: SignalName, namespaces: Iterable[str]) -> str:
     """What tells whose the rows are where a pod has several; for a signal that is asked `by_target`."""
     template = source.templates[signal]
-    several = f"count $(by) (count $(each) ({template.by_target}{{$(in)}})) > 1"
-    addresses = f"count $(by) (count by ($(ns), $(pod), instance) ({template.by_target}{{$(in)}})) > 1"
+    several = f"count $(by) (count $(each) ({template.by_target})) > 1"
+    addresses = f"count $(by) (count by ($(ns), $(pod), instance) ({template.by_target})) > 1"
     rows = {
         "target": f"up{{$(in)}} and on ($(ns), $(pod)) ({several} or {template.merged or several})",
-        "total": f"sum $(each) ({template.by_target}{{$(in)}}) and on ($(ns), $(pod)) ({addresses})",
+        "total": f"sum $(each) ({template.by_target}) and on ($(ns), $(pod)) ({addresses})",
     }
     if not template.totals:
         del rows["total"]
@@ -329,9 +421,9 @@ def _values(
         "pods": quoted(pods),
         "ns": labels.namespace,
         "pod": labels.pod,
-        "code": source.labels.code,
+        "code": source.code,
         "by": f"by ({', '.join(named)})",
-        "each": f"by ({', '.join((*named, *_target_labels((*named, source.labels.code))))})",
+        "each": f"by ({', '.join((*named, *_target_labels((*named, source.code))))})",
         "in": f'{labels.namespace}=~"{every}", {labels.pod}!=""{matching}',
         "long": duration(TORN_SCRAPES * source.scrape_seconds),
         "torn": str(TORN_RESETS),
@@ -380,72 +472,106 @@ OVERRIDE_VARIABLES: Final = frozenset({"window", "namespaces", "namespace", "pod
 query is asked for each Balancer by itself."""
 
 
-def _age(metric: str) -> str:
-    return f"time() - max by ($(ns)) (timestamp({metric}{{$(in)}}))"
+def _selected(metrics: str | Iterable[str], preset: Preset, *conditions: str) -> str:
+    """Series of one metric, or of whichever of several names there is."""
+    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    metric = names[0] if len(names) == 1 else ""
+    any_of = () if metric else (f'__name__=~"{"|".join(names)}"',)
+    return f"{metric}{{{', '.join((*any_of, '$(in)', *preset.matchers, *conditions))}}}"
+
+
+def _age(selected: str) -> str:
+    return f"time() - max by ($(ns)) (timestamp({selected}))"
 
 
 _MERGED = "max $(by) (count $(each) (up{$(in)})) > 1"
-_CADVISOR = '$(in), container!="", container!="POD"'
+_CADVISOR = '{$(in), container!="", container!="POD"}'
 
-_APP: Final[dict[SignalName, Template]] = {
-    "requests": Template(
-        value="sum $(each) (increase(http_requests_total{$(in)}[$(window)]))",
-        age=_age("http_requests_total"),
+
+@functools.lru_cache(maxsize=64)
+def templates_of(preset: Preset) -> Mapping[SignalName, Template]:
+    """How each signal is asked for that the preset has."""
+    found: dict[SignalName, Template] = {"requests": _requests(preset), "errors": _errors(preset)}
+    if preset.latency:
+        found["latency"] = _latency(preset, preset.latency)
+    if preset.in_flight:
+        found["inFlight"] = _in_flight(preset, preset.in_flight)
+    return MappingProxyType(found | _KUBELET)
+
+
+def _requests(preset: Preset) -> Template:
+    counter = _selected(preset.requests, preset)
+    flight = preset.in_flight
+    gauge = flight and _selected(flight.gauge or flight.started or (), preset)
+    scraped = f"max $(by) (timestamp({gauge})) or " if gauge else ""
+    return Template(
+        value=f"sum $(each) (increase({counter}[$(window)]))",
+        age=_age(counter),
         idle=(
-            "time() - ("
-            "max $(by) (timestamp(http_requests_in_flight{$(in)})) or "
-            "(max $(by) (timestamp(up{$(in)}) and on (job) http_requests_total{$(in)})"
-            " and (min $(by) (up{$(in)}) == 1))"
-            ") unless on ($(ns), $(pod)) http_requests_total{$(in)}"
+            f"time() - ({scraped}(max $(by) (timestamp(up{{$(in)}}) and on (job) {counter})"
+            f" and (min $(by) (up{{$(in)}}) == 1))) unless on ($(ns), $(pod)) {counter}"
         ),
         merged=_MERGED,
-        torn="max $(by) (resets(http_requests_total{$(in)}[$(long)])) >= $(torn)",
-        by_target="http_requests_total",
+        torn=f"max $(by) (resets({counter}[$(long)])) >= $(torn)",
+        by_target=counter,
         totals=True,
-    ),
-    # A pod without a failing series is left out here, and has 0 errors if its requests are known and it is not uncoded.
-    # In a fleet whose counters carry the status, the left side of `unless` selects nothing.
-    "errors": Template(
-        value='sum $(each) (increase(http_requests_total{$(in), $(code)=~"5.."}[$(window)])) > 0',
-        age=_age("http_requests_total"),
-        uncoded=(
-            "topk $(by) (1, "
-            'http_requests_total{$(in), $(code)!~"[1-5].."} unless on ($(ns), $(pod)) '
-            'http_requests_total{$(in), $(code)=~"[1-5].."})'
-        ),
-        coded='count $(by) (http_requests_total{$(in), $(code)=~"[1-5].."})',
-        counter="http_requests_total",
+    )
+
+
+def _errors(preset: Preset) -> Template:
+    """A pod without a failing series is left out, and has 0 errors if its requests are known and it is not uncoded.
+
+    In a fleet whose counters carry the status, the left side of `unless` selects nothing.
+    """
+    counter, status = preset.requests, preset.status
+    failures = (f'$(code)=~"{status.failed}"', *status.also)
+    failed = " or ".join(f"increase({_selected(counter, preset, each)}[$(window)])" for each in failures)
+    coded = _selected(counter, preset, f'$(code)=~"{status.values}"')
+    uncoded = _selected(counter, preset, f'$(code)!~"{status.values}"')
+    return Template(
+        value=f"sum $(each) ({failed}) > 0",
+        age=_age(_selected(counter, preset)),
+        uncoded=f"topk $(by) (1, {uncoded} unless on ($(ns), $(pod)) {coded})",
+        coded=f"count $(by) ({coded})",
+        counter=counter,
         merged=_MERGED,
-        by_target="http_requests_total",
-    ),
-    # Without requests there is no mean: 0/0 is filtered out, not answered as NaN.
-    "latency": Template(
-        value=(
-            "sum $(by) (rate(http_request_duration_seconds_sum{$(in)}[$(window)])) / "
-            "(sum $(by) (rate(http_request_duration_seconds_count{$(in)}[$(window)])) > 0)"
-        ),
-        age=_age("http_request_duration_seconds_count"),
-    ),
-    "inFlight": Template(
-        value="sum $(each) (http_requests_in_flight{$(in)})",
-        age=_age("http_requests_in_flight"),
-        by_target="http_requests_in_flight",
-    ),
+        by_target=_selected(counter, preset),
+    )
+
+
+def _latency(preset: Preset, latency: Latency) -> Template:
+    """Without requests there is no mean: 0/0 is filtered out, not answered as NaN."""
+    total, count = (_selected(metric, preset) for metric in (latency.sum, latency.count))
+    scale = " / 1000" if latency.unit == "milliseconds" else ""
+    return Template(
+        value=f"sum $(by) (rate({total}[$(window)])) / (sum $(by) (rate({count}[$(window)])) > 0){scale}",
+        age=_age(count),
+    )
+
+
+def _in_flight(preset: Preset, flight: InFlight) -> Template:
+    if flight.started is None or flight.ended is None:
+        gauge = _selected(flight.gauge, preset)
+        return Template(value=f"sum $(each) ({gauge})", age=_age(gauge), by_target=gauge)
+    started, ended = (_selected(metric, preset) for metric in (flight.started, flight.ended))
+    return Template(
+        value=f"(sum $(each) ({started}) - sum $(each) ({ended}) or sum $(each) ({started}))",
+        age=_age(started),
+        by_target=started,
+    )
+
+
+_KUBELET: Final[dict[SignalName, Template]] = {
     "cpu": Template(
         value=(
-            "sum $(by) (max by ($(ns), $(pod), container) "
-            f"(irate(container_cpu_usage_seconds_total{{{_CADVISOR}}}[2m])))"
+            f"sum $(by) (max by ($(ns), $(pod), container) (irate(container_cpu_usage_seconds_total{_CADVISOR}[2m])))"
         ),
-        age=_age("container_cpu_usage_seconds_total"),
+        age=_age("container_cpu_usage_seconds_total{$(in)}"),
         kubelet_labels=True,
     ),
     "memory": Template(
-        value=(f"sum $(by) (max by ($(ns), $(pod), container) (container_memory_working_set_bytes{{{_CADVISOR}}}))"),
-        age=_age("container_memory_working_set_bytes"),
+        value=f"sum $(by) (max by ($(ns), $(pod), container) (container_memory_working_set_bytes{_CADVISOR}))",
+        age=_age("container_memory_working_set_bytes{$(in)}"),
         kubelet_labels=True,
     ),
 }
-
-PRESETS: Final[dict[str, dict[SignalName, Template]]] = {"app": _APP}
-"""By name. The other data planes' (istio, linkerd) are for whoever can run them: a preset is trusted only once a real
-Prometheus has answered it in a test."""

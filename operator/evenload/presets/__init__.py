@@ -1,0 +1,126 @@
+"""Presets: which metrics tell a pod's requests, errors and latency, a file each. What is made of them: observe.queries.
+
+A preset is names only. How they are asked for (copies, pods without traffic, windows) is the same for all of them and
+written once, so that a file cannot bring a query of its own and has nothing to get wrong but its names.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from importlib import resources
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from evenload.errors import InputError
+from evenload.model.base import Value
+
+MetricName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", max_length=256)]
+LabelName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=128)]
+Matcher = Annotated[str, msgspec.Meta(pattern=r'^[a-zA-Z_][a-zA-Z0-9_]*(=|!=|=~|!~)"[^"\\$]*"$', max_length=256)]
+Pattern = Annotated[str, msgspec.Meta(pattern=r'^[^"\\$]+$', max_length=256)]
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+class Status(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a series of the counter tells whether its requests failed."""
+
+    label: LabelName
+    others: tuple[LabelName, ...] = ()  # that some applications have in its place
+    values: Pattern  # a regular expression: what is a status at all
+    failed: Pattern  # and which of them are failures of the server
+    examples: str  # two of them, for messages: "200, 5xx"
+    also: tuple[Matcher, ...] = ()  # series that failed whatever the label says
+
+    @property
+    def labels(self) -> tuple[LabelName, ...]:
+        return (self.label, *self.others)
+
+
+class Latency(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sum of all durations, and their number."""
+
+    sum: MetricName
+    count: MetricName
+    unit: Literal["seconds", "milliseconds"] = "seconds"
+
+
+class InFlight(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A gauge, by any of its names; or counters of requests that began and that ended."""
+
+    gauge: tuple[MetricName, ...] = ()
+    started: MetricName | None = None
+    ended: MetricName | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        counters = (self.started, self.ended)
+        if bool(self.gauge) == any(counters) or (not self.gauge and not all(counters)):
+            raise ValueError("give either gauge, or both started and ended")
+
+
+class Preset(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file. `name` is the file's."""
+
+    name: str = ""
+    title: str
+    source: str  # where the names are documented
+    tried: str  # what answered these queries in a test
+    requests: MetricName  # a counter
+    status: Status
+    matchers: tuple[Matcher, ...] = ()  # which series of all these metrics are of requests that the pod was asked
+    latency: Latency | None = None
+    in_flight: InFlight | None = None
+    notes: str = ""
+
+    def __hash__(self) -> int:  # of two names and not of all: each tick hashes one a Balancer
+        return hash((self.name, self.requests))
+
+
+def read(name: str, document: object, where: str) -> Preset:
+    """The preset that a YAML document holds. Raises InputError saying `where`, the field and what it should be."""
+    if not _NAME.fullmatch(name):
+        raise InputError(f'{where}: "{name}" is no name of a preset; use lower case letters, digits and "-"')
+    try:
+        preset = msgspec.convert(document, Preset)
+        for field in ("values", "failed"):
+            re.compile(getattr(preset.status, field))
+    except (msgspec.ValidationError, re.error) as error:
+        raise InputError(f"{where}: {name}: {error}") from error
+    return msgspec.structs.replace(preset, name=name)
+
+
+@functools.lru_cache(maxsize=8)
+def with_own(text: str) -> Mapping[str, Preset]:
+    """Evenload's presets and the installation's own, a YAML map by name; its own comes before one of ours.
+
+    Raises InputError naming the value of the chart.
+    """
+    where = "prometheus.presets of the installation"
+    try:
+        own = msgspec.yaml.decode(text, type=dict[str, Any]) if text.strip() else {}
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise InputError(f"{where}: {error}") from error
+    ours = {name: preset for name, preset in PRESETS.items() if name not in own}
+    return MappingProxyType({name: read(name, document, where) for name, document in own.items()} | ours)
+
+
+_PROXIES: Final = ("istio", "linkerd")
+
+
+def _order(name: str) -> tuple[bool, str]:
+    return name in _PROXIES, name
+
+
+def _ours() -> dict[str, Preset]:
+    folder = resources.files(__name__)
+    files = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
+    documents = {name: msgspec.yaml.decode(files[name].read_bytes()) for name in sorted(files, key=_order)}
+    return {name: read(name, document, f"{name}.yaml") for name, document in documents.items()}
+
+
+PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(_ours())
+"""Those that Evenload brings, by name: what applications count themselves comes before what a proxy counts."""
