@@ -21,10 +21,10 @@ REQUESTS: Final = 750  # in the window, of each pod
 METRICS: Final = {  # what tells the signals' queries apart, the telling ones first
     "errors": '"5.."',
     "latency": "http_request_duration_seconds",
-    "inFlight": "sum by (namespace, pod, job) (http_requests_in_flight",
     "cpu": "container_cpu_usage_seconds_total",
     "memory": "container_memory_working_set_bytes",
     "requests": "http_requests_total",
+    "inFlight": "http_requests_in_flight",
 }
 
 
