@@ -25,7 +25,7 @@ demo: setup  ## Replay the postmortem on a real Kubernetes and mend it; results 
 test: check integration e2e  ## Everything: lint, types, layers, unit, real API server, the lab
 
 .PHONY: check
-check: lint unit  ## The fast part, under a minute: lint, types, layers, generated files, unit tests
+check: lint unit  ## The fast part, a few minutes: lint, types, layers, generated files, unit tests
 
 .PHONY: lint
 lint: setup

@@ -77,24 +77,30 @@ def test_no_object_of_a_tenant_changes_what_becomes_of_another(alone: Story, spe
     assert asyncio.run(lived(spec, route)) == alone
 
 
+async def ended(*between: Manifest) -> Any:
+    """What a Balancer of a plain spec says in the end, after it had these for a while."""
+    async with World("odd specs that come and go") as world:
+        plain = copy.deepcopy(world.api.objects["Balancer", SHOP, "shop"]["spec"])
+        await world.pass_by(3)
+        for each in between:
+            world.edit("Balancer", SHOP, "shop", **each)
+            await world.pass_by(4)
+        world.api.objects["Balancer", SHOP, "shop"]["spec"] = {}
+        world.edit("Balancer", SHOP, "shop", **plain)
+        await world.pass_by(8)
+        status = world.status(SHOP)
+        assert world.invariants.broken == []
+        said = [(each["type"], each["status"], each["reason"]) for each in status["conditions"]]
+        return said, status.get("resolved"), world.weights(SHOP)
+
+
+@pytest.fixture(scope="module")
+def plain_end() -> Any:
+    return asyncio.run(ended())
+
+
 @settings(max_examples=TRIALS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(spec=specs())
-def test_a_spec_that_came_and_went_leaves_nothing_behind(spec: Manifest) -> None:
+def test_a_spec_that_came_and_went_leaves_nothing_behind(plain_end: Any, spec: Manifest) -> None:
     """A -> B -> A is as fresh A: conditions, and what is resolved."""
-
-    async def ended(*between: Manifest) -> Any:
-        async with World("odd specs that come and go") as world:
-            plain = copy.deepcopy(world.api.objects["Balancer", SHOP, "shop"]["spec"])
-            await world.pass_by(3)
-            for each in between:
-                world.edit("Balancer", SHOP, "shop", **each)
-                await world.pass_by(4)
-            world.api.objects["Balancer", SHOP, "shop"]["spec"] = {}
-            world.edit("Balancer", SHOP, "shop", **plain)
-            await world.pass_by(8)
-            status = world.status(SHOP)
-            assert world.invariants.broken == []
-            said = [(each["type"], each["status"], each["reason"]) for each in status["conditions"]]
-            return said, status.get("resolved"), world.weights(SHOP)
-
-    assert asyncio.run(ended(spec)) == asyncio.run(ended())
+    assert asyncio.run(ended(spec)) == plain_end

@@ -13,7 +13,6 @@ Its pods serve by the route's weights, fall ill when overloaded, and are replace
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -26,7 +25,7 @@ from tests.campaign.conftest import tally
 from tests.support.apiproxy import Seen
 from tests.support.inprocess import SCRAPE_SECONDS, TICK_SECONDS, WINDOW_SECONDS, Site
 from tests.support.invariants import Invariants
-from tests.support.memory import Key, MemoryCluster
+from tests.support.memory import Key, MemoryCluster, copied
 
 SHOP = "shop"
 BACKENDS = "abcd"
@@ -69,7 +68,7 @@ class Watched(MemoryCluster):
         changed = await super().patch_json(resource, namespace, name, operations)
         changed["metadata"]["managedFields"] = [managed_by(FIELD_MANAGER, self._now())]
         self.objects[resource.kind, namespace or "", name] = changed
-        return copy.deepcopy(changed)
+        return copied(changed)
 
     async def evict(self, namespace: str, pod: str, uid: str) -> None:
         body = {"deleteOptions": {"preconditions": {"uid": uid}}}
@@ -120,7 +119,7 @@ class World(Site):
     def set_weights(self, namespace: str, weights: Mapping[str, int], manager: str = "kubectl-edit") -> None:
         """As another writer."""
         route = self.api.objects["HTTPRoute", namespace, "shop"]
-        changed = copy.deepcopy(route)
+        changed = copied(route)
         for ref in changed["spec"]["rules"][0]["backendRefs"]:
             ref["weight"] = weights[ref["name"]]
         entries = [managed_by(manager, self.clock)]
@@ -138,13 +137,13 @@ class World(Site):
         name = f"{backend}-1"
         self._born += 1
         was = self._last_known("Pod", namespace, name)
-        pod = copy.deepcopy(was)
+        pod = copied(was)
         uid = f"uid-{backend}-{self._born}"
         born = rfc3339(self.clock)[:19] + "Z"
         pod["metadata"] |= {"uid": uid, "creationTimestamp": born}
         pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] = born
         self.touch("Pod", namespace, name, pod)
-        part = copy.deepcopy(self.api.objects["EndpointSlice", namespace, f"{backend}-x"])
+        part = copied(self.api.objects["EndpointSlice", namespace, f"{backend}-x"])
         part["endpoints"] = [{"targetRef": {"kind": "Pod", "name": name, "uid": uid}, "conditions": {"ready": True}}]
         self.touch("EndpointSlice", namespace, f"{backend}-x", part)
 
@@ -220,5 +219,5 @@ class World(Site):
         """Time passes."""
         for _ in range(ticks):
             self._live()
-            self._past.append(copy.deepcopy(self.api.objects))
+            self._past.append({key: copied(each) for key, each in self.api.objects.items()})
             await self.tick()

@@ -37,7 +37,7 @@ def helm_template(*options: str, release: str = "evenload", namespace: str = "ev
 def rendered(*options: str, release: str = "evenload", namespace: str = "evenload") -> list[Manifest]:
     """The same as manifests."""
     text = helm_template(*options, release=release, namespace=namespace)
-    return [manifest for manifest in yaml.safe_load_all(text) if manifest]
+    return [manifest for manifest in yaml.load_all(text, yaml.CSafeLoader) if manifest]  # ten times as fast
 
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:

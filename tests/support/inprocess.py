@@ -11,7 +11,6 @@ What the watches would bring is handed over by `sync`; time is `site.clock`, and
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -33,7 +32,7 @@ from evenload.record.metrics import Metrics
 from evenload.settings import Settings
 from evenload.store import Key, Store
 from tests.support.fakeprometheus import FakePrometheus
-from tests.support.memory import MemoryCluster
+from tests.support.memory import MemoryCluster, copied
 from tests.support.wait import until
 
 TICK_SECONDS = 10.0
@@ -209,7 +208,7 @@ class Site:
     def _sync_own(self, kinds: tuple[str, ...]) -> None:
         for resource, objects in ((BALANCERS, self.store.balancers), (REMEDIATIONS, self.store.remediations)):
             if not kinds or resource.kind in kinds:
-                there = [copy.deepcopy(m) for (kind, *_), m in self.api.objects.items() if kind == resource.kind]
+                there = [copied(m) for (kind, *_), m in self.api.objects.items() if kind == resource.kind]
                 objects.sweep(there, self.api.version)
 
     def _sync_one(self, reflector: Reflector[Any], kind: str) -> None:

@@ -5,17 +5,24 @@ It is held to the real one: the same crash points run against both (tests/unit/a
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import jsonpatch
+import msgspec
 
 from evenload.errors import Conflict, DisruptionRefused, NotFound
 from evenload.kube.resources import PODS, Manifest, Resource
 
 Key = tuple[str, str, str]
+T = TypeVar("T")
+
+
+def copied(manifest: T) -> T:
+    """What the API server would answer: the same JSON (`copy.deepcopy` took half the time of all tests in memory)."""
+    answer: T = msgspec.json.decode(msgspec.json.encode(manifest))
+    return answer
 
 
 @dataclass
@@ -30,7 +37,7 @@ class MemoryCluster:
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Manifest:
         await self._turn()
-        return copy.deepcopy(self._find(resource, namespace, name))
+        return copied(self._find(resource, namespace, name))
 
     async def list(
         self, resource: Resource, namespace: str | None = None, selector: str | None = None
@@ -38,7 +45,7 @@ class MemoryCluster:
         await self._turn()
         label = dict([selector.split("=")]) if selector else {}
         found = [
-            copy.deepcopy(manifest)
+            copied(manifest)
             for (kind, where, _), manifest in self.objects.items()
             if kind == resource.kind
             and namespace in (None, where)
@@ -48,7 +55,7 @@ class MemoryCluster:
 
     async def create(self, resource: Resource, namespace: str | None, body: Mapping[str, object]) -> Manifest:
         await self._turn()
-        manifest: dict[str, Any] = copy.deepcopy(dict(body))
+        manifest: dict[str, Any] = copied(dict(body))
         key = (resource.kind, namespace or "", manifest["metadata"]["name"])
         if key in self.objects:
             raise Conflict(f"{key}: already exists", status=409)
@@ -67,7 +74,7 @@ class MemoryCluster:
         await self._turn()
         before = self._find(resource, namespace, name)
         try:
-            after = jsonpatch.apply_patch(copy.deepcopy(before), list(operations))
+            after = jsonpatch.apply_patch(copied(before), list(operations))
         except jsonpatch.JsonPatchException as error:
             raise Conflict(str(error), status=422) from error
         if after["spec"] != before["spec"]:
@@ -84,7 +91,7 @@ class MemoryCluster:
         subresource: str | None = None,
     ) -> Manifest:
         await self._turn()
-        manifest = copy.deepcopy(self._find(resource, namespace, name))
+        manifest = copied(self._find(resource, namespace, name))
         expected = body.get("metadata", {}).get("resourceVersion", manifest["metadata"]["resourceVersion"])
         if expected != manifest["metadata"]["resourceVersion"]:
             raise Conflict(f"{name}: the object has been modified", status=409)
@@ -124,7 +131,7 @@ class MemoryCluster:
         if manifest != known:
             manifest["metadata"]["resourceVersion"] = self._next_version()
         self.objects[key] = manifest
-        return copy.deepcopy(manifest)
+        return copied(manifest)
 
     def _next_version(self) -> str:
         self.version += 1

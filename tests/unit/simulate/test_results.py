@@ -119,9 +119,10 @@ def test_a_trial_follows_from_its_seed_alone(scenario: Scenario, size: int) -> N
             next(clock)
         return Snapshot(time=trial.plant.now, window=trial.window, backends=trial.plant.backends(trial.window))
 
-    assert seen(3) == seen(3)
-    assert seen(3) != seen(4)
-    assert seen(3).time == START + 3 * scenario.trial(size, 3).tick
+    first = seen(3)
+    assert first == seen(3)
+    assert first != seen(4)
+    assert first.time == START + 3 * scenario.trial(size, 3).tick
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda row: row.name)
