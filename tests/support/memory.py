@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def copied(manifest: T) -> T:
-    """What the API server would answer: the same JSON (`copy.deepcopy` took half the time of all tests in memory)."""
+    """What the API server would answer: the same JSON. Several times as fast as `copy.deepcopy`."""
     answer: T = msgspec.json.decode(msgspec.json.encode(manifest))
     return answer
 
