@@ -34,6 +34,7 @@ from evenload.kube.client import hang_up
 from evenload.kube.config import Connection
 
 HOP_HEADERS = frozenset({"connection", "content-length", "host", "transfer-encoding", "accept-encoding", "keep-alive"})
+_NO_RIGHT = re.compile(rb"cannot \w+ resource")  # not what a quota or a policy refuses
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -150,8 +151,10 @@ class ApiProxy:
 
     def __init__(self, upstream: Connection, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.requests: list[Seen] = []
+        self.denied: list[Seen] = []  # by the API server itself, for want of a right
         self._upstream = upstream
         self._tls = tls
+        self._bare_tls: ssl.SSLContext | None = None
         self._host = host
         self._port = 0
         self._injections: list[Injection] = []
@@ -336,20 +339,33 @@ class ApiProxy:
 
     async def _pass_on(self, request: web.Request, seen: Seen) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_HEADERS}
+        tls = self._upstream.tls
         if "Authorization" not in headers:
             headers |= self._upstream.headers()
+        elif tls is not None:
+            tls = self._without_certificate(tls)
         async with self._session.request(
             request.method,
             self._upstream.url + request.path_qs,
             data=seen.body or None,
             headers=headers,
-            ssl=self._upstream.tls or True,
+            ssl=tls or True,
             timeout=aiohttp.ClientTimeout(total=None if seen.is_watch else 30),
         ) as answer:
             seen.status = answer.status
             if seen.is_watch and answer.status == 200:
                 return await self._stream(request, answer)
-            return web.Response(status=answer.status, body=await answer.read(), headers=_end_to_end(answer.headers))
+            body = await answer.read()
+            if answer.status == 401 or (answer.status == 403 and _NO_RIGHT.search(body)):
+                self.denied.append(seen)
+            return web.Response(status=answer.status, body=body, headers=_end_to_end(answer.headers))
+
+    def _without_certificate(self, tls: ssl.SSLContext) -> ssl.SSLContext:
+        """The same authorities, and not our certificate: the API server believes that one before any token."""
+        if self._bare_tls is None:
+            authorities = "".join(map(ssl.DER_cert_to_PEM_cert, tls.get_ca_certs(binary_form=True)))
+            self._bare_tls = ssl.create_default_context(cadata=authorities)
+        return self._bare_tls
 
     async def _stream(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer.headers))

@@ -28,7 +28,6 @@ from tests.support.apiproxy import Answer, ApiProxy
 from tests.support.fakeprometheus import Mode
 from tests.support.processes import OperatorProcess
 from tests.support.rawserver import Handler, RawServer, answering
-from tests.support.rights import sign_in
 from tests.support.town import BAD, POD_SECRET, SIGNALS, Shop, Town, route
 
 TOKEN, PASSWORD, HEADER = "planted-token-7d1f", "planted-password-93ab", "planted-header-c20e"
@@ -94,22 +93,17 @@ def with_password(tmp_path: Path) -> Planted:
 
 
 async def test_what_is_secret_does_not_come_out_again(
-    town: Town, start: Start, proxy: ApiProxy, tmp_path: Path, with_token: Planted, with_password: Planted
+    town: Town, start: Start, proxy: ApiProxy, token: str, with_token: Planted, with_password: Planted
 ) -> None:
     first, second, evil = await asyncio.gather(
         town.open_shop(), town.open_shop(), town.open_shop(balancer=False, backends=PAIR)
     )
     shops = (first, second)
-    tokens = [sign_in(second)[1]]
-    kubeconfigs = [
-        proxy.write_kubeconfig(tmp_path / "by-token", token=tokens[0]),
-        proxy.write_kubeconfig(tmp_path / "by-proxy"),
-    ]
     with foreign() as addresses:
         await point_at(evil, addresses)
         operators = [
-            start(second, whole=True, log_level="debug", kubeconfig=kubeconfigs[0], **with_password.settings),
-            start(first, evil, whole=True, log_level="debug", kubeconfig=kubeconfigs[1], **with_token.settings),
+            start(second, whole=True, log_level="debug", **with_password.settings),
+            start(first, evil, whole=True, log_level="debug", **with_token.settings),
         ]
         for shop in shops:
             await shop.until(shop.remembers_good_weights, seconds=90)
@@ -118,7 +112,7 @@ async def test_what_is_secret_does_not_come_out_again(
             await shop.until(lambda shop=shop: complains(shop), what="a complaint")
         said = await told(*shops, evil, operators=operators)
         town.prometheus.mode = Mode.Ok
-        repeat(proxy, second, tokens[0])
+        repeat(proxy, second, token)
         for shop in shops:
             await shop.until(shop.healthy, seconds=60)
             await shop.set_weights(BAD)
@@ -126,12 +120,12 @@ async def test_what_is_secret_does_not_come_out_again(
         said += await told(*shops, evil, operators=operators)
         asked = [request.decode() for server in addresses.values() for request in server.requests]
         assert all(server.requests for server in addresses.values())
-    planted = [*with_token.secrets, *with_password.secrets, *tokens, FOREIGN, POD_SECRET]
+    planted = [*with_token.secrets, *with_password.secrets, token, FOREIGN, POD_SECRET]
     assert all(said)
     assert {"(removed)" in text for text in said} == {True, False}  # it was repeated to it
     assert found(planted, said) == []
     assert found(planted, asked) == []
-    assert found([*tokens, FOREIGN, POD_SECRET], town.prometheus.requests) == []
+    assert found([token, FOREIGN, POD_SECRET], town.prometheus.requests) == []
     assert found(planted, [f"{seen.path} {seen.query} {seen.body!r}" for seen in proxy.requests]) == []
     assert [seen.path for seen in proxy.requests if "/secrets" in seen.path] == []
 
