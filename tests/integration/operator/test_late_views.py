@@ -117,14 +117,20 @@ async def trial(
     shop: Shop, proxy: ApiProxy, way: str, kind: Resource, blind: Callable[[float], Awaitable[None]]
 ) -> None:
     path = f"/namespaces/{shop.namespace}/{kind.plural}$"
-    await shop.until(shop.remembers_good_weights, seconds=90)
+    shop.fragile = kind is not REMEDIATIONS  # without the record, a pod so young would count as one that warms up
+    await shop.until(shop.remembers_good_weights, seconds=150)
     await shop.set_weights(BAD)
-    await shop.until(shop.phase, what="an incident")
+    # A record that is deleted between its plan and the write is missed by the write: that is no view's fault.
+    await shop.until(lambda: began(shop), what="the first step of an incident")
     WAYS[way](proxy, path)
     await change(shop, kind)
     await blind(60)
     proxy.see(path)
     await shop.until(lambda: served(shop), seconds=SETTLING_SECONDS, what=f"traffic served after {kind.plural} {way}")
+
+
+async def began(shop: Shop) -> bool:
+    return any(state != "Planned" for _, _, state in await shop.steps())
 
 
 async def change(shop: Shop, kind: Resource) -> None:

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from evenload.cli.main import app
 from evenload.kube.resources import BALANCERS, EVENTS, HTTPROUTES, LEASES, REMEDIATIONS
+from tests.campaign.conftest import tally
 from tests.integration.operator.conftest import Start
 from tests.support.apiproxy import Answer, ApiProxy
 from tests.support.fakeprometheus import Mode
@@ -128,6 +129,7 @@ async def test_what_is_secret_does_not_come_out_again(
     assert found([token, FOREIGN, POD_SECRET], town.prometheus.requests) == []
     assert found(planted, [f"{seen.path} {seen.query} {seen.body!r}" for seen in proxy.requests]) == []
     assert [seen.path for seen in proxy.requests if "/secrets" in seen.path] == []
+    tally("planted secrets", trials=len(addresses) + 2, ticks=0, writes=len(proxy.writes()), broken=0)
 
 
 async def complains(shop: Shop) -> bool:
