@@ -1,7 +1,8 @@
 """Runs the campaign at length and writes docs/explanation/trust.md from what it did: `make campaign`.
 
 The tests are those of tests/campaign, of which `make test` runs a small sample; here each is tried `--scale` times as
-often. The counts on the page are what the trials left, never typed.
+often. Then come those that need a real API server: there `make test` takes a sample, and this all of it. The counts on
+the page are what the trials left, never typed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,6 +23,11 @@ from tests.campaign.conftest import SCALE_VARIABLE, TALLY
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/explanation/trust.md"
+REAL = [
+    f"tests/integration/operator/test_{name}.py"
+    for name in ("late_views", "hostile_prometheus", "secrets", "leadership")
+]
+"""One after the other: they measure times."""
 
 _PAGE = """# What was tried to make it do harm
 
@@ -29,9 +35,9 @@ Evenload may restart production pods while nobody looks. So it is not only teste
 should not: views of the cluster that are late or wrong, people who interfere at every moment, and tenants whose objects
 nobody would write by hand. This page is written by `make campaign`; `make test` runs a small sample of the same trials.
 
-Each trial runs the whole reconciler with its engine, drivers and client of Prometheus. The API server of these trials
-is one in memory, which is held to the real one by tests; the integration tests watch the same invariants on every write
-that passes between a real API server and the operators they start.
+Each trial runs the whole reconciler with its engine, drivers and client of Prometheus, before an API server in memory,
+which is held to the real one by tests. Those marked "real API server" run the operator as a process, under the chart's
+own rules; a proxy between both spoils views, repeats secrets in errors, and looks at every write.
 
 ## What must hold of every write
 
@@ -43,6 +49,8 @@ Each is compared with what the API server holds at that moment, not with what th
 - It sets weights and nothing else, none is below 0 or above 1,000,000, and they are not all 0.
 - No workload is restarted more often in an hour than `restartsPerHour` says.
 - Some other pod of the namespace is ready when one is evicted.
+
+And of every Balancer: within five ticks it is judged, or its status says why not.
 
 ## What was tried
 
@@ -61,6 +69,17 @@ Each is compared with what the API server holds at that moment, not with what th
   with foreign namespaces, odd kinds, no rules or many, impossible times and odd managers. Another tenant has an
   incident; everything the API server holds of that one is the same, tick by tick, as if the first did not exist.
 - **Odd specs that come and go**: after any spec and back, conditions and weights are as if it had never been.
+- **Late views, real API server**: the watch of each kind stalls, lags, tells the past again, lists the past, or loses
+  deletions, while objects of that kind are deleted and made again under their names. The process lives, and traffic is
+  served afterwards.
+- **Hostile Prometheus**: trickled headers and bodies, endless 1xx, silence, a gzip bomb, two million rows, a reset, a
+  slow TLS handshake, a redirect, nonsense; at the read, at the warm start, and when the operator is to end. Memory,
+  threads, the time of a tick and of the end are bounded, and a neighbour's incident is remediated meanwhile.
+- **Planted secrets**: tokens, passwords, headers and keys that the operator is given, secrets in objects it watches,
+  and what addresses of tenants answer, are looked for in status, Events, Remediations, recordings, logs, metrics, in
+  what the commands print, and in requests to other addresses; also when a server repeats them in its errors.
+- **Leadership under load**: while many read the metrics of many Balancers the Lease is renewed in time; a leader that
+  stood still for longer than its deadline writes nothing and ends.
 """
 
 
@@ -70,24 +89,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     scale = parser.parse_args(argv).scale
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        lines, report = Path(folder, "tally"), Path(folder, "report.xml")
+        lines = Path(folder, "tally")
         lines.touch()
-        result = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-n", "auto", f"--junit-xml={report}", "tests/campaign"],
-            cwd=ROOT,
-            env={**os.environ, SCALE_VARIABLE: str(scale), TALLY: str(lines)},
-            check=False,
-        )
+        environment = {**os.environ, SCALE_VARIABLE: str(scale), TALLY: str(lines)}
+        failed, passed, tests = 0, 0, 0
+        for number, command in enumerate(commands()):
+            report = Path(folder, f"report-{number}.xml")
+            failed += subprocess.run(
+                [*command, f"--junit-xml={report}"], cwd=ROOT, env=environment, check=False
+            ).returncode
+            passed, tests = passed + counted(report)[0], tests + counted(report)[1]
         rows = table(lines.read_text().splitlines())
-        passed, tests = counted(report)
     minutes = (time.monotonic() - began) / 60
     page = _PAGE.format(
         rows="\n".join(rows), passed=passed, tests=tests, minutes=round(minutes), cores=os.cpu_count(), scale=scale
     )
-    if result.returncode:
+    if failed:
         sys.exit("the page is left as it was: not all trials passed")
     PAGE.write_text(page)
     print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+def commands() -> Iterator[list[str]]:
+    """What is run."""
+    pytest = [sys.executable, "-m", "pytest", "-q"]
+    yield [*pytest, "-n", "auto", "tests/campaign"]
+    yield [sys.executable, "-m", "lab", "run-control-plane", "--", *pytest, *REAL]
 
 
 def table(lines: Sequence[str]) -> list[str]:
@@ -95,7 +122,7 @@ def table(lines: Sequence[str]) -> list[str]:
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for line in lines:
         trial = json.loads(line)
-        for at, count in enumerate((1, trial["ticks"], trial["writes"], trial["broken"])):
+        for at, count in enumerate((trial.get("trials", 1), trial["ticks"], trial["writes"], trial["broken"])):
             sums[trial["about"]][at] += count
     return [f"| {about} | " + " | ".join(f"{each:,}" for each in sums[about]) + " |" for about in sorted(sums)]
 

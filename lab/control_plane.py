@@ -200,6 +200,7 @@ def describe(layout: Layout) -> state.LabState:
         kubectl=layout.program("kubectl"),
         api_url=layout.api_url,
         kubernetes_version=parts.KUBERNETES_VERSION,
+        audit_log=layout.audit_log,
     )
 
 

@@ -44,6 +44,11 @@ class Layout:
         return self.folder / "logs"
 
     @property
+    def audit_log(self) -> Path:
+        """A line of JSON a request of a service account: see lab/components/apiserver.py."""
+        return self.logs / "audit.log"
+
+    @property
     def run(self) -> Path:
         """Sockets. Short on purpose: a socket's path may have 107 characters."""
         return self.folder / "run"

@@ -27,6 +27,7 @@ class LabState:
     kubectl: Path
     api_url: str
     kubernetes_version: str
+    audit_log: Path | None = None
     helm: Path | None = None
     ctr: Path | None = None
     containerd_socket: Path | None = None
@@ -90,7 +91,7 @@ def load(path: str | Path | None = None) -> LabState:
     return LabState(**{name: _typed(name, value) for name, value in content.items()})
 
 
-PATHS = frozenset({"folder", "kubeconfig", "kubectl", "helm", "ctr", "containerd_socket", "namespace"})
+PATHS = frozenset({"folder", "kubeconfig", "kubectl", "helm", "ctr", "containerd_socket", "namespace", "audit_log"})
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -3,8 +3,22 @@
 from lab.components import Program, command
 from lab.layout import SERVICE_RANGE, Layout
 
+AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: None
+    userGroups: ["system:serviceaccounts:kube-system"]
+  - level: Metadata
+    userGroups: ["system:serviceaccounts"]
+  - level: None
+"""
+"""What pods ask, and by which right; the controllers' own requests would be most of it."""
+
 
 def program(layout: Layout) -> Program:
+    policy = layout.etc / "audit.yaml"
     options = {
         "advertise-address": layout.address,
         "bind-address": layout.address if layout.is_loopback else "0.0.0.0",
@@ -30,7 +44,10 @@ def program(layout: Layout) -> Program:
         "enable-admission-plugins": "NodeRestriction",
         "allow-privileged": "true",
         "profiling": "false",
+        "audit-policy-file": policy,
+        "audit-log-path": layout.audit_log,
     }
     if layout.is_loopback:
         options["endpoint-reconciler-type"] = "none"  # endpoints may not be loopback addresses
-    return Program(name="kube-apiserver", argv=command(layout.program("kube-apiserver"), options))
+    argv = command(layout.program("kube-apiserver"), options)
+    return Program(name="kube-apiserver", argv=argv, files={policy: AUDIT_POLICY})

@@ -40,7 +40,7 @@ from evenload.presets import with_own
 from evenload.reconcile import Reconciler
 from evenload.record.events import Bulletin
 from evenload.record.journal import Journal
-from evenload.record.log import configure
+from evenload.record.log import conceal, configure
 from evenload.record.metrics import Metrics
 from evenload.settings import Settings
 from evenload.store import Key, Objects, Store, key_of
@@ -102,6 +102,7 @@ class Operator:
         """Returns the process's exit code."""
         settings, metrics = self._settings, self._metrics
         self._connection = config.load()
+        conceal(self._connection.unsigned)
         async with Client(
             self._connection,
             observer=lambda verb, code, seconds: metrics.request_duration.labels(verb, code).observe(seconds),

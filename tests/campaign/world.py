@@ -34,6 +34,7 @@ EVEN = dict.fromkeys(BACKENDS, 250)
 BAD = {"a": 10, "b": 10, "c": 10, "d": 970}
 REQUESTS_PER_SECOND = 400.0
 CAPACITY = 200.0  # requests a second a pod can serve
+JUDGED_WITHIN_TICKS = 5  # a warm start has its turn before the first
 START = 1_795_000_000.0  # what is decided must not depend on today's date
 HASTE: Mapping[str, Any] = {
     "guardrails": {"minWriteInterval": "1s"},
@@ -50,6 +51,18 @@ def managed_by(manager: str, at: float) -> Manifest:
         "fieldsType": "FieldsV1",
         "fieldsV1": {"f:spec": {"f:rules": {}}},
     }
+
+
+def is_judged(balancer: Manifest) -> bool:
+    """Its status is about this generation, and says that it is balanced or not, or why nobody can tell."""
+    status = balancer.get("status", {})
+    if status.get("observedGeneration") != balancer["metadata"]["generation"]:
+        return False
+    told = {each["type"]: each for each in status.get("conditions", ())}
+    return all(
+        told.get(kind, {}).get("status") in ("True", "False") or bool(told.get(kind, {}).get("message"))
+        for kind in ("Ready", "Balanced")
+    )
 
 
 class Watched(MemoryCluster):
@@ -90,7 +103,9 @@ class World(Site):
         self.clock = START
         self.sick: set[str] = set()  # UIDs of pods that stay ill until their process ends
         self.shops: list[str] = []
+        self.unjudged: list[str] = []  # Balancers of which nobody said how they are, nor why that is not said
         self._past: list[dict[Key, Manifest]] = []
+        self._since: dict[Key, tuple[tuple[str, int], int]] = {}  # what each Balancer is, and since which tick
         self._delays: dict[str, int] = {}
         self._frozen: dict[str, int] = {}
         self._born = 0
@@ -103,6 +118,8 @@ class World(Site):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await super().__aexit__(kind, error, trace)
+        if kind is None:
+            assert self.unjudged == []
         tally(self._about, ticks=len(self._past), writes=self.invariants.looked_at, broken=len(self.invariants.broken))
 
     @property
@@ -221,3 +238,23 @@ class World(Site):
             self._live()
             self._past.append({key: copied(each) for key, each in self.api.objects.items()})
             await self.tick()
+            self._look_for_judgements()
+
+    def _look_for_judgements(self) -> None:
+        """Every Balancer that the operator can see has been judged within some ticks, or its status says why not."""
+        now = len(self._past)
+        if "Balancer" in {*self._delays, *self._frozen}:
+            self._since.clear()
+            return
+        balancers = {key: each for key, each in self.api.objects.items() if key[0] == "Balancer"}
+        for key, balancer in balancers.items():
+            identity = balancer["metadata"]["uid"], balancer["metadata"]["generation"]
+            if self._since.get(key, (None, 0))[0] != identity:
+                self._since[key] = identity, now
+            waited = now - self._since[key][1]
+            if waited >= JUDGED_WITHIN_TICKS and not is_judged(balancer):
+                self.unjudged.append(f"{key[1:]} for {waited} ticks: {balancer.get('status')}")
+        self._since = {key: since for key, since in self._since.items() if key in balancers}
+        waits = self.reconciler.longest_wait_seconds
+        if waits > JUDGED_WITHIN_TICKS * TICK_SECONDS:
+            self.unjudged.append(f"a Balancer had no run for {waits:.0f} s")

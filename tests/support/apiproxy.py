@@ -5,6 +5,9 @@
         proxy.inject(LoseAnswer(), method="POST", path="/eviction")         # done, but the answer never arrives
         proxy.inject(Refuse(), times=None)                                  # until the injection is removed
         proxy.drop_watches()                                                # every watch breaks now
+        proxy.stall_watches("/shop/pods$")                                  # of that kind, there: nothing comes through
+        proxy.show_past("/shop/pods$")                                      # its lists are those of the beginning
+        proxy.see("/shop/pods$")                                            # both are over
         proxy.kill_at(write=3, side=Side.Before, kill=process.kill)         # SIGKILL right before the third write
         client = Client(proxy.connection())   # or start the operator with KUBECONFIG=proxy.write_kubeconfig(path)
         ...
@@ -20,6 +23,7 @@ import asyncio
 import json
 import re
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -34,6 +38,8 @@ from evenload.kube.client import hang_up
 from evenload.kube.config import Connection
 
 HOP_HEADERS = frozenset({"connection", "content-length", "host", "transfer-encoding", "accept-encoding", "keep-alive"})
+_LISTS = re.compile(r"^/apis?/.*/namespaces/[^/]+/[^/]+$")
+_NO_RIGHT = re.compile(rb"cannot \w+ resource")  # not what a quota or a policy refuses
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -136,9 +142,13 @@ class Injection:
 class _Watch:
     """One open watch and what is to become of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self.path = path
         self.ended = asyncio.Event()
         self.last_words = b""
+        self.past: list[bytes] = []  # lines that were passed on
+        self.coming: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()  # and when each may be
+        """b"": the API server ended it."""
 
 
 class _Cut(Exception):
@@ -150,15 +160,21 @@ class ApiProxy:
 
     def __init__(self, upstream: Connection, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.requests: list[Seen] = []
+        self.denied: list[Seen] = []  # by the API server itself, for want of a right
         self._upstream = upstream
         self._tls = tls
+        self._bare_tls: ssl.SSLContext | None = None
         self._host = host
         self._port = 0
         self._injections: list[Injection] = []
         self._inspectors: list[Callable[[Seen], Awaitable[None]]] = []
         self._watches: set[_Watch] = set()
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._stalled: set[str] = set()
+        self._resumed = asyncio.Event()
+        self._delays: dict[str, float] = {}
+        self._past: set[str] = set()
+        self._lossy: set[str] = set()
+        self._first_lists: dict[str, bytes] = {}  # by path, query, and the form asked for
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=True)
@@ -174,7 +190,6 @@ class ApiProxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._flowing.set()
         self.drop_watches()
         await self._runner.cleanup()
         await self._session.close()
@@ -258,28 +273,63 @@ class ApiProxy:
         self._injections.append(injection)
         return injection
 
-    def drop_watches(self) -> None:
-        """Cut the connections of all watches that are open now."""
-        self._end_watches(b"")
+    # Of watches and lists: `path` is a regular expression, searched for in the URL path, as everywhere.
 
-    def expire_watches(self, code: int = 410, reason: str = "Expired") -> None:
-        """End all open watches with an ERROR event, as the API server does when their resourceVersion is too old."""
+    def drop_watches(self, path: str = "") -> None:
+        """Cut the connections of all that are open now."""
+        self._end_watches(b"", path)
+
+    def expire_watches(self, code: int = 410, reason: str = "Expired", path: str = "") -> None:
+        """End all that are open with an ERROR event, as the API server does when their resourceVersion is too old."""
         status = {"kind": "Status", "apiVersion": "v1", "code": code, "reason": reason, "message": "injected"}
-        self._end_watches(json.dumps({"type": "ERROR", "object": status}).encode() + b"\n")
+        self._end_watches(json.dumps({"type": "ERROR", "object": status}).encode() + b"\n", path)
 
-    def stall_watches(self) -> None:
-        """Let nothing through any watch (its connection stays open) until `resume_watches`."""
-        self._flowing.clear()
+    def stall_watches(self, path: str = "") -> None:
+        """Let nothing through (connections stay open), of new ones neither, until `resume_watches` or `see`."""
+        self._stalled.add(path)
 
-    def resume_watches(self) -> None:
-        self._flowing.set()
+    def resume_watches(self, path: str = "") -> None:
+        self._stalled.discard(path)
+        self._resumed.set()
+        self._resumed = asyncio.Event()
+
+    def delay_watches(self, path: str, seconds: float) -> None:
+        """Let everything through so much later, until `see`."""
+        self._delays[path] = seconds
+
+    def replay_watches(self, path: str) -> int:
+        """Let the first half of what each has told come again; how many lines that is."""
+        again = [(watch, line) for watch in self._matching(path) for line in watch.past[: (len(watch.past) + 1) // 2]]
+        for watch, line in again:
+            watch.coming.put_nowait((0.0, line))
+        return len(again)
+
+    def lose_deletions(self, path: str) -> None:
+        """Let no word of a deletion through, until `see`."""
+        self._lossy.add(path)
+
+    def show_past(self, path: str) -> None:
+        """Have everything listed anew, and answer with what was listed first, until `see`."""
+        self._past.add(path)
+        self.expire_watches(path=path)
+
+    def see(self, path: str) -> None:
+        """The present is seen again."""
+        self._delays.pop(path, None)
+        self._past.discard(path)
+        self._lossy.discard(path)
+        self.resume_watches(path)
+        self.drop_watches(path)
 
     @property
     def open_watches(self) -> int:
         return len(self._watches)
 
-    def _end_watches(self, last_words: bytes) -> None:
-        for watch in self._watches:
+    def _matching(self, path: str) -> list[_Watch]:
+        return [watch for watch in self._watches if re.search(path, watch.path)]
+
+    def _end_watches(self, last_words: bytes, path: str) -> None:
+        for watch in self._matching(path):
             watch.last_words = last_words
             watch.ended.set()
 
@@ -336,28 +386,43 @@ class ApiProxy:
 
     async def _pass_on(self, request: web.Request, seen: Seen) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_HEADERS}
+        tls = self._upstream.tls
         if "Authorization" not in headers:
             headers |= self._upstream.headers()
+        elif tls is not None:
+            tls = self._without_certificate(tls)
         async with self._session.request(
             request.method,
             self._upstream.url + request.path_qs,
             data=seen.body or None,
             headers=headers,
-            ssl=self._upstream.tls or True,
+            ssl=tls or True,
             timeout=aiohttp.ClientTimeout(total=None if seen.is_watch else 30),
         ) as answer:
             seen.status = answer.status
             if seen.is_watch and answer.status == 200:
                 return await self._stream(request, answer)
-            return web.Response(status=answer.status, body=await answer.read(), headers=_end_to_end(answer.headers))
+            body = await answer.read()
+            if answer.status == 401 or (answer.status == 403 and _NO_RIGHT.search(body)):
+                self.denied.append(seen)
+            if seen.method == "GET" and answer.status == 200 and _LISTS.match(request.path):
+                body = self._listed(request, body)
+            return web.Response(status=answer.status, body=body, headers=_end_to_end(answer.headers))
+
+    def _without_certificate(self, tls: ssl.SSLContext) -> ssl.SSLContext:
+        """The same authorities, and not our certificate: the API server believes that one before any token."""
+        if self._bare_tls is None:
+            authorities = "".join(map(ssl.DER_cert_to_PEM_cert, tls.get_ca_certs(binary_form=True)))
+            self._bare_tls = ssl.create_default_context(cadata=authorities)
+        return self._bare_tls
 
     async def _stream(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer.headers))
         await response.prepare(request)
-        watch = _Watch()
+        watch = _Watch(request.path)
         self._watches.add(watch)
         try:
-            if await self._pump_until(watch.ended, answer.content, response):
+            if await self._pump_until(watch, answer.content, response):
                 return response
             if not watch.last_words:
                 raise _Cut
@@ -367,24 +432,49 @@ class ApiProxy:
             self._watches.discard(watch)
         return response
 
-    async def _pump_until(
-        self, ended: asyncio.Event, events: aiohttp.StreamReader, response: web.StreamResponse
-    ) -> bool:
-        """Pass events on; False if that was cut short by `ended`, True if the API server ended the watch itself."""
-        pump = asyncio.ensure_future(self._pump(events, response))
-        stop = asyncio.ensure_future(ended.wait())
+    async def _pump_until(self, watch: _Watch, events: aiohttp.StreamReader, response: web.StreamResponse) -> bool:
+        """Pass events on; False if that was cut short, True if the API server ended the watch itself."""
+        take = asyncio.ensure_future(self._take(watch, events))
+        give = asyncio.ensure_future(self._give(watch, response))
+        stop = asyncio.ensure_future(watch.ended.wait())
         try:
-            await asyncio.wait((pump, stop), return_when=asyncio.FIRST_COMPLETED)
-            return pump.done()
+            await asyncio.wait((give, stop), return_when=asyncio.FIRST_COMPLETED)
+            return give.done()
         finally:
-            pump.cancel()
-            stop.cancel()
-            await asyncio.gather(pump, stop, return_exceptions=True)
+            for task in (take, give, stop):
+                task.cancel()
+            await asyncio.gather(take, give, stop, return_exceptions=True)
 
-    async def _pump(self, events: aiohttp.StreamReader, response: web.StreamResponse) -> None:
-        async for chunk in events.iter_any():
-            await self._flowing.wait()
-            await response.write(chunk)
+    async def _take(self, watch: _Watch, events: aiohttp.StreamReader) -> None:
+        rest = b""
+        try:
+            async for chunk in events.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                due = time.monotonic() + self._delay_of(watch.path)
+                lossy = any(re.search(each, watch.path) for each in self._lossy)
+                for line in (line for line in lines if not (lossy and line.startswith(b'{"type":"DELETED"'))):
+                    watch.coming.put_nowait((due, line + b"\n"))
+        finally:
+            watch.coming.put_nowait((0.0, b""))
+
+    async def _give(self, watch: _Watch, response: web.StreamResponse) -> None:
+        while True:
+            due, line = await watch.coming.get()
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            while any(re.search(each, watch.path) for each in self._stalled):
+                await self._resumed.wait()
+            if not line:
+                return
+            watch.past.append(line)
+            await response.write(line)
+
+    def _delay_of(self, path: str) -> float:
+        return max((seconds for each, seconds in self._delays.items() if re.search(each, path)), default=0.0)
+
+    def _listed(self, request: web.Request, body: bytes) -> bytes:
+        """The answer to a list: what it is, or was at first."""
+        first = self._first_lists.setdefault(f"{request.path_qs} {request.headers.get('Accept')}", body)
+        return first if any(re.search(each, request.path) for each in self._past) else body
 
 
 @dataclass

@@ -59,6 +59,7 @@ class Mode(Enum):
     Empty = "empty"  # success, and no series
     Half = "half"  # every second pod is missing
     Http500 = "500"
+    Echo = "echo"  # an error whose text repeats how the request was signed in, as debugging proxies do
     Html = "html"
     Garbage = "garbage"  # half a JSON document
     Cut = "cut"  # the connection is cut before an answer
@@ -90,6 +91,7 @@ class FakePrometheus:
         self.asked: Counter[str] = Counter()
         self.queries: list[str] = []
         self.authorizations: list[str | None] = []
+        self.requests: list[str] = []  # all that came of each: headers and form
         self.largest_outstanding = 0
         self._stretch = window_seconds / (window_seconds - scrape_seconds)
         self._outstanding = 0
@@ -139,11 +141,15 @@ class FakePrometheus:
         self.queries.append(query)
         self.asked[signal] += 1
         self.authorizations.append(request.headers.get("Authorization"))
+        self.requests.append(f"{dict(request.headers)} {form}")
         match self.modes.get(signal, self.mode):
             case Mode.Http500:
                 return web.json_response(
                     {"status": "error", "errorType": "internal", "error": "disk on fire"}, status=500
                 )
+            case Mode.Echo:
+                sent = [value for name, value in request.headers.items() if name.startswith(("Authorization", "X-"))]
+                return web.Response(status=401, text=f"refused: {'; '.join(sent)}")
             case Mode.Html:
                 return web.Response(body=HTML, content_type="text/html")
             case Mode.Garbage:

@@ -56,6 +56,19 @@ class OperatorProcess:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     @property
+    def peak_bytes(self) -> int:
+        """Resident, at most, so far."""
+        return int(self._status("VmHWM")) * 1024
+
+    @property
+    def threads(self) -> int:
+        return int(self._status("Threads"))
+
+    def _status(self, name: str) -> str:
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
+
+    @property
     def cpu_seconds(self) -> float:
         """User and system time so far."""
         user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]

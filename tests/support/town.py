@@ -58,6 +58,7 @@ CAPACITY = 100.0  # requests a second a pod can serve
 SICKENING_SECONDS = 0.5  # of overload
 SICK_ERROR_RATIO = 0.6
 LIMIT_CORES = 0.25
+POD_SECRET = "hunter2-of-the-shop"  # in objects that the operator reads, and does not need
 
 SIGNALS = {"preset": "app", "window": f"{WINDOW_SECONDS:g}s"}
 HASTE: Manifest = {
@@ -434,10 +435,12 @@ def deployment(name: str, replicas: int = 1) -> Manifest:
     container = {
         "name": "app",
         "image": "shop.example/server:1",
+        "env": [{"name": "DATABASE_PASSWORD", "value": POD_SECRET}],
         "resources": {"limits": {"cpu": f"{LIMIT_CORES * 1000:.0f}m", "memory": "128Mi"}},
         "lifecycle": {"preStop": {"sleep": {"seconds": 4}}},
     }
-    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
+    metadata = {"labels": {"app": name}, "annotations": {"vault.example/token": POD_SECRET}}
+    template = {"metadata": metadata, "spec": {"containers": [container]}}
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
     return {"metadata": {"name": name}, "spec": spec}
 
@@ -447,6 +450,6 @@ def route(weights: Mapping[str, int]) -> Manifest:
     return {
         "apiVersion": HTTPROUTES.api_version,
         "kind": HTTPROUTES.kind,
-        "metadata": {"name": "shop"},
+        "metadata": {"name": "shop", "annotations": {"vault.example/token": POD_SECRET}},
         "spec": {"rules": [{"backendRefs": references}]},
     }

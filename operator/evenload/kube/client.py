@@ -201,7 +201,7 @@ class Client:
             async with self._open(self._watches, request, timeout) as response:
                 self._observe("watch", str(response.status), 0.0)
                 if response.status != 200:
-                    raise failure(request, response.status, await response.read(), response.headers)
+                    raise self._failure(request, response, await response.read())
                 opened()
                 try:
                     async with aclosing(_lines(response.content)) as lines:
@@ -336,8 +336,11 @@ class Client:
         finally:
             self._observe(request.verb, code, time.monotonic() - started)
         if response.status >= 300:
-            raise failure(request, response.status, body, response.headers)
+            raise self._failure(request, response, body)
         return _decode(request, body, kind)
+
+    def _failure(self, request: _Request, response: aiohttp.ClientResponse, body: bytes) -> KubeError:
+        return failure(request, response.status, body, response.headers, said=self.connection.unsigned)
 
     def _address(self, request: _Request) -> URL:
         """The path is quoted already: aiohttp would decode and resolve parts of it again."""
@@ -403,9 +406,11 @@ def hang_up(response: aiohttp.ClientResponse) -> None:
         response.connection.transport.abort()
 
 
-def failure(request: object, code: int, body: bytes, headers: Mapping[str, str]) -> KubeError:
-    """The exception for an answer that is not a success."""
-    status = _status(body, code)
+def failure(
+    request: object, code: int, body: bytes, headers: Mapping[str, str], *, said: Callable[[str], str] = str
+) -> KubeError:
+    """The exception for an answer that is not a success. `said`: what may be repeated of a text in it."""
+    status = _status(body, code, said)
     message = f"{request}: {code} {status.message or status.reason}".rstrip()
     verb = request.verb if isinstance(request, _Request) else ""
     if code == 429:
@@ -447,11 +452,12 @@ def _retry_after(status: Status, headers: Mapping[str, str]) -> float | None:
     return status.details.retry_after_seconds if status.details else None
 
 
-def _status(body: bytes, code: int) -> Status:
+def _status(body: bytes, code: int, said: Callable[[str], str]) -> Status:
     try:
-        return msgspec.json.decode(body, type=Status)
+        status = msgspec.json.decode(body, type=Status)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Status(message=body[:200].decode(errors="replace").strip(), code=code)
+        return Status(message=said(body.decode(errors="replace"))[:200].strip(), code=code)
+    return msgspec.structs.replace(status, message=said(status.message), reason=said(status.reason))
 
 
 def _lost(request: _Request, error: BaseException) -> KubeError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,17 @@ from evenload.errors import InputError
 
 TOKEN_LIFE_SECONDS: Final = 60.0
 """A projected token is replaced at 80% of its hour, so a minute-old copy is always good."""
+
+
+SHORTEST_SECRET: Final = 4  # a shorter one would be found all over a sentence
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """What a server said, without what we signed in with: some that are asked with a wrong token repeat it."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "(removed)")
+    return text
 
 
 class TokenFile:
@@ -64,11 +75,19 @@ class Connection:
         self.authorization = authorization
         self.server_name = server_name
         self.proxy = proxy
+        self._sent = ""
 
     def headers(self) -> dict[str, str]:
         """The Authorization header, read afresh: tokens are renewed while we run."""
         value = self.authorization()
-        return {"Authorization": value} if value else {}
+        if not value:
+            return {}
+        self._sent = value.rpartition(" ")[2]
+        return {"Authorization": value}
+
+    def unsigned(self, text: str) -> str:
+        """`text` without what we last signed in with."""
+        return without(text, [self._sent])
 
     def __repr__(self) -> str:
         return f"Connection({self.url!r})"

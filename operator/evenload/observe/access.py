@@ -17,7 +17,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from evenload.errors import InputError
-from evenload.kube.config import TokenFile
+from evenload.kube.config import TokenFile, without
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS: Final = frozenset(
@@ -60,16 +60,25 @@ class Access:
         self._ca, self._cert, self._key = ca_file, cert_file, key_file
         self._context: ssl.SSLContext | None = None
         self._signature: Signature = ()
+        self._sent: list[str] = []  # secrets
 
     def headers(self) -> dict[str, str]:
         """Of a request, as of now. Raises InputError naming the file that cannot be used."""
-        found = self._headers | dict(self._of_folder())
+        secret = dict(self._of_folder())
+        sent = list(secret.values())
         if self._token is not None:
-            found["Authorization"] = f"Bearer {_sendable(self._token(), 'the token')}"
+            sent.append(_sendable(self._token(), "the token"))
+            secret["Authorization"] = f"Bearer {sent[-1]}"
         if self._user is not None and self._password is not None:
-            pair = f"{self._user()}:{self._password()}".encode()
-            found["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
-        return found
+            password = self._password()
+            sent += [base64.b64encode(f"{self._user()}:{password}".encode()).decode(), password]
+            secret["Authorization"] = f"Basic {sent[-2]}"
+        self._sent = sent
+        return self._headers | secret
+
+    def unsigned(self, text: str) -> str:
+        """`text` without the secrets that were last sent."""
+        return without(text, self._sent)
 
     def tls(self) -> ssl.SSLContext:
         """One until its files change. Raises InputError naming the file."""

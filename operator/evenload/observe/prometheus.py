@@ -40,7 +40,7 @@ from evenload.observe.address import normal, redacted
 from evenload.observe.copies import Labels, PodName, Told, sort_out
 from evenload.observe.fair import FairThreads
 from evenload.observe.queries import PodLabels, Source, duration, quoted, render, render_copies, shared
-from evenload.observe.transport import Body, HttpStatus, Limits, Session
+from evenload.observe.transport import NO_ACCESS, Body, HttpStatus, Limits, Session
 
 __all__ = ["Interest", "Limits", "Prometheus", "Reading", "Samples", "SignalReader", "parse", "redacted"]
 
@@ -63,6 +63,7 @@ SPARE_ROWS: Final = 20
 ROWS_A_POD: Final = 12  # three kinds of rows, and a few targets
 MOST_PODS: Final = 20_000
 PODS_WHERE_UNKNOWN: Final = 200
+LONGEST_COMPLAINT: Final = 200  # characters of what an error answer says
 LONGEST_NAME: Final = 253  # of a pod
 
 
@@ -437,6 +438,7 @@ class Prometheus:
 
         self.foreign = foreign
         self._url = url
+        self._access = access or NO_ACCESS
         self._session = Session(deadline_seconds, access, LARGEST_ANSWER, connections=1 if foreign else 2 * THREADS)
         self._params = {**_WHOLE, "timeout": duration(max(0.001, deadline_seconds))}
         self._connect = PrometheusConnect(
@@ -493,7 +495,7 @@ class Prometheus:
         """What went wrong, as a predicate. Of a foreign server in our own words only."""
         match error:
             case HttpStatus():
-                said = "" if self.foreign else _complaint(error.body)
+                said = "" if self.foreign else self._access.unsigned(_complaint(error.body))[:LONGEST_COMPLAINT]
                 return f"{error}: {said}" if said else str(error)
             case Unreadable():
                 return error.summary if self.foreign else str(error)
@@ -736,12 +738,12 @@ def described(body: Body) -> str:
 
 
 def _complaint(body: bytes) -> str:
-    """What an error answer says, in at most 200 characters."""
+    """What an error answer says."""
     try:
         failure = msgspec.json.decode(body, type=_Failure)
-        return (failure.error or failure.error_type)[:200]
+        return failure.error or failure.error_type
     except NOT_SERIES:
-        return described(body) if body.lstrip().startswith(b"<") else body[:200].decode(errors="replace").strip()
+        return described(body) if body.lstrip().startswith(b"<") else body.decode(errors="replace").strip()
 
 
 def _ignore(outcome: str, seconds: float) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -15,13 +17,13 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from evenload.errors import InputError
 from evenload.model.wording import printable
 
-# Libraries that tell of every request or watch at INFO; the pool warns of each connection that it does not keep.
+# Libraries that tell of every request or watch at INFO. urllib3 warns of each connection that its pool does not keep,
+# and with what a server of a tenant's answered instead of HTTP.
 _CHATTY = {
     "kopf": logging.WARNING,
     "aiohttp": logging.WARNING,
     "asyncio": logging.WARNING,
-    "urllib3": logging.WARNING,
-    "urllib3.connectionpool": logging.ERROR,
+    "urllib3": logging.ERROR,
 }
 
 
@@ -46,7 +48,7 @@ def configure(form: str, level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Concealing(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last], foreign_pre_chain=shared
@@ -55,6 +57,20 @@ def configure(form: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=number, force=True)
     for name, least in _CHATTY.items():
         logging.getLogger(name).setLevel(max(number, least))
+
+
+def conceal(hide: Callable[[str], str]) -> None:
+    """Have all that is logged from now on pass through `hide`: libraries repeat what servers answer, too."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Concealing):
+            handler.hide = hide
+
+
+class _Concealing(logging.StreamHandler[TextIO]):
+    hide: Callable[[str], str] = staticmethod(str)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.hide(super().format(record))
 
 
 _TRACEBACKS = ("exception", "stack")  # of many lines: none of them begins where a log line does

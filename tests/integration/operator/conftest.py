@@ -12,6 +12,7 @@ from tests.support.apiproxy import ApiProxy
 from tests.support.invariants import Invariants
 from tests.support.kinds import install
 from tests.support.processes import OperatorProcess, Operators
+from tests.support.rights import token_of_all_namespaces
 from tests.support.town import SCRAPE_SECONDS, Shop, Town
 
 TICK_SECONDS = 1.0
@@ -51,9 +52,15 @@ async def invariants(proxy: ApiProxy, client: Client) -> AsyncIterator[Invariant
 
 
 @pytest.fixture
-def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path) -> Iterator[Start]:
+async def token(client: Client) -> str:
+    """Operators under test have the rights of the chart and no other."""
+    return await token_of_all_namespaces(client)
+
+
+@pytest.fixture
+def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path, token: str) -> Iterator[Start]:
     """Start an operator for these shops, its Lease in the first one's namespace; what it said is shown on failure."""
-    usual = proxy.write_kubeconfig(tmp_path / "kubeconfig")
+    usual = proxy.write_kubeconfig(tmp_path / "kubeconfig", token=token)
     mine: list[OperatorProcess] = []
 
     def begin(
@@ -82,3 +89,4 @@ def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path) -> 
         print(f"--- operator {process.pid}\n{process.tail()}")  # noqa: T201
     for process in mine:
         process.kill()
+    assert [f"{seen.method} {seen.path}" for seen in proxy.denied] == []

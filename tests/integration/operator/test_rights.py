@@ -1,20 +1,16 @@
-"""The operator under the chart's own roles: each right that they give is used, and none is missed."""
+"""The operator under the chart's own roles: each right that they give is used, and none is missed.
+
+What was asked is what the API server's audit log says; all other tests here run under the same rules (`start`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
-
 from tests.integration.operator.conftest import Start
-from tests.support.apiproxy import Answer, ApiProxy, Seen
-from tests.support.chart import of_kind, rendered
-from tests.support.kubectl import Kubectl
+from tests.support.apiproxy import Answer, ApiProxy
+from tests.support.rights import Right, audited, sign_in
 from tests.support.town import BAD, HASTE, Shop, Town
-
-Right = tuple[str, str, str]
-"""API group, resource (with its subresource), verb."""
 
 FOR_OTHER_WORKLOADS: set[Right] = {
     ("apps", "statefulsets", "get"),
@@ -25,7 +21,6 @@ FOR_OTHER_WORKLOADS: set[Right] = {
 }
 """As for Deployments: an Event about a workload carries its UID. Here all pods are of Deployments, and
 kinds that are not served are listed in vain."""
-VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 async def test_the_charts_roles_give_what_a_remediation_needs_and_no_more(
@@ -46,10 +41,11 @@ async def test_the_charts_roles_give_what_a_remediation_needs_and_no_more(
     await shop.patch_balancer({"spec": {"restart": {"when": "Allowed"}}})
     shop.fragile = True
     await remediate(shop)
-    assert {seen.status for seen in proxy.requests} & {401, 403} == set()
-    assert used(proxy.requests) == granted - FOR_OTHER_WORKLOADS
     operator.terminate()
     await operator.gone()
+    asked = audited(f"system:serviceaccount:{shop.namespace}:evenload")
+    assert [each.text for each in asked if not each.allowed] == []
+    assert {each.right for each in asked} == granted - FOR_OTHER_WORKLOADS
 
 
 async def remediate(shop: Shop) -> None:
@@ -69,45 +65,3 @@ async def _another(shop: Shop, before: set[str]) -> bool:
 
 async def _one_left(shop: Shop) -> bool:
     return len(await shop.remediations()) == 1
-
-
-def sign_in(shop: Shop) -> tuple[set[Right], str]:
-    """The rights of the chart's roles for that namespace alone, put in force there, and the operator's token."""
-    kubectl = Kubectl(namespace=shop.namespace)
-    manifests = of_kind(
-        rendered(f"--set=maxMode=Auto,watchNamespaces={{{shop.namespace}}}", namespace=shop.namespace),
-        "ServiceAccount",
-        "Role",
-        "RoleBinding",
-    )
-    kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(manifests))
-    (account,) = of_kind(manifests, "ServiceAccount")
-    bound = {
-        binding["roleRef"]["name"]
-        for binding in of_kind(manifests, "RoleBinding")
-        if any(subject["name"] == account["metadata"]["name"] for subject in binding["subjects"])
-    }
-    rules = [rule for role in of_kind(manifests, "Role") if role["metadata"]["name"] in bound for rule in role["rules"]]
-    rights = {
-        (group, resource, verb)
-        for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-    return rights, kubectl("create", "token", account["metadata"]["name"], "--duration=1h").strip()
-
-
-def used(requests: Iterable[Seen]) -> set[Right]:
-    """What was asked of the API server, as its authorizer sees it."""
-    return {_right(seen) for seen in requests if "/namespaces/" in seen.path}
-
-
-def _right(seen: Seen) -> Right:
-    before, _, rest = seen.path.partition("/namespaces/")
-    parts = before.strip("/").split("/")
-    group = "" if parts[0] == "api" else parts[1]
-    _, resource, *names = rest.split("/")
-    resource = "/".join([resource, *names[1:]])
-    reading = "watch" if seen.is_watch else "get" if names else "list"
-    return group, resource, VERBS.get(seen.method, reading)

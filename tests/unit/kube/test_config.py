@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evenload.errors import InputError
-from evenload.kube.config import Connection, TokenFile, load
+from evenload.kube.config import Connection, TokenFile, load, without
 
 
 def kubeconfig(folder: Path, cluster: dict[str, object], user: dict[str, object] | None = None) -> str:
@@ -105,3 +105,17 @@ def test_a_connection_reads_its_credentials_afresh() -> None:
     tokens = iter(("Bearer one", "Bearer two"))
     connection = Connection("http://127.0.0.1", authorization=lambda: next(tokens))
     assert connection.headers() != connection.headers()
+
+
+def test_what_a_server_repeats_is_without_the_token_that_was_sent() -> None:
+    connection = Connection("http://127.0.0.1", authorization=lambda: "Bearer s3cret")
+    assert connection.unsigned("said before: s3cret") == "said before: s3cret"
+    connection.headers()
+    assert (
+        connection.unsigned("got Authorization: Bearer s3cret, refused")
+        == "got Authorization: Bearer (removed), refused"
+    )
+
+
+def test_a_secret_that_is_hardly_one_does_not_tear_sentences() -> None:
+    assert without("a header was refused", ["a", ""]) == "a header was refused"

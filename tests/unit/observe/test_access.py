@@ -63,3 +63,17 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not a certificate")
     with pytest.raises(InputError, match=r"ca\.pem: not in the PEM format"):
         Access(ca_file=str(tmp_path / "ca.pem")).tls()
+
+
+def test_what_a_server_repeats_is_without_all_that_signs_in(tmp_path: Path) -> None:
+    (tmp_path / "X-Api-Key").write_text("k3y-of-the-api")
+    for access in (
+        Access(token=lambda: SECRET, headers_folder=str(tmp_path), headers=["X-Scope-OrgID: team-a"]),
+        Access(user=lambda: "op", password=lambda: SECRET, headers_folder=str(tmp_path)),
+    ):
+        repeated = f"got {access.headers()}, password {SECRET}"
+        left = access.unsigned(repeated)
+        assert [
+            each for each in (SECRET, "k3y-of-the-api", base64.b64encode(b"op:pa55-w0rd").decode()) if each in left
+        ] == []
+    assert Access(headers=["X-Scope-OrgID: team-a"]).unsigned("no tenant team-a") == "no tenant team-a"

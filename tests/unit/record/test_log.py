@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from evenload.record.log import configure
+from evenload.record.log import conceal, configure
 
 HOSTILE = "x\n2026-01-01T00:00:00Z [info] all is well\x1b[2J\u202e"
 
@@ -53,3 +53,16 @@ def test_a_line_of_json_is_one_entry(capsys: pytest.CaptureFixture[str]) -> None
     assert [entry["level"] for entry in entries] == ["warning", "warning", "error"]
     assert entries[0]["detail"] == HOSTILE
     assert "\u202e" not in told
+
+
+def test_all_that_is_logged_is_concealed_whoever_logs_it(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json", "info")
+    conceal(lambda text: text.replace("s3cret", "(removed)"))
+    structlog.get_logger().warning("ours", error="token s3cret")
+    try:
+        raise ValueError("token s3cret")
+    except ValueError:
+        logging.getLogger("kopf").exception("theirs: %s", "token s3cret")
+    said = capsys.readouterr().err
+    assert "s3cret" not in said
+    assert said.count("(removed)") >= 3
