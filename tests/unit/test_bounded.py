@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from evenload.act.ledger import Subject
-from evenload.drivers.base import RouteView, RulePlace, ServiceName
+from evenload.drivers.base import BalancerView, RulePlace, ServiceName
 from evenload.kube.reflector import Reflector
 from evenload.model.snapshot import RouteWrite
 from evenload.observe.cluster import ClusterView
@@ -50,8 +50,8 @@ def manifest(name: str, version: int, **spec: Any) -> dict[str, Any]:
     return {"metadata": metadata, "spec": spec}
 
 
-def view_of(namespace: str, name: str) -> RouteView:
-    return RouteView(
+def view_of(namespace: str, name: str) -> BalancerView:
+    return BalancerView(
         kind="HTTPRoute",
         namespace=namespace,
         name=name,

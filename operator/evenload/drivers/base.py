@@ -91,7 +91,7 @@ class Writer(Value, frozen=True, kw_only=True):
     time: float
 
 
-class RouteView(Value, frozen=True, kw_only=True):
+class BalancerView(Value, frozen=True, kw_only=True):
     """A balancer as far as weights go.
 
     Backends are keyed by Service name, or "namespace/name" where the Service is not in the route's own namespace. A key
@@ -144,7 +144,7 @@ class Driver(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def backends(self, route: Manifest, target: TargetRef) -> RouteView:
+    def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Read `route`. Raises RouteProblem."""
 
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
@@ -159,7 +159,7 @@ Granted = Callable[[ServiceName], bool]
 """Whether the namespace of that Service allows routes of the Balancer's namespace to name it (a ReferenceGrant)."""
 
 
-def refuse_foreign(view: RouteView, granted: Granted | None) -> None:
+def refuse_foreign(view: BalancerView, granted: Granted | None) -> None:
     """Refuse Services of other namespaces unless everybody concerned agreed. Raises RouteProblem(ForeignBackend).
 
     Who may write a route and a Balancer in one namespace has no say in another. `granted`: None where the installation
@@ -184,7 +184,7 @@ def refuse_foreign(view: RouteView, granted: Granted | None) -> None:
         raise RouteProblem(Problem.ForeignBackend, f"{who}, {why}")
 
 
-def check_shares(policy: Policy, view: RouteView) -> RouteView:
+def check_shares(policy: Policy, view: BalancerView) -> BalancerView:
     """The view itself, if the shares a person desires are of its backends. Raises RouteProblem(SharesInvalid)."""
     if complaint := shares_problem(policy, view.weights, f"{view.kind} {view.name}"):
         raise RouteProblem(Problem.SharesInvalid, complaint)

@@ -32,13 +32,13 @@ import msgspec
 from evenload.api.v1alpha1 import FIELD_MANAGER
 from evenload.clock import from_rfc3339
 from evenload.drivers.base import (
+    BalancerView,
     Capabilities,
     JsonPatchOp,
     Manifest,
     Parent,
     Problem,
     RouteProblem,
-    RouteView,
     RulePlace,
     ServiceName,
     Writer,
@@ -156,7 +156,7 @@ class HTTPRouteDriver:
     resource = HTTPROUTES
     capabilities = Capabilities(per_pod=False, zero_drains=True, largest_weight=LARGEST_WEIGHT)
 
-    def backends(self, route: Manifest, target: TargetRef) -> RouteView:
+    def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Raises RouteProblem."""
         parsed = _parse(route)
         rules = _rules(parsed, target)
@@ -167,7 +167,7 @@ class HTTPRouteDriver:
             for ref in rules[0][1].services
         }
         writers = sorted(_writers(meta.managed_fields), key=lambda writer: writer.time)
-        return RouteView(
+        return BalancerView(
             kind=self.kind,
             namespace=meta.namespace,
             name=meta.name,
@@ -283,7 +283,7 @@ def _refuse_share(route: _Route, index: int, ref: _Ref) -> None:
         )
 
 
-def _operations(route: Manifest, view: RouteView, weights: Mapping[str, int]) -> Iterator[JsonPatchOp]:
+def _operations(route: Manifest, view: BalancerView, weights: Mapping[str, int]) -> Iterator[JsonPatchOp]:
     for place in view.rules:
         for position, ref in enumerate(route["spec"]["rules"][place.index]["backendRefs"]):
             parsed = msgspec.convert(ref, _Ref)

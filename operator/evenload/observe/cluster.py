@@ -20,7 +20,7 @@ import msgspec
 
 from evenload import clock
 from evenload.clock import rfc3339
-from evenload.drivers.base import RouteView, ServiceName
+from evenload.drivers.base import BalancerView, ServiceName
 from evenload.groups import Groups
 from evenload.kube.client import Client
 from evenload.kube.reflector import Key, Reflector
@@ -283,7 +283,7 @@ class ClusterView:
         """The route before its spec last changed, if that was seen."""
         return self._previous_routes.get((namespace, name))
 
-    def fleet(self, view: RouteView) -> Fleet:
+    def fleet(self, view: BalancerView) -> Fleet:
         """Whose pods the route's backends lead to. Not to be changed by the caller: ticks share it."""
         namespaces = sorted({service.namespace for service in view.services.values()})
         if problem := self._not_known(namespaces):
@@ -336,7 +336,7 @@ class ClusterView:
             "(is the node lost, or does a finalizer keep the pod?) and is not waited for"
         )
 
-    def delivery(self, view: RouteView) -> str | None:
+    def delivery(self, view: BalancerView) -> str | None:
         """A canary controller's object that says of itself that it sets the weights of this route, as kind and name."""
         return min(self._deliveries.of((view.namespace, view.name)), default=None)
 
@@ -393,7 +393,7 @@ class ClusterView:
                 if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
                     yield endpoint.target_ref, endpoint.conditions.ready is not False
 
-    def _unreadable(self, view: RouteView, crews: Iterable[_Crew]) -> Iterator[Problem]:
+    def _unreadable(self, view: BalancerView, crews: Iterable[_Crew]) -> Iterator[Problem]:
         """What may stand behind the route and is not known: what a slice or a pod names, else all there is."""
         services = view.services.values()
         namespaces = {service.namespace for service in services}
@@ -419,7 +419,7 @@ class ClusterView:
         found = {each for crew in crews for each in crew.workloads}
         return {(namespace, name.partition("/")[2]) for namespace, name in found if name.startswith(f"{kind}/")}
 
-    def _empty(self, view: RouteView, backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
+    def _empty(self, view: BalancerView, backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
         """Backends whose pods cannot be told. One that has none, beside others that do, is for the engine to judge."""
         deserted = not any(backends.values())
         for key, service in view.services.items():

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from evenload.drivers.base import RouteView
+from evenload.drivers.base import BalancerView
 from evenload.drivers.httproute import HTTPRouteDriver
 from evenload.errors import NotFound
 from evenload.kube.client import Client
@@ -86,7 +86,7 @@ class Shop:
         status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [condition]}
         await self.client.patch_merge(PODS, self.namespace, pod, {"status": status}, subresource="status")
 
-    def route_view(self) -> RouteView:
+    def route_view(self) -> BalancerView:
         manifest = self.view.route(self.namespace, "shop")
         assert not isinstance(manifest, Problem), manifest
         return HTTPRouteDriver().backends(manifest, TargetRef(name="shop"))
