@@ -5,10 +5,13 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from evenload.drivers.base import Driver
-from evenload.drivers.httproute import HTTPRouteDriver
+from evenload.drivers.gateway import RouteDriver
 from evenload.errors import InputError
+from evenload.kube.resources import HTTPROUTES
 
-DRIVERS: MappingProxyType[str, Driver] = MappingProxyType({HTTPRouteDriver.kind: HTTPRouteDriver()})
+DRIVERS: MappingProxyType[str, Driver] = MappingProxyType(
+    {driver.kind: driver for driver in (RouteDriver(HTTPROUTES),)}
+)
 
 
 def driver_of(kind: str) -> Driver:

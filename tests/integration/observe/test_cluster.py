@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from evenload.drivers import DRIVERS
 from evenload.drivers.base import BalancerView
-from evenload.drivers.httproute import HTTPRouteDriver
 from evenload.errors import NotFound
 from evenload.kube.client import Client
 from evenload.kube.resources import (
@@ -89,7 +89,7 @@ class Shop:
     def route_view(self) -> BalancerView:
         manifest = self.view.route(self.namespace, "shop")
         assert not isinstance(manifest, Problem), manifest
-        return HTTPRouteDriver().backends(manifest, TargetRef(name="shop"))
+        return DRIVERS["HTTPRoute"].backends(manifest, TargetRef(name="shop"))
 
     def fleet(self) -> Fleet:
         return self.view.fleet(self.route_view())
@@ -310,7 +310,7 @@ class TestProblems:
             await until(lambda: view.synced and view.usable)
             route = view.route(namespace, "shop")
             assert not isinstance(route, Problem)
-            fleet = view.fleet(HTTPRouteDriver().backends(route, TargetRef(name="shop")))
+            fleet = view.fleet(DRIVERS["HTTPRoute"].backends(route, TargetRef(name="shop")))
             assert [each.reason for each in fleet.problems] == [Trouble.NotPermitted]
             assert 'resources: ["pods"]' in fleet.problems[0].sentence
             proxy.remove(refused)
@@ -324,7 +324,7 @@ class TestProblems:
             await until(lambda: view.synced)
             route = view.route(namespace, "shop")
             assert not isinstance(route, Problem)
-            fleet = view.fleet(HTTPRouteDriver().backends(route, TargetRef(name="shop")))
+            fleet = view.fleet(DRIVERS["HTTPRoute"].backends(route, TargetRef(name="shop")))
             assert fleet.problems == ()
             assert [(hold.reason, hold.restarts_only) for hold in fleet.holds] == [("NotPermitted", True)]
 
@@ -332,7 +332,7 @@ class TestProblems:
 class TestRoutes:
     async def test_the_route_before_its_last_change_is_remembered(self, shop: Shop) -> None:
         changes: list[object] = []
-        driver = HTTPRouteDriver()
+        driver = DRIVERS["HTTPRoute"]
         async with watching(shop.client, shop.namespace, on_route_change=changes.append) as view:
             await until(lambda: view.synced)
             seen = len(changes)

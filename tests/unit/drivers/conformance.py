@@ -13,8 +13,8 @@ from typing import Any
 import jsonpatch
 from hypothesis import strategies as st
 
+from evenload.drivers import DRIVERS
 from evenload.drivers.base import Driver, JsonPatchOp
-from evenload.drivers.httproute import HTTPRouteDriver
 from evenload.model.spec import TargetRef
 from tests.unit.drivers import routes
 
@@ -35,7 +35,7 @@ class Case:
 
 CASES = {
     "HTTPRoute": Case(
-        driver=HTTPRouteDriver(),
+        driver=DRIVERS["HTTPRoute"],
         balancers=routes.balanceable(),
         strip=routes.without_managed_weights,
         foreign_write=routes.written_by,

@@ -1,4 +1,4 @@
-"""HTTPRoute of the Gateway API: weights of the Services behind a rule, changed by JSON Patch.
+"""Routes of the Gateway API (HTTPRoute and GRPCRoute split traffic alike): weights of the Services behind a rule, changed by JSON Patch.
 
 Which rules: the one `targetRef.ruleName` names, else every rule that splits traffic over two Services or more; those
 must then split it alike, over the same Services with the same weights, because a Balancer has one set of weights.
@@ -44,7 +44,7 @@ from evenload.drivers.base import (
     Writer,
     check_weights,
 )
-from evenload.kube.resources import HTTPROUTES
+from evenload.kube.resources import Resource
 from evenload.model.spec import TargetRef
 
 LARGEST_WEIGHT = 1_000_000
@@ -144,21 +144,24 @@ class _Status(_Object):
 
 
 class _Route(_Object):
+    kind: str
     metadata: _Meta
     spec: _Spec = msgspec.field(default_factory=_Spec)
     status: _Status = msgspec.field(default_factory=_Status)
 
 
-class HTTPRouteDriver:
-    """Driver of `gateway.networking.k8s.io/v1` HTTPRoute (see the module)."""
+class RouteDriver:
+    """Driver of one kind of route of `gateway.networking.k8s.io/v1` (see the module)."""
 
-    kind = HTTPROUTES.kind
-    resource = HTTPROUTES
     capabilities = Capabilities(per_pod=False, zero_drains=True, largest_weight=LARGEST_WEIGHT)
+
+    def __init__(self, resource: Resource) -> None:
+        self.kind = resource.kind
+        self.resource = resource
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Raises RouteProblem."""
-        parsed = _parse(route)
+        parsed = _parse(route, self.kind)
         rules = _rules(parsed, target)
         weights = _common_weights(parsed, rules)
         meta = parsed.metadata
@@ -190,20 +193,23 @@ class HTTPRouteDriver:
         if view.delivery:
             raise RouteProblem(
                 Problem.ProgressiveDelivery,
-                f"{view.delivery} sets the weights of HTTPRoute {view.name}; Evenload does not write to it",
+                f"{view.delivery} sets the weights of {self.kind} {view.name}; Evenload does not write to it",
             )
         if not view.resource_version:
-            raise RouteProblem(Problem.Unreadable, f"HTTPRoute {view.name} has no metadata.resourceVersion")
+            raise RouteProblem(Problem.Unreadable, f"{self.kind} {view.name} has no metadata.resourceVersion")
         if weights == view.weights:
             return []
         return [_test("/metadata/resourceVersion", view.resource_version), *_operations(route, view, weights)]
 
 
-def _parse(route: Manifest) -> _Route:
+def _parse(route: Manifest, kind: str) -> _Route:
     try:
-        return msgspec.convert(route, _Route)
+        return msgspec.convert({**route, "kind": kind}, _Route)
     except msgspec.ValidationError as error:
-        raise RouteProblem(Problem.Unreadable, f"this is not an HTTPRoute as its API describes it: {error}") from error
+        article = "an" if kind.startswith("H") else "a"
+        raise RouteProblem(
+            Problem.Unreadable, f"this is not {article} {kind} as its API describes it: {error}"
+        ) from error
 
 
 def _rules(route: _Route, target: TargetRef) -> list[tuple[int, _Rule]]:
@@ -304,7 +310,7 @@ def _key(ref: _Ref, namespace: str) -> str:
 
 
 def _of(route: _Route) -> str:
-    return f"HTTPRoute {route.metadata.namespace}/{route.metadata.name}"
+    return f"{route.kind} {route.metadata.namespace}/{route.metadata.name}"
 
 
 def _writers(managed: list[_Managed]) -> Iterator[Writer]:
