@@ -17,6 +17,7 @@ from evenload.act.ledger import Subject
 from evenload.act.remediations import newest
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, BalancerStatus, Remediation, Trigger
 from evenload.case import Case, identity_of, read
+from evenload.drivers import driver_of
 from evenload.drivers.base import BalancerView, Granted, RouteProblem, refuse_foreign
 from evenload.errors import InputError
 from evenload.kube.resources import Manifest
@@ -168,7 +169,7 @@ class Observer:
         """Of a Balancer whose `sight` this is, now."""
         case, now = self.cases[key], self._now()
         case.ledger = self._store.ledger.of(self.subject(key, sight), now)
-        previous = self._cluster.previous_route(sight.view.namespace, sight.view.name)
+        previous = self._cluster.previous(sight.view.kind, sight.view.namespace, sight.view.name)
         status = known_status(self._store.balancers.get(key) or {})
         seen = snapshot_of(
             time=now,
@@ -204,7 +205,8 @@ class Observer:
         return [m for m in self._store.remediations_of(key) if m["spec"]["balancerRef"].get("uid") == uid]
 
     def _route(self, key: Key, case: Case) -> BalancerView | Trouble:
-        granted: Granted = lambda service: self._cluster.granted(service, key.namespace)  # noqa: E731
+        kind = case.driver.resource
+        granted: Granted = lambda service: self._cluster.granted(service, kind, key.namespace)  # noqa: E731
         return route_of(
             self._cluster,
             key.namespace,
@@ -259,7 +261,7 @@ def route_of(
             message=f"spec.targetRef.namespace: {target.namespace} is not the Balancer's own namespace; "
             f"create the Balancer in {target.namespace}",
         )
-    route = view.route(namespace, target.name)
+    route = view.balancer(driver_of(target.kind), namespace, target.name)
     if isinstance(route, cluster.Problem):
         return Trouble(reason=route.reason.value, message=route.sentence)
     try:
@@ -270,7 +272,7 @@ def route_of(
         refuse_foreign(seen, granted)
     except RouteProblem as error:
         return Trouble(reason=error.reason.value, message=str(error))
-    return _unwatched(view, {namespace}) or _stale(view, {namespace, *others}) or seen
+    return _unwatched(view, {namespace}) or _stale(view, {namespace, *others}, target.kind) or seen
 
 
 def _unwatched(view: ClusterView, namespaces: set[str]) -> Trouble | None:
@@ -287,9 +289,9 @@ def _ungranted(view: ClusterView, namespaces: set[str]) -> Trouble | None:
     return Trouble(reason=cluster.Trouble.NotPermitted.value, message=why) if why else None
 
 
-def _stale(view: ClusterView, namespaces: set[str]) -> Trouble | None:
+def _stale(view: ClusterView, namespaces: set[str], kind: str) -> Trouble | None:
     """Why what is known of these namespaces is not to be acted on."""
-    if view.fresh_age_in(namespaces) <= STALEST_VIEW_SECONDS:
+    if view.fresh_age_in(namespaces, kind) <= STALEST_VIEW_SECONDS:
         return None
     why = "; ".join(view.troubles) or "no watch has been answered"
     return Trouble(reason="ClusterViewStale", message=f"what is known of the cluster is too old to act on: {why}")

@@ -52,11 +52,16 @@ class RouteProblem(InputError):
         self.reason = reason
 
 
-class Capabilities(Value, frozen=True, kw_only=True):
-    """What a data plane lets us do."""
+class Handle(StrEnum):
+    """What can be done to a balancer and the pods behind it. A stable word: it stands in status.resolved.handles."""
 
-    per_pod: bool  # a weight is of one pod, not of a Service
-    zero_drains: bool  # weight 0 is accepted and ends new requests (Envoy's EDS rejects it)
+    Weights = "Weights"  # relative shares of backends
+    Restart = "Restart"  # a pod is drained and evicted, its replacement awaited
+
+
+class Limits(Value, frozen=True, kw_only=True):
+    """What a weight of that data plane can be."""
+
     largest_weight: int
 
 
@@ -139,10 +144,25 @@ class Driver(Protocol):
 
     @property
     def resource(self) -> Resource:
-        """Where the API server keeps it."""
+        """Where the API server keeps it. It is watched, read, and patched where weights are written."""
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def beside(self) -> tuple[Resource, ...]:
+        """Kinds that tell what the object itself does not. They are watched, and never written."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def handles(self) -> tuple[Handle, ...]: ...
+
+    @property
+    def about(self) -> str:
+        """What it is, as the chart says of `drivers.<name>`."""
+
+    @property
+    def to_install(self) -> str:
+        """What is missing where the API server does not serve the kind."""
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Read `route`. Raises RouteProblem."""
@@ -191,9 +211,9 @@ def check_shares(policy: Policy, view: BalancerView) -> BalancerView:
     return view
 
 
-def check_weights(weights: Mapping[str, int], backends: Mapping[str, object], capabilities: Capabilities) -> None:
+def check_weights(weights: Mapping[str, int], backends: Mapping[str, object], limits: Limits) -> None:
     """Refuse what no driver may write. Raises RouteProblem(WeightsInvalid) with a sentence."""
-    for complaint in (_names(weights, backends), _numbers(weights, capabilities)):
+    for complaint in (_names(weights, backends), _numbers(weights, limits)):
         if complaint:
             raise RouteProblem(Problem.WeightsInvalid, complaint)
 
@@ -206,12 +226,12 @@ def _names(weights: Mapping[str, int], backends: Mapping[str, object]) -> str | 
     return None
 
 
-def _numbers(weights: Mapping[str, int], capabilities: Capabilities) -> str | None:
+def _numbers(weights: Mapping[str, int], limits: Limits) -> str | None:
     for backend, weight in sorted(weights.items()):
         if isinstance(weight, bool) or not isinstance(weight, int):
             return f"the weight of {backend} is {weight!r}; weights are whole numbers"
-        if not 0 <= weight <= capabilities.largest_weight:
-            return f"the weight of {backend} is {weight}; it must be from 0 to {capabilities.largest_weight}"
+        if not 0 <= weight <= limits.largest_weight:
+            return f"the weight of {backend} is {weight}; it must be from 0 to {limits.largest_weight}"
     if not any(weights.values()):
         return "every weight is 0, which would fail every request; leave at least one backend above 0"
     return None

@@ -1,4 +1,4 @@
-"""Routes of the Gateway API (HTTPRoute and GRPCRoute split traffic alike): weights of the Services behind a rule, changed by JSON Patch.
+"""Routes of the Gateway API: weights of the Services behind a rule, changed by JSON Patch. All kinds split alike.
 
 Which rules: the one `targetRef.ruleName` names, else every rule that splits traffic over two Services or more; those
 must then split it alike, over the same Services with the same weights, because a Balancer has one set of weights.
@@ -33,8 +33,9 @@ from evenload.api.v1alpha1 import FIELD_MANAGER
 from evenload.clock import from_rfc3339
 from evenload.drivers.base import (
     BalancerView,
-    Capabilities,
+    Handle,
     JsonPatchOp,
+    Limits,
     Manifest,
     Parent,
     Problem,
@@ -44,7 +45,7 @@ from evenload.drivers.base import (
     Writer,
     check_weights,
 )
-from evenload.kube.resources import Resource
+from evenload.kube.resources import REFERENCEGRANTS, Resource
 from evenload.model.spec import TargetRef
 
 LARGEST_WEIGHT = 1_000_000
@@ -153,11 +154,15 @@ class _Route(_Object):
 class RouteDriver:
     """Driver of one kind of route of `gateway.networking.k8s.io/v1` (see the module)."""
 
-    capabilities = Capabilities(per_pod=False, zero_drains=True, largest_weight=LARGEST_WEIGHT)
+    limits = Limits(largest_weight=LARGEST_WEIGHT)
+    handles = (Handle.Weights, Handle.Restart)
+    beside = (REFERENCEGRANTS,)
+    to_install = "the Gateway API's CRDs (v1) and a gateway"
 
     def __init__(self, resource: Resource) -> None:
         self.kind = resource.kind
         self.resource = resource
+        self.about = f"{resource.kind}s of the Gateway API."
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Raises RouteProblem."""
@@ -189,7 +194,7 @@ class RouteDriver:
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
         """Raises RouteProblem."""
         view = self.backends(route, target)
-        check_weights(weights, view.weights, self.capabilities)
+        check_weights(weights, view.weights, self.limits)
         if view.delivery:
             raise RouteProblem(
                 Problem.ProgressiveDelivery,

@@ -237,13 +237,14 @@ class ArgoRollout(Workload):
     spec: _ArgoSpec = msgspec.field(default_factory=_ArgoSpec)
 
     @property
-    def routes(self) -> tuple[str, ...]:
-        """The HTTPRoutes of its namespace that it sets the weights of."""
+    def balancers(self) -> tuple[tuple[str, str], ...]:
+        """Kind and name of what it sets the weights of, in its own namespace."""
         routing = self.spec.strategy.canary and self.spec.strategy.canary.traffic_routing
         plugin = routing.plugins.gateway_api if routing else None
         if plugin is None or plugin.namespace not in ("", self.metadata.namespace):
             return ()
-        return tuple(name for name in (plugin.http_route, *(each.name for each in plugin.http_routes)) if name)
+        names = (plugin.http_route, *(each.name for each in plugin.http_routes))
+        return tuple(("HTTPRoute", name) for name in names if name)
 
 
 class _KruiseGateway(Partial):
@@ -279,10 +280,10 @@ class KruiseRollout(Partial):
     status: _Phase = msgspec.field(default_factory=_Phase)
 
     @property
-    def routes(self) -> tuple[str, ...]:
-        """The HTTPRoutes of its namespace that it sets the weights of just now."""
+    def balancers(self) -> tuple[tuple[str, str], ...]:
+        """Kind and name of what it sets the weights of just now, in its own namespace."""
         if self.status.phase not in ("Progressing", "Terminating", "Disabling"):
             return ()
         strategies = (each for each in (self.spec.strategy.canary, self.spec.strategy.blue_green) if each)
         gateways = (each.gateway for strategy in strategies for each in strategy.traffic_routings if each.gateway)
-        return tuple(gateway.http_route_name for gateway in gateways if gateway.http_route_name)
+        return tuple(("HTTPRoute", gateway.http_route_name) for gateway in gateways if gateway.http_route_name)

@@ -34,6 +34,8 @@ from tests.support.wait import until
 
 pytestmark = pytest.mark.timeout(120)
 
+HTTP_ROUTE = DRIVERS["HTTPRoute"]
+
 
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 
@@ -87,16 +89,16 @@ class Shop:
         await self.client.patch_merge(PODS, self.namespace, pod, {"status": status}, subresource="status")
 
     def route_view(self) -> BalancerView:
-        manifest = self.view.route(self.namespace, "shop")
+        manifest = self.view.balancer(HTTP_ROUTE, self.namespace, "shop")
         assert not isinstance(manifest, Problem), manifest
-        return DRIVERS["HTTPRoute"].backends(manifest, TargetRef(name="shop"))
+        return HTTP_ROUTE.backends(manifest, TargetRef(name="shop"))
 
     def fleet(self) -> Fleet:
         return self.view.fleet(self.route_view())
 
     def ready(self) -> dict[str, int]:
         """Backend -> ready pods, as the view sees it; empty until the route is seen."""
-        if isinstance(self.view.route(self.namespace, "shop"), Problem):
+        if isinstance(self.view.balancer(HTTP_ROUTE, self.namespace, "shop"), Problem):
             return {}
         backends = self.fleet().backends
         return {name: sum(member.ready for member in members.values()) for name, members in backends.items()}
@@ -239,14 +241,14 @@ class TestHolds:
 
 class TestProblems:
     async def test_a_route_that_is_not_there_is_told_with_what_to_do(self, view: ClusterView, namespace: str) -> None:
-        answer = view.route(namespace, "shop")
+        answer = view.balancer(HTTP_ROUTE, namespace, "shop")
         assert isinstance(answer, Problem)
-        assert answer.reason is Trouble.RouteNotFound
+        assert answer.reason is Trouble.TargetNotFound
         assert "spec.targetRef" in answer.sentence
 
     async def test_a_route_deleted_is_gone_from_the_view(self, shop: Shop) -> None:
         await shop.client.delete(HTTPROUTES, shop.namespace, "shop")
-        await until(lambda: isinstance(shop.view.route(shop.namespace, "shop"), Problem))
+        await until(lambda: isinstance(shop.view.balancer(HTTP_ROUTE, shop.namespace, "shop"), Problem))
 
     async def test_a_service_that_is_not_there_is_named(self, shop: Shop) -> None:
         await shop.client.delete(SERVICES, shop.namespace, "shop-b")
@@ -297,9 +299,9 @@ class TestProblems:
         )
         async with watching(proxied, namespace) as view:
             await until(lambda: view.synced)
-            answer = view.route(namespace, "shop")
+            answer = view.balancer(HTTP_ROUTE, namespace, "shop")
             assert isinstance(answer, Problem)
-            assert answer.reason is Trouble.GatewayApiMissing
+            assert answer.reason is Trouble.KindMissing
             assert any("httproutes" in trouble for trouble in view.troubles)
 
     async def test_a_right_that_is_missing_is_named_and_given_later_it_is_used(
@@ -308,13 +310,13 @@ class TestProblems:
         refused = proxy.inject(Answer(403, message="pods is forbidden"), path="/pods", times=None)
         async with watching(proxied, namespace) as view:
             await until(lambda: view.synced and view.usable)
-            route = view.route(namespace, "shop")
+            route = view.balancer(HTTP_ROUTE, namespace, "shop")
             assert not isinstance(route, Problem)
-            fleet = view.fleet(DRIVERS["HTTPRoute"].backends(route, TargetRef(name="shop")))
+            fleet = view.fleet(HTTP_ROUTE.backends(route, TargetRef(name="shop")))
             assert [each.reason for each in fleet.problems] == [Trouble.NotPermitted]
             assert 'resources: ["pods"]' in fleet.problems[0].sentence
             proxy.remove(refused)
-            await until(lambda: view.fresh_age_in([namespace]) < 60 and not view.troubles, seconds=60)
+            await until(lambda: view.fresh_age_in([namespace], "HTTPRoute") < 60 and not view.troubles, seconds=60)
 
     async def test_a_right_to_see_autoscalers_that_is_missing_takes_only_restarts_away(
         self, proxy: ApiProxy, proxied: Client, shop: Shop, namespace: str
@@ -322,9 +324,9 @@ class TestProblems:
         proxy.inject(Answer(403, message="forbidden"), path="/horizontalpodautoscalers", times=None)
         async with watching(proxied, namespace) as view:
             await until(lambda: view.synced)
-            route = view.route(namespace, "shop")
+            route = view.balancer(HTTP_ROUTE, namespace, "shop")
             assert not isinstance(route, Problem)
-            fleet = view.fleet(DRIVERS["HTTPRoute"].backends(route, TargetRef(name="shop")))
+            fleet = view.fleet(HTTP_ROUTE.backends(route, TargetRef(name="shop")))
             assert fleet.problems == ()
             assert [(hold.reason, hold.restarts_only) for hold in fleet.holds] == [("NotPermitted", True)]
 
@@ -332,16 +334,16 @@ class TestProblems:
 class TestRoutes:
     async def test_the_route_before_its_last_change_is_remembered(self, shop: Shop) -> None:
         changes: list[object] = []
-        driver = DRIVERS["HTTPRoute"]
+        driver = HTTP_ROUTE
         async with watching(shop.client, shop.namespace, on_route_change=changes.append) as view:
             await until(lambda: view.synced)
             seen = len(changes)
-            now = view.route(shop.namespace, "shop")
+            now = view.balancer(HTTP_ROUTE, shop.namespace, "shop")
             assert not isinstance(now, Problem)
             patch = driver.patch(now, TargetRef(name="shop"), {"shop-a": 9, "shop-b": 1})
             await shop.client.patch_json(HTTPROUTES, shop.namespace, "shop", patch)
             await until(lambda: len(changes) > seen)
-            before = view.previous_route(shop.namespace, "shop")
+            before = view.previous("HTTPRoute", shop.namespace, "shop")
             assert before is not None
             assert driver.backends(before, TargetRef(name="shop")).weights == {"shop-a": 100, "shop-b": 100}
 

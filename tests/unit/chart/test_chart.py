@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from evenload.cli.questions import ALWAYS, TO_ACT, Need
+from charts.generate import stale
+from evenload.cli.questions import Need, needs_of
+from evenload.drivers import DRIVERS, name_of
+from evenload.drivers.base import Driver
 from evenload.model.spec import Mode
 from evenload.settings import Settings
 from tests.support.chart import CHART, REPOSITORY, Manifest, helm, helm_template, of_kind, rendered
@@ -99,14 +102,26 @@ def test_grants_of_references_are_read_only_where_backends_of_other_namespaces_a
     assert environment(f"--set=crossNamespaceBackends={allowed}")["EVENLOAD_CROSS_NAMESPACE_BACKENDS"] == allowed
 
 
-def test_without_the_driver_there_is_no_rule_for_routes() -> None:
-    rules = rules_of_the_operator(rendered("--set=maxMode=Auto,drivers.httproute.enabled=false"))
-    assert [need for need in grants(rules) if need[1] == "httproutes"] == []
+@pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS.keys())
+def test_a_driver_that_is_disabled_gets_no_rule_and_is_named_to_the_operator(driver: Driver) -> None:
+    off = f"--set=maxMode=Auto,drivers.{name_of(driver)}.enabled=false"
+    granted = grants(rules_of_the_operator(rendered(off)))
+    assert [need for need in granted if need[:2] == (driver.resource.group, driver.resource.plural)] == []
+    assert environment(off)["EVENLOAD_DISABLED_DRIVERS"] == name_of(driver)
+
+
+def test_a_driver_that_the_values_of_an_older_chart_do_not_know_is_disabled() -> None:
+    off = "--set=drivers.httproute=null"
+    assert "httproute" in environment(off)["EVENLOAD_DISABLED_DRIVERS"].split(",")
+
+
+def test_what_the_chart_says_of_drivers_is_generated() -> None:
+    assert stale() == [], "run `python -m charts.generate`"
 
 
 @pytest.mark.parametrize("mode", [mode.value for mode in Mode])
 def test_the_rules_hold_what_the_check_command_asks_for(mode: str) -> None:
-    needs = set(ALWAYS) if mode == Mode.Observe else {*ALWAYS, *TO_ACT}
+    needs = set(needs_of(mode, DRIVERS.values(), beside=False))
     assert needs <= grants(rules_of_the_operator(rendered(f"--set=maxMode={mode}")))
 
 

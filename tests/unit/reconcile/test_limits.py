@@ -123,7 +123,7 @@ async def test_grants_that_may_not_be_read_are_not_called_missing() -> None:
 
 
 async def test_an_installation_without_httproutes_is_ready_and_says_so() -> None:
-    async with Site(httproute_enabled=False) as site:
+    async with Site(disabled_drivers="httproute") as site:
         site.add_shop(SHOP)
         await site.tick()
         assert "HTTPRoute" not in {each.resource.kind for each in site.cluster._reflectors()}
