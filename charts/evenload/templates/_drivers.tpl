@@ -6,6 +6,11 @@
   resources: [httproutes]
   verbs: [list, watch]
 {{- end }}
+{{- if ((.Values.drivers.grpcroute).enabled) }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [grpcroutes]
+  verbs: [list, watch]
+{{- end }}
 {{- end }}
 
 {{- define "evenload.driverActRules" -}}
@@ -14,10 +19,16 @@
   resources: [httproutes]
   verbs: [get, patch]
 {{- end }}
+{{- if ((.Values.drivers.grpcroute).enabled) }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [grpcroutes]
+  verbs: [get, patch]
+{{- end }}
 {{- end }}
 
 {{- define "evenload.disabledDrivers" -}}
 {{- $names := list -}}
 {{- if not ((.Values.drivers.httproute).enabled) }}{{- $names = append $names "httproute" }}{{- end -}}
+{{- if not ((.Values.drivers.grpcroute).enabled) }}{{- $names = append $names "grpcroute" }}{{- end -}}
 {{- join "," $names -}}
 {{- end }}

@@ -14,10 +14,10 @@ from evenload.cli.attendance import OPERATOR, as_attended, environment_of, lease
 from evenload.cli.cluster import Cluster
 from evenload.cli.findings import Answer, Result, fail, ok, unknown
 from evenload.cli.objects import balancers, condition
-from evenload.drivers import enabled
+from evenload.drivers import DRIVERS, enabled
 from evenload.drivers.base import Driver
 from evenload.errors import InputError, NotFound, Refused, SignalsUnavailable
-from evenload.kube.resources import HTTPROUTES, Manifest
+from evenload.kube.resources import Manifest
 from evenload.model.spec import Mode
 from evenload.settings import Settings
 
@@ -42,16 +42,21 @@ def api_server(cluster: Cluster) -> Iterator[Result]:
         yield ok("api-server", text)
 
 
-def gateway_api(cluster: Cluster) -> Iterator[Result]:
-    """HTTPRoutes are there: the balancers that can be weighted."""
-    if _served(cluster, f"/apis/{HTTPROUTES.group}/{HTTPROUTES.version}", HTTPROUTES.plural):
-        yield ok("gateway-api", "the Gateway API is there: HTTPRoute v1")
-    else:
-        yield fail(
-            "gateway-api",
-            "the Gateway API is not installed: there are no HTTPRoutes",
-            "install the Gateway API's standard channel, and a gateway that serves it",
-        )
+def data_planes(cluster: Cluster) -> Iterator[Result]:
+    """One kind of balancer that can be weighted is there, at least; those that are not are no fault."""
+    missing = []
+    for driver in DRIVERS.values():
+        resource = driver.resource
+        if _served(cluster, f"/apis/{resource.group}/{resource.version}", resource.plural):
+            yield ok("data-planes", f"{resource.kind} {resource.version} of {resource.group} is there")
+        else:
+            missing.append(driver)
+    for driver in missing:
+        what = f"the API server serves no {driver.kind}"
+        if len(missing) < len(DRIVERS):
+            yield Result(topic="data-planes", answer=Answer.skipped, what=what)
+        else:
+            yield fail("data-planes", what, f"for Balancers of it, install {driver.to_install}")
 
 
 def kinds_are_there(cluster: Cluster) -> Iterator[Result]:
@@ -267,13 +272,13 @@ def _served(cluster: Cluster, path: str, plural: str) -> bool:
 
 BEFORE: Final[tuple[tuple[str, Check], ...]] = (
     ("api-server", api_server),
-    ("gateway-api", gateway_api),
+    ("data-planes", data_planes),
     ("crds", kinds_are_free),
     ("permission-to-install", may_install),
 )
 AFTER: Final[tuple[tuple[str, Check], ...]] = (
     ("api-server", api_server),
-    ("gateway-api", gateway_api),
+    ("data-planes", data_planes),
     ("crds", kinds_are_there),
     ("operator", operator),
     ("balancers", balancers_work),

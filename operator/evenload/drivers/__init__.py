@@ -8,10 +8,10 @@ from types import MappingProxyType
 from evenload.drivers.base import Driver
 from evenload.drivers.gateway import RouteDriver
 from evenload.errors import InputError
-from evenload.kube.resources import HTTPROUTES
+from evenload.kube.resources import GRPCROUTES, HTTPROUTES
 
 DRIVERS: MappingProxyType[str, Driver] = MappingProxyType(
-    {driver.kind: driver for driver in (RouteDriver(HTTPROUTES),)}
+    {driver.kind: driver for driver in (RouteDriver(HTTPROUTES), RouteDriver(GRPCROUTES))}
 )
 
 

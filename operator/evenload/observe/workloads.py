@@ -201,13 +201,15 @@ class Hpa(Partial):
         return ""
 
 
-class _HttpRouteName(Partial):
+class _RouteName(Partial):
     name: str = ""
 
 
 class _ArgoPlugin(Partial):
     http_route: str = ""
-    http_routes: tuple[_HttpRouteName, ...] = ()
+    http_routes: tuple[_RouteName, ...] = ()
+    grpc_route: str = ""
+    grpc_routes: tuple[_RouteName, ...] = ()
     namespace: str = ""
 
 
@@ -243,8 +245,10 @@ class ArgoRollout(Workload):
         plugin = routing.plugins.gateway_api if routing else None
         if plugin is None or plugin.namespace not in ("", self.metadata.namespace):
             return ()
-        names = (plugin.http_route, *(each.name for each in plugin.http_routes))
-        return tuple(("HTTPRoute", name) for name in names if name)
+        http = (plugin.http_route, *(each.name for each in plugin.http_routes))
+        grpc = (plugin.grpc_route, *(each.name for each in plugin.grpc_routes))
+        found = (*(("HTTPRoute", name) for name in http), *(("GRPCRoute", name) for name in grpc))
+        return tuple((kind, name) for kind, name in found if name)
 
 
 class _KruiseGateway(Partial):

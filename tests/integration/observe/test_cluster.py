@@ -14,11 +14,12 @@ import pytest
 
 from evenload.drivers import DRIVERS
 from evenload.drivers.base import BalancerView
-from evenload.errors import NotFound
+from evenload.errors import Conflict, NotFound
 from evenload.kube.client import Client
 from evenload.kube.resources import (
     DEPLOYMENTS,
     ENDPOINTSLICES,
+    GRPCROUTES,
     HPAS,
     HTTPROUTES,
     PODS,
@@ -297,7 +298,7 @@ class TestProblems:
         proxy.inject(
             Answer(404, message="the server could not find the requested resource"), path="/httproutes", times=None
         )
-        async with watching(proxied, namespace) as view:
+        async with watching(proxied, namespace, drivers=[HTTP_ROUTE]) as view:
             await until(lambda: view.synced)
             answer = view.balancer(HTTP_ROUTE, namespace, "shop")
             assert isinstance(answer, Problem)
@@ -329,6 +330,48 @@ class TestProblems:
             fleet = view.fleet(HTTP_ROUTE.backends(route, TargetRef(name="shop")))
             assert fleet.problems == ()
             assert [(hold.reason, hold.restarts_only) for hold in fleet.holds] == [("NotPermitted", True)]
+
+
+class TestKinds:
+    async def test_a_grpc_route_is_read_and_written_as_the_api_server_has_it(self, shop: Shop) -> None:
+        driver = DRIVERS["GRPCRoute"]
+        target = TargetRef(kind="GRPCRoute", name="rpc")
+        manifest = {**route("shop-a", "shop-b"), "kind": "GRPCRoute", "metadata": {"name": "rpc"}}
+        await shop.client.create(GRPCROUTES, shop.namespace, manifest)
+
+        def seen() -> Manifest | Problem:
+            return shop.view.balancer(driver, shop.namespace, "rpc")
+
+        await until(lambda: not isinstance(seen(), Problem))
+        found = seen()
+        assert not isinstance(found, Problem)
+        view = driver.backends(found, target)
+        assert view.weights == {"shop-a": 100, "shop-b": 100}
+        assert {name: len(pods) for name, pods in shop.view.fleet(view).backends.items()} == {"shop-a": 2, "shop-b": 2}
+        operations = driver.patch(found, target, {"shop-a": 9, "shop-b": 0})
+        answer = await shop.client.patch_json(GRPCROUTES, shop.namespace, "rpc", operations)
+        assert driver.backends(answer, target).weights == {"shop-a": 9, "shop-b": 0}
+        with pytest.raises(Conflict):
+            await shop.client.patch_json(GRPCROUTES, shop.namespace, "rpc", operations)
+
+    async def test_a_kind_that_is_not_served_is_found_once_it_is_and_stops_no_other(
+        self, proxy: ApiProxy, proxied: Client, shop: Shop, namespace: str
+    ) -> None:
+        missing = proxy.inject(Answer(404, message="not found"), path="/grpcroutes", times=None)
+        driver = DRIVERS["GRPCRoute"]
+
+        def reason(view: ClusterView) -> Trouble | None:
+            answer = view.balancer(driver, namespace, "rpc")
+            return answer.reason if isinstance(answer, Problem) else None
+
+        async with watching(proxied, namespace) as view:
+            await until(lambda: view.usable)
+            assert reason(view) is Trouble.KindMissing
+            found = view.balancer(HTTP_ROUTE, namespace, "shop")
+            assert not isinstance(found, Problem)
+            assert view.fleet(HTTP_ROUTE.backends(found, TargetRef(name="shop"))).problems == ()
+            proxy.remove(missing)
+            await until(lambda: reason(view) is Trouble.TargetNotFound, seconds=60)
 
 
 class TestRoutes:

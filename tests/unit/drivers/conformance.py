@@ -39,7 +39,13 @@ CASES = {
         balancers=routes.balanceable(),
         strip=routes.without_managed_weights,
         foreign_write=routes.written_by,
-    )
+    ),
+    "GRPCRoute": Case(
+        driver=DRIVERS["GRPCRoute"],
+        balancers=routes.balanceable().map(lambda drawn: (routes.as_grpc(drawn[0]), drawn[1])),
+        strip=routes.without_managed_weights,
+        foreign_write=routes.written_by,
+    ),
 }
 
 
