@@ -7,7 +7,7 @@ untouched, undo is exact, "no traffic for anyone" cannot be written, and a rival
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Protocol, TypedDict
 
@@ -209,6 +209,28 @@ def check_shares(policy: Policy, view: BalancerView) -> BalancerView:
     if complaint := shares_problem(policy, view.weights, f"{view.kind} {view.name}"):
         raise RouteProblem(Problem.SharesInvalid, complaint)
     return view
+
+
+def patch_of(
+    view: BalancerView, weights: Mapping[str, int], limits: Limits, operations: Iterable[JsonPatchOp]
+) -> list[JsonPatchOp]:
+    """`operations`, bound to the very version that `view` shows; empty if `weights` stand. Raises RouteProblem."""
+    check_weights(weights, view.weights, limits)
+    if view.delivery:
+        raise RouteProblem(
+            Problem.ProgressiveDelivery,
+            f"{view.delivery} sets the weights of {view.kind} {view.name}; Evenload does not write to it",
+        )
+    if not view.resource_version:
+        raise RouteProblem(Problem.Unreadable, f"{view.kind} {view.name} has no metadata.resourceVersion")
+    if weights == view.weights:
+        return []
+    return [only_if("/metadata/resourceVersion", view.resource_version), *operations]
+
+
+def only_if(path: str, value: object) -> JsonPatchOp:
+    """What makes the API server refuse the patch where something else stands at `path`."""
+    return {"op": "test", "path": path, "value": value}
 
 
 def check_weights(weights: Mapping[str, int], backends: Mapping[str, object], limits: Limits) -> None:
