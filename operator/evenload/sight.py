@@ -144,7 +144,7 @@ class Observer:
             open=current,
             pause=pause,
             holds=(*paused, *refused, *delivered),
-            limits=(*fleet.limits, *limits),
+            limits=(*view.notes, *fleet.limits, *limits),
         )
 
     def interest(self, key: Key) -> Interest | None:

@@ -11,6 +11,11 @@
   resources: [grpcroutes]
   verbs: [list, watch]
 {{- end }}
+{{- if ((.Values.drivers.traefikservice).enabled) }}
+- apiGroups: [traefik.io]
+  resources: [traefikservices]
+  verbs: [list, watch]
+{{- end }}
 {{- end }}
 
 {{- define "evenload.driverActRules" -}}
@@ -24,11 +29,17 @@
   resources: [grpcroutes]
   verbs: [get, patch]
 {{- end }}
+{{- if ((.Values.drivers.traefikservice).enabled) }}
+- apiGroups: [traefik.io]
+  resources: [traefikservices]
+  verbs: [get, patch]
+{{- end }}
 {{- end }}
 
 {{- define "evenload.disabledDrivers" -}}
 {{- $names := list -}}
 {{- if not ((.Values.drivers.httproute).enabled) }}{{- $names = append $names "httproute" }}{{- end -}}
 {{- if not ((.Values.drivers.grpcroute).enabled) }}{{- $names = append $names "grpcroute" }}{{- end -}}
+{{- if not ((.Values.drivers.traefikservice).enabled) }}{{- $names = append $names "traefikservice" }}{{- end -}}
 {{- join "," $names -}}
 {{- end }}

@@ -115,6 +115,7 @@ class BalancerView(Value, frozen=True, kw_only=True):
     parents: tuple[Parent, ...] = ()
     writer: Writer | None = None  # the newest owner of the weights
     rival: Writer | None = None  # the newest owner other than us
+    notes: tuple[str, ...] = ()  # what of it limits us, a sentence each
     delivery: str | None = None  # "Canary/shop": a progressive-delivery controller that owns these weights
 
     @property

@@ -69,5 +69,6 @@ PDBS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBud
 HTTPROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 GRPCROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute")
 REFERENCEGRANTS: Final = Resource("gateway.networking.k8s.io", "v1beta1", "referencegrants", "ReferenceGrant")
+TRAEFIKSERVICES: Final = Resource("traefik.io", "v1alpha1", "traefikservices", "TraefikService")
 BALANCERS: Final = Resource("evenload.dev", "v1alpha1", "balancers", "Balancer")
 REMEDIATIONS: Final = Resource("evenload.dev", "v1alpha1", "remediations", "Remediation", page=20)

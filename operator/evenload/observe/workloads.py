@@ -217,8 +217,13 @@ class _ArgoPlugins(Partial):
     gateway_api: _ArgoPlugin | None = msgspec.field(name="argoproj-labs/gatewayAPI", default=None)
 
 
+class _ArgoTraefik(Partial):
+    weighted_traefik_service_name: str = ""
+
+
 class _ArgoRouting(Partial):
     plugins: _ArgoPlugins = msgspec.field(default_factory=_ArgoPlugins)
+    traefik: _ArgoTraefik = msgspec.field(default_factory=_ArgoTraefik)
 
 
 class _ArgoCanary(Partial):
@@ -242,6 +247,8 @@ class ArgoRollout(Workload):
     def balancers(self) -> tuple[tuple[str, str], ...]:
         """Kind and name of what it sets the weights of, in its own namespace."""
         routing = self.spec.strategy.canary and self.spec.strategy.canary.traffic_routing
+        if routing and routing.traefik.weighted_traefik_service_name:
+            return (("TraefikService", routing.traefik.weighted_traefik_service_name),)
         plugin = routing.plugins.gateway_api if routing else None
         if plugin is None or plugin.namespace not in ("", self.metadata.namespace):
             return ()

@@ -19,7 +19,6 @@ from evenload.kube.client import Client
 from evenload.kube.resources import (
     DEPLOYMENTS,
     ENDPOINTSLICES,
-    GRPCROUTES,
     HPAS,
     HTTPROUTES,
     PODS,
@@ -31,6 +30,7 @@ from evenload.kube.resources import (
 from evenload.model.spec import TargetRef
 from evenload.observe.cluster import ClusterView, Fleet, Problem, Trouble
 from tests.support.apiproxy import Answer, ApiProxy
+from tests.support.kinds import install_traefik_services
 from tests.support.wait import until
 
 pytestmark = pytest.mark.timeout(120)
@@ -333,26 +333,31 @@ class TestProblems:
 
 
 class TestKinds:
-    async def test_a_grpc_route_is_read_and_written_as_the_api_server_has_it(self, shop: Shop) -> None:
-        driver = DRIVERS["GRPCRoute"]
-        target = TargetRef(kind="GRPCRoute", name="rpc")
-        manifest = {**route("shop-a", "shop-b"), "kind": "GRPCRoute", "metadata": {"name": "rpc"}}
-        await shop.client.create(GRPCROUTES, shop.namespace, manifest)
+    @pytest.mark.parametrize("kind", ["GRPCRoute", "TraefikService"])
+    async def test_each_kind_is_read_and_written_as_the_api_server_has_it(self, shop: Shop, kind: str) -> None:
+        driver, target = DRIVERS[kind], TargetRef(kind=kind, name="rpc")
+        if kind == "TraefikService":
+            await install_traefik_services(shop.client)
+        refs = [{"name": name, "port": 80, "weight": 100} for name in ("shop-a", "shop-b")]
+        spec = {"weighted": {"services": refs}} if kind == "TraefikService" else {"rules": [{"backendRefs": refs}]}
+        manifest = {"apiVersion": driver.resource.api_version, "kind": kind, "metadata": {"name": "rpc"}, "spec": spec}
+        await shop.client.create(driver.resource, shop.namespace, manifest)
 
         def seen() -> Manifest | Problem:
             return shop.view.balancer(driver, shop.namespace, "rpc")
 
-        await until(lambda: not isinstance(seen(), Problem))
+        await until(lambda: not isinstance(seen(), Problem), seconds=60)
         found = seen()
         assert not isinstance(found, Problem)
         view = driver.backends(found, target)
         assert view.weights == {"shop-a": 100, "shop-b": 100}
+        assert view.writer is not None
         assert {name: len(pods) for name, pods in shop.view.fleet(view).backends.items()} == {"shop-a": 2, "shop-b": 2}
         operations = driver.patch(found, target, {"shop-a": 9, "shop-b": 0})
-        answer = await shop.client.patch_json(GRPCROUTES, shop.namespace, "rpc", operations)
+        answer = await shop.client.patch_json(driver.resource, shop.namespace, "rpc", operations)
         assert driver.backends(answer, target).weights == {"shop-a": 9, "shop-b": 0}
         with pytest.raises(Conflict):
-            await shop.client.patch_json(GRPCROUTES, shop.namespace, "rpc", operations)
+            await shop.client.patch_json(driver.resource, shop.namespace, "rpc", operations)
 
     async def test_a_kind_that_is_not_served_is_found_once_it_is_and_stops_no_other(
         self, proxy: ApiProxy, proxied: Client, shop: Shop, namespace: str

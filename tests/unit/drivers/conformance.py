@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from evenload.drivers import DRIVERS
 from evenload.drivers.base import Driver, JsonPatchOp
 from evenload.model.spec import TargetRef
-from tests.unit.drivers import routes
+from tests.unit.drivers import routes, traefik
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ CASES = {
         balancers=routes.balanceable().map(lambda drawn: (routes.as_grpc(drawn[0]), drawn[1])),
         strip=routes.without_managed_weights,
         foreign_write=routes.written_by,
+    ),
+    "TraefikService": Case(
+        driver=DRIVERS["TraefikService"],
+        balancers=traefik.balanceable(),
+        strip=traefik.without_managed_weights,
+        foreign_write=traefik.written_by,
     ),
 }
 
