@@ -80,7 +80,7 @@ format: setup  ## Format the code and mend what ruff can mend
 
 .PHONY: generate
 generate: setup  ## Rewrite CRDs, manifests and generated reference pages
-	@$(PY) -m evenload.api.crd && $(PY) -m manifests.generate && $(PY) -m docs.generate
+	@$(PY) -m evenload.api.crd && $(PY) -m charts.generate && $(PY) -m manifests.generate && $(PY) -m docs.generate
 
 .PHONY: golden
 golden: setup  ## Rewrite the golden files; read the diff afterwards

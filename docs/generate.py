@@ -21,6 +21,7 @@ from docs.meanings import HELD, PHASES, STEPS
 from evenload.api.crd import Schema, crds
 from evenload.cli.main import app
 from evenload.diagnose.rules import RULES
+from evenload.drivers import DRIVERS, name_of
 from evenload.model.labels import LABELS
 from evenload.presets import PRESETS, Preset
 from evenload.record.events import REASONS
@@ -174,6 +175,29 @@ def metrics() -> str:
     )
 
 
+def data_planes() -> str:
+    """Every kind of balancer."""
+    rows = (
+        (
+            code(kind),
+            code(driver.resource.api_version),
+            ", ".join(handle.value for handle in driver.handles),
+            f"0 to {driver.limits.largest_weight}",
+            code(f"drivers.{name_of(driver)}.enabled"),
+            driver.about,
+        )
+        for kind, driver in DRIVERS.items()
+    )
+    return (
+        "# Data planes\n\nThe kinds that `spec.targetRef.kind` may name. One that is switched off in the chart is not "
+        "watched, and no right to it is asked for. One whose CRD is not installed makes its Balancers `Ready=False` "
+        "(`KindMissing`) and nothing else; it is found once it is installed.\n\n"
+        + table(("kind", "API", "handles", "weights", "chart value", "what it is"), rows)
+        + "\nHandles: `Weights` changes the shares of backends; `Restart` drains a pod, evicts it and awaits its "
+        "replacement. `status.resolved.handles` shows those of a Balancer.\n"
+    )
+
+
 def events() -> str:
     """Every reason of an Event."""
     rows = ((code(reason.value), meaning) for reason, meaning in REASONS.items())
@@ -213,6 +237,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "api.md": api,
     "chart-values.md": chart_values,
     "cli.md": command_line,
+    "data-planes.md": data_planes,
     "diagnoses.md": diagnoses,
     "events.md": events,
     "metrics.md": metrics,

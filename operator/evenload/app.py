@@ -24,6 +24,7 @@ from evenload import __version__, clock, handlers, health
 from evenload.act.recordings import MOST_DROPPED, decode_without_recording, drop_recording, surplus_recordings
 from evenload.act.remediations import retire
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION
+from evenload.drivers import enabled
 from evenload.errors import InputError, KubeError, NotFound
 from evenload.history.warming import TIME_BOX_SECONDS
 from evenload.kube import config
@@ -119,7 +120,7 @@ class Operator:
                 client,
                 settings.namespaces,
                 reference_grants=settings.cross_namespace_backends,
-                http_routes=settings.httproute_enabled,
+                drivers=enabled(settings.disabled),
                 now=self._now,
             )
             self._elector = LeaderElector(

@@ -16,7 +16,7 @@ from evenload.act.episode import decode
 from evenload.act.outcome import Tick
 from evenload.api.v1alpha1 import Balancer, Remediation, Resolved
 from evenload.drivers import driver_of
-from evenload.drivers.base import Driver, RouteView, check_shares
+from evenload.drivers.base import BalancerView, Driver, check_shares
 from evenload.engine import Engine
 from evenload.errors import InputError
 from evenload.model.episode import Disruption
@@ -55,7 +55,7 @@ class Case:
     _searching: Source | None = None  # how its preset is found; None: its spec names one
     _unanswered: int = 0  # ticks without any series of the preset that was found
     _workloads: dict[str, frozenset[str]] = field(default_factory=dict)  # by backend
-    _view: tuple[str, RouteView] | None = None
+    _view: tuple[str, BalancerView] | None = None
     _decoded: dict[str, tuple[str, Remediation]] = field(default_factory=dict)
 
     @classmethod
@@ -122,7 +122,7 @@ class Case:
             self.source, self._unanswered = self._searching, 0
         return False
 
-    def view_of(self, route: Mapping[str, Any]) -> RouteView:
+    def view_of(self, route: Mapping[str, Any]) -> BalancerView:
         """The route as the driver reads it, with the backends that the spec asks for; read once a version.
 
         Raises RouteProblem.

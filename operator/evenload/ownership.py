@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from evenload.drivers.base import RouteView
+from evenload.drivers.base import BalancerView
 from evenload.model.base import Value
 
 
@@ -39,7 +39,7 @@ def owners(claims: Iterable[Claim]) -> dict[int, Claim]:
     return owned
 
 
-def taken(view: RouteView, uid: str, owned: Mapping[int, Claim]) -> str | None:
+def taken(view: BalancerView, uid: str, owned: Mapping[int, Claim]) -> str | None:
     """Why the Balancer of this `uid`, which reads `view`, may not write; None where every rule of it is its own."""
     for rule in view.rules:
         owner = owned.get(rule.index)
@@ -65,8 +65,8 @@ class Ownership:
 
     def __init__(
         self,
-        contenders: Callable[[RouteView], Iterable[Mapping[str, Any]]],
-        view_of: Callable[[Mapping[str, Any]], RouteView | None],
+        contenders: Callable[[BalancerView], Iterable[Mapping[str, Any]]],
+        view_of: Callable[[Mapping[str, Any]], BalancerView | None],
     ) -> None:
         """`contenders`: the manifests of all Balancers that target the object. `view_of`: the object as that Balancer's
         driver reads it, None where it does not; it must not raise."""
@@ -76,7 +76,7 @@ class Ownership:
         self._settled: dict[Hashable, _Settled] = {}
         self._claims: dict[Hashable, Claim | None] = {}  # of this tick, by place, its version and who claims
 
-    def taken(self, balancer: Mapping[str, Any], view: RouteView, turn: int) -> str | None:
+    def taken(self, balancer: Mapping[str, Any], view: BalancerView, turn: int) -> str | None:
         """Why `balancer` may not write what it reads as `view`, in the tick of that number; None if it may."""
         if turn != self._turn:
             self._turn, self._settled, self._claims = turn, {}, {}
@@ -86,7 +86,7 @@ class Ownership:
             known = self._settled[place] = self._settle(view)
         return taken(view, balancer["metadata"]["uid"], known.owned)
 
-    def _settle(self, view: RouteView) -> _Settled:
+    def _settle(self, view: BalancerView) -> _Settled:
         contenders = tuple(self._contenders(view))
         claims = [self._claim_once(view, each) for each in contenders] if len(contenders) > 1 else []
         return _Settled(
@@ -95,7 +95,7 @@ class Ownership:
             owned=owners(claim for claim in claims if claim is not None),
         )
 
-    def _claim_once(self, view: RouteView, manifest: Mapping[str, Any]) -> Claim | None:
+    def _claim_once(self, view: BalancerView, manifest: Mapping[str, Any]) -> Claim | None:
         """Each is asked once a tick: one that is edited settles the place anew, where there may be a thousand."""
         ending = "deletionTimestamp" in manifest["metadata"]
         asked = view.kind, view.namespace, view.name, view.resource_version, _identity(manifest), ending

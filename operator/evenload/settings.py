@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     scrape_seconds: float = 10.0
     query_timeout_seconds: float = 4.0
     watch_namespaces: str = ""  # comma-separated; empty: the whole cluster
-    httproute_enabled: bool = True  # else it has no right to read them either
+    disabled_drivers: str = ""  # comma-separated names; it has no right to read their kinds either
     cross_namespace_backends: bool = False  # look after Services of other namespaces, where a ReferenceGrant allows it
     recordings_mebibytes: int = 128  # flight recordings in closed Remediations, of the installation together
     paused: bool = False  # the installation's global pause
@@ -50,6 +50,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def allowed_urls(self) -> tuple[str, ...]:
         return _listed(self.prometheus_allowed_urls)
+
+    @property
+    def disabled(self) -> tuple[str, ...]:
+        return _listed(self.disabled_drivers)
 
     @property
     def matchers(self) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from evenload.act.ledger import Subject
 from evenload.act.remediations import newest
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, BalancerStatus, Remediation, Trigger
 from evenload.case import Case, identity_of, read
-from evenload.drivers.base import Granted, RouteProblem, RouteView, refuse_foreign
+from evenload.drivers import driver_of
+from evenload.drivers.base import BalancerView, Granted, RouteProblem, refuse_foreign
 from evenload.errors import InputError
 from evenload.kube.resources import Manifest
 from evenload.model.base import Value
@@ -50,7 +51,7 @@ class Sight(Value, frozen=True, kw_only=True):
     """
 
     balancer: Balancer
-    view: RouteView
+    view: BalancerView
     fleet: Fleet
     remediations: tuple[Remediation, ...]
     open: Remediation | None
@@ -144,7 +145,7 @@ class Observer:
             open=current,
             pause=pause,
             holds=(*paused, *refused, *delivered),
-            limits=(*fleet.limits, *limits),
+            limits=(*view.notes, *fleet.limits, *limits),
         )
 
     def interest(self, key: Key) -> Interest | None:
@@ -152,7 +153,7 @@ class Observer:
         try:
             case = self.case(key)
             route = case and self._route(key, case)
-            if case is None or not isinstance(route, RouteView) or self._taken(key, route):
+            if case is None or not isinstance(route, BalancerView) or self._taken(key, route):
                 return None
             namespaces = frozenset(service.namespace for service in route.services.values())
             return Interest(
@@ -169,7 +170,7 @@ class Observer:
         """Of a Balancer whose `sight` this is, now."""
         case, now = self.cases[key], self._now()
         case.ledger = self._store.ledger.of(self.subject(key, sight), now)
-        previous = self._cluster.previous_route(sight.view.namespace, sight.view.name)
+        previous = self._cluster.previous(sight.view.kind, sight.view.namespace, sight.view.name)
         status = known_status(self._store.balancers.get(key) or {})
         seen = snapshot_of(
             time=now,
@@ -204,8 +205,9 @@ class Observer:
     def _remediations(self, key: Key, uid: str) -> list[Mapping[str, Any]]:
         return [m for m in self._store.remediations_of(key) if m["spec"]["balancerRef"].get("uid") == uid]
 
-    def _route(self, key: Key, case: Case) -> RouteView | Trouble:
-        granted: Granted = lambda service: self._cluster.granted(service, key.namespace)  # noqa: E731
+    def _route(self, key: Key, case: Case) -> BalancerView | Trouble:
+        kind = case.driver.resource
+        granted: Granted = lambda service: self._cluster.granted(service, kind, key.namespace)  # noqa: E731
         return route_of(
             self._cluster,
             key.namespace,
@@ -214,17 +216,17 @@ class Observer:
             granted=granted if self._foreign_backends else None,
         )
 
-    def _delivered(self, view: RouteView) -> Iterable[Hold]:
+    def _delivered(self, view: BalancerView) -> Iterable[Hold]:
         if who := view.delivery or self._cluster.delivery(view):
             detail = f"{who} sets the weights of {view.kind} {view.name}"
             yield Hold(reason=HeldReason.ProgressiveDelivery, detail=detail)
 
-    def _taken(self, key: Key, view: RouteView) -> str | None:
+    def _taken(self, key: Key, view: BalancerView) -> str | None:
         """Why another Balancer owns what this one would weight, if one does."""
         manifest = self._store.balancers.get(key)
         return self._ownership.taken(manifest, view, self.turn) if manifest is not None else None
 
-    def _view_of(self, manifest: Mapping[str, Any]) -> RouteView | None:
+    def _view_of(self, manifest: Mapping[str, Any]) -> BalancerView | None:
         """What a rival of somebody reads; None where it reads nothing, whatever is wrong with it."""
         key = key_of(manifest)
         try:
@@ -232,7 +234,7 @@ class Observer:
             view = case and self._route(key, case)
         except Exception:  # its own run finds out; it locks nobody out
             return None
-        return view if isinstance(view, RouteView) else None
+        return view if isinstance(view, BalancerView) else None
 
     def _pause(self, manifest: Mapping[str, Any]) -> Trouble | None:
         """By what writes are stopped, if they are, as far as the store knows."""
@@ -245,10 +247,10 @@ def route_of(
     view: ClusterView,
     namespace: str,
     target: TargetRef,
-    read_as: Callable[[Mapping[str, Any]], RouteView],
+    read_as: Callable[[Mapping[str, Any]], BalancerView],
     *,
     granted: Granted | None,
-) -> RouteView | Trouble:
+) -> BalancerView | Trouble:
     """The route that a Balancer of `namespace` targets, as `read_as` reads it, or what is wrong with it.
 
     `granted`: None where Services of other namespaces are not looked after.
@@ -260,7 +262,7 @@ def route_of(
             message=f"spec.targetRef.namespace: {target.namespace} is not the Balancer's own namespace; "
             f"create the Balancer in {target.namespace}",
         )
-    route = view.route(namespace, target.name)
+    route = view.balancer(driver_of(target.kind), namespace, target.name)
     if isinstance(route, cluster.Problem):
         return Trouble(reason=route.reason.value, message=route.sentence)
     try:
@@ -271,7 +273,7 @@ def route_of(
         refuse_foreign(seen, granted)
     except RouteProblem as error:
         return Trouble(reason=error.reason.value, message=str(error))
-    return _unwatched(view, {namespace}) or _stale(view, {namespace, *others}) or seen
+    return _unwatched(view, {namespace}) or _stale(view, {namespace, *others}, target.kind) or seen
 
 
 def _unwatched(view: ClusterView, namespaces: set[str]) -> Trouble | None:
@@ -288,9 +290,9 @@ def _ungranted(view: ClusterView, namespaces: set[str]) -> Trouble | None:
     return Trouble(reason=cluster.Trouble.NotPermitted.value, message=why) if why else None
 
 
-def _stale(view: ClusterView, namespaces: set[str]) -> Trouble | None:
+def _stale(view: ClusterView, namespaces: set[str], kind: str) -> Trouble | None:
     """Why what is known of these namespaces is not to be acted on."""
-    if view.fresh_age_in(namespaces) <= STALEST_VIEW_SECONDS:
+    if view.fresh_age_in(namespaces, kind) <= STALEST_VIEW_SECONDS:
         return None
     why = "; ".join(view.troubles) or "no watch has been answered"
     return Trouble(reason="ClusterViewStale", message=f"what is known of the cluster is too old to act on: {why}")
@@ -324,7 +326,7 @@ def _blocking(fleet: Fleet, *, restarting: bool) -> cluster.Problem | None:
     return next((problem for problem in fleet.problems if problem.reason not in tolerated), None)
 
 
-def _each_pod_once(fleet: Fleet, view: RouteView) -> Fleet:
+def _each_pod_once(fleet: Fleet, view: BalancerView) -> Fleet:
     """Between two canaries both Services of a canary controller lead to the same pods: those of the one with weight."""
     seen: set[str] = set()
     backends = dict(fleet.backends)
@@ -335,7 +337,7 @@ def _each_pod_once(fleet: Fleet, view: RouteView) -> Fleet:
     return replace(fleet, backends=backends, problems=problems)
 
 
-def _refusals(view: RouteView, now: float) -> tuple[tuple[Hold, ...], tuple[str, ...]]:
+def _refusals(view: BalancerView, now: float) -> tuple[tuple[Hold, ...], tuple[str, ...]]:
     """What gateways that do not take all of the route mean: a hold while it is new, or where none of them serves it."""
     refusing = [parent for parent in view.parents if False in (parent.accepted, parent.resolved)]
     if not refusing:
@@ -348,7 +350,7 @@ def _refusals(view: RouteView, now: float) -> tuple[tuple[Hold, ...], tuple[str,
     return (), (f"a gateway does not accept all of the route, and is not waited for: {detail}",)
 
 
-def _readable(case: Case, route: Manifest | None) -> RouteView | None:
+def _readable(case: Case, route: Manifest | None) -> BalancerView | None:
     """The route before its last change, if a driver could read it."""
     if route is None:
         return None

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from evenload.act.ledger import Ledger
 from evenload.act.recordings import without_recording
 from evenload.groups import Groups
+from evenload.model.spec import DEFAULT_KIND
 
 MOST_GONE: Final = 10_000
 """Deletions remembered between two sweeps. An event that is so late that more have been told since is undone by the
@@ -173,7 +174,7 @@ def balancer_of(remediation: Manifest) -> Key:
 
 def target_of(balancer: Manifest) -> Target:
     """What it targets. Total, too."""
-    kind = _text(balancer, "targetRef", "kind") or "HTTPRoute"
+    kind = _text(balancer, "targetRef", "kind") or DEFAULT_KIND
     return Target(balancer["metadata"]["namespace"], kind, _text(balancer, "targetRef", "name"))
 
 

@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from evenload.clock import rfc3339
+from evenload.drivers import enabled
 from evenload.kube.reflector import Reflector
 from evenload.kube.resources import BALANCERS, HTTPROUTES, REMEDIATIONS, Manifest
 from evenload.observe.cluster import ClusterView
@@ -54,7 +55,7 @@ class Site:
             None,  # type: ignore[arg-type]
             watched,
             reference_grants=grants,
-            http_routes=settings.get("httproute_enabled", True),
+            drivers=enabled(Settings(disabled_drivers=settings.get("disabled_drivers", "")).disabled),
             now=lambda: self.clock,
         )
         self.unreachable: set[str | None] = set()  # namespaces whose watches bring nothing

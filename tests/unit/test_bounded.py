@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from evenload.act.ledger import Subject
-from evenload.drivers.base import RouteView, RulePlace, ServiceName
+from evenload.drivers.base import BalancerView, RulePlace, ServiceName
 from evenload.kube.reflector import Reflector
 from evenload.model.snapshot import RouteWrite
 from evenload.observe.cluster import ClusterView
@@ -50,8 +50,8 @@ def manifest(name: str, version: int, **spec: Any) -> dict[str, Any]:
     return {"metadata": metadata, "spec": spec}
 
 
-def view_of(namespace: str, name: str) -> RouteView:
-    return RouteView(
+def view_of(namespace: str, name: str) -> BalancerView:
+    return BalancerView(
         kind="HTTPRoute",
         namespace=namespace,
         name=name,
@@ -103,13 +103,11 @@ def told(reflector: Reflector[Any], key: tuple[str, str], text: str | None) -> N
 
 def test_the_clusters_objects_come_and_go_without_a_trace() -> None:
     cluster = ClusterView(None)  # type: ignore[arg-type]  # nothing is watched: the test tells
-    routes = cluster._routes
-    assert routes is not None
+    routes = cluster._balancers["HTTPRoute"]
     for reflector in cluster._reflectors():
         for stream in reflector._streams:
             stream.listed.set()
     before = total(cluster)
-    assert cluster._routes is not None
     for at in range(CYCLES // 4):
         name = f"s{at}"
         key, head = (name, name), f'"name": "{name}", "namespace": "{name}"'

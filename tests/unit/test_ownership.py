@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenload.drivers.base import RouteView, RulePlace
+from evenload.drivers.base import BalancerView, RulePlace
 from evenload.ownership import Claim, Ownership, owners, taken
 
 RULES = st.frozensets(st.integers(0, 4), min_size=1, max_size=4)
@@ -25,8 +25,8 @@ CLAIMS = st.lists(st.tuples(RULES, BIRTHS), max_size=8).map(
 )
 
 
-def view(*rules: int, version: str = "1") -> RouteView:
-    return RouteView(
+def view(*rules: int, version: str = "1") -> BalancerView:
+    return BalancerView(
         kind="HTTPRoute",
         namespace="shop",
         name="shop",
@@ -113,7 +113,7 @@ class Namespace:
             "metadata": {"namespace": "shop", "name": name, "uid": name, "generation": 1, "creationTimestamp": created}
         }
 
-    def view_of(self, manifest: Any) -> RouteView | None:
+    def view_of(self, manifest: Any) -> BalancerView | None:
         self.read += 1
         rules = self.reads[manifest["metadata"]["name"]]
         return None if rules is None else view(*rules)
@@ -199,7 +199,7 @@ def test_balancers_that_are_edited_one_after_the_other_are_asked_anew_and_no_oth
     }
     asked: list[str] = []
 
-    def view_of(manifest: Mapping[str, Any]) -> RouteView:
+    def view_of(manifest: Mapping[str, Any]) -> BalancerView:
         asked.append(manifest["metadata"]["name"])
         return view(0)
 

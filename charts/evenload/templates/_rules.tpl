@@ -21,10 +21,8 @@
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list, watch]
-{{- if .Values.drivers.httproute.enabled }}
-- apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes]
-  verbs: [list, watch]
+{{- with include "evenload.driverReadRules" . }}
+{{- . }}
 {{- end }}
 {{- if .Values.crossNamespaceBackends }}
 - apiGroups: [gateway.networking.k8s.io]
@@ -52,10 +50,8 @@
 {{/* What Evenload changes of yours: weights and, by the Eviction API, pods. Not in Observe. */}}
 {{- define "evenload.actRules" -}}
 {{- if ne .Values.maxMode "Observe" }}
-{{- if .Values.drivers.httproute.enabled }}
-- apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes]
-  verbs: [get, patch]
+{{- with include "evenload.driverActRules" . }}
+{{- . }}
 {{- end }}
 - apiGroups: [""]
   resources: [pods]

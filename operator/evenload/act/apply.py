@@ -17,7 +17,7 @@ from evenload.act.episode import decode, find_step, record_of, step_of, steps_of
 from evenload.act.execution import FAILED, Attempt, Bench, Execution, Result
 from evenload.act.remediations import amend, store
 from evenload.api.v1alpha1 import FIELD_MANAGER, Remediation, RemediationStatus, StepRecord
-from evenload.drivers.base import RouteProblem, RouteView
+from evenload.drivers.base import BalancerView, RouteProblem
 from evenload.episode.steps import planned
 from evenload.episode.transitions import Event, moved
 from evenload.errors import Conflict, KubeError, NotFound, Refused, Unknown
@@ -167,18 +167,18 @@ async def _write_once(bench: Bench, step: StepRecord) -> Attempt:
         return Attempt(result=Result.Unavailable, detail=str(error))
 
 
-def _compared(view: RouteView, step: StepRecord) -> Attempt | None:
+def _compared(view: BalancerView, step: StepRecord) -> Attempt | None:
     """What the fresh route says of the step, or None if it is still to be written."""
     if view.weights == step.after:
         return Attempt(result=Result.Applied)
     return None if view.weights == step.before else _overtaken(view)
 
 
-def _read_back(view: RouteView, step: StepRecord) -> Attempt:
+def _read_back(view: BalancerView, step: StepRecord) -> Attempt:
     return Attempt(result=Result.Applied) if view.weights == step.after else _overtaken(view)
 
 
-def _overtaken(view: RouteView) -> Attempt:
+def _overtaken(view: BalancerView) -> Attempt:
     manager = view.writer.manager if view.writer else None
     if manager == FIELD_MANAGER:  # an admission webhook changed our write, or a person used our name
         manager = view.rival.manager if view.rival else None

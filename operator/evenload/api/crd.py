@@ -17,6 +17,7 @@ import msgspec
 import yaml
 
 from evenload.api.v1alpha1 import GROUP, VERSION, Balancer, Remediation
+from evenload.drivers import DRIVERS
 
 Schema = dict[str, Any]
 
@@ -154,7 +155,16 @@ def object_schema(kind: type[msgspec.Struct]) -> Schema:
     return schema
 
 
-def crd(kind: type[msgspec.Struct], plural: str, short: str, columns: list[Schema]) -> Schema:
+def balancer_schema() -> Schema:
+    """The Balancer's, with the kinds that a driver answers for."""
+    schema = object_schema(Balancer)
+    target = schema["properties"]["spec"]["properties"]["targetRef"]["properties"]
+    kind = target["kind"]
+    target["kind"] = {"description": kind["description"], "enum": sorted(DRIVERS), **kind}
+    return schema
+
+
+def crd(kind: type[msgspec.Struct], schema: Schema, plural: str, short: str, columns: list[Schema]) -> Schema:
     """One CustomResourceDefinition."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -177,7 +187,7 @@ def crd(kind: type[msgspec.Struct], plural: str, short: str, columns: list[Schem
                     "served": True,
                     "storage": True,
                     "additionalPrinterColumns": columns,
-                    "schema": {"openAPIV3Schema": object_schema(kind)},
+                    "schema": {"openAPIV3Schema": schema},
                     "subresources": {"status": {}},
                 }
             ],
@@ -188,8 +198,10 @@ def crd(kind: type[msgspec.Struct], plural: str, short: str, columns: list[Schem
 def crds() -> dict[str, Schema]:
     """Both CRDs by file name."""
     return {
-        f"{GROUP}_balancers.yaml": crd(Balancer, "balancers", "bal", BALANCER_COLUMNS),
-        f"{GROUP}_remediations.yaml": crd(Remediation, "remediations", "rem", REMEDIATION_COLUMNS),
+        f"{GROUP}_balancers.yaml": crd(Balancer, balancer_schema(), "balancers", "bal", BALANCER_COLUMNS),
+        f"{GROUP}_remediations.yaml": crd(
+            Remediation, object_schema(Remediation), "remediations", "rem", REMEDIATION_COLUMNS
+        ),
     }
 
 

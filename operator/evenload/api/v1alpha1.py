@@ -161,6 +161,10 @@ class Resolved(Value, frozen=True, kw_only=True):
     """What the spec came down to in this cluster."""
 
     driver: Annotated[str, Meta(description="The driver in charge.", max_length=63)] = ""
+    handles: Annotated[
+        tuple[Annotated[str, Meta(max_length=63)], ...],
+        Meta(description="What can be done to this balancer and its pods: Weights, Restart.", max_length=8),
+    ] = ()
     signals: Annotated[str, Meta(description="The preset of signals in use.", max_length=63)] = ""
     code: Annotated[str, Meta(description="The label that holds the status of a request.", max_length=128)] = ""
     backends: Annotated[

@@ -22,8 +22,9 @@ from evenload.cli.exits import ExitCode
 from evenload.cli.printing import needs_plots, note, on_terminal, print_table, say, write_file
 from evenload.cli.signing import PrometheusAccess
 from evenload.cli.text import plain
+from evenload.drivers import DRIVERS
 from evenload.errors import InputError
-from evenload.kube.resources import BALANCERS, HTTPROUTES, Manifest
+from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.policy import Policy, seconds
 from evenload.model.spec import BalancerSpec
 
@@ -65,7 +66,7 @@ def backtest(
         typer.Option(
             "-f",
             "--file",
-            help="A Balancer that is not applied anywhere; with its HTTPRoute in the file, no cluster is asked.",
+            help="A Balancer that is not applied anywhere; with its target in the file, no cluster is asked.",
         ),
     ] = None,
     since: Annotated[str, typer.Option(help="How far back to begin: 90m, 36h, 7d.")] = "7d",
@@ -170,7 +171,9 @@ def _from_file(file: Path, access: Access) -> list[_Asked]:
     if not balancers:
         raise InputError(f"{file}: holds no Balancer (kind: Balancer, with metadata.name)")
     routes = {
-        each["metadata"]["name"]: each for each in documents if each.get("kind") == HTTPROUTES.kind and _named(each)
+        (each["kind"], each["metadata"]["name"]): each
+        for each in documents
+        if each.get("kind") in DRIVERS and _named(each)
     }
     return [_asked(each, routes, access) for each in balancers]
 
@@ -180,8 +183,9 @@ def _named(document: Manifest) -> bool:
     return isinstance(metadata, dict) and bool(metadata.get("name"))
 
 
-def _asked(manifest: Manifest, routes: dict[str, Manifest], access: Access) -> _Asked:
-    route = routes.get(_spec(manifest).target_ref.name)
+def _asked(manifest: Manifest, routes: dict[tuple[str, str], Manifest], access: Access) -> _Asked:
+    target = _spec(manifest).target_ref
+    route = routes.get((target.kind, target.name))
     namespace = access.namespace or manifest["metadata"].get("namespace")
     if route is not None:
         namespace = namespace or route["metadata"].get("namespace") or "default"

@@ -14,9 +14,12 @@ from evenload.cli.attendance import OPERATOR, as_attended, environment_of, lease
 from evenload.cli.cluster import Cluster
 from evenload.cli.findings import Answer, Result, fail, ok, unknown
 from evenload.cli.objects import balancers, condition
-from evenload.errors import NotFound, Refused, SignalsUnavailable
-from evenload.kube.resources import HTTPROUTES, Manifest
+from evenload.drivers import DRIVERS, enabled
+from evenload.drivers.base import Driver
+from evenload.errors import InputError, NotFound, Refused, SignalsUnavailable
+from evenload.kube.resources import Manifest
 from evenload.model.spec import Mode
+from evenload.settings import Settings
 
 if TYPE_CHECKING:
     from evenload.observe.access import Access
@@ -39,16 +42,21 @@ def api_server(cluster: Cluster) -> Iterator[Result]:
         yield ok("api-server", text)
 
 
-def gateway_api(cluster: Cluster) -> Iterator[Result]:
-    """HTTPRoutes are there: the balancers that can be weighted."""
-    if _served(cluster, f"/apis/{HTTPROUTES.group}/{HTTPROUTES.version}", HTTPROUTES.plural):
-        yield ok("gateway-api", "the Gateway API is there: HTTPRoute v1")
-    else:
-        yield fail(
-            "gateway-api",
-            "the Gateway API is not installed: there are no HTTPRoutes",
-            "install the Gateway API's standard channel, and a gateway that serves it",
-        )
+def data_planes(cluster: Cluster) -> Iterator[Result]:
+    """One kind of balancer that can be weighted is there, at least; those that are not are no fault."""
+    missing = []
+    for driver in DRIVERS.values():
+        resource = driver.resource
+        if _served(cluster, f"/apis/{resource.group}/{resource.version}", resource.plural):
+            yield ok("data-planes", f"{resource.kind} {resource.version} of {resource.group} is there")
+        else:
+            missing.append(driver)
+    for driver in missing:
+        what = f"the API server serves no {driver.kind}"
+        if len(missing) < len(DRIVERS):
+            yield Result(topic="data-planes", answer=Answer.skipped, what=what)
+        else:
+            yield fail("data-planes", what, f"for Balancers of it, install {driver.to_install}")
 
 
 def kinds_are_there(cluster: Cluster) -> Iterator[Result]:
@@ -128,7 +136,6 @@ ALWAYS: Final[tuple[Need, ...]] = (
     ("", "pods", "list"),
     ("", "services", "watch"),
     ("discovery.k8s.io", "endpointslices", "watch"),
-    ("gateway.networking.k8s.io", "httproutes", "watch"),
     (GROUP, "balancers", "watch"),
     (GROUP, "balancers/status", "patch"),
     (GROUP, "remediations", "get"),
@@ -140,18 +147,29 @@ ALWAYS: Final[tuple[Need, ...]] = (
 TO_ACT: Final[tuple[Need, ...]] = (
     (GROUP, "balancers", "get"),
     ("", "pods", "get"),
-    ("gateway.networking.k8s.io", "httproutes", "get"),
-    ("gateway.networking.k8s.io", "httproutes", "patch"),
     ("", "pods/eviction", "create"),
 )
+
+
+def needs_of(mode: str, drivers: Iterable[Driver], *, beside: bool) -> tuple[Need, ...]:
+    """The rights of an installation of that maxMode. `beside`: whether it looks at Services of other namespaces."""
+    needs = list(ALWAYS if mode == Mode.Observe else (*ALWAYS, *TO_ACT))
+    for driver in drivers:
+        verbs = ("watch",) if mode == Mode.Observe else ("watch", "get", "patch")
+        needs += [(driver.resource.group, driver.resource.plural, verb) for verb in verbs]
+        needs += [(each.group, each.plural, "watch") for each in driver.beside if beside]
+    return tuple(dict.fromkeys(needs))
 
 
 def _allowed(cluster: Cluster, deployment: Manifest) -> Iterator[Result]:
     environment = environment_of(deployment)
     mode = environment.get("EVENLOAD_MAX_MODE", Mode.Observe)
-    needs = ALWAYS if mode == Mode.Observe else (*ALWAYS, *TO_ACT)
-    if environment.get("EVENLOAD_CROSS_NAMESPACE_BACKENDS") == "true":
-        needs = (*needs, ("gateway.networking.k8s.io", "referencegrants", "watch"))
+    try:
+        drivers = enabled(Settings(disabled_drivers=environment.get("EVENLOAD_DISABLED_DRIVERS", "")).disabled)
+    except InputError as error:
+        yield fail("operator", f"the operator's environment: {error}", "correct EVENLOAD_DISABLED_DRIVERS")
+        return
+    needs = needs_of(mode, drivers, beside=environment.get("EVENLOAD_CROSS_NAMESPACE_BACKENDS") == "true")
     account = deployment["spec"]["template"]["spec"].get("serviceAccountName", "default")
     user = f"system:serviceaccount:{deployment['metadata']['namespace']}:{account}"
     for namespace in [name for name in environment.get("EVENLOAD_WATCH_NAMESPACES", "").split(",") if name] or [""]:
@@ -254,13 +272,13 @@ def _served(cluster: Cluster, path: str, plural: str) -> bool:
 
 BEFORE: Final[tuple[tuple[str, Check], ...]] = (
     ("api-server", api_server),
-    ("gateway-api", gateway_api),
+    ("data-planes", data_planes),
     ("crds", kinds_are_free),
     ("permission-to-install", may_install),
 )
 AFTER: Final[tuple[tuple[str, Check], ...]] = (
     ("api-server", api_server),
-    ("gateway-api", gateway_api),
+    ("data-planes", data_planes),
     ("crds", kinds_are_there),
     ("operator", operator),
     ("balancers", balancers_work),

@@ -7,7 +7,7 @@ untouched, undo is exact, "no traffic for anyone" cannot be written, and a rival
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Protocol, TypedDict
 
@@ -52,11 +52,16 @@ class RouteProblem(InputError):
         self.reason = reason
 
 
-class Capabilities(Value, frozen=True, kw_only=True):
-    """What a data plane lets us do."""
+class Handle(StrEnum):
+    """What can be done to a balancer and the pods behind it. A stable word: it stands in status.resolved.handles."""
 
-    per_pod: bool  # a weight is of one pod, not of a Service
-    zero_drains: bool  # weight 0 is accepted and ends new requests (Envoy's EDS rejects it)
+    Weights = "Weights"  # relative shares of backends
+    Restart = "Restart"  # a pod is drained and evicted, its replacement awaited
+
+
+class Limits(Value, frozen=True, kw_only=True):
+    """What a weight of that data plane can be."""
+
     largest_weight: int
 
 
@@ -91,7 +96,7 @@ class Writer(Value, frozen=True, kw_only=True):
     time: float
 
 
-class RouteView(Value, frozen=True, kw_only=True):
+class BalancerView(Value, frozen=True, kw_only=True):
     """A balancer as far as weights go.
 
     Backends are keyed by Service name, or "namespace/name" where the Service is not in the route's own namespace. A key
@@ -110,6 +115,7 @@ class RouteView(Value, frozen=True, kw_only=True):
     parents: tuple[Parent, ...] = ()
     writer: Writer | None = None  # the newest owner of the weights
     rival: Writer | None = None  # the newest owner other than us
+    notes: tuple[str, ...] = ()  # what of it limits us, a sentence each
     delivery: str | None = None  # "Canary/shop": a progressive-delivery controller that owns these weights
 
     @property
@@ -139,12 +145,27 @@ class Driver(Protocol):
 
     @property
     def resource(self) -> Resource:
-        """Where the API server keeps it."""
+        """Where the API server keeps it. It is watched, read, and patched where weights are written."""
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def beside(self) -> tuple[Resource, ...]:
+        """Kinds that tell what the object itself does not. They are watched, and never written."""
 
-    def backends(self, route: Manifest, target: TargetRef) -> RouteView:
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def handles(self) -> tuple[Handle, ...]: ...
+
+    @property
+    def about(self) -> str:
+        """What it is, as the chart says of `drivers.<name>`."""
+
+    @property
+    def to_install(self) -> str:
+        """What is missing where the API server does not serve the kind."""
+
+    def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Read `route`. Raises RouteProblem."""
 
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
@@ -159,7 +180,7 @@ Granted = Callable[[ServiceName], bool]
 """Whether the namespace of that Service allows routes of the Balancer's namespace to name it (a ReferenceGrant)."""
 
 
-def refuse_foreign(view: RouteView, granted: Granted | None) -> None:
+def refuse_foreign(view: BalancerView, granted: Granted | None) -> None:
     """Refuse Services of other namespaces unless everybody concerned agreed. Raises RouteProblem(ForeignBackend).
 
     Who may write a route and a Balancer in one namespace has no say in another. `granted`: None where the installation
@@ -184,16 +205,38 @@ def refuse_foreign(view: RouteView, granted: Granted | None) -> None:
         raise RouteProblem(Problem.ForeignBackend, f"{who}, {why}")
 
 
-def check_shares(policy: Policy, view: RouteView) -> RouteView:
+def check_shares(policy: Policy, view: BalancerView) -> BalancerView:
     """The view itself, if the shares a person desires are of its backends. Raises RouteProblem(SharesInvalid)."""
     if complaint := shares_problem(policy, view.weights, f"{view.kind} {view.name}"):
         raise RouteProblem(Problem.SharesInvalid, complaint)
     return view
 
 
-def check_weights(weights: Mapping[str, int], backends: Mapping[str, object], capabilities: Capabilities) -> None:
+def patch_of(
+    view: BalancerView, weights: Mapping[str, int], limits: Limits, operations: Iterable[JsonPatchOp]
+) -> list[JsonPatchOp]:
+    """`operations`, bound to the very version that `view` shows; empty if `weights` stand. Raises RouteProblem."""
+    check_weights(weights, view.weights, limits)
+    if view.delivery:
+        raise RouteProblem(
+            Problem.ProgressiveDelivery,
+            f"{view.delivery} sets the weights of {view.kind} {view.name}; Evenload does not write to it",
+        )
+    if not view.resource_version:
+        raise RouteProblem(Problem.Unreadable, f"{view.kind} {view.name} has no metadata.resourceVersion")
+    if weights == view.weights:
+        return []
+    return [only_if("/metadata/resourceVersion", view.resource_version), *operations]
+
+
+def only_if(path: str, value: object) -> JsonPatchOp:
+    """What makes the API server refuse the patch where something else stands at `path`."""
+    return {"op": "test", "path": path, "value": value}
+
+
+def check_weights(weights: Mapping[str, int], backends: Mapping[str, object], limits: Limits) -> None:
     """Refuse what no driver may write. Raises RouteProblem(WeightsInvalid) with a sentence."""
-    for complaint in (_names(weights, backends), _numbers(weights, capabilities)):
+    for complaint in (_names(weights, backends), _numbers(weights, limits)):
         if complaint:
             raise RouteProblem(Problem.WeightsInvalid, complaint)
 
@@ -206,12 +249,12 @@ def _names(weights: Mapping[str, int], backends: Mapping[str, object]) -> str | 
     return None
 
 
-def _numbers(weights: Mapping[str, int], capabilities: Capabilities) -> str | None:
+def _numbers(weights: Mapping[str, int], limits: Limits) -> str | None:
     for backend, weight in sorted(weights.items()):
         if isinstance(weight, bool) or not isinstance(weight, int):
             return f"the weight of {backend} is {weight!r}; weights are whole numbers"
-        if not 0 <= weight <= capabilities.largest_weight:
-            return f"the weight of {backend} is {weight}; it must be from 0 to {capabilities.largest_weight}"
+        if not 0 <= weight <= limits.largest_weight:
+            return f"the weight of {backend} is {weight}; it must be from 0 to {limits.largest_weight}"
     if not any(weights.values()):
         return "every weight is 0, which would fail every request; leave at least one backend above 0"
     return None

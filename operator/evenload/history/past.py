@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import RouteView, ServiceName, check_shares
+from evenload.drivers.base import BalancerView, ServiceName, check_shares
 from evenload.errors import InputError, SignalsUnavailable
 from evenload.history.ranges import Grid
 from evenload.history.reader import Chunk, Extra, RangeReader
@@ -208,6 +208,6 @@ def offline_subject(route: Manifest, target: TargetRef, policy: Policy | None = 
     return Subject(weights=seen.weights, backends=backends, origin=f"the file's {seen.kind} {seen.name}", **basis)
 
 
-def _seen(route: Mapping[str, Any], target: TargetRef, policy: Policy | None) -> RouteView:
+def _seen(route: Mapping[str, Any], target: TargetRef, policy: Policy | None) -> BalancerView:
     seen = driver_of(target.kind).backends(route, target)
     return seen if policy is None else check_shares(policy, seen)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from evenload.drivers.base import RouteView
+from evenload.drivers.base import BalancerView
 from evenload.engine import Engine
 from evenload.errors import InputError, SignalsUnavailable
 from evenload.history.ranges import Grid, pieces
@@ -47,7 +47,7 @@ class Newcomer(NamedTuple):
 
     spec: BalancerSpec
     source: Source
-    view: RouteView
+    view: BalancerView
     fleet: Fleet
     last_write: RouteWrite | None
     known_good: dict[str, int] | None

@@ -67,6 +67,8 @@ KRUISE_ROLLOUTS: Final = Resource("rollouts.kruise.io", "v1beta1", "rollouts", "
 HPAS: Final = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 PDBS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 HTTPROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+GRPCROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute")
 REFERENCEGRANTS: Final = Resource("gateway.networking.k8s.io", "v1beta1", "referencegrants", "ReferenceGrant")
+TRAEFIKSERVICES: Final = Resource("traefik.io", "v1alpha1", "traefikservices", "TraefikService")
 BALANCERS: Final = Resource("evenload.dev", "v1alpha1", "balancers", "Balancer")
 REMEDIATIONS: Final = Resource("evenload.dev", "v1alpha1", "remediations", "Remediation", page=20)

@@ -66,6 +66,7 @@ _ADDRESS = _rules(
 
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
 LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=128)]
+DEFAULT_KIND = "HTTPRoute"
 SignalName = Literal["requests", "errors", "latency", "cpu", "memory", "inFlight"]
 
 
@@ -82,8 +83,8 @@ class TargetRef(Value, frozen=True, kw_only=True):
 
     kind: Annotated[
         str,
-        Meta(description="Kind of the balancer.", extra_json_schema={"enum": ["HTTPRoute"]}),  # drivers/__init__.py
-    ] = "HTTPRoute"
+        Meta(description="Kind of the balancer."),  # the CRD lists the kinds that have a driver (api/crd.py)
+    ] = DEFAULT_KIND
     name: Annotated[str, Meta(description="Name of the balancer.", min_length=1, max_length=253)]
     namespace: Annotated[
         Name | None, Meta(description="Must be the Balancer's own namespace; unset means just that.")

@@ -3,7 +3,7 @@
 Membership comes from EndpointSlices, because they are what data planes go by: a pod belongs to a backend if a slice of
 its Service names the pod and its UID, and is ready if both the slice and the pod itself say so.
 
-A cluster without the Gateway API, a Service without pods, a missing permission: all are Problems in words, never
+A kind of balancer that is not served, a Service without pods, a missing permission: all are Problems in words, never
 exceptions.
 """
 
@@ -20,14 +20,14 @@ import msgspec
 
 from evenload import clock
 from evenload.clock import rfc3339
-from evenload.drivers.base import RouteView, ServiceName
+from evenload.drivers import DRIVERS, name_of
+from evenload.drivers.base import BalancerView, Driver, ServiceName
 from evenload.groups import Groups
 from evenload.kube.client import Client
 from evenload.kube.reflector import Key, Reflector
 from evenload.kube.resources import (
     ENDPOINTSLICES,
     HPAS,
-    HTTPROUTES,
     KRUISE_ROLLOUTS,
     PODS,
     REFERENCEGRANTS,
@@ -55,8 +55,8 @@ class Trouble(StrEnum):
     """Why a Balancer's fleet cannot be told. A stable word: it becomes the reason of a condition."""
 
     NotSynced = "NotSynced"
-    GatewayApiMissing = "GatewayApiMissing"
-    RouteNotFound = "RouteNotFound"
+    KindMissing = "KindMissing"
+    TargetNotFound = "TargetNotFound"
     ServiceNotFound = "ServiceNotFound"
     NoPods = "NoPods"
     NoSelector = "NoSelector"
@@ -132,14 +132,16 @@ class ClusterView:
         client: Client,
         namespaces: Iterable[str] = (),
         *,
+        drivers: Iterable[Driver] = tuple(DRIVERS.values()),
         on_route_change: Callable[[Key], None] = lambda key: None,
         reference_grants: bool = False,
-        http_routes: bool = True,
         now: Callable[[], float] = clock.now,
     ) -> None:
-        """`reference_grants`: whether to watch them, for backends of other namespaces. `http_routes`: whether the
-        installation looks after them. `now`: the wall clock, seconds since the epoch."""
+        """`reference_grants`: whether to watch them, for backends of other namespaces. `drivers`: of what
+        the installation looks after; no other kind of balancer is watched. `now`: seconds since the epoch."""
         watched = self._namespaces = tuple(namespaces)
+        drivers = tuple(drivers)
+        grants = reference_grants and any(REFERENCEGRANTS in each.beside for each in drivers)
 
         def watch(resource: Resource, decode: Any, on_change: Any = None) -> Reflector[Any]:
             return Reflector(client, resource, decode, watched, on_change=on_change)
@@ -150,14 +152,16 @@ class ClusterView:
         self._slices_of: Groups[Key, Key] = Groups()
         self._members_of: dict[Key, _Crew] = {}  # by Service that exists, until something changes them
         self._services_of: Groups[Key, Key] = Groups()  # by pod: whose members to find anew when it changes
-        self._deliveries: Groups[Key, str] = Groups()  # by route
+        self._deliveries: Groups[tuple[str, Key], str] = Groups()  # by balancer
         self._hpas_of: Groups[tuple[str, str], Key] = Groups()
-        self._previous_routes: dict[Key, Manifest] = {}
+        self._previous: dict[tuple[str, Key], Manifest] = {}
         self._pods_in: Counter[str] = Counter()
         self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode, self._pod_changed)
         self._services: Reflector[Service] = watch(SERVICES, Service, self._service_changed)
         self._slices: Reflector[Slice] = watch(ENDPOINTSLICES, Slice, self._slice_changed)
-        self._routes: Reflector[Manifest] | None = watch(HTTPROUTES, dict, self._route_changed) if http_routes else None
+        self._balancers: dict[str, Reflector[Manifest]] = {
+            each.kind: watch(each.resource, dict, partial(self._balancer_changed, each.kind)) for each in drivers
+        }
         self._replica_sets: Reflector[Owned] = watch(REPLICASETS, Owned, self._replica_set_changed)
         self._workloads: dict[str, Reflector[Any]] = {
             kind: watch(
@@ -170,7 +174,7 @@ class ClusterView:
             KRUISE_ROLLOUTS, KruiseRollout, partial(self._delivery_changed, "OpenKruise Rollout")
         )
         self._hpas: Reflector[Hpa] = watch(HPAS, Hpa, self._hpa_changed)
-        self._grants: Reflector[Grant] | None = watch(REFERENCEGRANTS, Grant) if reference_grants else None
+        self._grants: Reflector[Grant] | None = watch(REFERENCEGRANTS, Grant) if grants else None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -180,12 +184,16 @@ class ClusterView:
 
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
         grants = (self._grants,) if self._grants else ()
-        return (*self._needed(), *self._telling(), *grants)
+        return (*self._shared(), *self._balancers.values(), *self._telling(), *grants)
 
-    def _needed(self) -> tuple[Reflector[Any], ...]:
-        """Without these nothing can be said of a Balancer."""
-        routes = (self._routes,) if self._routes else ()
-        return (self._pods, self._services, self._slices, *routes)
+    def _shared(self) -> tuple[Reflector[Any], ...]:
+        """Without these nothing can be said of any Balancer."""
+        return (self._pods, self._services, self._slices)
+
+    def _concerning(self, kind: str) -> Iterator[Reflector[Any]]:
+        """What a Balancer of a target of that kind is about: other kinds of balancers may fail as they like."""
+        others = {id(each) for name, each in self._balancers.items() if name != kind}
+        return (each for each in self._reflectors() if id(each) not in others)
 
     def _telling(self) -> tuple[Reflector[Any], ...]:
         """These tell what else is going on: without one that is needed no pod is taken away."""
@@ -203,32 +211,38 @@ class ClusterView:
 
     @property
     def usable(self) -> bool:
-        """Everything that is served has been answered in one of the watched namespaces at least."""
-        return self.tried and (self.synced or any(map(self._synced_in, self._namespaces)))
+        """All that is served and that one kind of balancer needs has been answered, in a watched namespace at least."""
+        return self.tried and any(
+            all(each.answered for each in self._concerning(kind))
+            or any(self._synced_in(namespace, kind) for namespace in self._namespaces)
+            for kind in self._balancers or ("",)
+        )
 
-    def _synced_in(self, namespace: str) -> bool:
-        return all(each.synced_in(namespace) for each in self._readable(namespace))
+    def _synced_in(self, namespace: str, kind: str) -> bool:
+        return all(each.synced_in(namespace) for each in self._readable(namespace, kind))
 
-    def _readable(self, namespace: str) -> Iterator[Reflector[Any]]:
-        """Of what is served, what may be read there."""
-        return (each for each in self._reflectors() if each.served and not each.denied_in(namespace))
+    def _readable(self, namespace: str, kind: str) -> Iterator[Reflector[Any]]:
+        """Of what is served and concerns a target of that kind, what may be read there."""
+        return (each for each in self._concerning(kind) if each.served and not each.denied_in(namespace))
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with the watching now, a sentence a kind. Other projects' kinds need not be there."""
-        needed = (each for each in self._reflectors() if each.served or each is self._routes)
+        balancers = tuple(self._balancers.values())
+        none_served = not any(each.served for each in balancers)
+        needed = (each for each in self._reflectors() if each.served or (none_served and each in balancers))
         return tuple(each.problem for each in needed if each.problem)
 
     def watches(self, namespace: str) -> bool:
         """Whether this installation looks at that namespace at all."""
         return self._pods.covers(namespace)
 
-    def fresh_age_in(self, namespaces: Iterable[str]) -> float:
-        """Seconds since the API server last showed that what concerns these namespaces is up to date.
+    def fresh_age_in(self, namespaces: Iterable[str], kind: str) -> float:
+        """Seconds since the API server last showed that what concerns a target of that kind there is up to date.
 
         It does so every minute at least. A namespace that cannot be watched makes no other one stale.
         """
-        ages = (each.fresh_age_in(name) for name in namespaces for each in self._readable(name))
+        ages = (each.fresh_age_in(name) for name in namespaces for each in self._readable(name, kind))
         return max(ages, default=float("inf"))
 
     @property
@@ -239,39 +253,43 @@ class ClusterView:
             kinds[each.resource.kind] += len(each.unreadable)
         return dict(kinds)
 
-    def route(self, namespace: str, name: str) -> Manifest | Problem:
-        """The route as the API server has it. Not to be changed by the caller."""
-        if self._routes is None:
+    def balancer(self, driver: Driver, namespace: str, name: str) -> Manifest | Problem:
+        """The balancer's object as the API server has it. Not to be changed by the caller."""
+        kind = driver.kind
+        known = self._balancers.get(kind)
+        if known is None:
             return Problem(
                 reason=Trouble.DriverDisabled,
-                sentence="this installation does not look after HTTPRoutes (drivers.httproute.enabled of the chart)",
+                sentence=f"this installation does not look after {kind}s "
+                f"(drivers.{name_of(driver)}.enabled of the chart)",
             )
-        if self._routes.denied_in(namespace):
-            return Problem(reason=Trouble.NotPermitted, sentence=_denied(self._routes, namespace))
-        if not self._routes.served:
+        if known.denied_in(namespace):
+            return Problem(reason=Trouble.NotPermitted, sentence=_denied(known, namespace))
+        if not known.served:
             return Problem(
-                reason=Trouble.GatewayApiMissing,
-                sentence="this cluster does not serve HTTPRoute; install the Gateway API's CRDs (v1) and a gateway",
+                reason=Trouble.KindMissing,
+                sentence=f"this cluster does not serve {kind}; install {driver.to_install}",
             )
-        found = self._routes.objects.get((namespace, name))
+        found = known.objects.get((namespace, name))
         if found is not None:
             return found
-        if not self._synced_in(namespace):
-            return Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace))
+        if not self._synced_in(namespace, kind):
+            return Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace, kind))
         return Problem(
-            reason=Trouble.RouteNotFound,
-            sentence=f"HTTPRoute {namespace}/{name} does not exist; create it or correct spec.targetRef",
+            reason=Trouble.TargetNotFound,
+            sentence=f"{kind} {namespace}/{name} does not exist; create it or correct spec.targetRef",
         )
 
     def pods_in(self, namespaces: Iterable[str]) -> int:
         """How many pods there are in these namespaces, those of other applications included."""
         return sum(self._pods_in[namespace] for namespace in namespaces)
 
-    def granted(self, service: ServiceName, namespace: str) -> bool:
-        """Whether a ReferenceGrant lets routes of `namespace` name that Service of another one."""
+    def granted(self, service: ServiceName, kind: Resource, namespace: str) -> bool:
+        """Whether a ReferenceGrant lets objects of that `kind` of `namespace` name that Service of another one."""
         grants = self._grants.objects if self._grants else {}
         return any(
-            where == service.namespace and grant.allows(namespace, service.name) for (where, _), grant in grants.items()
+            where == service.namespace and grant.allows(kind, namespace, service.name)
+            for (where, _), grant in grants.items()
         )
 
     def grants_unknown(self, namespaces: Iterable[str]) -> str:
@@ -279,14 +297,14 @@ class ClusterView:
         grants = self._grants
         return next((_denied(grants, name) for name in namespaces if grants and grants.denied_in(name)), "")
 
-    def previous_route(self, namespace: str, name: str) -> Manifest | None:
-        """The route before its spec last changed, if that was seen."""
-        return self._previous_routes.get((namespace, name))
+    def previous(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """The balancer's object before its spec last changed, if that was seen."""
+        return self._previous.get((kind, (namespace, name)))
 
-    def fleet(self, view: RouteView) -> Fleet:
+    def fleet(self, view: BalancerView) -> Fleet:
         """Whose pods the route's backends lead to. Not to be changed by the caller: ticks share it."""
         namespaces = sorted({service.namespace for service in view.services.values()})
-        if problem := self._not_known(namespaces):
+        if problem := self._not_known(namespaces, view.kind):
             return Fleet(backends={}, problems=(problem,))
         crews = {key: self._crew(service) for key, service in view.services.items()}
         stuck = [member for crew in crews.values() if crew.leaving for member in self._stuck(crew)]
@@ -304,14 +322,14 @@ class ClusterView:
         told = (*(f"{text}; until then it takes no pod away" for text in denied), *limits, *map(self._leaving, stuck))
         return Fleet(backends=backends, problems=tuple(problems), holds=holds, limits=told)
 
-    def _not_known(self, namespaces: Iterable[str]) -> Problem | None:
+    def _not_known(self, namespaces: Iterable[str], kind: str) -> Problem | None:
         """Why nothing can be said of these namespaces."""
         for namespace in namespaces:
-            for each in self._needed():
+            for each in self._shared():
                 if each.denied_in(namespace):
                     return Problem(reason=Trouble.NotPermitted, sentence=_denied(each, namespace))
-            if not self._synced_in(namespace):
-                return Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace))
+            if not self._synced_in(namespace, kind):
+                return Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace, kind))
         return None
 
     def _denied_behind(self, crews: Iterable[_Crew]) -> Iterator[str]:
@@ -336,9 +354,9 @@ class ClusterView:
             "(is the node lost, or does a finalizer keep the pod?) and is not waited for"
         )
 
-    def delivery(self, view: RouteView) -> str | None:
+    def delivery(self, view: BalancerView) -> str | None:
         """A canary controller's object that says of itself that it sets the weights of this route, as kind and name."""
-        return min(self._deliveries.of((view.namespace, view.name)), default=None)
+        return min(self._deliveries.of((view.kind, (view.namespace, view.name))), default=None)
 
     def workload_of(self, pod: PodFacts) -> str | None:
         """ "Deployment/shop-a": what a person would restart. None: no controller would replace the pod."""
@@ -351,8 +369,8 @@ class ClusterView:
                 return f"{owner.kind}/{owner.name}"
         return f"{pod.owner.kind}/{pod.owner.name}"
 
-    def _waiting(self, namespace: str) -> str:
-        waiting = (each for each in self._readable(namespace) if not each.synced_in(namespace))
+    def _waiting(self, namespace: str, kind: str) -> str:
+        waiting = (each for each in self._readable(namespace, kind) if not each.synced_in(namespace))
         what = "; ".join(each.problem or each.resource.plural for each in waiting)
         return f"the cluster is still being read: {what}"
 
@@ -393,11 +411,11 @@ class ClusterView:
                 if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
                     yield endpoint.target_ref, endpoint.conditions.ready is not False
 
-    def _unreadable(self, view: RouteView, crews: Iterable[_Crew]) -> Iterator[Problem]:
+    def _unreadable(self, view: BalancerView, crews: Iterable[_Crew]) -> Iterator[Problem]:
         """What may stand behind the route and is not known: what a slice or a pod names, else all there is."""
         services = view.services.values()
         namespaces = {service.namespace for service in services}
-        for reflector in self._reflectors():
+        for reflector in self._concerning(view.kind):
             if not reflector.unreadable or reflector is self._kruise_rollouts:  # that one stands behind no pod
                 continue
             named = self._named(reflector, services, crews)
@@ -419,7 +437,7 @@ class ClusterView:
         found = {each for crew in crews for each in crew.workloads}
         return {(namespace, name.partition("/")[2]) for namespace, name in found if name.startswith(f"{kind}/")}
 
-    def _empty(self, view: RouteView, backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
+    def _empty(self, view: BalancerView, backends: dict[str, dict[str, Member]]) -> Iterator[Problem]:
         """Backends whose pods cannot be told. One that has none, beside others that do, is for the engine to judge."""
         deserted = not any(backends.values())
         for key, service in view.services.items():
@@ -505,8 +523,8 @@ class ClusterView:
 
     def _delivery_changed(self, what: str, key: Key, before: Any, after: Any) -> None:
         for version, change in ((before, self._deliveries.discard), (after, self._deliveries.add)):
-            for route in version.routes if version is not None else ():
-                change((key[0], route), f"{what} {key[1]}")
+            for kind, name in version.balancers if version is not None else ():
+                change((kind, (key[0], name)), f"{what} {key[1]}")
 
     def _service_changed(self, key: Key, before: Service | None, after: Service | None) -> None:
         if after is None:
@@ -539,11 +557,11 @@ class ClusterView:
                 target = version.spec.scale_target_ref
                 change((key[0], f"{target.kind}/{target.name}"), key)
 
-    def _route_changed(self, key: Key, before: Manifest | None, after: Manifest | None) -> None:
+    def _balancer_changed(self, kind: str, key: Key, before: Manifest | None, after: Manifest | None) -> None:
         if after is None:
-            self._previous_routes.pop(key, None)
+            self._previous.pop((kind, key), None)
         elif before is not None and before.get("spec") != after.get("spec"):
-            self._previous_routes[key] = before
+            self._previous[kind, key] = before
         self._on_route_change(key)
 
 

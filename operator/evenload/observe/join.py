@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from evenload.drivers.base import RouteView
+from evenload.drivers.base import BalancerView
 from evenload.model.base import Value
 from evenload.model.episode import Disruption, Episode
 from evenload.model.snapshot import SIGNALS, Backend, Hold, Pod, RouteWrite, Signal, SignalName, SignalState, Snapshot
@@ -75,7 +75,7 @@ def snapshot_of(
     )
 
 
-def last_write(now: RouteView, before: RouteView | None) -> RouteWrite | None:
+def last_write(now: BalancerView, before: BalancerView | None) -> RouteWrite | None:
     """Who wrote the weights last, and over what, if that was seen."""
     if now.writer is None:
         return None

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from evenload.kube.resources import HTTPROUTES
+from evenload.kube.resources import Resource
 from evenload.observe.pods import Meta, Partial
 
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
@@ -67,9 +67,9 @@ class Grant(Partial):
     metadata: Meta
     spec: _GrantSpec = msgspec.field(default_factory=_GrantSpec)
 
-    def allows(self, namespace: str, service: str) -> bool:
-        """Whether HTTPRoutes of `namespace` may name `service` of the grant's own namespace."""
-        source = (HTTPROUTES.group, HTTPROUTES.kind, namespace)
+    def allows(self, kind: Resource, namespace: str, service: str) -> bool:
+        """Whether objects of that `kind` of `namespace` may name `service` of the grant's own namespace."""
+        source = (kind.group, kind.kind, namespace)
         return any((each.group, each.kind, each.namespace) == source for each in self.spec.sources) and any(
             (each.group, each.kind) == ("", "Service") and each.name in (None, "", service)
             for each in self.spec.targets

@@ -201,13 +201,15 @@ class Hpa(Partial):
         return ""
 
 
-class _HttpRouteName(Partial):
+class _RouteName(Partial):
     name: str = ""
 
 
 class _ArgoPlugin(Partial):
     http_route: str = ""
-    http_routes: tuple[_HttpRouteName, ...] = ()
+    http_routes: tuple[_RouteName, ...] = ()
+    grpc_route: str = ""
+    grpc_routes: tuple[_RouteName, ...] = ()
     namespace: str = ""
 
 
@@ -215,8 +217,13 @@ class _ArgoPlugins(Partial):
     gateway_api: _ArgoPlugin | None = msgspec.field(name="argoproj-labs/gatewayAPI", default=None)
 
 
+class _ArgoTraefik(Partial):
+    weighted_traefik_service_name: str = ""
+
+
 class _ArgoRouting(Partial):
     plugins: _ArgoPlugins = msgspec.field(default_factory=_ArgoPlugins)
+    traefik: _ArgoTraefik = msgspec.field(default_factory=_ArgoTraefik)
 
 
 class _ArgoCanary(Partial):
@@ -237,13 +244,18 @@ class ArgoRollout(Workload):
     spec: _ArgoSpec = msgspec.field(default_factory=_ArgoSpec)
 
     @property
-    def routes(self) -> tuple[str, ...]:
-        """The HTTPRoutes of its namespace that it sets the weights of."""
+    def balancers(self) -> tuple[tuple[str, str], ...]:
+        """Kind and name of what it sets the weights of, in its own namespace."""
         routing = self.spec.strategy.canary and self.spec.strategy.canary.traffic_routing
+        if routing and routing.traefik.weighted_traefik_service_name:
+            return (("TraefikService", routing.traefik.weighted_traefik_service_name),)
         plugin = routing.plugins.gateway_api if routing else None
         if plugin is None or plugin.namespace not in ("", self.metadata.namespace):
             return ()
-        return tuple(name for name in (plugin.http_route, *(each.name for each in plugin.http_routes)) if name)
+        http = (plugin.http_route, *(each.name for each in plugin.http_routes))
+        grpc = (plugin.grpc_route, *(each.name for each in plugin.grpc_routes))
+        found = (*(("HTTPRoute", name) for name in http), *(("GRPCRoute", name) for name in grpc))
+        return tuple((kind, name) for kind, name in found if name)
 
 
 class _KruiseGateway(Partial):
@@ -279,10 +291,10 @@ class KruiseRollout(Partial):
     status: _Phase = msgspec.field(default_factory=_Phase)
 
     @property
-    def routes(self) -> tuple[str, ...]:
-        """The HTTPRoutes of its namespace that it sets the weights of just now."""
+    def balancers(self) -> tuple[tuple[str, str], ...]:
+        """Kind and name of what it sets the weights of just now, in its own namespace."""
         if self.status.phase not in ("Progressing", "Terminating", "Disabling"):
             return ()
         strategies = (each for each in (self.spec.strategy.canary, self.spec.strategy.blue_green) if each)
         gateways = (each.gateway for strategy in strategies for each in strategy.traffic_routings if each.gateway)
-        return tuple(gateway.http_route_name for gateway in gateways if gateway.http_route_name)
+        return tuple(("HTTPRoute", gateway.http_route_name) for gateway in gateways if gateway.http_route_name)

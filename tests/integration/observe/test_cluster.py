@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from evenload.drivers.base import RouteView
-from evenload.drivers.httproute import HTTPRouteDriver
-from evenload.errors import NotFound
+from evenload.drivers import DRIVERS
+from evenload.drivers.base import BalancerView
+from evenload.errors import Conflict, NotFound
 from evenload.kube.client import Client
 from evenload.kube.resources import (
     DEPLOYMENTS,
@@ -30,9 +30,12 @@ from evenload.kube.resources import (
 from evenload.model.spec import TargetRef
 from evenload.observe.cluster import ClusterView, Fleet, Problem, Trouble
 from tests.support.apiproxy import Answer, ApiProxy
+from tests.support.kinds import install_traefik_services
 from tests.support.wait import until
 
 pytestmark = pytest.mark.timeout(120)
+
+HTTP_ROUTE = DRIVERS["HTTPRoute"]
 
 
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
@@ -86,17 +89,17 @@ class Shop:
         status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [condition]}
         await self.client.patch_merge(PODS, self.namespace, pod, {"status": status}, subresource="status")
 
-    def route_view(self) -> RouteView:
-        manifest = self.view.route(self.namespace, "shop")
+    def route_view(self) -> BalancerView:
+        manifest = self.view.balancer(HTTP_ROUTE, self.namespace, "shop")
         assert not isinstance(manifest, Problem), manifest
-        return HTTPRouteDriver().backends(manifest, TargetRef(name="shop"))
+        return HTTP_ROUTE.backends(manifest, TargetRef(name="shop"))
 
     def fleet(self) -> Fleet:
         return self.view.fleet(self.route_view())
 
     def ready(self) -> dict[str, int]:
         """Backend -> ready pods, as the view sees it; empty until the route is seen."""
-        if isinstance(self.view.route(self.namespace, "shop"), Problem):
+        if isinstance(self.view.balancer(HTTP_ROUTE, self.namespace, "shop"), Problem):
             return {}
         backends = self.fleet().backends
         return {name: sum(member.ready for member in members.values()) for name, members in backends.items()}
@@ -239,14 +242,14 @@ class TestHolds:
 
 class TestProblems:
     async def test_a_route_that_is_not_there_is_told_with_what_to_do(self, view: ClusterView, namespace: str) -> None:
-        answer = view.route(namespace, "shop")
+        answer = view.balancer(HTTP_ROUTE, namespace, "shop")
         assert isinstance(answer, Problem)
-        assert answer.reason is Trouble.RouteNotFound
+        assert answer.reason is Trouble.TargetNotFound
         assert "spec.targetRef" in answer.sentence
 
     async def test_a_route_deleted_is_gone_from_the_view(self, shop: Shop) -> None:
         await shop.client.delete(HTTPROUTES, shop.namespace, "shop")
-        await until(lambda: isinstance(shop.view.route(shop.namespace, "shop"), Problem))
+        await until(lambda: isinstance(shop.view.balancer(HTTP_ROUTE, shop.namespace, "shop"), Problem))
 
     async def test_a_service_that_is_not_there_is_named(self, shop: Shop) -> None:
         await shop.client.delete(SERVICES, shop.namespace, "shop-b")
@@ -295,11 +298,11 @@ class TestProblems:
         proxy.inject(
             Answer(404, message="the server could not find the requested resource"), path="/httproutes", times=None
         )
-        async with watching(proxied, namespace) as view:
+        async with watching(proxied, namespace, drivers=[HTTP_ROUTE]) as view:
             await until(lambda: view.synced)
-            answer = view.route(namespace, "shop")
+            answer = view.balancer(HTTP_ROUTE, namespace, "shop")
             assert isinstance(answer, Problem)
-            assert answer.reason is Trouble.GatewayApiMissing
+            assert answer.reason is Trouble.KindMissing
             assert any("httproutes" in trouble for trouble in view.troubles)
 
     async def test_a_right_that_is_missing_is_named_and_given_later_it_is_used(
@@ -308,13 +311,13 @@ class TestProblems:
         refused = proxy.inject(Answer(403, message="pods is forbidden"), path="/pods", times=None)
         async with watching(proxied, namespace) as view:
             await until(lambda: view.synced and view.usable)
-            route = view.route(namespace, "shop")
+            route = view.balancer(HTTP_ROUTE, namespace, "shop")
             assert not isinstance(route, Problem)
-            fleet = view.fleet(HTTPRouteDriver().backends(route, TargetRef(name="shop")))
+            fleet = view.fleet(HTTP_ROUTE.backends(route, TargetRef(name="shop")))
             assert [each.reason for each in fleet.problems] == [Trouble.NotPermitted]
             assert 'resources: ["pods"]' in fleet.problems[0].sentence
             proxy.remove(refused)
-            await until(lambda: view.fresh_age_in([namespace]) < 60 and not view.troubles, seconds=60)
+            await until(lambda: view.fresh_age_in([namespace], "HTTPRoute") < 60 and not view.troubles, seconds=60)
 
     async def test_a_right_to_see_autoscalers_that_is_missing_takes_only_restarts_away(
         self, proxy: ApiProxy, proxied: Client, shop: Shop, namespace: str
@@ -322,26 +325,73 @@ class TestProblems:
         proxy.inject(Answer(403, message="forbidden"), path="/horizontalpodautoscalers", times=None)
         async with watching(proxied, namespace) as view:
             await until(lambda: view.synced)
-            route = view.route(namespace, "shop")
+            route = view.balancer(HTTP_ROUTE, namespace, "shop")
             assert not isinstance(route, Problem)
-            fleet = view.fleet(HTTPRouteDriver().backends(route, TargetRef(name="shop")))
+            fleet = view.fleet(HTTP_ROUTE.backends(route, TargetRef(name="shop")))
             assert fleet.problems == ()
             assert [(hold.reason, hold.restarts_only) for hold in fleet.holds] == [("NotPermitted", True)]
+
+
+class TestKinds:
+    @pytest.mark.parametrize("kind", ["GRPCRoute", "TraefikService"])
+    async def test_each_kind_is_read_and_written_as_the_api_server_has_it(self, shop: Shop, kind: str) -> None:
+        driver, target = DRIVERS[kind], TargetRef(kind=kind, name="rpc")
+        if kind == "TraefikService":
+            await install_traefik_services(shop.client)
+        refs = [{"name": name, "port": 80, "weight": 100} for name in ("shop-a", "shop-b")]
+        spec = {"weighted": {"services": refs}} if kind == "TraefikService" else {"rules": [{"backendRefs": refs}]}
+        manifest = {"apiVersion": driver.resource.api_version, "kind": kind, "metadata": {"name": "rpc"}, "spec": spec}
+        await shop.client.create(driver.resource, shop.namespace, manifest)
+
+        def seen() -> Manifest | Problem:
+            return shop.view.balancer(driver, shop.namespace, "rpc")
+
+        await until(lambda: not isinstance(seen(), Problem), seconds=60)
+        found = seen()
+        assert not isinstance(found, Problem)
+        view = driver.backends(found, target)
+        assert view.weights == {"shop-a": 100, "shop-b": 100}
+        assert view.writer is not None
+        assert {name: len(pods) for name, pods in shop.view.fleet(view).backends.items()} == {"shop-a": 2, "shop-b": 2}
+        operations = driver.patch(found, target, {"shop-a": 9, "shop-b": 0})
+        answer = await shop.client.patch_json(driver.resource, shop.namespace, "rpc", operations)
+        assert driver.backends(answer, target).weights == {"shop-a": 9, "shop-b": 0}
+        with pytest.raises(Conflict):
+            await shop.client.patch_json(driver.resource, shop.namespace, "rpc", operations)
+
+    async def test_a_kind_that_is_not_served_is_found_once_it_is_and_stops_no_other(
+        self, proxy: ApiProxy, proxied: Client, shop: Shop, namespace: str
+    ) -> None:
+        missing = proxy.inject(Answer(404, message="not found"), path="/grpcroutes", times=None)
+        driver = DRIVERS["GRPCRoute"]
+
+        def reason(view: ClusterView) -> Trouble | None:
+            answer = view.balancer(driver, namespace, "rpc")
+            return answer.reason if isinstance(answer, Problem) else None
+
+        async with watching(proxied, namespace) as view:
+            await until(lambda: view.usable)
+            assert reason(view) is Trouble.KindMissing
+            found = view.balancer(HTTP_ROUTE, namespace, "shop")
+            assert not isinstance(found, Problem)
+            assert view.fleet(HTTP_ROUTE.backends(found, TargetRef(name="shop"))).problems == ()
+            proxy.remove(missing)
+            await until(lambda: reason(view) is Trouble.TargetNotFound, seconds=60)
 
 
 class TestRoutes:
     async def test_the_route_before_its_last_change_is_remembered(self, shop: Shop) -> None:
         changes: list[object] = []
-        driver = HTTPRouteDriver()
+        driver = HTTP_ROUTE
         async with watching(shop.client, shop.namespace, on_route_change=changes.append) as view:
             await until(lambda: view.synced)
             seen = len(changes)
-            now = view.route(shop.namespace, "shop")
+            now = view.balancer(HTTP_ROUTE, shop.namespace, "shop")
             assert not isinstance(now, Problem)
             patch = driver.patch(now, TargetRef(name="shop"), {"shop-a": 9, "shop-b": 1})
             await shop.client.patch_json(HTTPROUTES, shop.namespace, "shop", patch)
             await until(lambda: len(changes) > seen)
-            before = view.previous_route(shop.namespace, "shop")
+            before = view.previous("HTTPRoute", shop.namespace, "shop")
             assert before is not None
             assert driver.backends(before, TargetRef(name="shop")).weights == {"shop-a": 100, "shop-b": 100}
 

@@ -89,7 +89,7 @@ async def route_deleted(day: Day) -> None:
     await shop.until(lambda: touched(day.proxy.writes(), shop), what="the restored weights")
     await shop.until(lambda: _applied(shop), what="an applied step")
     await shop.client.delete(HTTPROUTES, shop.namespace, "shop")
-    await shop.until(lambda: _ready_is(shop, "RouteNotFound"), what="Ready False RouteNotFound")
+    await shop.until(lambda: _ready_is(shop, "TargetNotFound"), what="Ready False TargetNotFound")
     assert "spec.targetRef" in await shop.message("Ready")
     before = len(touched(day.proxy.writes(), shop))
     await day.operator.ticked(3)
@@ -112,7 +112,7 @@ async def weights_of_zero(day: Day) -> None:
 async def points_at_nothing(day: Day) -> None:
     shop = day.shop
     await shop.create_balancer({"targetRef": {"kind": "HTTPRoute", "name": "nowhere"}, "mode": "Auto"}, name="nothing")
-    await shop.until(lambda: _told(shop, "nothing", "RouteNotFound"), what="Ready False RouteNotFound")
+    await shop.until(lambda: _told(shop, "nothing", "TargetNotFound"), what="Ready False TargetNotFound")
 
 
 async def points_at_another_namespace(day: Day, other: Shop) -> None:

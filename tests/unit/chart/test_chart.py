@@ -9,7 +9,10 @@ import msgspec
 import pytest
 import yaml
 
-from evenload.cli.questions import ALWAYS, TO_ACT, Need
+from charts.generate import stale
+from evenload.cli.questions import Need, needs_of
+from evenload.drivers import DRIVERS, name_of
+from evenload.drivers.base import Driver
 from evenload.model.spec import Mode
 from evenload.presets import PRESETS, with_own
 from evenload.settings import Settings
@@ -88,8 +91,8 @@ def test_observe_is_the_default_and_has_no_right_to_write_anything_of_others() -
 def test_above_observe_it_may_patch_routes_and_evict_pods_and_no_more(mode: str, where: tuple[str, ...]) -> None:
     rules = rules_of_the_operator(rendered(f"--set=maxMode={mode}", *where))
     assert foreign_writes(rules) == {
-        ("gateway.networking.k8s.io", "httproutes", "patch"),
         ("", "pods/eviction", "create"),
+        *((each.resource.group, each.resource.plural, "patch") for each in DRIVERS.values()),
     }
 
 
@@ -101,14 +104,26 @@ def test_grants_of_references_are_read_only_where_backends_of_other_namespaces_a
     assert environment(f"--set=crossNamespaceBackends={allowed}")["EVENLOAD_CROSS_NAMESPACE_BACKENDS"] == allowed
 
 
-def test_without_the_driver_there_is_no_rule_for_routes() -> None:
-    rules = rules_of_the_operator(rendered("--set=maxMode=Auto,drivers.httproute.enabled=false"))
-    assert [need for need in grants(rules) if need[1] == "httproutes"] == []
+@pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS.keys())
+def test_a_driver_that_is_disabled_gets_no_rule_and_is_named_to_the_operator(driver: Driver) -> None:
+    off = f"--set=maxMode=Auto,drivers.{name_of(driver)}.enabled=false"
+    granted = grants(rules_of_the_operator(rendered(off)))
+    assert [need for need in granted if need[:2] == (driver.resource.group, driver.resource.plural)] == []
+    assert environment(off)["EVENLOAD_DISABLED_DRIVERS"] == name_of(driver)
+
+
+def test_a_driver_that_the_values_of_an_older_chart_do_not_know_is_disabled() -> None:
+    off = "--set=drivers.httproute=null"
+    assert "httproute" in environment(off)["EVENLOAD_DISABLED_DRIVERS"].split(",")
+
+
+def test_what_the_chart_says_of_drivers_is_generated() -> None:
+    assert stale() == [], "run `python -m charts.generate`"
 
 
 @pytest.mark.parametrize("mode", [mode.value for mode in Mode])
 def test_the_rules_hold_what_the_check_command_asks_for(mode: str) -> None:
-    needs = set(ALWAYS) if mode == Mode.Observe else {*ALWAYS, *TO_ACT}
+    needs = set(needs_of(mode, DRIVERS.values(), beside=False))
     assert needs <= grants(rules_of_the_operator(rendered(f"--set=maxMode={mode}")))
 
 

@@ -27,7 +27,7 @@ def test_where_evenload_works_it_is_healthy_whatever_traffic_does() -> None:
 
 
 def not_ready(balancer: dict[str, Any]) -> None:
-    balancer["status"]["conditions"][0] = objects.condition("Ready", "False", "RouteNotFound", "there is no HTTPRoute")
+    balancer["status"]["conditions"][0] = objects.condition("Ready", "False", "TargetNotFound", "there is no HTTPRoute")
 
 
 def unknown(balancer: dict[str, Any]) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import jsonpatch
 from hypothesis import strategies as st
 
+from evenload.drivers import DRIVERS
 from evenload.drivers.base import Driver, JsonPatchOp
-from evenload.drivers.httproute import HTTPRouteDriver
 from evenload.model.spec import TargetRef
-from tests.unit.drivers import routes
+from tests.unit.drivers import routes, traefik
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,23 @@ class Case:
 
 CASES = {
     "HTTPRoute": Case(
-        driver=HTTPRouteDriver(),
+        driver=DRIVERS["HTTPRoute"],
         balancers=routes.balanceable(),
         strip=routes.without_managed_weights,
         foreign_write=routes.written_by,
-    )
+    ),
+    "GRPCRoute": Case(
+        driver=DRIVERS["GRPCRoute"],
+        balancers=routes.balanceable().map(lambda drawn: (routes.as_grpc(drawn[0]), drawn[1])),
+        strip=routes.without_managed_weights,
+        foreign_write=routes.written_by,
+    ),
+    "TraefikService": Case(
+        driver=DRIVERS["TraefikService"],
+        balancers=traefik.balanceable(),
+        strip=traefik.without_managed_weights,
+        foreign_write=traefik.written_by,
+    ),
 }
 
 

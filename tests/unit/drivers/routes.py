@@ -30,6 +30,11 @@ def route(*rules: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     }
 
 
+def as_grpc(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The same split, of a GRPCRoute."""
+    return {**manifest, "kind": "GRPCRoute"}
+
+
 def rule(*refs: dict[str, Any], **rest: Any) -> dict[str, Any]:
     return {**rest, "backendRefs": list(refs)}
 

@@ -27,7 +27,7 @@ def test_every_driver_of_the_table_is_held_to_this_suite() -> None:
 def test_a_patch_gives_every_backend_its_weight(case: Case, data: st.DataObject) -> None:
     manifest, target = data.draw(case.balancers)
     view = case.driver.backends(manifest, target)
-    wanted = data.draw(weights_for(list(view.weights), case.driver.capabilities.largest_weight))
+    wanted = data.draw(weights_for(list(view.weights), case.driver.limits.largest_weight))
     patched = apply(manifest, case.driver.patch(manifest, target, wanted))
     assert case.driver.backends(patched, target).weights == wanted
 
@@ -37,7 +37,7 @@ def test_a_patch_gives_every_backend_its_weight(case: Case, data: st.DataObject)
 def test_a_patch_touches_nothing_but_the_weights_of_its_backends(case: Case, data: st.DataObject) -> None:
     manifest, target = data.draw(case.balancers)
     view = case.driver.backends(manifest, target)
-    wanted = data.draw(weights_for(list(view.weights), case.driver.capabilities.largest_weight))
+    wanted = data.draw(weights_for(list(view.weights), case.driver.limits.largest_weight))
     patched = apply(manifest, case.driver.patch(manifest, target, wanted))
     assert case.strip(patched, target) == case.strip(manifest, target)
 
@@ -48,7 +48,7 @@ def test_undo_restores_the_very_weights(case: Case, data: st.DataObject) -> None
     manifest, target = data.draw(case.balancers)
     before = case.driver.backends(manifest, target).weights
     assume(any(before.values()))
-    wanted = data.draw(weights_for(list(before), case.driver.capabilities.largest_weight))
+    wanted = data.draw(weights_for(list(before), case.driver.limits.largest_weight))
     patched = apply(manifest, case.driver.patch(manifest, target, wanted))
     undone = apply(patched, case.driver.patch(patched, target, before))
     assert case.driver.backends(undone, target).weights == before
@@ -96,7 +96,7 @@ def test_weights_nobody_should_write_are_refused_with_a_sentence(
     manifest, target = data.draw(case.balancers)
     weights = case.driver.backends(manifest, target).weights
     with pytest.raises(RouteProblem, match=says) as refused:
-        case.driver.patch(manifest, target, change(weights, case.driver.capabilities.largest_weight))
+        case.driver.patch(manifest, target, change(weights, case.driver.limits.largest_weight))
     assert refused.value.reason is Problem.WeightsInvalid
 
 

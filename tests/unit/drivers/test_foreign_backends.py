@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import Granted, Problem, RouteProblem, RouteView, ServiceName, refuse_foreign
+from evenload.drivers.base import BalancerView, Granted, Problem, RouteProblem, ServiceName, refuse_foreign
 from evenload.model.spec import TargetRef
 from tests.unit.drivers.routes import ref, route, rule
 
@@ -25,7 +25,7 @@ RESOLVED, UNRESOLVED = [parent("web", "True")], [parent("web", "False")]
 HALF = [*RESOLVED, {"parentRef": {"name": "inner"}, "conditions": []}]
 
 
-def view(foreign: str = "victim", parents: list[dict[str, Any]] | None = None) -> RouteView:
+def view(foreign: str = "victim", parents: list[dict[str, Any]] | None = None) -> BalancerView:
     manifest = route(rule(ref("a", 1), ref("dns", 1, namespace=foreign)))
     manifest["status"] = {"parents": parents or []}
     return driver_of("HTTPRoute").backends(manifest, SHOP)

@@ -8,7 +8,7 @@ import jsonpatch
 import pytest
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import Problem, RouteProblem, RouteView, ServiceName, Writer
+from evenload.drivers.base import BalancerView, Problem, RouteProblem, ServiceName, Writer
 from evenload.errors import InputError
 from evenload.model.spec import TargetRef
 from tests.unit.drivers.conformance import apply
@@ -18,7 +18,7 @@ DRIVER = driver_of("HTTPRoute")
 SHOP = TargetRef(name="shop")
 
 
-def view_of(manifest: dict[str, Any], target: TargetRef = SHOP) -> RouteView:
+def view_of(manifest: dict[str, Any], target: TargetRef = SHOP) -> BalancerView:
     return DRIVER.backends(manifest, target)
 
 

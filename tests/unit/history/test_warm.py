@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from evenload.drivers.base import RouteView, ServiceName
+from evenload.drivers.base import BalancerView, ServiceName
 from evenload.engine import Engine
 from evenload.history import warm
 from evenload.history.warm import Newcomer, Warmed, warm_engines
@@ -63,7 +63,7 @@ def fleet(*pods: str) -> Fleet:
 
 def newcomer(prometheus: FakePrometheus, *queries: Query, **known: Any) -> Newcomer:
     who = fleet()
-    view = RouteView(
+    view = BalancerView(
         kind="HTTPRoute",
         namespace="shop",
         name="shop",

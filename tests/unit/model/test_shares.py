@@ -7,7 +7,7 @@ import math
 import msgspec
 import pytest
 
-from evenload.drivers.base import Problem, RouteProblem, RouteView, check_shares
+from evenload.drivers.base import BalancerView, Problem, RouteProblem, check_shares
 from evenload.errors import InputError
 from evenload.model.policy import Policy
 from evenload.model.shares import shares_problem
@@ -75,7 +75,7 @@ def test_one_backend_twice_is_refused() -> None:
 
 
 def test_a_route_with_other_backends_is_a_problem_of_its_own() -> None:
-    view = RouteView(
+    view = BalancerView(
         kind="HTTPRoute",
         namespace="shop",
         name="shop",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenload.drivers.base import RouteView, Writer
+from evenload.drivers.base import BalancerView, Writer
 from evenload.model.snapshot import Hold, Pod, RouteWrite, SignalState, Snapshot
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import Lineup, last_write, snapshot_of
@@ -208,7 +208,7 @@ class TestPods:
 
 
 class TestLastWrite:
-    view = RouteView(
+    view = BalancerView(
         kind="HTTPRoute",
         namespace="shop",
         name="shop",

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from evenload.observe.workloads import Workload, deployment_rollout, stateful_set_rollout
+from evenload.observe.workloads import ArgoRollout, Workload, deployment_rollout, stateful_set_rollout
 
 
 def workload(generation: int = 3, spec: dict[str, Any] | None = None, **status: Any) -> Workload:
@@ -72,3 +72,26 @@ class TestStatefulSet:
 
     def test_a_spec_not_looked_at_yet_is_a_rollout(self) -> None:
         assert stateful_set_rollout(workload(generation=4))
+
+
+@pytest.mark.parametrize(
+    ("routing", "balancers"),
+    [
+        ({"plugins": {"argoproj-labs/gatewayAPI": {"httpRoute": "shop"}}}, (("HTTPRoute", "shop"),)),
+        (
+            {"plugins": {"argoproj-labs/gatewayAPI": {"httpRoutes": [{"name": "a"}], "grpcRoutes": [{"name": "b"}]}}},
+            (("HTTPRoute", "a"), ("GRPCRoute", "b")),
+        ),
+        ({"plugins": {"argoproj-labs/gatewayAPI": {"grpcRoute": "shop", "namespace": "other"}}}, ()),
+        ({"traefik": {"weightedTraefikServiceName": "shop"}}, (("TraefikService", "shop"),)),
+        ({"nginx": {"stableIngress": "shop"}}, ()),
+    ],
+)
+def test_an_argo_rollout_names_what_it_sets_the_weights_of(
+    routing: dict[str, Any], balancers: tuple[tuple[str, str], ...]
+) -> None:
+    manifest = {
+        "metadata": {"name": "shop", "namespace": "shop"},
+        "spec": {"strategy": {"canary": {"trafficRouting": routing}}},
+    }
+    assert msgspec.convert(manifest, ArgoRollout).balancers == balancers

@@ -52,13 +52,13 @@ async def is_mended(site: Site) -> bool:
     return len(set(site.weights(SHOP).values())) == 1
 
 
-def deny(site: Site, resource: Resource) -> None:
-    """As if the API server answered 403 to every list of that kind."""
+def deny(site: Site, resource: Resource, *, denied: bool = True) -> None:
+    """As if the API server answered 403 to every list of that kind; else as if it answered none."""
     (reflector,) = (each for each in site.cluster._reflectors() if each.resource == resource)
     reflector.objects.clear()
     for stream in reflector._streams:
         stream.listed.clear()
-        stream.denied = stream.tried = True
+        stream.denied, stream.tried = denied, True
         stream._proof = lambda: None  # type: ignore[method-assign]
         stream.listed.set = lambda: None  # type: ignore[method-assign]
 
@@ -68,6 +68,25 @@ def resource_of(site: Site, kind: str) -> Resource:
 
 
 # A kind that may not be listed.
+
+
+@pytest.mark.parametrize("denied", [True, False], ids=["it may not be read", "its lists fail"])
+async def test_a_kind_of_balancer_that_cannot_be_watched_stops_no_balancer_of_another(
+    site: Site, *, denied: bool
+) -> None:
+    for name in ("x", "y"):
+        site.add_backend(OTHER, name)
+    refs = [{"name": name, "port": 80, "weight": 250} for name in ("x", "y")]
+    site.put("GRPCRoute", OTHER, "shop", {"generation": 1}, spec={"rules": [{"backendRefs": refs}]})
+    site.add_balancer(OTHER, {"targetRef": {"kind": "GRPCRoute", "name": "shop"}})
+    await ticks(site, 1)
+    assert site.condition(OTHER, "Ready") == WATCHING
+    assert tuple(site.api.objects["Balancer", OTHER, "shop"]["status"]["resolved"]["handles"]) == ("Weights", "Restart")
+    deny(site, resource_of(site, "HTTPRoute"), denied=denied)
+    await ticks(site, 1)
+    assert site.cluster.usable
+    assert site.condition(OTHER, "Ready") == WATCHING
+    assert site.condition(SHOP, "Ready") == ("False", "NotPermitted" if denied else "NotSynced")
 
 
 async def test_a_kind_that_nothing_behind_the_route_is_of_is_not_missed(site: Site) -> None:
@@ -123,7 +142,7 @@ async def test_grants_that_may_not_be_read_are_not_called_missing() -> None:
 
 
 async def test_an_installation_without_httproutes_is_ready_and_says_so() -> None:
-    async with Site(httproute_enabled=False) as site:
+    async with Site(disabled_drivers="httproute") as site:
         site.add_shop(SHOP)
         await site.tick()
         assert "HTTPRoute" not in {each.resource.kind for each in site.cluster._reflectors()}

@@ -1,4 +1,4 @@
-"""HTTPRoute of the Gateway API: weights of the Services behind a rule, changed by JSON Patch.
+"""Routes of the Gateway API: weights of the Services behind a rule, changed by JSON Patch. All kinds split alike.
 
 Which rules: the one `targetRef.ruleName` names, else every rule that splits traffic over two Services or more; those
 must then split it alike, over the same Services with the same weights, because a Balancer has one set of weights.
@@ -23,51 +23,34 @@ A Service of another namespace is keyed "namespace/name"; whether it may be look
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import msgspec
 
-from evenload.api.v1alpha1 import FIELD_MANAGER
 from evenload.clock import from_rfc3339
 from evenload.drivers.base import (
-    Capabilities,
+    BalancerView,
+    Handle,
     JsonPatchOp,
+    Limits,
     Manifest,
     Parent,
     Problem,
     RouteProblem,
-    RouteView,
     RulePlace,
     ServiceName,
-    Writer,
-    check_weights,
+    only_if,
+    patch_of,
 )
-from evenload.kube.resources import HTTPROUTES
+from evenload.drivers.metadata import DNS_LABEL, Metadata, PartialObject, rival_of
+from evenload.kube.resources import REFERENCEGRANTS, Resource
 from evenload.model.spec import TargetRef
 
 LARGEST_WEIGHT = 1_000_000
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_ROLLOUT_LABEL = "rollouts.argoproj.io/gatewayapi-canary"
-
-_CONTROLLERS = {
-    "flagger": "Flagger",
-    "rollouts-controller": "Argo Rollouts",
-    "gatewayAPI": "Argo Rollouts",
-    "gatewayapi-plugin": "Argo Rollouts",
-    "rollouts-plugin-trafficrouter-gatewayapi": "Argo Rollouts",
-    "kruise-rollout": "OpenKruise Rollouts",
-}
-"""Canary controllers by the field manager they write as. A client that sets none writes as its program is called, and a
-plugin of Argo Rollouts is called as it was installed."""
 
 
-class _Object(msgspec.Struct, rename="camel"):
-    """As much of the API object as is read here; the rest stays in the raw manifest."""
-
-
-class _Ref(_Object):
+class _Ref(PartialObject):
     name: str
     group: str | None = None
     kind: str | None = None
@@ -83,7 +66,7 @@ class _Ref(_Object):
         return 1 if self.weight is None else self.weight
 
 
-class _Rule(_Object):
+class _Rule(PartialObject):
     name: str | None = None
     backend_refs: list[_Ref] = msgspec.field(default_factory=list)
 
@@ -92,34 +75,11 @@ class _Rule(_Object):
         return [ref for ref in self.backend_refs if ref.is_service]
 
 
-class _Spec(_Object):
+class _Spec(PartialObject):
     rules: list[_Rule] = msgspec.field(default_factory=list)
 
 
-class _Owner(_Object):
-    kind: str
-    name: str
-
-
-class _Managed(_Object):
-    manager: str = ""
-    time: str | None = None
-    subresource: str = ""
-    fields: dict[str, dict[str, object]] = msgspec.field(name="fieldsV1", default_factory=dict)
-
-
-class _Meta(_Object):
-    name: str
-    namespace: str = "default"
-    uid: str = ""
-    resource_version: str = ""
-    generation: int = 0
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
-    owner_references: list[_Owner] = msgspec.field(default_factory=list)
-    managed_fields: list[_Managed] = msgspec.field(default_factory=list)
-
-
-class _Condition(_Object):
+class _Condition(PartialObject):
     type: str
     status: str
     observed_generation: int | None = None
@@ -128,37 +88,44 @@ class _Condition(_Object):
     last_transition_time: str | None = None
 
 
-class _ParentRef(_Object):
+class _ParentRef(PartialObject):
     name: str
     namespace: str | None = None
     section_name: str | None = None
 
 
-class _ParentStatus(_Object):
+class _ParentStatus(PartialObject):
     parent_ref: _ParentRef
     conditions: list[_Condition] = msgspec.field(default_factory=list)
 
 
-class _Status(_Object):
+class _Status(PartialObject):
     parents: list[_ParentStatus] = msgspec.field(default_factory=list)
 
 
-class _Route(_Object):
-    metadata: _Meta
+class _Route(PartialObject):
+    kind: str
+    metadata: Metadata
     spec: _Spec = msgspec.field(default_factory=_Spec)
     status: _Status = msgspec.field(default_factory=_Status)
 
 
-class HTTPRouteDriver:
-    """Driver of `gateway.networking.k8s.io/v1` HTTPRoute (see the module)."""
+class RouteDriver:
+    """Driver of one kind of route of `gateway.networking.k8s.io/v1` (see the module)."""
 
-    kind = HTTPROUTES.kind
-    resource = HTTPROUTES
-    capabilities = Capabilities(per_pod=False, zero_drains=True, largest_weight=LARGEST_WEIGHT)
+    limits = Limits(largest_weight=LARGEST_WEIGHT)
+    handles = (Handle.Weights, Handle.Restart)
+    beside = (REFERENCEGRANTS,)
+    to_install = "the Gateway API's CRDs (v1) and a gateway"
 
-    def backends(self, route: Manifest, target: TargetRef) -> RouteView:
+    def __init__(self, resource: Resource) -> None:
+        self.kind = resource.kind
+        self.resource = resource
+        self.about = f"{resource.kind}s of the Gateway API."
+
+    def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Raises RouteProblem."""
-        parsed = _parse(route)
+        parsed = _parse(route, self.kind)
         rules = _rules(parsed, target)
         weights = _common_weights(parsed, rules)
         meta = parsed.metadata
@@ -166,8 +133,8 @@ class HTTPRouteDriver:
             _key(ref, meta.namespace): ServiceName(namespace=ref.namespace or meta.namespace, name=ref.name)
             for ref in rules[0][1].services
         }
-        writers = sorted(_writers(meta.managed_fields), key=lambda writer: writer.time)
-        return RouteView(
+        writers = meta.writers("rules")
+        return BalancerView(
             kind=self.kind,
             namespace=meta.namespace,
             name=meta.name,
@@ -179,31 +146,24 @@ class HTTPRouteDriver:
             rules=tuple(RulePlace(index=index, name=rule.name) for index, rule in rules),
             parents=tuple(_parent(status, meta) for status in parsed.status.parents),
             writer=writers[-1] if writers else None,
-            rival=next((writer for writer in reversed(writers) if writer.manager != FIELD_MANAGER), None),
-            delivery=_delivery(meta, writers[-1].manager if writers else ""),
+            rival=rival_of(writers),
+            delivery=meta.delivery(writers),
         )
 
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
         """Raises RouteProblem."""
         view = self.backends(route, target)
-        check_weights(weights, view.weights, self.capabilities)
-        if view.delivery:
-            raise RouteProblem(
-                Problem.ProgressiveDelivery,
-                f"{view.delivery} sets the weights of HTTPRoute {view.name}; Evenload does not write to it",
-            )
-        if not view.resource_version:
-            raise RouteProblem(Problem.Unreadable, f"HTTPRoute {view.name} has no metadata.resourceVersion")
-        if weights == view.weights:
-            return []
-        return [_test("/metadata/resourceVersion", view.resource_version), *_operations(route, view, weights)]
+        return patch_of(view, weights, self.limits, _operations(route, view, weights))
 
 
-def _parse(route: Manifest) -> _Route:
+def _parse(route: Manifest, kind: str) -> _Route:
     try:
-        return msgspec.convert(route, _Route)
+        return msgspec.convert({**route, "kind": kind}, _Route)
     except msgspec.ValidationError as error:
-        raise RouteProblem(Problem.Unreadable, f"this is not an HTTPRoute as its API describes it: {error}") from error
+        article = "an" if kind.startswith("H") else "a"
+        raise RouteProblem(
+            Problem.Unreadable, f"this is not {article} {kind} as its API describes it: {error}"
+        ) from error
 
 
 def _rules(route: _Route, target: TargetRef) -> list[tuple[int, _Rule]]:
@@ -266,7 +226,7 @@ def _weights(route: _Route, index: int, rule: _Rule) -> dict[str, int]:
 
 def _check_name(route: _Route, index: int, ref: _Ref) -> None:
     for field, text in (("name", ref.name), ("namespace", ref.namespace or route.metadata.namespace)):
-        if not _DNS_LABEL.fullmatch(text):
+        if not DNS_LABEL.fullmatch(text):
             raise RouteProblem(
                 Problem.BackendUnsupported,
                 f"rule {index} of {_of(route)}: backendRefs[].{field} {text!r} is no {field} that a Service can have; "
@@ -283,20 +243,16 @@ def _refuse_share(route: _Route, index: int, ref: _Ref) -> None:
         )
 
 
-def _operations(route: Manifest, view: RouteView, weights: Mapping[str, int]) -> Iterator[JsonPatchOp]:
+def _operations(route: Manifest, view: BalancerView, weights: Mapping[str, int]) -> Iterator[JsonPatchOp]:
     for place in view.rules:
         for position, ref in enumerate(route["spec"]["rules"][place.index]["backendRefs"]):
             parsed = msgspec.convert(ref, _Ref)
             if parsed.is_service:
                 path = f"/spec/rules/{place.index}/backendRefs/{position}"
                 wanted = weights[_key(parsed, view.namespace)]
-                yield _test(path, ref)
+                yield only_if(path, ref)
                 if wanted != parsed.effective_weight:
                     yield {"op": "replace" if "weight" in ref else "add", "path": f"{path}/weight", "value": wanted}
-
-
-def _test(path: str, value: object) -> JsonPatchOp:
-    return {"op": "test", "path": path, "value": value}
 
 
 def _key(ref: _Ref, namespace: str) -> str:
@@ -304,17 +260,10 @@ def _key(ref: _Ref, namespace: str) -> str:
 
 
 def _of(route: _Route) -> str:
-    return f"HTTPRoute {route.metadata.namespace}/{route.metadata.name}"
+    return f"{route.kind} {route.metadata.namespace}/{route.metadata.name}"
 
 
-def _writers(managed: list[_Managed]) -> Iterator[Writer]:
-    """Who owns `spec.rules`: atomic, so whoever changed anything in it last, and appliers who agree with that."""
-    for entry in managed:
-        if not entry.subresource and entry.time and "f:rules" in entry.fields.get("f:spec", {}):
-            yield Writer(manager=entry.manager, time=from_rfc3339(entry.time) or 0.0)
-
-
-def _parent(status: _ParentStatus, meta: _Meta) -> Parent:
+def _parent(status: _ParentStatus, meta: Metadata) -> Parent:
     ref = status.parent_ref
     name = f"{ref.namespace or meta.namespace}/{ref.name}" + (f"/{ref.section_name}" if ref.section_name else "")
     current = {
@@ -336,12 +285,3 @@ def _parent(status: _ParentStatus, meta: _Meta) -> Parent:
 
 def _truth(condition: _Condition | None) -> bool | None:
     return {"True": True, "False": False}.get(condition.status) if condition else None
-
-
-def _delivery(meta: _Meta, writer: str) -> str | None:
-    for owner in meta.owner_references:
-        if owner.kind in ("Canary", "Rollout"):
-            return f"{owner.kind}/{owner.name}"
-    if meta.labels.get(_ROLLOUT_LABEL) == "in-progress":
-        return "an Argo Rollout"
-    return f"{_CONTROLLERS[writer]} (field manager {writer})" if writer in _CONTROLLERS else None

@@ -1,0 +1,45 @@
+{{/* Generated from evenload/drivers by `python -m charts.generate`: do not edit. */}}
+
+{{- define "evenload.driverReadRules" -}}
+{{- if ((.Values.drivers.httproute).enabled) }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [list, watch]
+{{- end }}
+{{- if ((.Values.drivers.grpcroute).enabled) }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [grpcroutes]
+  verbs: [list, watch]
+{{- end }}
+{{- if ((.Values.drivers.traefikservice).enabled) }}
+- apiGroups: [traefik.io]
+  resources: [traefikservices]
+  verbs: [list, watch]
+{{- end }}
+{{- end }}
+
+{{- define "evenload.driverActRules" -}}
+{{- if ((.Values.drivers.httproute).enabled) }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, patch]
+{{- end }}
+{{- if ((.Values.drivers.grpcroute).enabled) }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [grpcroutes]
+  verbs: [get, patch]
+{{- end }}
+{{- if ((.Values.drivers.traefikservice).enabled) }}
+- apiGroups: [traefik.io]
+  resources: [traefikservices]
+  verbs: [get, patch]
+{{- end }}
+{{- end }}
+
+{{- define "evenload.disabledDrivers" -}}
+{{- $names := list -}}
+{{- if not ((.Values.drivers.httproute).enabled) }}{{- $names = append $names "httproute" }}{{- end -}}
+{{- if not ((.Values.drivers.grpcroute).enabled) }}{{- $names = append $names "grpcroute" }}{{- end -}}
+{{- if not ((.Values.drivers.traefikservice).enabled) }}{{- $names = append $names "traefikservice" }}{{- end -}}
+{{- join "," $names -}}
+{{- end }}

@@ -1,0 +1,184 @@
+"""TraefikService of Traefik: the weights of `spec.weighted.services`, changed by JSON Patch.
+
+What stands below `spec` is atomic (the CRD declares no list types), so each write first tests resourceVersion and every
+whole service at its index, as for routes (gateway.py). The object has no status: nobody says whether Traefik took it.
+
+What it refuses, and why:
+- mirroring, failover and highestRandomWeight: they are no split by weights;
+- another TraefikService with weight: its pods are not its own, and our writes would change its share. With weight 0 it
+  is left as it is;
+- one Service twice: both weights lead to the same pods;
+- a Service of another namespace: no ReferenceGrant speaks for Traefik's kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from evenload.drivers.base import (
+    BalancerView,
+    Handle,
+    JsonPatchOp,
+    Limits,
+    Manifest,
+    Problem,
+    RouteProblem,
+    RulePlace,
+    ServiceName,
+    only_if,
+    patch_of,
+)
+from evenload.drivers.metadata import DNS_LABEL, Metadata, PartialObject, rival_of
+from evenload.kube.resources import TRAEFIKSERVICES, Resource
+from evenload.model.spec import TargetRef
+
+STICKY = (
+    "clients with Traefik's sticky cookie stay with their server while it has weight: only new ones follow the weights"
+)
+
+
+class _Service(PartialObject):
+    name: str
+    kind: str = "Service"
+    namespace: str | None = None
+    weight: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+    @property
+    def effective_weight(self) -> int:
+        return 1 if self.weight is None else self.weight
+
+
+class _Weighted(PartialObject):
+    services: list[_Service] = msgspec.field(default_factory=list)
+    sticky: dict[str, Any] | None = None
+
+
+class _Spec(PartialObject):
+    weighted: _Weighted | None = None
+    mirroring: dict[str, Any] | None = None
+    failover: dict[str, Any] | None = None
+    highest_random_weight: dict[str, Any] | None = None
+
+
+class _TraefikService(PartialObject):
+    metadata: Metadata
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+
+
+class TraefikServiceDriver:
+    """Driver of `traefik.io/v1alpha1` TraefikService (see the module)."""
+
+    kind = TRAEFIKSERVICES.kind
+    resource = TRAEFIKSERVICES
+    beside: tuple[Resource, ...] = ()
+    limits = Limits(largest_weight=1_000_000)  # Traefik names none: as large as a Balancer may ask for
+    handles = (Handle.Weights, Handle.Restart)
+    about = "TraefikServices with spec.weighted."
+    to_install = "Traefik's CRDs (traefik.io/v1alpha1)"
+
+    def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
+        """Raises RouteProblem."""
+        parsed = _parse(route)
+        meta = parsed.metadata
+        weights = _weights(parsed, _split(parsed, target))
+        writers = meta.writers("weighted")
+        return BalancerView(
+            kind=self.kind,
+            namespace=meta.namespace,
+            name=meta.name,
+            uid=meta.uid,
+            resource_version=meta.resource_version,
+            generation=meta.generation,
+            weights=weights,
+            services={name: ServiceName(namespace=meta.namespace, name=name) for name in weights},
+            rules=(RulePlace(index=0),),
+            writer=writers[-1] if writers else None,
+            rival=rival_of(writers),
+            delivery=meta.delivery(writers),
+            notes=(STICKY,) if parsed.spec.weighted and parsed.spec.weighted.sticky else (),
+        )
+
+    def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
+        """Raises RouteProblem."""
+        return patch_of(self.backends(route, target), weights, self.limits, _operations(route, weights))
+
+
+def _parse(manifest: Manifest) -> _TraefikService:
+    try:
+        return msgspec.convert(manifest, _TraefikService)
+    except msgspec.ValidationError as error:
+        raise RouteProblem(
+            Problem.Unreadable, f"this is not a TraefikService as its API describes it: {error}"
+        ) from error
+
+
+def _split(parsed: _TraefikService, target: TargetRef) -> list[_Service]:
+    """The services that share the traffic by weight."""
+    if target.rule_name is not None:
+        raise RouteProblem(Problem.RuleNotFound, "spec.targetRef.ruleName: a TraefikService has no rules; leave it out")
+    spec = parsed.spec
+    others = {"mirroring": spec.mirroring, "failover": spec.failover, "highestRandomWeight": spec.highest_random_weight}
+    if found := [name for name, value in others.items() if value is not None]:
+        raise RouteProblem(
+            Problem.BackendUnsupported,
+            f"{_of(parsed)} has spec.{found[0]}, which does not split by weights; use one with spec.weighted alone",
+        )
+    services = spec.weighted.services if spec.weighted else []
+    if sum(each.kind == "Service" for each in services) < 2:
+        raise RouteProblem(
+            Problem.NothingToBalance,
+            f"{_of(parsed)} does not split traffic over two Services or more; add another to spec.weighted.services",
+        )
+    return services
+
+
+def _weights(parsed: _TraefikService, services: list[_Service]) -> dict[str, int]:
+    weights: dict[str, int] = {}
+    for each in services:
+        if each.kind != "Service":
+            if each.effective_weight:
+                raise RouteProblem(
+                    Problem.BackendUnsupported,
+                    f"{_of(parsed)} gives {each.kind} {each.name} a share, which is no Service; set its weight to 0 or "
+                    "balance over Services alone",
+                )
+            continue
+        _check(parsed, each)
+        if each.name in weights:
+            raise RouteProblem(
+                Problem.BackendRepeated, f"{_of(parsed)} names Service {each.name} twice; name each Service once"
+            )
+        weights[each.name] = each.effective_weight
+    return weights
+
+
+def _check(parsed: _TraefikService, service: _Service) -> None:
+    if not DNS_LABEL.fullmatch(service.name):
+        raise RouteProblem(
+            Problem.BackendUnsupported,
+            f"{_of(parsed)}: services[].name {service.name!r} is no name that a Service can have; correct it",
+        )
+    if service.namespace not in (None, "", parsed.metadata.namespace):
+        raise RouteProblem(
+            Problem.ForeignBackend,
+            f"{_of(parsed)} names Service {service.namespace}/{service.name}, which is in another namespace; move it "
+            "into the Balancer's own namespace",
+        )
+
+
+def _operations(manifest: Manifest, weights: Mapping[str, int]) -> Iterator[JsonPatchOp]:
+    for position, service in enumerate(manifest["spec"]["weighted"]["services"]):
+        parsed = msgspec.convert(service, _Service)
+        if parsed.kind == "Service":
+            path = f"/spec/weighted/services/{position}"
+            yield only_if(path, service)
+            if weights[parsed.name] != parsed.effective_weight:
+                op = "replace" if "weight" in service else "add"
+                yield {"op": op, "path": f"{path}/weight", "value": weights[parsed.name]}
+
+
+def _of(parsed: _TraefikService) -> str:
+    return f"TraefikService {parsed.metadata.namespace}/{parsed.metadata.name}"
