@@ -24,7 +24,8 @@ HELD: Mapping[HeldReason, str] = {
     HeldReason.Frozen: "The data cannot be trusted; or a step was undone a short while ago (10 min, doubling).",
     HeldReason.WriteInterval: "The last write of weights is too recent.",
     HeldReason.NoController: "Nothing would replace the pod.",
-    HeldReason.Protected: "The pod says `evenload.dev/do-not-disrupt` (or `karpenter.sh/do-not-disrupt`).",
+    HeldReason.Protected: "The pod says `evenload.dev/do-not-disrupt`, `karpenter.sh/do-not-disrupt` "
+    "or that the cluster autoscaler may not evict it.",
     HeldReason.RestartNever: "`spec.restart.when` does not allow it.",
     HeldReason.NotAccepted: "The gateway has not accepted the route as it is.",
     HeldReason.NotPermitted: "It may not read a kind that tells whether pods may be taken away: see `Ready`.",

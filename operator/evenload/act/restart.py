@@ -15,7 +15,11 @@ from evenload.kube.resources import PODS, Manifest
 
 LOOK_SECONDS = 3.0
 """What was seen longer ago than this is not acted on."""
-_PROTECTING = (DO_NOT_DISRUPT_ANNOTATION, "karpenter.sh/do-not-disrupt")
+_PROTECTING = {
+    DO_NOT_DISRUPT_ANNOTATION: "true",
+    "karpenter.sh/do-not-disrupt": "true",
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+}
 
 
 async def evict(bench: Bench, step: StepRecord) -> Attempt:
@@ -89,7 +93,7 @@ def _objection(pod: Manifest) -> str | None:
     metadata = pod["metadata"]
     if not any(owner.get("controller") for owner in metadata.get("ownerReferences", ())):
         return f"pod {metadata['name']} has no controller, so nothing would replace it"
-    for annotation in _PROTECTING:
-        if metadata.get("annotations", {}).get(annotation) == "true":
+    for annotation, value in _PROTECTING.items():
+        if metadata.get("annotations", {}).get(annotation) == value:
             return f"pod {metadata['name']} is annotated {annotation}"
     return None

@@ -95,7 +95,7 @@ def _untouchable(write: Drain | RestartPod, pod: Pod) -> Held | None:
         detail = f"{write.pod} has no controller: nobody would bring it back"
         return Held(action=write, reason=HeldReason.NoController, detail=detail)
     if pod.protected:
-        detail = f"{write.pod} must not be disrupted: it is annotated do-not-disrupt, or in another namespace"
+        detail = f"{write.pod} must not be disrupted: its annotations say so, or it is in another namespace"
         return Held(action=write, reason=HeldReason.Protected, detail=detail)
     return None
 

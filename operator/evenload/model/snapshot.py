@@ -49,7 +49,7 @@ class Pod(Value, frozen=True, kw_only=True):
     zone: str | None = None
     workload: str | None = None  # "Deployment/shop-a"; None: no controller, so never evicted
     terminating: bool = False
-    protected: bool = False  # evenload.dev/do-not-disrupt or karpenter.sh/do-not-disrupt
+    protected: bool = False  # by an annotation, or by being in another namespace
     pre_stop_seconds: float | None = None  # preStop sleep, if any
     capacity: float | None = None  # evenload.dev/capacity
     requests: float | None = None

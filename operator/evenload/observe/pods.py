@@ -12,6 +12,7 @@ from evenload.clock import from_rfc3339
 
 CAPACITY: Final = "evenload.dev/capacity"
 PROTECTED: Final = ("evenload.dev/do-not-disrupt", "karpenter.sh/do-not-disrupt")
+SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 
 _SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?)")
@@ -42,6 +43,7 @@ class _PodAnnotations(Partial):
     capacity: str = msgspec.field(name=CAPACITY, default="")
     protected: str = msgspec.field(name=PROTECTED[0], default="")
     protected_from_karpenter: str = msgspec.field(name=PROTECTED[1], default="")
+    safe_to_evict: str = msgspec.field(name=SAFE_TO_EVICT, default="")
 
 
 class _PodLabels(Partial):
@@ -173,7 +175,7 @@ class PodFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             node=spec.node_name,
             zone=meta.labels.zone,
             owner=_owner(meta),
-            protected="true" in (meta.annotations.protected, meta.annotations.protected_from_karpenter),
+            protected=_protected(meta.annotations),
             pre_stop_seconds=_pre_stop_seconds(spec),
             capacity=_positive(meta.annotations.capacity),
             cpu_limit=_limit(spec, "cpu"),
@@ -184,6 +186,11 @@ class PodFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def _owner(meta: Meta) -> Owner | None:
     owner = meta.controller()
     return None if owner is None or owner.kind == "Node" else owner  # a Node "owns" its static pods; it replaces none
+
+
+def _protected(annotations: _PodAnnotations) -> bool:
+    asked = "true" in (annotations.protected, annotations.protected_from_karpenter)
+    return asked or annotations.safe_to_evict == "false"
 
 
 def _started_at(pod: _Pod) -> float | None:

@@ -371,6 +371,10 @@ async def test_a_pod_that_is_gone_or_going_needs_no_eviction(scene: Scene, how: 
         ({"ownerReferences": [{"kind": "Job", "name": "x"}]}, "has no controller"),
         ({"annotations": {"evenload.dev/do-not-disrupt": "true"}}, "evenload.dev/do-not-disrupt"),
         ({"annotations": {"karpenter.sh/do-not-disrupt": "true"}}, "karpenter.sh/do-not-disrupt"),
+        (
+            {"annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}},
+            "cluster-autoscaler.kubernetes.io/safe-to-evict",
+        ),
     ],
 )
 async def test_a_pod_that_must_not_be_evicted_is_not(scene: Scene, metadata: dict[str, Any], says: str) -> None:

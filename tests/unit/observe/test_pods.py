@@ -71,6 +71,11 @@ class TestAnnotations:
         assert facts(metadata={"annotations": {name: "true"}}).protected
         assert not facts(metadata={"annotations": {name: "false"}}).protected
 
+    def test_a_pod_that_the_cluster_autoscaler_may_not_evict_is_protected(self) -> None:
+        name = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+        assert facts(metadata={"annotations": {name: "false"}}).protected
+        assert not facts(metadata={"annotations": {name: "true"}}).protected
+
     @pytest.mark.parametrize(("text", "capacity"), [("2", 2.0), ("0.5", 0.5), ("0", None), ("-1", None), ("big", None)])
     def test_capacity_is_a_positive_number_or_absent(self, text: str, capacity: float | None) -> None:
         assert facts(metadata={"annotations": {"evenload.dev/capacity": text}}).capacity == capacity
