@@ -36,11 +36,11 @@ class Asked(NamedTuple):
     text: str  # verb and path
 
 
-def sign_in(shop: Shop) -> tuple[set[Right], str]:
+def sign_in(shop: Shop, *values: str) -> tuple[set[Right], str]:
     """The rights of the chart's roles for that namespace alone, put in force there, and the operator's token."""
     kubectl = Kubectl(namespace=shop.namespace)
     manifests = of_kind(
-        rendered(f"--set=maxMode=Auto,watchNamespaces={{{shop.namespace}}}", namespace=shop.namespace),
+        rendered(f"--set=maxMode=Auto,watchNamespaces={{{shop.namespace}}}", *values, namespace=shop.namespace),
         "ServiceAccount",
         "Role",
         "RoleBinding",

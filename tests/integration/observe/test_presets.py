@@ -199,6 +199,7 @@ async def test_a_status_under_another_name_is_found(prometheus: str) -> None:
 
 
 async def test_for_pods_that_nobody_scrapes_none_is_found(prometheus: str) -> None:
+    await settled(prometheus, "app", "app")
     assert await search(prometheus, "app", "nobody") is None
     snapshot = await look(prometheus, None, "nobody", namespace="app")
     assert "no preset answers for these pods" in snapshot.signals["requests"].detail

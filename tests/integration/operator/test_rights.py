@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evenload.drivers import DRIVERS, name_of
+from evenload.kube.resources import HTTPROUTES
 from tests.integration.operator.conftest import Start
 from tests.support.apiproxy import Answer, ApiProxy
 from tests.support.rights import Right, audited, sign_in
@@ -28,9 +30,10 @@ async def test_the_charts_roles_give_what_a_remediation_needs_and_no_more(
 ) -> None:
     """Three incidents: two that weights alone mend, so that the older one is pruned, and one with a restart."""
     shop = await town.open_shop(spec={"historyLimit": 1, "restart": {**HASTE["restart"], "when": "Never"}})
-    granted, token = sign_in(shop)
+    others = [name_of(driver) for driver in DRIVERS.values() if driver.kind != HTTPROUTES.kind]
+    granted, token = sign_in(shop, *(f"--set=drivers.{name}.enabled=false" for name in others))
     kubeconfig = proxy.write_kubeconfig(tmp_path / "under-roles", token=token)
-    operator = start(shop, kubeconfig=kubeconfig, lease_name="evenload")
+    operator = start(shop, kubeconfig=kubeconfig, lease_name="evenload", disabled_drivers=",".join(others))
     await shop.until(shop.remembers_good_weights, seconds=60)
     conflict = Answer(409, message="the object has been modified")
     proxy.inject(conflict, method="PATCH", path=r"/remediations/[^/]+/status$")
