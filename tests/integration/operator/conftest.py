@@ -15,6 +15,9 @@ from tests.support.processes import OperatorProcess, Operators
 from tests.support.rights import token_of_all_namespaces
 from tests.support.town import SCRAPE_SECONDS, Shop, Town
 
+HEAVY = pytest.mark.xdist_group("heavy")
+"""Of tests that take much of the machine: one at a time, or they would fail each other."""
+
 TICK_SECONDS = 1.0
 SHOWN = 3  # operators of a failed test, the last ones
 

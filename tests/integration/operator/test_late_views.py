@@ -31,7 +31,7 @@ from evenload.kube.resources import (
     Resource,
 )
 from tests.campaign.conftest import SCALE, tally
-from tests.integration.operator.conftest import Start
+from tests.integration.operator.conftest import HEAVY, Start
 from tests.integration.operator.sidebyside import side_by_side
 from tests.support.apiproxy import ApiProxy
 from tests.support.invariants import Invariants
@@ -41,7 +41,7 @@ ABOUT = "late views, real API server"
 BLIND_TICKS = 8
 LAG_SECONDS = 3.0
 SETTLING_SECONDS = 120.0  # a second remediation may have to follow
-pytestmark = pytest.mark.timeout(420)
+pytestmark = [HEAVY, pytest.mark.timeout(420)]
 
 EXTRA: Mapping[Resource, Manifest] = {
     HPAS: {

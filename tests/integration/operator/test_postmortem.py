@@ -11,7 +11,7 @@ from tests.support.town import BAD, EQUAL, SICK, Town, shares
 from tests.support.wait import until
 
 LARGEST_MEMORY_BYTES = 150e6
-LARGEST_CORE_SHARE = 0.03  # here at a tick of one second, the shortest there is
+LARGEST_CORE_SHARE = 0.04  # here at a tick of one second, the shortest there is; 0.028 on an idle machine
 MEASURED_SECONDS = 10.0
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from tests.integration.operator.conftest import TICK_SECONDS, Start
+import pytest
+
+from tests.integration.operator.conftest import HEAVY, TICK_SECONDS, Start
 from tests.integration.operator.outcome import WHOLE, evictions, purposes, touched
 from tests.integration.operator.sidebyside import side_by_side
 from tests.support.apiproxy import ApiProxy
@@ -13,6 +15,7 @@ from tests.support.fakeprometheus import FakePrometheus, Mode
 from tests.support.processes import OperatorProcess
 from tests.support.town import BAD, EQUAL, Shop, Town, fake_prometheus, shares
 
+pytestmark = [HEAVY, pytest.mark.timeout(420)]
 REASONS = {
     Mode.Slow: "Missing",
     Mode.Drip: "Missing",
@@ -107,7 +110,7 @@ def _prometheus() -> FakePrometheus:
 
 
 async def _mended(shop: Shop, proxy: ApiProxy) -> None:
-    await shop.until(shop.closed, seconds=100)
+    await shop.until(shop.closed, seconds=200)
     assert await shop.phase() == "Succeeded"
     assert purposes(await shop.remediation()) == WHOLE
     assert shares(await shop.weights()) == shares(EQUAL)

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from evenload.cli.main import app
 from evenload.kube.resources import BALANCERS, EVENTS, HTTPROUTES, LEASES, REMEDIATIONS
 from tests.campaign.conftest import tally
-from tests.integration.operator.conftest import Start
+from tests.integration.operator.conftest import HEAVY, Start
 from tests.support.apiproxy import Answer, ApiProxy
 from tests.support.fakeprometheus import Mode
 from tests.support.processes import OperatorProcess
@@ -32,6 +32,7 @@ from tests.support.rawserver import Handler, RawServer, answering
 from tests.support.town import BAD, POD_SECRET, SIGNALS, Shop, Town, route
 
 TOKEN, PASSWORD, HEADER = "planted-token-7d1f", "planted-password-93ab", "planted-header-c20e"
+pytestmark = [HEAVY]
 FOREIGN = "planted-page-4b8e"  # of a server that a tenant points the operator at, to read what it answers
 PAIR = ("shop-a", "shop-b")
 TOKEN_BOUND = BALANCERS, REMEDIATIONS, EVENTS, LEASES
