@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/explanation/trust.md"
 REAL = [
     f"tests/integration/operator/test_{name}.py"
-    for name in ("late_views", "hostile_prometheus", "secrets", "leadership")
+    for name in ("late_views", "hostile_matrix", "secrets", "leadership")
 ]
 """One after the other: they measure times."""
 

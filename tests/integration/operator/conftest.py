@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 
 from evenload.kube.client import Client
+from tests.campaign.conftest import SCALE
 from tests.support.apiproxy import ApiProxy
 from tests.support.invariants import Invariants
 from tests.support.kinds import install
 from tests.support.processes import OperatorProcess, Operators
 from tests.support.rights import token_of_all_namespaces
 from tests.support.town import SCRAPE_SECONDS, Shop, Town
+
+CAMPAIGN_ONLY = ["test_hostile_matrix.py", "test_leadership.py", "test_late_views.py"]
+"""They take so much of a small machine, for so long, that others beside them fail: `make campaign` runs them."""
+collect_ignore = CAMPAIGN_ONLY if SCALE == 1 else []
 
 HEAVY = pytest.mark.xdist_group("heavy")
 """Of tests that take much of the machine: one at a time, or they would fail each other."""
