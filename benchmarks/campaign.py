@@ -1,8 +1,8 @@
 """Runs the campaign at length and writes docs/explanation/trust.md from what it did: `make campaign`.
 
 The tests are those of tests/campaign, of which `make test` runs a small sample; here each is tried `--scale` times as
-often. Then come those that need a real API server: there `make test` takes a sample, and this all of it. The counts on
-the page are what the trials left, never typed.
+often. Then come those that need a real API server, most of which `make test` leaves to this command. The counts on the
+page are what the trials left, never typed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from tests.campaign.conftest import SCALE_VARIABLE, TALLY
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/explanation/trust.md"
 REAL = [
-    f"tests/integration/operator/test_{name}.py"
-    for name in ("late_views", "hostile_matrix", "secrets", "leadership")
+    f"tests/integration/operator/test_{name}.py" for name in ("late_views", "hostile_matrix", "secrets", "leadership")
 ]
 """One after the other: they measure times."""
 
@@ -98,7 +97,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             failed += subprocess.run(
                 [*command, f"--junit-xml={report}"], cwd=ROOT, env=environment, check=False
             ).returncode
-            passed, tests = passed + counted(report)[0], tests + counted(report)[1]
+            whole, tried = counted(report)
+            passed, tests = passed + whole, tests + tried
         rows = table(lines.read_text().splitlines())
     minutes = (time.monotonic() - began) / 60
     page = _PAGE.format(

@@ -68,8 +68,8 @@ class Case:
     ) -> Case:
         """Raises InputError naming the field of the spec that cannot be met, as `source_for` does.
 
-        The recorder and what was told go on from `before`: a changed spec does not end an episode. `resolved`: what an
-        earlier process found.
+        The recorder and what was reported go on from `before`: a changed spec does not end an episode. `resolved`: what
+        an earlier process found.
         """
         spec = balancer.spec
         source = source_for(spec.signals)
@@ -97,12 +97,12 @@ class Case:
 
     def _find_again(self, before: Case | None, resolved: Resolved | None) -> None:
         """Go on with the preset that was found already; if it is none of these any more, it is looked for."""
+        if self._searching is None:
+            return
         if before is not None and before.source.preset is not None:
-            known = before.source.preset.name, before.source.code
-        else:
-            known = (resolved.signals, resolved.code) if resolved else ("", "")
-        if self._searching is not None:
-            self.source = found_as(self._searching, *known) or self._searching
+            self.source = found_as(self._searching, before.source.preset.name, before.source.code) or self._searching
+        elif resolved is not None:
+            self.source = found_as(self._searching, resolved.signals, resolved.code) or self._searching
 
     def look(self, samples: Samples, fleet: Fleet) -> bool:
         """Learn from samples of `source` whose metrics these pods have, where the spec does not say it.

@@ -58,9 +58,9 @@ def is_judged(balancer: Manifest) -> bool:
     status = balancer.get("status", {})
     if status.get("observedGeneration") != balancer["metadata"]["generation"]:
         return False
-    told = {each["type"]: each for each in status.get("conditions", ())}
+    found = {each["type"]: each for each in status.get("conditions", ())}
     return all(
-        told.get(kind, {}).get("status") in ("True", "False") or bool(told.get(kind, {}).get("message"))
+        found.get(kind, {}).get("status") in ("True", "False") or bool(found.get(kind, {}).get("message"))
         for kind in ("Ready", "Balanced")
     )
 

@@ -298,7 +298,7 @@ class ApiProxy:
         self._delays[path] = seconds
 
     def replay_watches(self, path: str) -> int:
-        """Let the first half of what each has told come again; how many lines that is."""
+        """Let the first half of what each has sent come again; how many lines that is."""
         again = [(watch, line) for watch in self._matching(path) for line in watch.past[: (len(watch.past) + 1) // 2]]
         for watch, line in again:
             watch.coming.put_nowait((0.0, line))

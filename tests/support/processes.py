@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -21,6 +22,7 @@ from evenload.errors import InvariantBroken
 from tests.support.wait import until
 
 ROOT = Path(__file__).parents[2]
+EXIT_SECONDS = 5.0 + 3.0  # what the product promises, and a moment for a busy machine
 
 
 @dataclass
@@ -73,6 +75,12 @@ class OperatorProcess:
         """User and system time so far."""
         user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    async def ends(self) -> None:
+        """Asked to, within the time that the product promises."""
+        async with asyncio.timeout(EXIT_SECONDS):
+            self.terminate()
+            await until(lambda: not self.alive, seconds=EXIT_SECONDS, what="the end of the operator")
 
     async def gone(self) -> None:
         await until(lambda: not self.alive, seconds=15, what=f"the end of process {self.pid}")

@@ -346,6 +346,10 @@ class Shop:
         found = await self.remediations()
         return str(found[-1].get("status", {}).get("phase", "")) if found else ""
 
+    async def even(self) -> bool:
+        weights = await self.weights()
+        return bool(sum(weights.values())) and shares(weights) == shares(EQUAL)
+
     async def closed(self) -> bool:
         found = await self.remediations()
         return bool(found) and all("closedAt" in each.get("status", {}) for each in found)

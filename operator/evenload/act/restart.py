@@ -9,17 +9,12 @@ from __future__ import annotations
 import asyncio
 
 from evenload.act.execution import Attempt, Bench, Result
-from evenload.api.v1alpha1 import DO_NOT_DISRUPT_ANNOTATION, StepRecord
+from evenload.api.v1alpha1 import PROTECTING, StepRecord
 from evenload.errors import Conflict, DisruptionRefused, KubeError, NotFound, Refused, Unknown
 from evenload.kube.resources import PODS, Manifest
 
 LOOK_SECONDS = 3.0
 """What was seen longer ago than this is not acted on."""
-_PROTECTING = {
-    DO_NOT_DISRUPT_ANNOTATION: "true",
-    "karpenter.sh/do-not-disrupt": "true",
-    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
-}
 
 
 async def evict(bench: Bench, step: StepRecord) -> Attempt:
@@ -93,7 +88,7 @@ def _objection(pod: Manifest) -> str | None:
     metadata = pod["metadata"]
     if not any(owner.get("controller") for owner in metadata.get("ownerReferences", ())):
         return f"pod {metadata['name']} has no controller, so nothing would replace it"
-    for annotation, value in _PROTECTING.items():
+    for annotation, value in PROTECTING.items():
         if metadata.get("annotations", {}).get(annotation) == value:
             return f"pod {metadata['name']} is annotated {annotation}"
     return None

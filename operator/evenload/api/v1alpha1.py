@@ -28,6 +28,10 @@ PAUSED_ANNOTATION = f"{GROUP}/paused"  # on a Balancer: any value but "false" st
 UNDO_ANNOTATION = f"{GROUP}/undo"  # on a Remediation: the user who asks for its weight changes to be undone
 CAPACITY_ANNOTATION = f"{GROUP}/capacity"  # on a pod: its relative capacity
 DO_NOT_DISRUPT_ANNOTATION = f"{GROUP}/do-not-disrupt"  # on a pod: "true" means never restarted
+KARPENTER_ANNOTATION = "karpenter.sh/do-not-disrupt"
+SAFE_TO_EVICT_ANNOTATION = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+PROTECTING = {DO_NOT_DISRUPT_ANNOTATION: "true", KARPENTER_ANNOTATION: "true", SAFE_TO_EVICT_ANNOTATION: "false"}
+"""Annotations of a pod, with the value that keeps it from being restarted."""
 BALANCER_LABEL = f"{GROUP}/balancer"  # on a Remediation: the Balancer's name, for selectors
 
 

@@ -6,14 +6,41 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from evenload import clock
 from evenload.cli.cluster import Access
+from evenload.cli.signing import PrometheusAccess
 from evenload.errors import InputError, Unavailable
+from evenload.history.live import Onlooker
 from evenload.kube import config
 from evenload.kube.client import Client
+from evenload.kube.resources import Manifest
 from evenload.observe.cluster import ClusterView
+from evenload.observe.prometheus import SignalReader
 
 LISTING_SECONDS = 30.0
 PAUSE_SECONDS = 0.05
+
+
+@asynccontextmanager
+async def onlooking(
+    access: Access, manifest: Manifest, scrape_seconds: float, prometheus: PrometheusAccess
+) -> AsyncIterator[Onlooker]:
+    """For what the operator would see of that Balancer. Raises InputError naming the field that cannot be met."""
+    async with observing(access, manifest["metadata"]["namespace"]) as (client, view):
+        reader = SignalReader(trusted_url=prometheus.url, access=prometheus.access)
+        try:
+            yield Onlooker(
+                client,
+                view,
+                reader,
+                manifest,
+                prometheus_url=prometheus.url,
+                matchers=prometheus.matchers,
+                scrape_seconds=scrape_seconds,
+                now=clock.now,
+            )
+        finally:
+            reader.close()
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from evenload import clock
 from evenload.cli.cluster import Access, connect
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
@@ -93,29 +92,12 @@ async def _record(
     tick_seconds: float,
     prometheus: PrometheusAccess,
 ) -> None:
-    from evenload.cli.observing import observing
-    from evenload.history.live import Onlooker
-    from evenload.observe.prometheus import SignalReader
+    from evenload.cli.observing import onlooking
     from evenload.recording import Header, encode
 
-    namespace = manifest["metadata"]["namespace"]
-    async with observing(access, namespace) as (client, view):
-        reader = SignalReader(trusted_url=prometheus.url, access=prometheus.access)
-        try:
-            onlooker = Onlooker(
-                client,
-                view,
-                reader,
-                manifest,
-                prometheus_url=prometheus.url,
-                matchers=prometheus.matchers,
-                scrape_seconds=tick_seconds,
-                now=clock.now,
-            )
-            stream.write(encode(Header.of(_bare(manifest), tick_seconds)))
-            await _lines(onlooker, stream, taken, lasting, tick_seconds)
-        finally:
-            reader.close()
+    async with onlooking(access, manifest, tick_seconds, prometheus) as onlooker:
+        stream.write(encode(Header.of(_bare(manifest), tick_seconds)))
+        await _lines(onlooker, stream, taken, lasting, tick_seconds)
 
 
 async def _lines(

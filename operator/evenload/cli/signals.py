@@ -6,11 +6,10 @@ import asyncio
 import json
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evenload import clock
 from evenload.cli.cluster import Access, connect
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
@@ -19,13 +18,12 @@ from evenload.cli.signing import PrometheusAccess
 from evenload.errors import SignalsUnavailable
 from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.policy import seconds
-from evenload.model.snapshot import Pod, SignalName, SignalState
+from evenload.model.snapshot import SIGNALS, Pod, SignalName, SignalState
 from evenload.model.wording import duration
 
 if TYPE_CHECKING:
     from evenload.history.live import Seen
 
-NAMES: tuple[SignalName, ...] = get_args(SignalName)
 _ATTRIBUTES: dict[SignalName, str] = {"inFlight": "in_flight"}
 _NEEDED: tuple[SignalName, ...] = ("requests", "errors")
 
@@ -60,26 +58,10 @@ def signals(
 
 
 async def _read(access: Access, manifest: Manifest, scrape_seconds: float, prometheus: PrometheusAccess) -> Seen | str:
-    from evenload.cli.observing import observing
-    from evenload.history.live import Onlooker
-    from evenload.observe.prometheus import SignalReader
+    from evenload.cli.observing import onlooking
 
-    async with observing(access, manifest["metadata"]["namespace"]) as (client, view):
-        reader = SignalReader(trusted_url=prometheus.url, access=prometheus.access)
-        try:
-            onlooker = Onlooker(
-                client,
-                view,
-                reader,
-                manifest,
-                prometheus_url=prometheus.url,
-                matchers=prometheus.matchers,
-                scrape_seconds=scrape_seconds,
-                now=clock.now,
-            )
-            return await onlooker.read()
-        finally:
-            reader.close()
+    async with onlooking(access, manifest, scrape_seconds, prometheus) as onlooker:
+        return await onlooker.read()
 
 
 def document(seen: Seen) -> dict[str, Any]:
@@ -92,7 +74,7 @@ def document(seen: Seen) -> dict[str, Any]:
         "code": source.code or None,
         "prometheus": redacted(source.url),
         "windowSeconds": source.window_seconds,
-        "signals": {name: _signal(seen, name) for name in NAMES},
+        "signals": {name: _signal(seen, name) for name in SIGNALS},
     }
 
 
@@ -109,20 +91,20 @@ def _signal(seen: Seen, name: SignalName) -> dict[str, Any]:
 
 
 def _print(balancer: str, seen: Seen, *, queries: bool) -> None:
-    told = document(seen)
-    whose = f'preset {told["preset"]} (status in the label "{told["code"]}")' if told["preset"] else "no preset"
-    say(f"{balancer}: {whose}, from {told['prometheus']}, over {duration(told['windowSeconds'])}")
+    answer = document(seen)
+    whose = f'preset {answer["preset"]} (status in the label "{answer["code"]}")' if answer["preset"] else "no preset"
+    say(f"{balancer}: {whose}, from {answer['prometheus']}, over {duration(answer['windowSeconds'])}")
     say("")
     pods = list(_pods(seen))
     rows = [
         [name, each["state"], f"{len(each['pods'])}/{len(pods)}", _age(each["ageSeconds"]), each["detail"]]
-        for name, each in told["signals"].items()
+        for name, each in answer["signals"].items()
     ]
     print_table(["SIGNAL", "STATE", "PODS", "AGE", "WHAT"], rows)
     say("")
-    numbers = [[backend, name, *(_text(_number(pod, each)) for each in NAMES)] for backend, name, pod in pods]
-    print_table(["BACKEND", "POD", *(name.upper() for name in NAMES)], numbers)
-    for name, each in told["signals"].items() if queries else ():
+    numbers = [[backend, name, *(_text(_number(pod, each)) for each in SIGNALS)] for backend, name, pod in pods]
+    print_table(["BACKEND", "POD", *(name.upper() for name in SIGNALS)], numbers)
+    for name, each in answer["signals"].items() if queries else ():
         say("")
         say(f"{name}: {each['query'] or 'not asked'}")
 

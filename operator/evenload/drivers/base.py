@@ -7,7 +7,7 @@ untouched, undo is exact, "no traffic for anyone" cannot be written, and a rival
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Protocol, TypedDict
 
@@ -232,6 +232,13 @@ def patch_of(
 def only_if(path: str, value: object) -> JsonPatchOp:
     """What makes the API server refuse the patch where something else stands at `path`."""
     return {"op": "test", "path": path, "value": value}
+
+
+def set_weight(path: str, ref: Mapping[str, Any], now: int, wanted: int) -> Iterator[JsonPatchOp]:
+    """Give the reference at `path` that weight, if it is still `ref`, whose weight comes to `now`."""
+    yield only_if(path, ref)
+    if wanted != now:
+        yield {"op": "replace" if "weight" in ref else "add", "path": f"{path}/weight", "value": wanted}
 
 
 def check_weights(weights: Mapping[str, int], backends: Mapping[str, object], limits: Limits) -> None:

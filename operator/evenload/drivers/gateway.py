@@ -24,7 +24,6 @@ A Service of another namespace is keyed "namespace/name"; whether it may be look
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated
 
 import msgspec
 
@@ -40,30 +39,23 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     ServiceName,
-    only_if,
     patch_of,
+    set_weight,
 )
-from evenload.drivers.metadata import DNS_LABEL, Metadata, PartialObject, rival_of
-from evenload.kube.resources import REFERENCEGRANTS, Resource
+from evenload.drivers.metadata import Metadata, PartialObject, Reference, view_of
+from evenload.kube.resources import DNS_LABEL, REFERENCEGRANTS, Resource
 from evenload.model.spec import TargetRef
 
 LARGEST_WEIGHT = 1_000_000
 
 
-class _Ref(PartialObject):
-    name: str
+class _Ref(Reference):
     group: str | None = None
     kind: str | None = None
-    namespace: str | None = None
-    weight: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
     @property
     def is_service(self) -> bool:
         return (self.group or "") == "" and (self.kind or "Service") == "Service"
-
-    @property
-    def effective_weight(self) -> int:
-        return 1 if self.weight is None else self.weight
 
 
 class _Rule(PartialObject):
@@ -133,21 +125,14 @@ class RouteDriver:
             _key(ref, meta.namespace): ServiceName(namespace=ref.namespace or meta.namespace, name=ref.name)
             for ref in rules[0][1].services
         }
-        writers = meta.writers("rules")
-        return BalancerView(
-            kind=self.kind,
-            namespace=meta.namespace,
-            name=meta.name,
-            uid=meta.uid,
-            resource_version=meta.resource_version,
-            generation=meta.generation,
+        return view_of(
+            self.kind,
+            meta,
+            "rules",
             weights=weights,
             services=services,
             rules=tuple(RulePlace(index=index, name=rule.name) for index, rule in rules),
             parents=tuple(_parent(status, meta) for status in parsed.status.parents),
-            writer=writers[-1] if writers else None,
-            rival=rival_of(writers),
-            delivery=meta.delivery(writers),
         )
 
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
@@ -250,9 +235,7 @@ def _operations(route: Manifest, view: BalancerView, weights: Mapping[str, int])
             if parsed.is_service:
                 path = f"/spec/rules/{place.index}/backendRefs/{position}"
                 wanted = weights[_key(parsed, view.namespace)]
-                yield only_if(path, ref)
-                if wanted != parsed.effective_weight:
-                    yield {"op": "replace" if "weight" in ref else "add", "path": f"{path}/weight", "value": wanted}
+                yield from set_weight(path, ref, parsed.effective_weight, wanted)
 
 
 def _key(ref: _Ref, namespace: str) -> str:
@@ -271,8 +254,8 @@ def _parent(status: _ParentStatus, meta: Metadata) -> Parent:
         for condition in status.conditions
         if condition.observed_generation is None or condition.observed_generation >= meta.generation
     }
-    told = (current.get("Accepted"), current.get("ResolvedRefs"))
-    refused = [condition for condition in told if condition is not None and condition.status == "False"]
+    answers = (current.get("Accepted"), current.get("ResolvedRefs"))
+    refused = [condition for condition in answers if condition is not None and condition.status == "False"]
     times = (from_rfc3339(condition.last_transition_time or "") for condition in refused)
     return Parent(
         name=name,

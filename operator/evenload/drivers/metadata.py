@@ -1,18 +1,16 @@
-"""What drivers read of an object's metadata: who wrote its weights, and whether a canary controller owns them."""
+"""What all drivers read alike: a reference with a weight, who wrote the weights, and whether a canary owns them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated
 
 import msgspec
 
 from evenload.api.v1alpha1 import FIELD_MANAGER
 from evenload.clock import from_rfc3339
-from evenload.drivers.base import Writer
+from evenload.drivers.base import BalancerView, Parent, RulePlace, ServiceName, Writer
 
-DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _ROLLOUT_LABEL = "rollouts.argoproj.io/gatewayapi-canary"
 
 _CONTROLLERS = {
@@ -29,6 +27,18 @@ plugin of Argo Rollouts is called as it was installed."""
 
 class PartialObject(msgspec.Struct, rename="camel"):
     """As much of the API object as is read here; the rest stays in the raw manifest."""
+
+
+class Reference(PartialObject):
+    """To what gets a share. Without a weight it has 1."""
+
+    name: str
+    namespace: str | None = None
+    weight: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+    @property
+    def effective_weight(self) -> int:
+        return 1 if self.weight is None else self.weight
 
 
 class _Owner(PartialObject):
@@ -54,7 +64,7 @@ class Metadata(PartialObject):
     managed_fields: list[_Managed] = msgspec.field(default_factory=list)
 
     def writers(self, field: str) -> list[Writer]:
-        """Who owns `spec.<field>`, oldest first. It is atomic: whoever changed it last, and appliers who agree."""
+        """Who owns `spec.<field>`, oldest first. It is atomic: who changed it last, and appliers who agree."""
         found = (
             Writer(manager=each.manager, time=from_rfc3339(each.time) or 0.0)
             for each in self.managed_fields
@@ -73,6 +83,32 @@ class Metadata(PartialObject):
         return f"{_CONTROLLERS[writer]} (field manager {writer})" if writer in _CONTROLLERS else None
 
 
-def rival_of(writers: Sequence[Writer]) -> Writer | None:
-    """The newest writer other than us."""
-    return next((writer for writer in reversed(writers) if writer.manager != FIELD_MANAGER), None)
+def view_of(
+    kind: str,
+    meta: Metadata,
+    field: str,
+    *,
+    weights: dict[str, int],
+    services: dict[str, ServiceName],
+    rules: tuple[RulePlace, ...],
+    parents: tuple[Parent, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> BalancerView:
+    """The view of an object of that metadata, whose weights stand in `spec.<field>`."""
+    writers = meta.writers(field)
+    return BalancerView(
+        kind=kind,
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+        generation=meta.generation,
+        weights=weights,
+        services=services,
+        rules=rules,
+        parents=parents,
+        writer=writers[-1] if writers else None,
+        rival=next((writer for writer in reversed(writers) if writer.manager != FIELD_MANAGER), None),
+        notes=notes,
+        delivery=meta.delivery(writers),
+    )

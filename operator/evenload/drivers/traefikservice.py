@@ -14,7 +14,7 @@ What it refuses, and why:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -28,11 +28,11 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     ServiceName,
-    only_if,
     patch_of,
+    set_weight,
 )
-from evenload.drivers.metadata import DNS_LABEL, Metadata, PartialObject, rival_of
-from evenload.kube.resources import TRAEFIKSERVICES, Resource
+from evenload.drivers.metadata import Metadata, PartialObject, Reference, view_of
+from evenload.kube.resources import DNS_LABEL, TRAEFIKSERVICES, Resource
 from evenload.model.spec import TargetRef
 
 STICKY = (
@@ -40,15 +40,8 @@ STICKY = (
 )
 
 
-class _Service(PartialObject):
-    name: str
+class _Service(Reference):
     kind: str = "Service"
-    namespace: str | None = None
-    weight: Annotated[int, msgspec.Meta(ge=0)] | None = None
-
-    @property
-    def effective_weight(self) -> int:
-        return 1 if self.weight is None else self.weight
 
 
 class _Weighted(PartialObject):
@@ -82,22 +75,15 @@ class TraefikServiceDriver:
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Raises RouteProblem."""
         parsed = _parse(route)
-        meta = parsed.metadata
         weights = _weights(parsed, _split(parsed, target))
-        writers = meta.writers("weighted")
-        return BalancerView(
-            kind=self.kind,
-            namespace=meta.namespace,
-            name=meta.name,
-            uid=meta.uid,
-            resource_version=meta.resource_version,
-            generation=meta.generation,
+        namespace = parsed.metadata.namespace
+        return view_of(
+            self.kind,
+            parsed.metadata,
+            "weighted",
             weights=weights,
-            services={name: ServiceName(namespace=meta.namespace, name=name) for name in weights},
+            services={name: ServiceName(namespace=namespace, name=name) for name in weights},
             rules=(RulePlace(index=0),),
-            writer=writers[-1] if writers else None,
-            rival=rival_of(writers),
-            delivery=meta.delivery(writers),
             notes=(STICKY,) if parsed.spec.weighted and parsed.spec.weighted.sticky else (),
         )
 
@@ -174,10 +160,7 @@ def _operations(manifest: Manifest, weights: Mapping[str, int]) -> Iterator[Json
         parsed = msgspec.convert(service, _Service)
         if parsed.kind == "Service":
             path = f"/spec/weighted/services/{position}"
-            yield only_if(path, service)
-            if weights[parsed.name] != parsed.effective_weight:
-                op = "replace" if "weight" in service else "add"
-                yield {"op": op, "path": f"{path}/weight", "value": weights[parsed.name]}
+            yield from set_weight(path, service, parsed.effective_weight, weights[parsed.name])
 
 
 def _of(parsed: _TraefikService) -> str:

@@ -81,15 +81,18 @@ class Onlooker:
             return _CHANGED
         self._observer.begin_turn()
         sight = self._observer.sight(self._key)
-        interest = self._observer.interest(self._key)
         if isinstance(sight, Trouble):
             return sight.message
+        interest, samples = await self._asked()
+        if self._observer.cases[self._key].look(samples, sight.fleet):
+            interest, samples = await self._asked()  # whose metrics these pods have is known now
+        return Seen(self._observer.snapshot(self._key, sight, samples), samples, interest)
+
+    async def _asked(self) -> tuple[Interest, Samples]:
+        interest = self._observer.interest(self._key)
         if interest is None:
             raise InvariantBroken("a Balancer that is seen has signals to be asked for")
-        samples = (await self._reader.read({self._key: interest}))[self._key]
-        if self._observer.cases[self._key].look(samples, sight.fleet):
-            return await self.read()
-        return Seen(self._observer.snapshot(self._key, sight, samples), samples, interest)
+        return interest, (await self._reader.read({self._key: interest}))[self._key]
 
     async def _read(self) -> None:
         """All of our own objects in its namespace: other Balancers may own its route, or have spent its budgets."""

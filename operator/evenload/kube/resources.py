@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 
 from evenload.errors import InvalidName
+
+DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""The whole name of a Service or a namespace."""
 
 Manifest = dict[str, Any]
 """An object as the API server's JSON has it."""

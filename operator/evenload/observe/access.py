@@ -67,12 +67,14 @@ class Access:
         secret = dict(self._of_folder())
         sent = list(secret.values())
         if self._token is not None:
-            sent.append(_sendable(self._token(), "the token"))
-            secret["Authorization"] = f"Bearer {sent[-1]}"
+            token = _sendable(self._token(), "the token")
+            secret["Authorization"] = f"Bearer {token}"
+            sent.append(token)
         if self._user is not None and self._password is not None:
             password = self._password()
-            sent += [base64.b64encode(f"{self._user()}:{password}".encode()).decode(), password]
-            secret["Authorization"] = f"Basic {sent[-2]}"
+            pair = base64.b64encode(f"{self._user()}:{password}".encode()).decode()
+            secret["Authorization"] = f"Basic {pair}"
+            sent += [pair, password]
         self._sent = sent
         return self._headers | secret
 

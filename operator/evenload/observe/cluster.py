@@ -183,17 +183,19 @@ class ClusterView:
                 group.create_task(reflector.run())
 
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
-        grants = (self._grants,) if self._grants else ()
-        return (*self._shared(), *self._balancers.values(), *self._telling(), *grants)
+        return (*self._shared(), *self._balancers.values(), *self._always())
 
     def _shared(self) -> tuple[Reflector[Any], ...]:
         """Without these nothing can be said of any Balancer."""
         return (self._pods, self._services, self._slices)
 
-    def _concerning(self, kind: str) -> Iterator[Reflector[Any]]:
+    def _concerning(self, kind: str) -> tuple[Reflector[Any], ...]:
         """What a Balancer of a target of that kind is about: other kinds of balancers may fail as they like."""
-        others = {id(each) for name, each in self._balancers.items() if name != kind}
-        return (each for each in self._reflectors() if id(each) not in others)
+        own = (self._balancers[kind],) if kind in self._balancers else ()
+        return (*self._shared(), *own, *self._always())
+
+    def _always(self) -> tuple[Reflector[Any], ...]:
+        return (*self._telling(), *((self._grants,) if self._grants else ()))
 
     def _telling(self) -> tuple[Reflector[Any], ...]:
         """These tell what else is going on: without one that is needed no pod is taken away."""

@@ -8,11 +8,15 @@ from typing import Final
 
 import msgspec
 
+from evenload.api.v1alpha1 import (
+    CAPACITY_ANNOTATION,
+    DO_NOT_DISRUPT_ANNOTATION,
+    KARPENTER_ANNOTATION,
+    PROTECTING,
+    SAFE_TO_EVICT_ANNOTATION,
+)
 from evenload.clock import from_rfc3339
 
-CAPACITY: Final = "evenload.dev/capacity"
-PROTECTED: Final = ("evenload.dev/do-not-disrupt", "karpenter.sh/do-not-disrupt")
-SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 
 _SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?)")
@@ -40,10 +44,10 @@ class Meta(Partial):
 
 
 class _PodAnnotations(Partial):
-    capacity: str = msgspec.field(name=CAPACITY, default="")
-    protected: str = msgspec.field(name=PROTECTED[0], default="")
-    protected_from_karpenter: str = msgspec.field(name=PROTECTED[1], default="")
-    safe_to_evict: str = msgspec.field(name=SAFE_TO_EVICT, default="")
+    capacity: str = msgspec.field(name=CAPACITY_ANNOTATION, default="")
+    do_not_disrupt: str = msgspec.field(name=DO_NOT_DISRUPT_ANNOTATION, default="")
+    karpenter: str = msgspec.field(name=KARPENTER_ANNOTATION, default="")
+    safe_to_evict: str = msgspec.field(name=SAFE_TO_EVICT_ANNOTATION, default="")
 
 
 class _PodLabels(Partial):
@@ -189,8 +193,12 @@ def _owner(meta: Meta) -> Owner | None:
 
 
 def _protected(annotations: _PodAnnotations) -> bool:
-    asked = "true" in (annotations.protected, annotations.protected_from_karpenter)
-    return asked or annotations.safe_to_evict == "false"
+    found = {
+        DO_NOT_DISRUPT_ANNOTATION: annotations.do_not_disrupt,
+        KARPENTER_ANNOTATION: annotations.karpenter,
+        SAFE_TO_EVICT_ANNOTATION: annotations.safe_to_evict,
+    }
+    return bool(found.items() & PROTECTING.items())
 
 
 def _started_at(pod: _Pod) -> float | None:

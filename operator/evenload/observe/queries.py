@@ -385,7 +385,7 @@ def found_as(source: Source, preset: str, code: str) -> Source | None:
 
 
 def looked_for(source: Source) -> str:
-    """In a sentence, for whoever has none of them."""
+    """In a sentence, where none of them answers."""
     names = dict.fromkeys(f"{each.preset.requests} ({each.preset.name})" for each in source.candidates)
     return (
         f"no preset answers for these pods: there is no series of {', '.join(names)}; scrape the pods, set "

@@ -16,13 +16,7 @@ from evenload.model.wording import clock, listing, number
 from evenload.plan import restarts
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.scene import Scene
-from evenload.plan.sick import (
-    PROBE_FRACTION,
-    RESTART_AFTER_TICKS,
-    begin_restart,
-    mend_failing,
-    restarted_lately,
-)
+from evenload.plan.sick import PROBE_FRACTION, RESTART_AFTER_TICKS, begin_restart, mend_failing, restarted_lately
 from evenload.plan.targets import scaled_down
 
 EJECTED_SECONDS, MOST_EJECTED_SECONDS = 30.0, 300.0  # times the count of ejections (Envoy)

@@ -16,13 +16,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from evenload.errors import InputError
+from evenload.kube.resources import DNS_LABEL
 from evenload.model.base import Value
+from evenload.model.spec import LabelName
 
 MetricName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", max_length=256)]
-LabelName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=128)]
 Matcher = Annotated[str, msgspec.Meta(pattern=r'^[a-zA-Z_][a-zA-Z0-9_]*(=|!=|=~|!~)"[^"\\$]*"$', max_length=256)]
 Pattern = Annotated[str, msgspec.Meta(pattern=r'^[^"\\$]+$', max_length=256)]
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Status(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +69,7 @@ class Preset(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     title: str
     source: str  # where the names are documented
     tried: str  # what answered these queries in a test
+    by_proxy: bool = False  # of ours: counted by a proxy; what the application counts itself comes first
     requests: MetricName  # a counter
     status: Status
     matchers: tuple[Matcher, ...] = ()  # which series of all these metrics are of requests that the pod was asked
@@ -82,7 +83,7 @@ class Preset(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def read(name: str, document: object, where: str) -> Preset:
     """The preset that a YAML document holds. Raises InputError saying `where`, the field and what it should be."""
-    if not _NAME.fullmatch(name):
+    if not DNS_LABEL.fullmatch(name):
         raise InputError(f'{where}: "{name}" is no name of a preset; use lower case letters, digits and "-"')
     try:
         preset = msgspec.convert(document, Preset)
@@ -108,18 +109,11 @@ def with_own(text: str) -> Mapping[str, Preset]:
     return MappingProxyType({name: read(name, document, where) for name, document in own.items()} | ours)
 
 
-_PROXIES: Final = ("istio", "linkerd")
-
-
-def _order(name: str) -> tuple[bool, str]:
-    return name in _PROXIES, name
-
-
 def _ours() -> dict[str, Preset]:
     folder = resources.files(__name__)
     files = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
-    documents = {name: msgspec.yaml.decode(files[name].read_bytes()) for name in sorted(files, key=_order)}
-    return {name: read(name, document, f"{name}.yaml") for name, document in documents.items()}
+    presets = [read(name, msgspec.yaml.decode(file.read_bytes()), f"{name}.yaml") for name, file in files.items()]
+    return {preset.name: preset for preset in sorted(presets, key=lambda each: (each.by_proxy, each.name))}
 
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(_ours())

@@ -14,16 +14,14 @@ from typing import Any
 import pytest
 
 from evenload.model.snapshot import Pod, SignalState, Snapshot
-from evenload.model.spec import SignalLabels, Signals
-from evenload.observe.cluster import Fleet
-from evenload.observe.join import snapshot_of
-from evenload.observe.prometheus import Interest, SignalReader
-from evenload.observe.queries import Source, found_in, source_of
+from evenload.model.spec import SignalLabels
+from evenload.observe.prometheus import SignalReader
+from evenload.observe.queries import Source, found_in
 from evenload.presets import PRESETS
+from tests.integration.observe.look import Look
 from tests.support.otel import instrumented
 from tests.support.scraped import Exporters, Page, scraping, serve
 from tests.support.wait import until
-from tests.unit.observe.fleets import NOW, member
 
 # With the other tests that need a Prometheus: where `make integration` has not built it, it is compiled first.
 pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
@@ -109,31 +107,23 @@ def configuration(address: str) -> dict[str, Any]:
     return {"global": {"scrape_interval": every, "scrape_timeout": every}, "scrape_configs": jobs}
 
 
-async def look(url: str, preset: str | None, *pods: str, namespace: str = "", **signals: Any) -> Snapshot:
+@pytest.fixture
+def look(prometheus: str) -> Iterator[Look]:
     reader = SignalReader()
-    try:
-        asked = Signals(preset=preset, window=f"{WINDOW_SECONDS:g}s", **signals)
-        source = source_of(asked, default_url=url, scrape_seconds=SCRAPE_SECONDS)
-        namespace = namespace or preset or ""
-        interest = Interest(source=source, namespaces=frozenset({namespace}), pods=pods)
-        samples = (await reader.read({"it": interest}))["it"]
-        fleet = Fleet(backends={pod: {pod: member(pod, namespace=namespace)} for pod in pods})
-        weights = dict.fromkeys(pods, 1)
-        return snapshot_of(time=NOW, weights=weights, fleet=fleet, samples=samples, max_age_seconds=60)
-    finally:
-        reader.close()
+    yield Look(prometheus, reader, window_seconds=WINDOW_SECONDS, scrape_seconds=SCRAPE_SECONDS)
+    reader.close()
 
 
 def numbers(snapshot: Snapshot, pod: str) -> Pod:
     return snapshot.backends[pod].pods[pod]
 
 
-async def settled(url: str, preset: str, *pods: str, **signals: Any) -> Snapshot:
+async def settled(look: Look, preset: str, *pods: str, **signals: Any) -> Snapshot:
     """Once a whole window has been scraped."""
     seen: list[Snapshot] = []
 
     async def whole() -> bool:
-        seen.append(await look(url, preset, *pods, **signals))
+        seen.append(await look.at(*pods, namespace=preset, preset=preset, **signals))
         counts = [numbers(seen[-1], pod).requests for pod in pods]
         return all(count is not None for count in counts) and max(filter(None, counts), default=0) > 500
 
@@ -142,10 +132,10 @@ async def settled(url: str, preset: str, *pods: str, **signals: Any) -> Snapshot
 
 
 @pytest.mark.parametrize(("preset", "pod"), [(preset, pod) for preset, pods in BUSY.items() for pod in pods])
-async def test_a_busy_pod_has_its_numbers(prometheus: str, preset: str, pod: str) -> None:
+async def test_a_busy_pod_has_its_numbers(look: Look, preset: str, pod: str) -> None:
     span = WINDOW_SECONDS - SCRAPE_SECONDS
     labels = SignalLabels(code="status_code" if pod == "app-status" else None)
-    found = numbers(await settled(prometheus, preset, pod, labels=labels), pod)
+    found = numbers(await settled(look, preset, pod, labels=labels), pod)
     assert found.requests == pytest.approx(RATE * span, rel=0.2)
     assert found.errors == pytest.approx(FAILING * span, rel=0.2)
     if preset in OTEL:  # its requests take what they take
@@ -157,8 +147,8 @@ async def test_a_busy_pod_has_its_numbers(prometheus: str, preset: str, pod: str
 
 
 @pytest.mark.parametrize("preset", sorted(BUSY))
-async def test_a_pod_without_any_request_is_idle_and_not_unknown(prometheus: str, preset: str) -> None:
-    snapshot = await settled(prometheus, preset, BUSY[preset][0], "idle")
+async def test_a_pod_without_any_request_is_idle_and_not_unknown(look: Look, preset: str) -> None:
+    snapshot = await settled(look, preset, BUSY[preset][0], "idle")
     idle = numbers(snapshot, "idle")
     assert (idle.requests, idle.errors) == (0, 0)
     assert snapshot.signals["requests"].state is SignalState.Fresh
@@ -166,53 +156,48 @@ async def test_a_pod_without_any_request_is_idle_and_not_unknown(prometheus: str
 
 
 @pytest.mark.parametrize("preset", sorted(NO_GAUGE))
-async def test_what_a_preset_has_not_is_said(prometheus: str, preset: str) -> None:
-    snapshot = await settled(prometheus, preset, preset)
+async def test_what_a_preset_has_not_is_said(look: Look, preset: str) -> None:
+    snapshot = await settled(look, preset, preset)
     assert snapshot.signals["inFlight"].state is SignalState.Missing
     assert f"the preset {preset} has no such metric" in snapshot.signals["inFlight"].detail
 
 
 @pytest.mark.parametrize("preset", sorted(BUSY))
-async def test_with_another_label_for_the_status_errors_are_unknown(prometheus: str, preset: str) -> None:
+async def test_with_another_label_for_the_status_errors_are_unknown(look: Look, preset: str) -> None:
     pod = next(iter(BUSY[preset]))
-    snapshot = await settled(prometheus, preset, pod, labels=SignalLabels(code="sttus"))
+    snapshot = await settled(look, preset, pod, labels=SignalLabels(code="sttus"))
     assert numbers(snapshot, pod).errors is None
     assert PRESETS[preset].requests in snapshot.signals["errors"].detail
 
 
 @pytest.mark.parametrize("preset", sorted(BUSY))
-async def test_where_none_is_named_it_is_found(prometheus: str, preset: str) -> None:
+async def test_where_none_is_named_it_is_found(look: Look, preset: str) -> None:
     pod = BUSY[preset][0]
-    await settled(prometheus, preset, pod)
-    found = await search(prometheus, preset, pod)
+    await settled(look, preset, pod)
+    found = await search(look, preset, pod)
     assert found is not None
     expected = "otel" if preset in OTEL else preset  # one server that has the names of both
     assert found.preset == PRESETS[expected]
     assert found.code == PRESETS[expected].status.label
 
 
-async def test_a_status_under_another_name_is_found(prometheus: str) -> None:
-    await settled(prometheus, "app", "app-status")
-    found = await search(prometheus, "app", "app-status")
+async def test_a_status_under_another_name_is_found(look: Look) -> None:
+    await settled(look, "app", "app-status")
+    found = await search(look, "app", "app-status")
     assert found is not None
     assert (found.preset, found.code) == (PRESETS["app"], "status_code")
 
 
-async def test_for_pods_that_nobody_scrapes_none_is_found(prometheus: str) -> None:
-    await settled(prometheus, "app", "app")
-    assert await search(prometheus, "app", "nobody") is None
-    snapshot = await look(prometheus, None, "nobody", namespace="app")
+async def test_for_pods_that_nobody_scrapes_none_is_found(look: Look) -> None:
+    await settled(look, "app", "app")
+    assert await search(look, "app", "nobody") is None
+    snapshot = await look.at("nobody", namespace="app", preset=None)
     assert "no preset answers for these pods" in snapshot.signals["requests"].detail
 
 
-async def search(url: str, namespace: str, pod: str) -> Source | None:
-    reader = SignalReader()
-    try:
-        source = source_of(Signals(), default_url=url, scrape_seconds=SCRAPE_SECONDS)
-        samples = (await reader.read({"it": Interest(source=source, namespaces=frozenset({namespace}))}))["it"]
-        return found_in(source, samples.readings["requests"].found, {(namespace, pod)})
-    finally:
-        reader.close()
+async def search(look: Look, namespace: str, pod: str) -> Source | None:
+    samples = await look.samples(pod, namespace=namespace, preset=None, window=None)
+    return found_in(samples.source, samples.readings["requests"].found, {(namespace, pod)})
 
 
 def test_every_preset_is_tried_here() -> None:

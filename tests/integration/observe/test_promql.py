@@ -16,14 +16,12 @@ import pytest
 from evenload.history.ranges import Grid
 from evenload.history.reader import RangeReader
 from evenload.model.snapshot import Pod, SignalState, Snapshot
-from evenload.model.spec import Query, SignalLabels, Signals
-from evenload.observe.cluster import Fleet
-from evenload.observe.join import snapshot_of
+from evenload.model.spec import Query, SignalLabels
 from evenload.observe.prometheus import Interest, Prometheus, Reading, SignalReader, parse, parse_copies, settle
-from evenload.observe.queries import Source, render, render_copies, source_of
+from evenload.observe.queries import render, render_copies
+from tests.integration.observe.look import Look
 from tests.support.scraped import Exporters, scraping, serve
 from tests.support.wait import until
-from tests.unit.observe.fleets import NOW, member
 
 # One Prometheus for all of them; where `make integration` has not built it, it is compiled first.
 pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
@@ -182,31 +180,11 @@ def configuration(exporter: str) -> dict[str, Any]:
     }
 
 
-class Look:
-    """Reads Snapshots of pods by name, each a backend of its own."""
-
-    def __init__(self, url: str, reader: SignalReader) -> None:
-        self.url = url
-        self.reader = reader
-
-    def source(self, **signals: Any) -> Source:
-        asked = Signals(preset="app", window=f"{WINDOW_SECONDS:g}s", **signals)
-        return source_of(asked, default_url=self.url, scrape_seconds=SCRAPE_SECONDS)
-
-    async def at(self, *pods: str, namespace: str = "shop", **signals: Any) -> Snapshot:
-        members = {pod: {pod: member(pod, namespace=namespace)} for pod in pods}
-        fleet = Fleet(backends=members)
-        interest = Interest(source=self.source(**signals), namespaces=frozenset({namespace}), pods=pods)
-        samples = (await self.reader.read({"it": interest}))["it"]
-        weights = dict.fromkeys(pods, 1)
-        return snapshot_of(time=NOW, weights=weights, fleet=fleet, samples=samples, max_age_seconds=60)
-
-
 @pytest.fixture
 async def look(prometheus: str) -> Any:
     """Once Prometheus has scraped for a whole window."""
     reader = SignalReader()
-    look = Look(prometheus, reader)
+    look = Look(prometheus, reader, window_seconds=WINDOW_SECONDS, scrape_seconds=SCRAPE_SECONDS)
 
     async def warm() -> bool:
         """Jobs begin one after the other: the last one's window has to be full, too."""

@@ -103,7 +103,7 @@ async def weights_of_zero(day: Day) -> None:
     """Everybody gets 503: the weights come back although nothing can be measured."""
     shop = day.shop
     await shop.set_weights(dict.fromkeys(BACKENDS, 0))
-    await shop.until(lambda: _even(shop), what="equal weights", seconds=60)
+    await shop.until(shop.even, what="equal weights", seconds=60)
     await shop.until(shop.closed, seconds=MEND_SECONDS)
     assert await shop.phase() == "Succeeded"
     assert evictions(day.proxy.writes(), shop) == []
@@ -172,8 +172,3 @@ async def _ready_is(shop: Shop, reason: str) -> bool:
 async def _applied(shop: Shop) -> bool:
     steps = await shop.steps()
     return bool(steps) and steps[0][2] in ("Applied", "Verified")
-
-
-async def _even(shop: Shop) -> bool:
-    weights = await shop.weights()
-    return bool(sum(weights.values())) and shares(weights) == shares(EQUAL)

@@ -104,7 +104,7 @@ async def rival(day: Day) -> None:
     shop.fragile = False
     await shop.set_weights(BAD, manager="argocd-controller")
     for _ in range(2):
-        await shop.until(lambda: _even(shop), what="restored weights", seconds=MEND_SECONDS)
+        await shop.until(shop.even, what="restored weights", seconds=MEND_SECONDS)
         await shop.until(lambda: _last_applied(shop), what="a step that is applied")
         await shop.set_weights(BAD, manager="argocd-controller")
     await shop.until(lambda: _is(shop, "Contested", "True"), what="the condition Contested", seconds=MEND_SECONDS)
@@ -201,10 +201,6 @@ async def _held_for(shop: Shop, reason: str) -> bool:
 async def _is(shop: Shop, kind: str, status: str, reason: str | None = None) -> bool:
     told = await shop.condition(kind)
     return told[0] == status and reason in (None, told[1])
-
-
-async def _even(shop: Shop) -> bool:
-    return shares(await shop.weights()) == shares(EQUAL)
 
 
 async def _last_applied(shop: Shop) -> bool:

@@ -71,7 +71,7 @@ Trouble = Callable[[ApiProxy, str], object]
 WAYS: Mapping[str, Trouble] = {
     "stalled": ApiProxy.stall_watches,
     "late": lambda proxy, path: proxy.delay_watches(path, LAG_SECONDS),
-    "told again": ApiProxy.replay_watches,
+    "replayed": ApiProxy.replay_watches,
     "past": ApiProxy.show_past,
     "deletions lost": ApiProxy.lose_deletions,
 }

@@ -17,7 +17,7 @@ from tests.campaign.conftest import SCALE, tally
 from tests.integration.operator.conftest import HEAVY, Start
 from tests.integration.operator.outcome import touched
 from tests.support.apiproxy import ApiProxy
-from tests.support.processes import OperatorProcess
+from tests.support.processes import EXIT_SECONDS, OperatorProcess
 from tests.support.town import BAD, SIGNALS, Shop, Town
 from tests.support.wait import until
 
@@ -25,7 +25,6 @@ pytestmark = [HEAVY]
 BALANCERS = 200 * min(SCALE, 5)
 READERS = 10  # of /metrics, each as often as it can
 LOADED_SECONDS = 15.0
-EXIT_SECONDS = 5.0 + 3.0  # and a moment for a busy machine
 PAIR = ("shop-a", "shop-b")
 
 

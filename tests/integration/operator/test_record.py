@@ -153,9 +153,9 @@ async def test_signals_are_shown_as_the_operator_would_read_them(town: Town, pro
     assert 'shop: preset app (status in the label "code")' in table
     assert "increase(http_requests_total{" in table
     code, text = await shown("-o", "json")
-    told = json.loads(text)
-    assert (told["preset"], told["code"]) == ("app", "code")
-    assert told["signals"]["requests"]["state"] == "Fresh"
-    assert len(told["signals"]["requests"]["pods"]) == len(shop.backends)
-    assert all(pod in table for pod in told["signals"]["requests"]["pods"])
+    answer = json.loads(text)
+    assert (answer["preset"], answer["code"]) == ("app", "code")
+    assert answer["signals"]["requests"]["state"] == "Fresh"
+    assert len(answer["signals"]["requests"]["pods"]) == len(shop.backends)
+    assert all(pod in table for pod in answer["signals"]["requests"]["pods"])
     assert proxy.writes() == []

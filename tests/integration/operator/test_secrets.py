@@ -1,4 +1,4 @@
-"""Nothing that the operator reads or is given and that is secret comes out of it again, whoever repeats it to it.
+"""Nothing secret that the operator reads or is given comes out of it again, also where somebody repeats it to it.
 
 Planted are tokens, passwords, headers and keys where the chart mounts them, secrets in the objects that it watches, and
 answers of addresses that tenants name. Looked through is all that it says, stores or sends, and all that the command
@@ -113,7 +113,7 @@ async def test_what_is_secret_does_not_come_out_again(
         town.prometheus.mode = Mode.Echo
         for shop in shops:
             await shop.until(lambda shop=shop: complains(shop), what="a complaint")
-        said = await told(*shops, evil, operators=operators)
+        said = await put_out(*shops, evil, operators=operators)
         town.prometheus.mode = Mode.Ok
         repeat(proxy, second, token)
         for shop in shops:
@@ -122,7 +122,7 @@ async def test_what_is_secret_does_not_come_out_again(
         await asyncio.gather(
             *(shop.until(shop.closed, seconds=240) for shop in shops)
         )  # tenants' servers stretch ticks
-        said += await told(*shops, evil, operators=operators)
+        said += await put_out(*shops, evil, operators=operators)
         asked = [request.decode() for server in addresses.values() for request in server.requests]
         assert all(server.requests for server in addresses.values())
     planted = [*with_token.secrets, *with_password.secrets, token, FOREIGN, POD_SECRET]
@@ -192,7 +192,7 @@ def repeat(proxy: ApiProxy, shop: Shop, token: str) -> None:
     proxy.drop_watches()
 
 
-async def told(*shops: Shop, operators: list[OperatorProcess]) -> list[str]:
+async def put_out(*shops: Shop, operators: list[OperatorProcess]) -> list[str]:
     """All that was said and stored, flight recordings unpacked; each of it says something."""
     said = [operator.log.read_text() for operator in operators]
     said += [(await operator.page(name))[1] for operator in operators for name in ("metrics", "healthz", "readyz")]
