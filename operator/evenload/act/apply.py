@@ -56,16 +56,18 @@ def _what(remediation: Manifest, action: Write) -> tuple[str, str, str]:
 
 
 async def _executed(bench: Bench, remediation: Manifest, action: Write, decision: Decision) -> Execution:
-    resumed = _resumed(remediation, action)
+    resumed = await _resumed(bench, remediation, action)
     if isinstance(resumed, Execution):
         return resumed
+    if resumed:
+        remediation = resumed[0]
     try:
         if reason := await bench.veto():
             return Execution(result=Result.Vetoed, remediation=remediation, detail=reason)
     except KubeError as error:
         attempt = Attempt(result=Result.Unavailable, detail=str(error))
-        return await _settled(bench, remediation, resumed, attempt)
-    stored = (remediation, resumed) if resumed else await _stored(bench, remediation, action, decision)
+        return await _settled(bench, remediation, resumed[1] if resumed else None, attempt)
+    stored = resumed or await _stored(bench, remediation, action, decision)
     if isinstance(stored, Execution):
         return stored
     remediation, step = stored
@@ -73,20 +75,32 @@ async def _executed(bench: Bench, remediation: Manifest, action: Write, decision
     return await _settled(bench, remediation, step, attempt)
 
 
-def _resumed(remediation: Manifest, action: Write) -> StepRecord | Execution | None:
-    """The stored step to go on with; None for a new one."""
+async def _resumed(
+    bench: Bench, remediation: Manifest, action: Write
+) -> tuple[Manifest, StepRecord] | Execution | None:
+    """The Remediation as it stands now, with its step to go on with; None for a new step.
+
+    What we watch may be older than a denial, or than what another operator made of the step.
+    """
     if action.step is None:
         return None
-    step = find_step(decode(remediation).status, action.step)
+    metadata = remediation["metadata"]
+    try:
+        live = await bench.cluster.get(REMEDIATIONS, metadata["namespace"], metadata["name"])
+    except NotFound:
+        return Execution(result=Result.Outrun, remediation=remediation, detail="the Remediation is gone")
+    except KubeError as error:
+        return Execution(result=Result.Unavailable, remediation=remediation, detail=str(error))
+    if live["metadata"]["uid"] != metadata["uid"] or live["spec"] != remediation["spec"]:
+        return Execution(result=Result.Outrun, remediation=live, detail="the Remediation was changed")
+    step = find_step(decode(live).status, action.step)
     if step is None:
-        return Execution(
-            result=Result.Outrun, remediation=remediation, detail=f"the Remediation has no step {action.step}"
-        )
+        return Execution(result=Result.Outrun, remediation=live, detail=f"the Remediation has no step {action.step}")
     if step.state is not StepState.Planned:
         return Execution(
-            result=Result.Outrun, remediation=remediation, step=step, detail=f"step {step.name} is {step.state} already"
+            result=Result.Outrun, remediation=live, step=step, detail=f"step {step.name} is {step.state} already"
         )
-    return step
+    return live, step
 
 
 async def _stored(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,9 @@ OTHER = dict.fromkeys(BAD, 7)
 
 def decision_at(time: float, **fields: Any) -> Decision:
     return Decision(time=time, diagnosis=Diagnosis(label=Label.LoadBalancerSkew), phase=Phase.Executing, **fields)
+
+
+NOW = decision_at(1000.0)
 
 
 @dataclass
@@ -314,6 +317,42 @@ async def test_a_step_that_is_over_or_unknown_is_not_resumed(scene: Scene, step:
     again = SetWeights(before=OTHER, after=EQUAL, purpose=Purpose.Restore, because="", step=step)
     assert (await scene.execute(again)).result is Result.Outrun
     assert await scene.weights() == OTHER
+
+
+async def denied(scene: Scene) -> None:
+    name = scene.remediation["metadata"]["name"]
+    approval = {"required": False, "decision": "Denied", "by": "ann"}
+    await scene.cluster.patch_merge(REMEDIATIONS, "shop", name, {"spec": {"approval": approval}})
+
+
+async def done_by_another(scene: Scene) -> None:
+    await execute(scene.bench(), await scene.fresh(), msgspec.structs.replace(RESTORE, step="1-restore"), NOW)
+    await scene.rival(BAD)
+
+
+async def deleted(scene: Scene) -> None:
+    metadata = scene.remediation["metadata"]
+    await scene.cluster.delete(REMEDIATIONS, "shop", metadata["name"], uid=metadata["uid"])
+
+
+async def remade(scene: Scene) -> None:
+    await deleted(scene)
+    await scene.cluster.create(
+        REMEDIATIONS, "shop", {**scene.remediation, "metadata": {"name": scene.remediation["metadata"]["name"]}}
+    )
+
+
+@pytest.mark.parametrize("happens", [denied, done_by_another, deleted, remade])
+async def test_a_step_is_not_resumed_from_a_view_older_than_its_remediation(
+    scene: Scene, happens: Callable[[Scene], Awaitable[None]]
+) -> None:
+    await scene.execute(RESTORE, Faulty(scene.cluster, at=3, fault=Fault.Throttled))
+    view = scene.remediation
+    scene.time += 10.0
+    await happens(scene)
+    execution = await execute(scene.bench(), view, msgspec.structs.replace(RESTORE, step="1-restore"), NOW)
+    assert execution.result is Result.Outrun
+    assert await scene.weights() == BAD
 
 
 async def test_a_refused_eviction_is_kept_planned_with_the_time_of_the_first_refusal(scene: Scene) -> None:
