@@ -19,6 +19,7 @@ from evenload import clock
 from evenload.cli.cluster import Access, connect
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
+from evenload.cli.manifests import balancers_of, documents_in, spec_of
 from evenload.cli.printing import needs_plots, note, on_terminal, print_table, say, write_file
 from evenload.cli.signing import PrometheusAccess
 from evenload.cli.text import plain
@@ -110,7 +111,7 @@ def _judged(
     from evenload.history.past import found_now
     from evenload.history.ranges import Grid
 
-    spec = _spec(asked.manifest)
+    spec = spec_of(asked.manifest)
     subject = found_now(_subject(access, asked, spec, prometheus, tick), prometheus.access)
     now = clock.now()
     grid = Grid.between(now - span[0], now - span[1], tick)
@@ -159,32 +160,14 @@ def _from_cluster(access: Access, names: Sequence[str]) -> list[_Asked]:
 
 def _from_file(file: Path, access: Access) -> list[_Asked]:
     """Raises InputError naming the file."""
-    import yaml
-
-    try:
-        documents = [each for each in yaml.safe_load_all(file.read_text(encoding="utf-8")) if isinstance(each, dict)]
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not YAML: {error}") from error
-    balancers = [each for each in documents if each.get("kind") == BALANCERS.kind and _named(each)]
-    if not balancers:
-        raise InputError(f"{file}: holds no Balancer (kind: Balancer, with metadata.name)")
-    routes = {
-        (each["kind"], each["metadata"]["name"]): each
-        for each in documents
-        if each.get("kind") in DRIVERS and _named(each)
-    }
+    documents = documents_in(file)
+    balancers = balancers_of(documents, file)
+    routes = {(each["kind"], each["metadata"]["name"]): each for each in documents if each.get("kind") in DRIVERS}
     return [_asked(each, routes, access) for each in balancers]
 
 
-def _named(document: Manifest) -> bool:
-    metadata = document.get("metadata")
-    return isinstance(metadata, dict) and bool(metadata.get("name"))
-
-
 def _asked(manifest: Manifest, routes: dict[tuple[str, str], Manifest], access: Access) -> _Asked:
-    target = _spec(manifest).target_ref
+    target = spec_of(manifest).target_ref
     route = routes.get((target.kind, target.name))
     namespace = access.namespace or manifest["metadata"].get("namespace")
     if route is not None:
@@ -192,13 +175,6 @@ def _asked(manifest: Manifest, routes: dict[tuple[str, str], Manifest], access: 
         metadata = {"namespace": namespace, "uid": "", "resourceVersion": "", **route["metadata"]}
         return _Asked(manifest, namespace, {**route, "metadata": metadata})
     return _Asked(manifest, namespace or connect(access).namespace)
-
-
-def _spec(manifest: Manifest) -> BalancerSpec:
-    try:
-        return msgspec.convert(manifest.get("spec"), BalancerSpec)
-    except msgspec.ValidationError as error:
-        raise InputError(f'Balancer "{manifest["metadata"]["name"]}": {error}') from error
 
 
 def _ago(text: str, flag: str) -> float:

@@ -18,6 +18,7 @@ from evenload.cli.check import check
 from evenload.cli.decide import approve, deny, pause, resume, undo
 from evenload.cli.get import get, history
 from evenload.cli.incident_report import report
+from evenload.cli.init import init
 from evenload.cli.options import with_access, with_cluster
 from evenload.cli.record import record
 from evenload.cli.replay import replay
@@ -78,6 +79,7 @@ for _command, _panel in (
     (replay, LOOK),
     (with_access(asking_prometheus(backtest)), LOOK),
     (simulate, LOOK),
+    (with_access(asking_prometheus(init)), SETUP),
     (with_cluster(asking_prometheus(check)), SETUP),
     (version, SETUP),
     (run, SETUP),

@@ -23,7 +23,12 @@ PAUSE_SECONDS = 0.05
 
 @asynccontextmanager
 async def onlooking(
-    access: Access, manifest: Manifest, scrape_seconds: float, prometheus: PrometheusAccess
+    access: Access,
+    manifest: Manifest,
+    scrape_seconds: float,
+    prometheus: PrometheusAccess,
+    *,
+    applied: bool = True,
 ) -> AsyncIterator[Onlooker]:
     """For what the operator would see of that Balancer. Raises InputError naming the field that cannot be met."""
     async with observing(access, manifest["metadata"]["namespace"]) as (client, view):
@@ -38,6 +43,7 @@ async def onlooking(
                 matchers=prometheus.matchers,
                 scrape_seconds=scrape_seconds,
                 now=clock.now,
+                applied=applied,
             )
         finally:
             reader.close()

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +14,10 @@ import typer
 from evenload.cli.cluster import Access, connect
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
+from evenload.cli.manifests import balancers_of, documents_in, proposed, spec_of
 from evenload.cli.printing import print_table, say
 from evenload.cli.signing import PrometheusAccess
-from evenload.errors import SignalsUnavailable
+from evenload.errors import InputError, SignalsUnavailable
 from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.policy import seconds
 from evenload.model.snapshot import SIGNALS, Pod, SignalName, SignalState
@@ -36,7 +38,11 @@ class SignalsOutput(StrEnum):
 def signals(
     access: Access,
     source: PrometheusAccess,
-    balancer: Annotated[str, typer.Argument(help="Name of the Balancer.", autocompletion=balancer_names)],
+    balancer: Annotated[str | None, typer.Argument(help="Name of the Balancer.", autocompletion=balancer_names)] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("-f", "--file", help='A Balancer that need not be applied; "-" is stdin.', metavar="FILE"),
+    ] = None,
     queries: Annotated[bool, typer.Option("--queries", help="Show the PromQL of each signal, too.")] = False,
     scrape: Annotated[str, typer.Option(help="The scrape interval of the pods.")] = "10s",
     output: Annotated[SignalsOutput, typer.Option("-o", "--output", help="Output format.")] = SignalsOutput.table,
@@ -45,22 +51,41 @@ def signals(
 
     Exit code 1 where requests or errors are not complete: then nothing is decided.
     """
-    manifest = connect(access).get(BALANCERS, balancer)
-    seen = asyncio.run(_read(access, manifest, seconds(scrape, "--scrape"), source))
+    manifest = _manifest(access, balancer, file)
+    seen = asyncio.run(_read(access, manifest, seconds(scrape, "--scrape"), source, applied=file is None))
     if isinstance(seen, str):
         raise SignalsUnavailable(seen)
     if output is SignalsOutput.json:
         print(json.dumps(document(seen), indent=2))
     else:
-        _print(balancer, seen, queries=queries)
+        _print(manifest["metadata"]["name"], seen, queries=queries)
     whole = all(seen.snapshot.signals[name].state is SignalState.Fresh for name in _NEEDED)
     return ExitCode.Fine if whole else ExitCode.Findings
 
 
-async def _read(access: Access, manifest: Manifest, scrape_seconds: float, prometheus: PrometheusAccess) -> Seen | str:
+def _manifest(access: Access, name: str | None, file: Path | None) -> Manifest:
+    """The Balancer to look at, from the cluster or from a file. Raises InputError."""
+    if file is None:
+        if name is None:
+            raise InputError("name a Balancer, or give one in a file with -f")
+        return connect(access).get(BALANCERS, name)
+    found = [each for each in balancers_of(documents_in(file), file) if name in (None, each["metadata"]["name"])]
+    if len(found) != 1:
+        raise InputError(
+            f"{file}: holds {len(found)} Balancers{f' of the name {name}' if name else ''}; name one of it"
+        )
+    metadata = found[0]["metadata"]
+    namespace = access.namespace or metadata.get("namespace") or connect(access).namespace
+    spec_of(found[0])
+    return proposed(metadata["name"], namespace, found[0]["spec"])
+
+
+async def _read(
+    access: Access, manifest: Manifest, scrape_seconds: float, prometheus: PrometheusAccess, *, applied: bool
+) -> Seen | str:
     from evenload.cli.observing import onlooking
 
-    async with onlooking(access, manifest, scrape_seconds, prometheus) as onlooker:
+    async with onlooking(access, manifest, scrape_seconds, prometheus, applied=applied) as onlooker:
         return await onlooker.read()
 
 

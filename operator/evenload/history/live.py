@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from evenload.api.v1alpha1 import BalancerStatus, ConditionStatus
-from evenload.errors import InvariantBroken
+from evenload.errors import InvariantBroken, NotFound
 from evenload.kube.client import Client
 from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest
 from evenload.model.policy import strictest
@@ -29,15 +29,22 @@ _CHANGED = "the Balancer was changed or made anew since this recording began; be
 
 
 class Seen(NamedTuple):
-    """One look: the samples as answered, what they were asked for, and what was made of them."""
+    """One look: the samples as answered, what they were asked for, and what was made of them.
+
+    `limits`: what is not done or not waited for, a sentence each.
+    """
 
     snapshot: Snapshot
     samples: Samples
     interest: Interest
+    limits: tuple[str, ...] = ()
 
 
 class Onlooker:
-    """Of one Balancer, as of the manifest given: a spec that changes later is another recording."""
+    """Of one Balancer, as of the manifest given: a spec that changes later is another recording.
+
+    It need not be `applied`: then it is looked at as if it were, also where Evenload is not installed yet.
+    """
 
     def __init__(
         self,
@@ -50,11 +57,13 @@ class Onlooker:
         matchers: tuple[Matcher, ...] = (),
         scrape_seconds: float,
         now: Callable[[], float],
+        applied: bool = True,
     ) -> None:
         """Raises InputError naming the field of the spec that cannot be met."""
         self._client = client
         self._reader = reader
         self._key, self._recorded = key_of(manifest), _recorded(manifest)
+        self._applied = applied
         self._store = Store()
         self._store.balancers.put(manifest)
         self._observer = Observer(
@@ -86,7 +95,7 @@ class Onlooker:
         interest, samples = await self._asked()
         if self._observer.cases[self._key].look(samples, sight.fleet):
             interest, samples = await self._asked()  # whose metrics these pods have is known now
-        return Seen(self._observer.snapshot(self._key, sight, samples), samples, interest)
+        return Seen(self._observer.snapshot(self._key, sight, samples), samples, interest, sight.limits)
 
     async def _asked(self) -> tuple[Interest, Samples]:
         interest = self._observer.interest(self._key)
@@ -98,7 +107,12 @@ class Onlooker:
         """All of our own objects in its namespace: other Balancers may own its route, or have spent its budgets."""
         namespace = self._key.namespace
         for resource, objects in ((BALANCERS, self._store.balancers), (REMEDIATIONS, self._store.remediations)):
-            listed, version = await self._client.list(resource, namespace)
+            try:
+                listed, version = await self._client.list(resource, namespace)
+            except NotFound:
+                if self._applied:
+                    raise
+                continue  # its CRD is not installed: there are none
             objects.sweep(listed, int(version), namespace)
 
     def _paused(self) -> str | None:

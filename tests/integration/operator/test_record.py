@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,31 +13,11 @@ from evenload import recording
 from evenload.clock import now
 from evenload.model.diagnosis import Label
 from evenload.replay import replay
+from tests.integration.operator.commands import command
 from tests.integration.operator.conftest import Start
 from tests.support.apiproxy import ApiProxy
 from tests.support.town import BAD, WINDOW_SECONDS, Shop, Town
 from tests.support.wait import until
-
-
-@contextlib.asynccontextmanager
-async def command(proxy: ApiProxy, folder: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`evenload ...` as a process of its own; killed if it is still there at the end."""
-    kubeconfig = proxy.write_kubeconfig(folder / "kubeconfig-of-a-person")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "evenload.cli.main",
-        *arguments,
-        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 async def recorded_lines(file: Path) -> int:
