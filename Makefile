@@ -50,6 +50,10 @@ integration: setup  ## Tests against a real API server (EVENLOAD_TEST_KUBECONFIG
 e2e: setup  ## Tests on the lab: real node, Traefik, Prometheus
 	@echo "== end-to-end tests"; $(PY) -m lab run -- pytest -q tests/e2e
 
+.PHONY: planes
+planes: setup  ## The postmortem behind Envoy Gateway, too (the first time it is built: ten minutes)
+	@echo "== Envoy Gateway"; $(PY) -m lab run --plane envoy-gateway -- pytest -q tests/e2e/test_postmortem.py
+
 .PHONY: lab-up
 lab-up: setup  ## Start a lab to play in
 	@$(PY) -m lab up

@@ -6,6 +6,7 @@ import sys
 
 from lab import build, cache, cluster, control_plane, golang, images, launchers, machine, parts, state
 from lab.errors import CannotRun, LabError
+from lab.planes import PLANES
 from lab.signals import Stopped, in_foreground, stoppable
 
 
@@ -25,12 +26,16 @@ def parser() -> argparse.ArgumentParser:
     plane.add_argument("argv", nargs="+", metavar="-- PROGRAM")
     named = argparse.ArgumentParser(add_help=False)
     named.add_argument("--name", default=cluster.DEFAULT_NAME, help="several labs may be up at once (default: lab)")
-    commands.add_parser("up", parents=[named], help="start a lab")
+    balanced = argparse.ArgumentParser(add_help=False)
+    balanced.add_argument("--plane", choices=tuple(PLANES), help="use its Gateway instead of Traefik's")
+    commands.add_parser("up", parents=[named, balanced], help="start a lab")
     commands.add_parser("down", parents=[named], help="stop it; nothing stays behind")
     commands.add_parser("status", parents=[named], help="show its addresses")
     commands.add_parser("shell", parents=[named], help="a shell inside it")
     commands.add_parser("load", parents=[named], help="make the images of this checkout and load them into the lab")
-    run = commands.add_parser("run", parents=[named], help="start a lab, run a command inside it, stop the lab")
+    run = commands.add_parser(
+        "run", parents=[named, balanced], help="start a lab, run a command inside it, stop the lab"
+    )
     run.add_argument("--keep", action="store_true", help="leave the lab up afterwards")
     run.add_argument("argv", nargs="+", metavar="-- PROGRAM")
     return top
@@ -61,7 +66,7 @@ def _dispatch(chosen: argparse.Namespace) -> int:
         case "run-control-plane":
             return control_plane.run(chosen.argv, with_scheduler=chosen.scheduler, also=chosen.build)
         case "up":
-            show(cluster.up(chosen.name))
+            show(cluster.up(chosen.name, chosen.plane))
         case "down":
             cluster.down(chosen.name)
         case "status":
@@ -71,7 +76,7 @@ def _dispatch(chosen: argparse.Namespace) -> int:
         case "load":
             load(cluster.load(chosen.name))
         case "run":
-            return run(chosen.name, chosen.argv, keep=chosen.keep)
+            return run(chosen.name, chosen.argv, keep=chosen.keep, plane=chosen.plane)
     return 0
 
 
@@ -108,9 +113,9 @@ def purge() -> None:
     cache.purge([*parts.PARTS, *golang.CACHES.values(), *images.FOLDERS, "pip"])
 
 
-def run(name: str, argv: list[str], *, keep: bool) -> int:
+def run(name: str, argv: list[str], *, keep: bool, plane: str | None = None) -> int:
     """The command's exit code; the lab goes down whatever happens, unless it is to be kept."""
-    current = cluster.up(name)
+    current = cluster.up(name, plane)
     try:
         return enter(current, argv)
     finally:
@@ -138,7 +143,7 @@ def show(current: state.LabState) -> None:
     """Where everything is, for people."""
     rows = {
         "API server": current.api_url,
-        "Gateway (Traefik)": current.gateway_url,
+        f"Gateway ({current.gateway})": current.gateway_url,
         "Traefik's API": current.traefik_api_url,
         "Prometheus": current.prometheus_url,
         "Prometheus, for pods": current.prometheus_service_url,

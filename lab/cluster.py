@@ -48,6 +48,7 @@ from lab.layout import (
     TRAEFIK_METRICS_PORT,
     Layout,
 )
+from lab.planes import PLANES
 from lab.signals import shielded
 
 DEFAULT_NAME = "lab"
@@ -80,10 +81,13 @@ def load(name: str = DEFAULT_NAME) -> state.LabState:
     return state.load(folder_of(name) / state.FILE)
 
 
-def up(name: str = DEFAULT_NAME) -> state.LabState:
-    """Start a lab and wait until pods, routes and queries work. Whatever stops it on the way, nothing is left."""
+def up(name: str = DEFAULT_NAME, plane: str | None = None) -> state.LabState:
+    """Start a lab and wait until pods, routes and queries work. Whatever stops it on the way, nothing is left.
+
+    `plane`: of PLANES, whose Gateway is to be used instead of Traefik's.
+    """
     machine.require()
-    build.ensure()
+    build.ensure((*parts.needed_parts(), *(PLANES[plane].parts if plane else ())))
     archives = [images.pause()]
     with cache.lock(f"lab-{unique(name)}"):
         if (folder_of(name) / state.FILE).exists():
@@ -93,7 +97,14 @@ def up(name: str = DEFAULT_NAME) -> state.LabState:
         teardown.down(unique(name), folder_of(name))  # what a crash may have left
         with _undone_on_failure(name), progress.showing() as shown:
             shown.start(TASK, f"starting the lab {name}")
-            current = _start(_layout(name), archives, lambda stage: shown.update(TASK, what=stage))
+
+            def stage(what: str) -> None:
+                shown.update(TASK, what=what)
+
+            current = _start(_layout(name), archives, stage)
+            if plane:
+                current = PLANES[plane].install(current, stage)
+                state.save(current)
             shown.finish(TASK, f"the lab {name} is up")
             return current
 

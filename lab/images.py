@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import platform
+import shutil
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,6 +99,23 @@ def code_layer(image: Image) -> Path:
         cache.remove(folder / "root")
 
     return _entry(entry, make) / "code.tar"
+
+
+def program(part: str, name: str, entrypoint: tuple[str, ...], below: Sequence[Path] = ()) -> Path:
+    """The archive of an image `name` ("localhost/envoy:lab") with the program of that part in /usr/local/bin."""
+
+    def make(folder: Path) -> None:
+        target = folder / "root" / "usr" / "local" / "bin" / part
+        target.parent.mkdir(parents=True)
+        shutil.copyfile(parts.folder(part) / part, target)
+        target.chmod(0o755)
+        rootfs.archive(folder / "root", folder / "program.tar")
+        cache.remove(folder / "root")
+
+    layer = _entry(cache.root() / "code" / part / parts.folder(part).name, make) / "program.tar"
+    repository, _, tag = name.rpartition(":")
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+    return build(repository, tag, [*below, layer], entrypoint, user=str(rootfs.NOBODY), env=environment)
 
 
 def pause() -> Path:

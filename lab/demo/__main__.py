@@ -17,6 +17,7 @@ from lab.__main__ import enter
 from lab.demo import incident
 from lab.demo.performance import perform
 from lab.errors import LabError
+from lab.planes import PLANES
 from lab.signals import Stopped, shielded, stoppable, to_the_end
 from lab.state import LabState
 
@@ -30,6 +31,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line; wrong usage ends the program."""
     parser = argparse.ArgumentParser(prog="python -m lab.demo", description="Replay the postmortem on the lab.")
     parser.add_argument("--arm", choices=("both", "alone", "evenload"), default="both", help="which to run")
+    parser.add_argument("--plane", choices=tuple(PLANES), help="play it behind this data plane instead of Traefik")
     parser.add_argument("--seed", type=int, default=incident.SEED, help=f"of the customers (default {incident.SEED})")
     parser.add_argument("--keep", action="store_true", help=f"leave the lab up afterwards, as `{KEPT_NAME}`")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results")
@@ -57,7 +59,7 @@ def stage(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         code, current = 1, None
         try:
             with stoppable():
-                current = cluster.up(name)
+                current = cluster.up(name, options.plane)
             code = enter(current, [sys.executable, "-m", "lab.demo", INSIDE, *arguments])
         finally:
             if current is not None and options.keep and code < 128:

@@ -48,7 +48,7 @@ async def load_operator_image(lab: LabState) -> None:
 
 async def install_shop(lab: LabState) -> None:
     """Apply the shop, as the release pipeline, and wait until its servers are ready."""
-    await apply(lab, shop.objects())
+    await apply(lab, shop.objects(lab.gateway))
     wait = ("wait", "--for=condition=Available", "deployment", "--all", f"--timeout={INSTALL_SECONDS:.0f}s")
     await kubectl(lab, "--namespace", shop.NAMESPACE, *wait)
 
@@ -84,7 +84,7 @@ async def set_balancer(lab: LabState, mode: str) -> None:
 
 async def release(lab: LabState, weights: Mapping[str, int]) -> None:
     """Apply the route with these weights, as the release pipeline does."""
-    await apply(lab, [incident.release(weights)])
+    await apply(lab, [incident.release(weights, lab.gateway)])
 
 
 async def replace_pods(lab: LabState, server: str) -> None:

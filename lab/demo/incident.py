@@ -75,9 +75,9 @@ def balancer(mode: str) -> Manifest:
     }
 
 
-def release(weights: Mapping[str, int]) -> Manifest:
+def release(weights: Mapping[str, int], gateway: str = shop.GATEWAY) -> Manifest:
     """The route as the release pipeline applies it, with these weights."""
-    route = copy.deepcopy(next(each for each in shop.objects() if each["kind"] == "HTTPRoute"))
+    route = copy.deepcopy(next(each for each in shop.objects(gateway) if each["kind"] == "HTTPRoute"))
     for rule in route["spec"]["rules"]:
         for backend in rule["backendRefs"]:
             backend["weight"] = weights[backend["name"]]

@@ -3,8 +3,8 @@
 Pure: `objects()` returns plain dictionaries; `python3 -m lab.shop.manifests | kubectl apply -f -` installs them. Each
 server is a Service of its own because a Service is what a route can give a weight to.
 
-Needs Kubernetes 1.30 or later (`preStop.sleep`), and a Gateway `traefik` in the namespace `gateway` that admits routes
-from all namespaces.
+Needs Kubernetes 1.30 or later (`preStop.sleep`), and a Gateway in the namespace `gateway` that admits routes from all
+namespaces.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ SERVERS: Final = ("shop-a", "shop-b", "shop-c", "shop-d")
 IMAGE: Final = "evenload-shop:lab"
 HOSTNAME: Final = "shop.example"
 ROUTE: Final = "shop"
-GATEWAY: Final = {"name": "traefik", "namespace": "gateway"}
+GATEWAY: Final = "traefik"
+GATEWAY_NAMESPACE: Final = "gateway"
 
 EQUAL_WEIGHT: Final = 100
 """Only the ratio counts; 100 leaves room to go down in steps of a hundredth."""
@@ -39,9 +40,10 @@ LONGEST_REQUEST_SECONDS: Final = 5
 SPARE_SECONDS: Final = 3
 
 
-def objects() -> list[Manifest]:
+def objects(gateway: str = GATEWAY) -> list[Manifest]:
     """All of the shop, in the order to create it in."""
-    return [_namespace(), *(made for server in SERVERS for made in (_deployment(server), _service(server))), _route()]
+    servers = (made for server in SERVERS for made in (_deployment(server), _service(server)))
+    return [_namespace(), *servers, _route(gateway)]
 
 
 def render() -> str:
@@ -149,13 +151,13 @@ def _service(server: str) -> Manifest:
     }
 
 
-def _route() -> Manifest:
+def _route(gateway: str) -> Manifest:
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": _metadata(ROUTE, {"app.kubernetes.io/name": "shop"}),
         "spec": {
-            "parentRefs": [dict(GATEWAY)],
+            "parentRefs": [{"name": gateway, "namespace": GATEWAY_NAMESPACE}],
             "hostnames": [HOSTNAME],
             "rules": [{"backendRefs": list(_backends())}],
         },

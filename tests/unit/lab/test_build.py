@@ -9,6 +9,7 @@ import pytest
 
 from lab import build, control_plane, golang, machine, parts, wheels
 from lab.errors import CannotRun, LabError
+from lab.planes import PLANES, Plane
 
 
 def without_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,6 +25,12 @@ def test_a_toolchain_is_fetched_before_what_it_compiles(monkeypatch: pytest.Monk
 def test_no_toolchain_is_fetched_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(golang, "on_path", lambda: Path("/usr/bin/go"))
     assert build.with_needs(["kubernetes"]) == ["kubernetes"]
+
+
+@pytest.mark.parametrize("plane", PLANES.values(), ids=PLANES.keys())
+def test_another_data_plane_is_built_only_where_it_is_asked_for(plane: Plane) -> None:
+    assert not set(plane.parts) & set(parts.needed_parts())
+    assert set(plane.parts) <= set(build.with_needs((*parts.needed_parts(), *plane.parts)))
 
 
 def test_every_need_is_a_part() -> None:
@@ -43,14 +50,14 @@ def test_the_shipped_toolchain_is_new_enough_and_keys_name_it(monkeypatch: pytes
     assert golang.language_version() == golang.SHIPPED
 
 
-@pytest.mark.parametrize("module", ["kubernetes", "prometheus", "pause", "gateway-api"])
+@pytest.mark.parametrize("module", ["kubernetes", "prometheus", "pause", "gateway-api", "envoy-gateway"])
 def test_no_module_asks_for_a_newer_go_than_the_shipped_one(module: str) -> None:
     lines = (golang.MODULES / module / "go.mod").read_text().splitlines()
     asked = next(line.split()[1] for line in lines if line.startswith("go "))
     assert golang.parse_version(f"go{asked}") <= golang.parse_version(golang.SHIPPED)
 
 
-@pytest.mark.parametrize("part", ["go", "traefik", "helm"])
+@pytest.mark.parametrize("part", ["go", "traefik", "helm", "envoy"])
 def test_every_wheel_is_pinned_by_version_and_hash(part: str) -> None:
     text = (wheels.REQUIREMENTS / f"requirements-{part}.txt").read_text()
     assert text.count("==") == 1
