@@ -15,7 +15,8 @@ HELD: Mapping[HeldReason, str] = {
     HeldReason.Rollout: "A rollout of a workload behind the route is under way.",
     HeldReason.Autoscaling: "An autoscaler is changing the number of pods.",
     HeldReason.Contested: "Another writer put its weights back twice; for an hour after the last time.",
-    HeldReason.CoolDown: "The pod or workload was restarted, or its eviction was refused for long, a short while ago.",
+    HeldReason.CoolDown: "The pod or workload was restarted, or its eviction was refused for long, a short while ago; "
+    "or the pod was drained before and could not be evicted: it is not drained again.",
     HeldReason.Budget: "The restarts of this hour are used up.",
     HeldReason.OneAtATime: "Another pod is leaving, or a new one is not ready yet.",
     HeldReason.LastReadyPod: "It would take the last ready pod or weight, or more than `minReadyPercent` allows.",

@@ -196,26 +196,30 @@ def _traffic(
 def _harmed(snapshot: Snapshot, fleet: Fleet, step: Step, memory: Memory) -> bool:
     """The rollback test (algorithms section 6): > 2x the level before, + 1 point, > 3 sigma, on 3 ticks running.
 
-    What is put back may well be worse: that was known, or a person wanted it. So may be what a sick backend gets again
-    whose restart was given up: before, it had nothing that could fail.
+    What is put back may well be worse: that was known, or a person wanted it.
     """
-    known = step.purpose is Purpose.Revert or (step.purpose is Purpose.Eject and _from_nothing(step))
-    worse = not known and _worse(snapshot, fleet, step)
+    worse = step.purpose is not Purpose.Revert and _worse(snapshot, fleet, step)
     memory.harmful_ticks = memory.harmful_ticks + 1 if worse else 0
     return memory.harmful_ticks >= HARM_TICKS
 
 
-def _from_nothing(step: Step) -> bool:
-    before, after = step.before or {}, step.after or {}
-    return any(before.get(name) == 0 and weight > 0 for name, weight in after.items())
-
-
 def _worse(snapshot: Snapshot, fleet: Fleet, step: Step) -> bool:
-    before, now = step.error_ratio, fleet.error_ratio()
+    asked = _asked_before(snapshot, fleet, step)
+    before, now = step.error_ratio, asked.error_ratio()
     if before is None or now is None or _total_moved(snapshot, fleet, step):
         return False
-    sigma = (before * (1 - before) / fleet.total_requests) ** 0.5
+    sigma = (before * (1 - before) / asked.total_requests) ** 0.5
     return now > HARM_FACTOR * before and now > before + HARM_POINTS and now > before + HARM_SIGMAS * sigma
+
+
+def _asked_before(snapshot: Snapshot, fleet: Fleet, step: Step) -> Fleet:
+    """Without the sick backends that get traffic again because their restart was given up: they had nothing to fail."""
+    before, after = step.before or {}, step.after or {}
+    returning = {name for name, weight in after.items() if weight > 0 and before.get(name) == 0}
+    if step.purpose is not Purpose.Eject or not returning:
+        return fleet
+    others = {name: backend for name, backend in snapshot.backends.items() if name not in returning}
+    return Fleet(msgspec.structs.replace(snapshot, backends=others))
 
 
 def _total_moved(snapshot: Snapshot, fleet: Fleet, step: Step) -> bool:

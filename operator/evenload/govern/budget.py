@@ -6,13 +6,14 @@ restarts of the workloads behind the Balancer, by whichever Balancer, and the fr
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import inf
 
 from evenload.episode.pauses import DENIED_SECONDS, FREEZE_SECONDS, MOST_DOUBLINGS, denial, frozen_until, latest
 from evenload.govern.case import Case, disrupts, finishes
 from evenload.model.decision import Held, HeldReason
-from evenload.model.episode import Disruption, StepState
-from evenload.model.plan import Drain, RestartPod, Write
+from evenload.model.episode import EFFECTIVE_STATES, Disruption, StepState
+from evenload.model.plan import Drain, Purpose, RestartPod, Write
 from evenload.model.wording import clock, duration
 
 HOUR = 3600.0
@@ -91,7 +92,7 @@ def cool_down(case: Case, write: Write) -> Held | None:
     """A pod is left alone for a while after its restart, each time for twice as long; its workload for less."""
     if not isinstance(write, Drain | RestartPod):
         return None
-    refused = _after_refusals(case, write)
+    refused = _drained_in_vain(case, write) or _after_refusals(case, write)
     if refused is not None:
         return refused
     pod = case.pod(write.uid)
@@ -107,6 +108,23 @@ def cool_down(case: Case, write: Write) -> Held | None:
         return None
     detail = f"restarted {duration(case.snapshot.time - max(of_pod + of_workload))} ago"
     return Held(action=write, reason=HeldReason.CoolDown, detail=detail, until=until)
+
+
+def _drained_in_vain(case: Case, write: Drain | RestartPod) -> Held | None:
+    """A pod that got its traffic back without having been evicted is not drained again: nothing says it would be now.
+
+    People were told. What is sick keeps a probe's worth of traffic, and recovers or is looked at.
+    """
+    if not isinstance(write, Drain) or write.step is not None:
+        return None
+    standing = [step for step in case.steps if step.before is not None and step.state in EFFECTIVE_STATES]
+    given_back = (Purpose.Eject, Purpose.Ramp)  # any other was about the weights, not about this pod
+    vain = (a for a, b in pairwise(standing) if a.action == "Drain" and a.uid == write.uid and b.purpose in given_back)
+    last = max((step.planned_at for step in vain), default=None)
+    if last is None:
+        return None
+    detail = f"{write.pod} was drained at {clock(last)} and could not be evicted; restart it by hand"
+    return Held(action=write, reason=HeldReason.CoolDown, detail=detail)
 
 
 def _after_refusals(case: Case, write: Drain | RestartPod) -> Held | None:

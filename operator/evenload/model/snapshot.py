@@ -43,7 +43,8 @@ class Pod(Value, frozen=True, kw_only=True):
     """What can be restarted. Counts are over the window; seconds, cores, bytes."""
 
     ready: bool
-    age: float | None = None
+    age: float | None = None  # of its newest container
+    created_at: float | None = None  # the pod itself, in seconds since the epoch
     uid: str = ""
     node: str | None = None
     zone: str | None = None

@@ -107,6 +107,7 @@ def _blank(member: Member) -> Pod:
     facts = member.facts
     return Pod(
         ready=member.ready,
+        created_at=facts.created_at,
         uid=facts.uid,
         node=facts.node,
         zone=facts.zone,

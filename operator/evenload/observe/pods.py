@@ -150,6 +150,7 @@ class PodFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ready: bool
     terminating: bool
     gone_by: float | None = None  # the end of its grace period, if it is terminating
+    created_at: float | None = None
     started_at: float | None  # its newest container; the pod itself before that
     node: str | None
     zone: str | None
@@ -175,6 +176,7 @@ class PodFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             ready=any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions),
             terminating=meta.deletion_timestamp is not None,
             gone_by=from_rfc3339(meta.deletion_timestamp) if meta.deletion_timestamp else None,
+            created_at=_created_at(meta),
             started_at=_started_at(pod),
             node=spec.node_name,
             zone=meta.labels.zone,
@@ -203,8 +205,12 @@ def _protected(annotations: _PodAnnotations) -> bool:
 
 def _started_at(pod: _Pod) -> float | None:
     running = (status.state.running for status in pod.status.container_statuses)
-    newest = max((state.started_at or "" for state in running if state), default="") or pod.metadata.creation_timestamp
-    return from_rfc3339(newest) if newest else None
+    newest = max((state.started_at or "" for state in running if state), default="")
+    return from_rfc3339(newest) if newest else _created_at(pod.metadata)
+
+
+def _created_at(meta: _PodMeta) -> float | None:
+    return from_rfc3339(meta.creation_timestamp) if meta.creation_timestamp else None
 
 
 def _pre_stop_seconds(spec: _PodSpec) -> float | None:

@@ -120,11 +120,15 @@ def daemon_set_rollout(daemon_set: Workload) -> str:
 
 
 def clone_set_rollout(clone_set: Workload) -> str:
-    """What is going on, or "". One that is held at a partition, in percent too, is in the middle of a canary."""
+    """What is going on, or "". One that is held at a partition, in percent too, is in the middle of a canary.
+
+    Old versions of its controller tell no revisions: then the counts alone do.
+    """
     status, strategy = clone_set.status, clone_set.spec.update_strategy
     if clone_set.unseen:
         return _UNSEEN
-    if status.updated_replicas >= status.replicas or status.current_revision == status.update_revision:
+    one_version = bool(status.update_revision) and status.current_revision == status.update_revision
+    if status.updated_replicas >= status.replicas or one_version:
         return ""
     return f"{status.updated_replicas} of {status.replicas} pods are updated" + (
         ", held back by its partition" if strategy.partition else ""
@@ -195,6 +199,8 @@ class Hpa(Partial):
     @property
     def stuck(self) -> str:
         """Why it scales nothing, by its own conditions, or ""."""
+        if not self.status.conditions and not self.status.desired_replicas:
+            return "it has never computed a number of pods"
         for each in self.status.conditions or ():
             if each.type in ("ScalingActive", "AbleToScale") and each.status == "False":
                 return f"{each.type} is False, {each.reason}"

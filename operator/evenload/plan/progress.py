@@ -93,11 +93,11 @@ def continue_restart(scene: Scene) -> Plan | None:
 
 
 def _sick_again(scene: Scene, restart: Restart) -> Plan | None:
-    """What replaced it fails as well: the restart did not help, and weights keep traffic away as from any other."""
+    """What replaced it fails, too: the restart did not help, and weights keep traffic away as from any other."""
     step, diagnosis = restart.eviction, scene.diagnosis
     if step is None or diagnosis.label is not Label.Failing:
         return None
-    if not restarts.replacements(scene.snapshot, restart) & set(diagnosis.pods):
+    if not restarts.replacements(scene.snapshot, restart) <= set(diagnosis.pods):
         return None
     because = f"the replacement of {restart.pod} fails, too: {diagnosis.sentence}"
     verdict = Verdict(step=step.name, state=StepState.Ineffective, because=because)

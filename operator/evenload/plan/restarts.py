@@ -7,13 +7,12 @@ replacement, ramp, and only then is it over. A pod of a larger backend cannot be
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
 
 import numpy as np
 
 from evenload.episode.under_way import Restart, Work
 from evenload.model.decision import Verdict
-from evenload.model.episode import StepState
+from evenload.model.episode import Step, StepState
 from evenload.model.fleet import Fleet
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
 from evenload.model.policy import Policy
@@ -80,23 +79,40 @@ def evict(snapshot: Snapshot, restart: Restart, because: str) -> RestartPod | No
 
 
 def replaced(snapshot: Snapshot, restart: Restart) -> bool:
-    """Whether the old pod is gone and a ready one, made since, stands in its backend."""
+    """Whether the old pod is gone and what replaces it is ready."""
     return bool(replacements(snapshot, restart))
 
 
 def replacements(snapshot: Snapshot, restart: Restart) -> frozenset[str]:
-    """The ready pods, made since, in the backend of a pod that is gone."""
+    """The ready pods that may replace one that is gone: the first created since its eviction.
+
+    A controller creates it as soon as the old one begins to go, so what was created later was scaled up. Of several
+    created in the same second nobody can tell.
+    """
     if restart.eviction is None or find(snapshot, restart.uid) is not None:
         return frozenset()
-    # A drained backend was this pod alone, so whoever is ready there replaces it, whatever the clocks say.
-    drained_first = restart.drain is not None
-    since = -inf if drained_first else restart.eviction.planned_at - CREATED_SLACK_SECONDS
     pods = snapshot.backends[restart.backend].pods if restart.backend in snapshot.backends else {}
-    return frozenset(name for name, pod in pods.items() if _takes_over(pod, snapshot.time, since))
+    created = {name: _created_at(pod, snapshot.time) for name, pod in pods.items() if not pod.terminating}
+    since = _evicted_at(restart.eviction) - CREATED_SLACK_SECONDS
+    new = {name: at for name, at in created.items() if at is None or at >= since}
+    first = min((at for at in new.values() if at is not None), default=None)
+    ready = frozenset(name for name, at in new.items() if at in (None, first) and pods[name].ready)
+    if ready or restart.drain is None:
+        return ready
+    # A drained backend was this pod alone, so whoever is ready there replaces it, whatever the clocks say.
+    return frozenset(name for name in created if pods[name].ready)
 
 
-def _takes_over(pod: Pod, time: float, since: float) -> bool:
-    return pod.ready and not pod.terminating and (pod.age is None or time - pod.age >= since)
+def _created_at(pod: Pod, time: float) -> float | None:
+    """Its age will not do where better is known: it starts anew with each of its containers."""
+    if pod.created_at is not None:
+        return pod.created_at
+    return time - pod.age if pod.age is not None else None
+
+
+def _evicted_at(step: Step) -> float:
+    """At the earliest. While it is refused, nothing is created for it."""
+    return step.planned_at if step.refused_since is None or step.applied_at is None else step.applied_at
 
 
 def given_up(snapshot: Snapshot, policy: Policy, restart: Restart) -> Verdict | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -597,6 +598,55 @@ def test_an_eviction_that_was_refused_is_asked_for_again_after_ten_minutes_doubl
     if refusal is not None:
         assert refusal.reason is HeldReason.CoolDown
         assert "needs 3" in refusal.detail
+
+
+def brought_back(purpose: Purpose, **changes: object) -> Snapshot:
+    """`b-0` was drained, and two hours ago its backend got traffic again, for that purpose."""
+    drained = {**EVEN, "b": 0}
+    away = Step(
+        name="1",
+        action="Drain",
+        state=StepState.Verified,
+        planned_at=NOW - 7500,
+        purpose=Purpose.Drain,
+        before=EVEN,
+        after=drained,
+        uid="uid-b-0",
+    )
+    back = msgspec.structs.replace(
+        away, name="3", action="SetWeights", planned_at=NOW - 7200, purpose=purpose, before=drained, after=EVEN
+    )
+    steps = (msgspec.structs.replace(away, **changes), back)
+    episode = Episode(name="rem", opened_at=NOW - 9e3, label=Label.Failing, phase=Phase.Executing, steps=steps)
+    return snapshot(episode=episode)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "change", "held"),
+    [
+        (Purpose.Eject, {}, True),  # its restart was given up
+        (Purpose.Ramp, {}, True),  # and the others could not bear the rest
+        (Purpose.Restore, {}, False),  # somebody set wrong weights in the middle of it
+        (Purpose.Eject, {"uid": "uid-of-the-one-before"}, False),
+        (Purpose.Eject, {"state": StepState.Abandoned}, False),
+    ],
+)
+def test_a_pod_that_was_drained_in_vain_is_not_drained_again(
+    purpose: Purpose, change: dict[str, object], held: bool
+) -> None:
+    drain = Drain(before=EVEN, after={**EVEN, "b": 0}, backend="b", pod="b-0", uid="uid-b-0", because="it fails")
+    refusal = govern(case(brought_back(purpose, **change)), drain)
+    assert (refusal is not None) is held
+    if refusal is not None:
+        assert (refusal.reason, refusal.until) == (HeldReason.CoolDown, None)
+        assert "b-0" in refusal.detail
+
+
+def test_a_drain_that_is_under_way_is_finished_though_the_pod_was_drained_in_vain_before() -> None:
+    drain = Drain(
+        before=EVEN, after={**EVEN, "b": 0}, backend="b", pod="b-0", uid="uid-b-0", because="it fails", step="5-drain"
+    )
+    assert govern(case(brought_back(Purpose.Eject)), drain) is None
 
 
 def test_a_probes_worth_for_a_drained_backend_is_not_refused_for_want_of_headroom_nor_in_panic() -> None:

@@ -183,8 +183,10 @@ class TestPods:
         assert taken.backends["till-a"].pods["a"].requests == pytest.approx(10)
 
     def test_the_clusters_facts_are_carried_over(self) -> None:
-        taken = pod(snapshot(fleet("a"), samples(inFlight=reading(a=3), memory=reading(a=8e7))), "a")
-        assert (taken.age, taken.workload, taken.cpu_limit, taken.memory_limit) == (3600, "Deployment/shop", 0.5, 2.5e8)
+        who = Fleet(backends={"shop-a": {"a": member("a", created_at=NOW - 7200)}})
+        taken = pod(snapshot(who, samples(inFlight=reading(a=3), memory=reading(a=8e7))), "a")
+        assert (taken.age, taken.created_at) == (3600, NOW - 7200)
+        assert (taken.workload, taken.cpu_limit, taken.memory_limit) == ("Deployment/shop", 0.5, 2.5e8)
         assert (taken.in_flight, taken.memory, taken.pre_stop_seconds, taken.uid) == (3, 8e7, 5, "uid-a")
 
     @pytest.mark.parametrize(("ahead", "age"), [(2, 0), (100, None)])

@@ -49,6 +49,12 @@ class TestState:
         restarted = facts(status={"containerStatuses": running}).started_at
         assert restarted == (facts().started_at or 0) + 20
 
+    def test_when_it_was_created_does_not_change_with_its_containers(self) -> None:
+        running = [{"state": {"running": {"startedAt": STARTED}}}]
+        restarted = facts(status={"containerStatuses": running})
+        assert restarted.created_at == facts().started_at
+        assert restarted.started_at != restarted.created_at
+
     def test_a_pod_whose_containers_wait_counts_from_its_creation(self) -> None:
         waiting = facts(status={"containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]})
         assert waiting.started_at == facts().started_at

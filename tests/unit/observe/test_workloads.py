@@ -7,7 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from evenload.observe.workloads import ArgoRollout, Workload, deployment_rollout, stateful_set_rollout
+from evenload.observe.workloads import (
+    ArgoRollout,
+    Hpa,
+    Workload,
+    clone_set_rollout,
+    deployment_rollout,
+    stateful_set_rollout,
+)
 
 
 def workload(generation: int = 3, spec: dict[str, Any] | None = None, **status: Any) -> Workload:
@@ -72,6 +79,48 @@ class TestStatefulSet:
 
     def test_a_spec_not_looked_at_yet_is_a_rollout(self) -> None:
         assert stateful_set_rollout(workload(generation=4))
+
+
+@pytest.mark.parametrize(
+    ("revisions", "updated", "rolling"),
+    [
+        ({}, 1, True),  # nothing says that all are of one version
+        ({"updateRevision": "b"}, 1, True),  # of a version that tells no other
+        ({"currentRevision": "a", "updateRevision": "b"}, 1, True),
+        ({"currentRevision": "a", "updateRevision": "a"}, 1, False),
+        ({}, 4, False),
+    ],
+)
+def test_a_clone_set_rolls_while_pods_are_not_updated_unless_its_revisions_say_otherwise(
+    revisions: dict[str, Any], updated: int, rolling: bool
+) -> None:
+    assert bool(clone_set_rollout(workload(updatedReplicas=updated, **revisions))) is rolling
+
+
+@pytest.mark.parametrize(
+    ("status", "stuck"),
+    [
+        ({"currentReplicas": 1, "desiredReplicas": 0}, True),  # as it is created
+        ({"currentReplicas": 1, "desiredReplicas": 0, "conditions": None}, True),
+        ({"currentReplicas": 1}, True),
+        ({"currentReplicas": 1, "desiredReplicas": 3}, False),
+        (
+            {
+                "currentReplicas": 1,
+                "desiredReplicas": 0,
+                "conditions": [{"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound"}],
+            },
+            False,
+        ),
+    ],
+)
+def test_an_autoscaler_that_has_never_computed_a_count_is_not_scaling(status: dict[str, Any], stuck: bool) -> None:
+    manifest = {
+        "metadata": {"name": "shop"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "shop"}},
+        "status": status,
+    }
+    assert bool(msgspec.convert(manifest, Hpa).stuck) is stuck
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,12 +13,12 @@ from evenload.model.episode import Disruption, Phase, Step, StepState
 from evenload.model.fleet import Floats
 from evenload.model.plan import Advise, Drain, Purpose, SetWeights
 from evenload.model.policy import Policy
-from evenload.model.snapshot import Snapshot
+from evenload.model.snapshot import Backend, Snapshot
 from evenload.model.spec import Restart, RestartWhen
 from evenload.model.wording import clock
 from evenload.plan.moves import Plan
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
-from tests.unit.engine.build import NOW, snapshot
+from tests.unit.engine.build import NOW, pod, snapshot
 from tests.unit.engine.plant import spec
 from tests.unit.plan.scenes import EJECTED, EVEN, episode, eviction, scene, step
 
@@ -136,6 +137,23 @@ def test_a_restart_is_over_after_three_calm_ticks() -> None:
     assert plan is not None
     assert plan.close is Phase.Succeeded
     assert [(verdict.step, verdict.state) for verdict in plan.verdicts] == [("restart", StepState.Verified)]
+
+
+def sick_again(*failing: str) -> Plan | None:
+    """`a-0` was evicted a minute ago; the two pods that stand in its place were made in the same second."""
+    new = {name: pod(name, age=50.0) for name in ("a-1", "a-2")}
+    known = snapshot(episode=episode(eviction()))
+    backends = {**known.backends, "a": Backend(weight=100, pods={"a-9": pod("a-9"), **new})}
+    diagnosis = Diagnosis(label=Label.Failing, pods=failing, backends=("a",), sentence="it fails")
+    return continue_restart(scene(msgspec.structs.replace(known, backends=backends), diagnosis))
+
+
+def test_a_restart_is_blamed_only_where_all_that_may_have_replaced_the_pod_fails() -> None:
+    plan = sick_again("a-1", "a-2")
+    assert plan is not None
+    assert [verdict.state for verdict in plan.verdicts] == [StepState.Ineffective]
+    for failing in ("a-1", "a-2", "a-9"):
+        assert sick_again(failing) is None
 
 
 def test_the_replacement_is_waited_for() -> None:

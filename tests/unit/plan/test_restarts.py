@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from evenload.episode.under_way import Restart, Work
@@ -9,7 +10,7 @@ from evenload.model.episode import Step, StepState
 from evenload.model.fleet import Fleet
 from evenload.model.plan import Purpose
 from evenload.model.policy import Policy
-from evenload.model.snapshot import Backend, Signal, SignalState, Snapshot
+from evenload.model.snapshot import Backend, Pod, Signal, SignalState, Snapshot
 from evenload.plan import restarts
 from tests.unit.engine.build import NOW, pod, snapshot
 from tests.unit.engine.plant import spec
@@ -105,6 +106,52 @@ def test_a_replacement_is_ready_and_younger_than_the_eviction() -> None:
 def test_a_replacement_may_be_two_seconds_older_than_the_eviction_for_creation_times_are_whole() -> None:
     assert restarts.replaced(replacement(age=32.0), evicted())
     assert not restarts.replaced(replacement(age=32.5), evicted())
+
+
+def crew(*, drained: bool = False, refused: bool = False, **ages: float | None) -> frozenset[str]:
+    """Who replaces `a-0`, evicted half a minute ago, among pods of these ages; ready unless named `not_...`."""
+    pods = {name.removeprefix("not_"): pod(name, age=age, ready="not_" not in name) for name, age in ages.items()}
+    sight = Snapshot(time=NOW, window=15.0, backends={"a": Backend(weight=0, pods=pods)})
+    asked = NOW - 330 if refused else NOW - 30
+    restart = evicted(planned_at=asked, refused_since=asked if refused else None, applied_at=NOW - 30)
+    return restarts.replacements(sight, msgspec.structs.replace(restart, drain=DRAINED) if drained else restart)
+
+
+DRAINED = drained_at(NOW - 60).drain
+
+
+def test_of_several_pods_made_since_the_first_is_the_replacement_and_the_others_were_scaled_up() -> None:
+    assert crew(old=500.0, first=29.0, scaled=12.0) == {"first"}
+    assert crew(first=29.0, scaled=29.0) == {"first", "scaled"}  # creation times are whole seconds: nobody can tell
+    assert crew(unknown=None, first=29.0, scaled=12.0) == {"unknown", "first"}
+
+
+def test_a_pod_that_was_scaled_up_does_not_stand_in_for_a_replacement_that_is_not_ready() -> None:
+    assert crew(not_first=29.0, scaled=12.0) == frozenset()
+
+
+def test_a_pod_made_while_the_eviction_was_still_refused_is_no_replacement() -> None:
+    assert crew(refused=True, scaled=100.0) == frozenset()
+    assert crew(refused=True, scaled=100.0, first=29.0) == {"first"}
+
+
+def test_a_pod_that_was_there_before_is_no_replacement_though_its_container_started_anew() -> None:
+    restarted = pod("a-1", age=20.0, created_at=NOW - 3600)
+    new = pod("a-2", age=5.0, created_at=NOW - 29)  # pulled its image for longer than the one scaled up after it
+    scaled = pod("a-3", age=10.0, created_at=NOW - 15)
+
+    def found(*pods: Pod) -> frozenset[str]:
+        backend = Backend(weight=1, pods={each.uid: each for each in pods})
+        return restarts.replacements(Snapshot(time=NOW, window=15.0, backends={"a": backend}), evicted())
+
+    assert found(restarted) == frozenset()
+    assert found(restarted, new, scaled) == {"uid-a-2"}
+
+
+def test_what_replaces_the_only_pod_of_a_backend_is_whoever_is_ready_there_the_first_made_since_before_others() -> None:
+    assert crew(drained=True, first=29.0, scaled=12.0) == {"first"}
+    assert crew(drained=True, not_first=29.0, older=500.0) == {"older"}
+    assert crew(drained=True, clock_runs_behind=95.0) == {"clock_runs_behind"}
 
 
 @pytest.mark.parametrize(("ready", "alone"), [(0, True), (1, True), (2, False)])

@@ -346,3 +346,32 @@ def test_a_neutral_change_is_almost_never_condemned_and_a_harmful_one_nearly_alw
 
     assert condemned(0.02, 0.02) == 0
     assert condemned(0.02, 0.08) >= 57
+
+
+DRAINED = {**EVEN, "a": 0}
+PROBED = {"a": 10, "b": 200, "c": 200, "d": 200}
+
+
+def given_back(**errors: float) -> Snapshot:
+    """The sick backend `a` gets a probe's worth of traffic again; errors by backend."""
+    pods: dict[str, dict[str, object]] = {f"{name}-0": {"errors": count} for name, count in errors.items()}
+    return snapshot({**pods, "a-0": {"requests": 12.0, **pods.get("a-0", {})}}, weights=PROBED)
+
+
+def condemned(sight: Snapshot) -> bool:
+    back = applied(purpose=Purpose.Eject, before=DRAINED, after=PROBED, requests_per_second=48.8)
+    return ticks(sight, back, count=3).harmful is not None
+
+
+def test_what_a_sick_backend_fails_of_what_it_gets_again_condemns_nothing() -> None:
+    assert not condemned(given_back(a=12.0, b=14.0))
+
+
+def test_a_healthy_backend_that_the_same_step_overloads_condemns_it() -> None:
+    assert condemned(given_back(b=120.0))
+    assert condemned(given_back(a=12.0, b=120.0))
+
+
+def test_where_nobody_else_is_asked_the_return_of_a_sick_backend_condemns_nothing() -> None:
+    alone: dict[str, dict[str, object]] = {f"{name}-0": {"requests": 0.0, "errors": 0.0} for name in "bcd"}
+    assert not condemned(snapshot({**alone, "a-0": {"requests": 732.0, "errors": 700.0}}, weights=PROBED))
