@@ -78,7 +78,8 @@ async def _measure(url: str, balancers: int, pods: int) -> tuple[dict[str, float
         spent, began = dict.fromkeys(STAGES, 0.0), time.perf_counter()
         mark = time.process_time()
         interests = {
-            index: Interest(source=source, namespaces=frozenset({namespace_of(index)})) for index in range(balancers)
+            index: Interest(source=source, namespaces=frozenset({namespace_of(index)}), expected_pods=pods)
+            for index in range(balancers)
         }
         samples = await reader.read(interests)
         spent["signals"] = time.process_time() - mark

@@ -18,20 +18,20 @@ from numpy.typing import NDArray
 
 from evenload.observe.copies import Labels, PodName, Told, sort_out
 from evenload.observe.prometheus import (
+    LARGEST_ANSWER,
     NOT_SERIES,
     ByPod,
     LabelNames,
     Reading,
     Unreadable,
-    check_names,
-    count_rows,
+    counted,
     described,
+    each_row,
     labelled,
-    parsing,
     whole,
 )
 from evenload.observe.queries import PodLabels
-from evenload.observe.transport import Body
+from evenload.observe.transport import Body, Limits
 
 
 class Grid(NamedTuple):
@@ -168,9 +168,9 @@ def unanswered(problem: str) -> Answer:
     return Answer(nothing, nothing, nothing, problem)
 
 
-def parse_range(body: Body, labels: PodLabels, grid: Grid, most_rows: int | None = None) -> Answer:
+def parse_range(body: Body, labels: PodLabels, grid: Grid, limits: Limits = LARGEST_ANSWER) -> Answer:
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none."""
-    return read_range(body, labels, grid, most_rows, by_target=False).answer({}, named=most_rows is None)
+    return read_range(body, labels, grid, limits, by_target=False).answer({}, named=not limits.tenant)
 
 
 class Rows(NamedTuple):
@@ -209,16 +209,14 @@ class Rows(NamedTuple):
         )
 
 
-def read_range(body: Body, labels: PodLabels, grid: Grid, most_rows: int | None, *, by_target: bool) -> Rows:
+def read_range(body: Body, labels: PodLabels, grid: Grid, limits: Limits, *, by_target: bool) -> Rows:
     """`by_target`: a pod may have several rows. Raises as `parse_range` does."""
     try:
-        with parsing(most_rows):
-            count_rows(body, most_rows)
-            decoded = _decoder(labels).decode(body)
-            check_names(decoded.data.result, most_rows)
+        with limits.room.parsing:
+            answer = counted(body, limits)
             kinds: dict[str, dict[PodName, Row]] = {}
             several: dict[PodName, list[tuple[Labels, Row]]] = {}
-            for row in decoded.data.result:
+            for row in each_row(answer, _decoder(labels), limits):
                 _take(kinds, several if by_target else None, row, grid)
             for pod, metric, _, values in whole(body, labels, "value") if several else ():
                 if pod in several:
@@ -226,7 +224,7 @@ def read_range(body: Body, labels: PodLabels, grid: Grid, most_rows: int | None,
             uncoded = list(_uncoded(body, labels, grid)) if "uncoded" in kinds else []
     except NOT_SERIES as error:
         raise Unreadable(f"answered with {described(body)}", error) from error
-    return Rows(grid, kinds, {pod: rows for pod, rows in several.items() if rows}, uncoded, decoded.warnings, len(body))
+    return Rows(grid, kinds, {pod: rows for pod, rows in several.items() if rows}, uncoded, answer.warnings, len(body))
 
 
 def _settled(rows: Sequence[tuple[Labels, Row]], told: Told, grid: Grid, *, named: bool) -> Row | str:
@@ -299,9 +297,7 @@ def _decoder(labels: PodLabels) -> msgspec.json.Decoder[Any]:
     rename = {"namespace": labels.namespace, "pod": labels.pod}
     metric = msgspec.defstruct("Metric", fields, rename=rename, gc=False)
     row = msgspec.defstruct("Row", [("metric", metric), ("values", msgspec.Raw)])
-    data = msgspec.defstruct("Data", [("result", list[row])])  # type: ignore[valid-type]
-    answer = msgspec.defstruct("Answer", [("data", data), ("warnings", tuple[str, ...], ())])
-    return msgspec.json.Decoder(answer)
+    return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
 
 
 def pieces(grid: Grid, most: int) -> Iterator[Grid]:

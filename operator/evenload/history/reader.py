@@ -117,8 +117,8 @@ class RangeReader:
     ) -> None:
         """`pods`: for a person's query that says $(pods).
 
-        What a tenant decides (another address, or a query) is answered within limits by `expected_pods`; not so
-        where it is not `limited`, as for a command that a person runs for themselves.
+        Answers are limited by `expected_pods`, smaller ones for what a tenant decides (another address, or a query);
+        not so where it is not `limited`, as for a command that a person runs for themselves.
         """
         self._source = source
         self._queries = {name: render(source, name, namespaces, pods) for name in source.templates}
@@ -133,7 +133,7 @@ class RangeReader:
         )
         self._threads = FairThreads(THREADS, THREADS, "history")
         self._expected_pods = expected_pods
-        self._limited = limited and source.own
+        self._limited = limited
         self._lost: dict[str, str] = {}  # signals that fail however little is asked, and why
 
     @property
@@ -185,21 +185,23 @@ class RangeReader:
 
     def _ask(self, query: str, labels: PodLabels, grid: Grid) -> Answer:
         bytes_a_pod = BYTES_A_POD + BYTES_A_MOMENT * grid.moments
-        limits = limits_for(self._expected_pods, bytes_a_pod) if self._limited else LARGEST_ANSWER
+        limits = LARGEST_ANSWER
+        if self._limited:
+            limits = limits_for(self._expected_pods, bytes_a_pod, tenant=self._source.own)
         over = (grid.start, math.ceil(grid.end), grid.step)
         copies = self._copies.get(query, "")
 
         def read(body: Body) -> Rows:
-            return read_range(body, labels, grid, limits.rows, by_target=bool(copies))
+            return read_range(body, labels, grid, limits, by_target=bool(copies))
 
         try:
             rows = self._prometheus.over(query, *over, read, limits)
             told = (
-                self._prometheus.over(copies, *over, lambda body: parse_copies(body, labels, limits.rows), limits)
+                self._prometheus.over(copies, *over, lambda body: parse_copies(body, labels, limits), limits)
                 if rows.several
                 else {}
             )
-            answer = rows.answer(told, named=limits.rows is None)
+            answer = rows.answer(told, named=not limits.tenant)
         except SignalsUnavailable as error:
             return unanswered(str(error))
         return answer._replace(warnings=(UNREPEATED,)) if answer.warnings and self._prometheus.foreign else answer

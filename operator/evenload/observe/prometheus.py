@@ -22,7 +22,6 @@ import functools
 import itertools
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -40,6 +39,7 @@ from evenload.observe.address import normal, redacted
 from evenload.observe.copies import Labels, PodName, Told, sort_out
 from evenload.observe.fair import FairThreads
 from evenload.observe.queries import PodLabels, Source, duration, quoted, render, render_copies, shared
+from evenload.observe.room import Full, Share
 from evenload.observe.transport import NO_ACCESS, Body, HttpStatus, Limits, Session
 
 __all__ = ["Interest", "Limits", "Prometheus", "Reading", "Samples", "SignalReader", "parse", "redacted"]
@@ -55,23 +55,35 @@ TENANTS_THREADS: Final = 8
 TENANT_THREADS: Final = 3
 
 LARGEST_ANSWER: Final = Limits(128 * 1024 * 1024)
-"""Of the installation's own Prometheus: 150,000 pods need a third of it."""
-SMALLEST_LIMIT_BYTES: Final = 1024 * 1024
-LARGEST_LIMIT_BYTES: Final = 16 * 1024 * 1024
+"""150,000 pods need a third of it."""
+SPARE_BYTES: Final = 16 * 1024 * 1024  # of the installation's own, for pods that are gone
+SPARE_ROWS: Final = 20_000
+TENANTS_SPARE_BYTES: Final = 1024 * 1024
+TENANTS_SPARE_ROWS: Final = 20
+TENANTS_LARGEST_BYTES: Final = 16 * 1024 * 1024
+TENANTS_MOST_PODS: Final = 20_000
 BYTES_A_POD: Final = 4096
-SPARE_ROWS: Final = 20
 ROWS_A_POD: Final = 12  # three kinds of rows, and a few targets
-MOST_PODS: Final = 20_000
 PODS_WHERE_UNKNOWN: Final = 200
-LONGEST_COMPLAINT: Final = 200  # characters of what an error answer says
+LONGEST_COMPLAINT: Final = 200  # characters of what an error answer or a warning says
+MOST_WARNINGS: Final = 10
 LONGEST_NAME: Final = 253  # of a pod
+ROWS_AT_ONCE: Final = 1000
 
 
-def limits_for(pods: int, bytes_a_pod: int = BYTES_A_POD) -> Limits:
-    """What an answer to a tenant's question may be, where so many pods are expected; 0: nobody knows."""
-    expected = min(pods or PODS_WHERE_UNKNOWN, MOST_PODS)
-    nbytes = min(SMALLEST_LIMIT_BYTES + bytes_a_pod * expected, LARGEST_LIMIT_BYTES)
-    return Limits(nbytes, SPARE_ROWS + ROWS_A_POD * expected)
+def limits_for(pods: int, bytes_a_pod: int = BYTES_A_POD, *, tenant: bool) -> Limits:
+    """What an answer may be, where so many pods are expected; 0: nobody knows. A tenant's question has smaller ones."""
+    expected = pods or PODS_WHERE_UNKNOWN
+    if not tenant:
+        nbytes = min(SPARE_BYTES + bytes_a_pod * expected, LARGEST_ANSWER.nbytes)
+        advice = (
+            f", which is more than {expected:,} pods need; is it the Prometheus that is meant? If so, narrow what is "
+            "asked with spec.signals.matchers"
+        )
+        return Limits(nbytes, SPARE_ROWS + ROWS_A_POD * expected, advice=advice)
+    expected = min(expected, TENANTS_MOST_PODS)
+    nbytes = min(TENANTS_SPARE_BYTES + bytes_a_pod * expected, TENANTS_LARGEST_BYTES)
+    return Limits(nbytes, TENANTS_SPARE_ROWS + ROWS_A_POD * expected, tenant=True)
 
 
 Observer = Callable[[str, float], None]
@@ -218,7 +230,7 @@ class SignalReader:
         try:
             if question.problem:
                 return _known(Reading(problem=question.problem))
-            limits = limits_for(question.pods) if self._is_own(ask.source) else LARGEST_ANSWER
+            limits = limits_for(question.pods, tenant=self._is_own(ask.source))
             work = self._asking(ask, question, limits)
             if self._is_usual(ask.source):
                 return self._threads.submit(ask.source.url, work)
@@ -232,7 +244,7 @@ class SignalReader:
         by_target = bool(question.copies)
 
         def read(body: Body) -> Reading:
-            return parse(body, labels, limits.rows, by_target=by_target)
+            return parse(body, labels, limits, by_target=by_target)
 
         def run() -> Reading:
             """In a thread. Never raises."""
@@ -240,8 +252,8 @@ class SignalReader:
             try:
                 reading = prometheus.now(question.text, read, limits)
                 if reading.several:
-                    told = prometheus.now(question.copies, lambda body: parse_copies(body, labels, limits.rows), limits)
-                    settle(reading, told, named=limits.rows is None)
+                    told = prometheus.now(question.copies, lambda body: parse_copies(body, labels, limits), limits)
+                    settle(reading, told, named=not limits.tenant)
             except SignalsUnavailable as error:
                 reading = Reading(problem=str(error))
             except Exception as error:
@@ -439,7 +451,7 @@ class Prometheus:
         self.foreign = foreign
         self._url = url
         self._access = access or NO_ACCESS
-        self._session = Session(deadline_seconds, access, LARGEST_ANSWER, connections=1 if foreign else 2 * THREADS)
+        self._session = Session(deadline_seconds, access, connections=1 if foreign else 2 * THREADS)
         self._params = {**_WHOLE, "timeout": duration(max(0.001, deadline_seconds))}
         self._connect = PrometheusConnect(
             url=url,
@@ -476,14 +488,17 @@ class Prometheus:
 
     def _asked(self, ask: Callable[[], Any], parse: Callable[[Body], T], limits: Limits) -> T:
         try:
-            return parse(self._answer(ask, limits))
+            with limits.room.share() as share:
+                return parse(self._answer(ask, limits, share))
         except Exception as error:
             raise SignalsUnavailable(f"Prometheus at {redacted(self._url)} {self._said(error)}") from error
 
-    def _answer(self, ask: Callable[[], Any], limits: Limits) -> Body:
-        with self._session.exchange(limits) as exchange:
+    def _answer(self, ask: Callable[[], Any], limits: Limits, share: Share) -> Body:
+        with self._session.exchange(limits, share) as exchange:
             try:
                 (body,) = ask()
+            except Full:
+                raise
             except Exception:
                 exchange.check()  # why it was cut off says more than that it was
                 raise
@@ -542,44 +557,30 @@ class _Failure(msgspec.Struct, rename="camel"):
 
 @functools.lru_cache(maxsize=256)  # labels come from Balancers: as many as somebody likes to try
 def _decoder(labels: PodLabels) -> msgspec.json.Decoder[Any]:
-    """A decoder of answers that reads just the labels we need: a tenth of the standard parser's time."""
+    """A decoder of rows that reads just the labels we need: a tenth of the standard parser's time."""
     fields = [(name, str, "") for name in ("namespace", "pod", "evenload")]
     rename = {"namespace": labels.namespace, "pod": labels.pod}
     metric = msgspec.defstruct("Metric", fields, rename=rename, gc=False)
     row = msgspec.defstruct("Row", [("metric", metric), ("value", tuple[float, str])], gc=False)
-    data = msgspec.defstruct("Data", [("result", list[row])])  # type: ignore[valid-type]
-    answer = msgspec.defstruct("Answer", [("data", data), ("warnings", tuple[str, ...], ())])
-    return msgspec.json.Decoder(answer)
+    return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
 
 
-one_at_a_time = threading.Lock()
-"""Parsing in several threads at once would not be faster, and would need the memory several times."""
-_tenants_one_at_a_time = threading.Lock()
-
-
-def parsing(most_rows: int | None) -> threading.Lock:
-    """To be held while an answer is parsed: a tenant's keeps only other tenants' waiting."""
-    return one_at_a_time if most_rows is None else _tenants_one_at_a_time
-
-
-def parse(body: Body, labels: PodLabels, most_rows: int | None = None, *, by_target: bool = False) -> Reading:
+def parse(body: Body, labels: PodLabels, limits: Limits = LARGEST_ANSWER, *, by_target: bool = False) -> Reading:
     """One answer to a rendered query. Raises SignalsUnavailable (a predicate: "answered ...") if it is none.
 
     `by_target`: a pod may have several rows, which are then to be settled.
     """
-    with parsing(most_rows):
+    with limits.room.parsing:
         try:
-            count_rows(body, most_rows)
-            answer = _decoder(labels).decode(body)
-            check_names(answer.data.result, most_rows)
+            answer = counted(body, limits)
             reading = Reading(warnings=answer.warnings)
-            for row in answer.data.result:
+            for row in each_row(answer, _decoder(labels), limits):
                 _take(reading, row, by_target=by_target)
             for pod, metric, value, _ in whole(body, labels, "value") if reading.several else ():
                 if pod in reading.several:
                     reading.several[pod].append((metric, float(value[1])))
             # Of a tenant's answer not even names of labels are repeated.
-            for row in labelled(body, labels) if reading.uncoded and most_rows is None else ():
+            for row in labelled(body, labels) if reading.uncoded and not limits.tenant else ():
                 reading.uncoded[row.namespace][row.pod] = row.names
         except NOT_SERIES as error:
             raise Unreadable(f"answered with {described(body)}", error) from error
@@ -594,34 +595,52 @@ class _Rows(msgspec.Struct):
     result: list[msgspec.Raw]
 
 
-class _RawAnswer(msgspec.Struct):
+class RawAnswer(msgspec.Struct):
+    """Text, of which only the ends of its rows are known."""
+
     data: _Rows
+    warnings: tuple[str, ...] = ()
 
 
-_RAW: Final = msgspec.json.Decoder(_RawAnswer)
+_RAW: Final = msgspec.json.Decoder(RawAnswer)
 
 
-def count_rows(body: Body, most: int | None) -> None:
-    """Raises SignalsUnavailable where a tenant's answer is more than the pods that it is about could give.
+def counted(body: Body, limits: Limits) -> RawAnswer:
+    """Raises SignalsUnavailable where an answer is more than the pods that it is about could give.
 
     Before it is read: making 20,000 rows of two MiB takes ten times as long as finding where they end.
     """
-    if most is not None and len(_RAW.decode(body).data.result) > most:
-        raise SignalsUnavailable(f"gave more than {most} series; give one series a pod, of the Balancer's pods only")
+    answer = _RAW.decode(body)
+    answer.warnings = tuple(each[:LONGEST_COMPLAINT] for each in answer.warnings[:MOST_WARNINGS])
+    if limits.rows is not None and len(answer.data.result) > limits.rows:
+        advice = limits.advice or "; give one series a pod, of the Balancer's pods only"
+        raise SignalsUnavailable(f"gave more than {limits.rows} series{advice}")
+    return answer
 
 
-def check_names(rows: Iterable[Any], most: int | None) -> None:
-    """Raises SignalsUnavailable where a tenant's answer has names that would only fill our memory."""
-    if most is not None and any(max(len(row.metric.pod), len(row.metric.namespace)) > LONGEST_NAME for row in rows):
+def each_row(answer: RawAnswer, decoder: msgspec.json.Decoder[Any], limits: Limits) -> Iterator[Any]:
+    """A few at a time: all rows made at once would need ten times the text's memory. Raises SignalsUnavailable."""
+    found = answer.data.result
+    for first in range(0, len(found), ROWS_AT_ONCE):
+        text = b"[" + b",".join(found[first : first + ROWS_AT_ONCE]) + b"]"
+        rows = decoder.decode(text)
+        if limits.tenant or len(text) > BYTES_A_POD * len(rows):
+            _check_names(rows)
+        yield from rows
+
+
+def _check_names(rows: Iterable[Any]) -> None:
+    """Names that no pod can have would only fill our memory. Raises SignalsUnavailable."""
+    if any(max(len(row.metric.pod), len(row.metric.namespace)) > LONGEST_NAME for row in rows):
         raise SignalsUnavailable(f"gave a pod or a namespace a name of more than {LONGEST_NAME} characters")
 
 
-def parse_copies(body: Body, labels: PodLabels, most_rows: int | None = None) -> dict[PodName, Told]:
+def parse_copies(body: Body, labels: PodLabels, limits: Limits = LARGEST_ANSWER) -> dict[PodName, Told]:
     """The answer to `render_copies`, at a moment or over a time (then as of its end). Raises as `parse` does."""
     told: dict[PodName, Told] = {}
-    with parsing(most_rows):
+    with limits.room.parsing:
         try:
-            count_rows(body, most_rows)
+            counted(body, limits)
             for pod, metric, *_ in whole(body, labels, "target"):
                 told[pod] = Told([*told.get(pod, Told()).targets, metric])
             for pod, metric, value, values in whole(body, labels, "total"):
@@ -670,7 +689,7 @@ def _take(reading: Reading, row: Any, *, by_target: bool) -> None:
             if by_target and metric.pod in pods:
                 reading.several.setdefault((metric.namespace, metric.pod), [])
             elif not metric.pod or metric.pod in pods:
-                raise ValueError(f'"{metric.pod}" has not one row; a query must give one series a pod')
+                raise ValueError(f'"{metric.pod[:LONGEST_NAME]}" has not one row; a query must give one series a pod')
             pods[sys.intern(metric.pod)] = value  # one name for all six signals: 20 MB of 50,000 pods
 
 

@@ -12,7 +12,7 @@ each, and could not be started just when threads are short.
 Looking up a name cannot be interrupted, so it runs in a daemon thread, one for all that want the same name.
 
 The size is counted where bytes are taken from the socket, so that headers, chunk sizes and trailers count too, and
-again after decompression. Only gzip is unpacked, in pieces of bounded size.
+again after decompression. Only gzip is unpacked, in pieces of bounded size. Answers under way have a Room together.
 
 `requests.Session.send` is not used: it would follow redirects (reading their bodies without a limit) and keep cookies.
 """
@@ -41,6 +41,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 from evenload.errors import SignalsUnavailable
 from evenload.observe.access import Access
+from evenload.observe.room import Room, Share
 
 CHUNK_BYTES: Final = 256 * 1024
 HEAD_BYTES: Final = 64 * 1024  # what an answer may need beside its body
@@ -55,10 +56,20 @@ class Limits(NamedTuple):
 
     nbytes: int
     rows: int | None = None
+    tenant: bool = False  # whether a tenant decided what is asked, or whom
+    advice: str = ""  # what to do about an answer that is larger; begins a clause
 
     @property
     def text(self) -> str:
         return f"{self.nbytes / 2**20:.3g} MiB"
+
+    @property
+    def room(self) -> Room:
+        """Where the answer is held. Tenants have one of their own, so that they take none from what all ask."""
+        return _ROOMS[self.tenant]
+
+
+_ROOMS: Final = {False: Room(), True: Room()}
 
 
 class Late(SignalsUnavailable):
@@ -72,10 +83,13 @@ class Closed(SignalsUnavailable):
 class Exchange:
     """One request under way. `end` may be called by any thread."""
 
-    def __init__(self, seconds: float, limits: Limits) -> None:
+    def __init__(self, seconds: float, limits: Limits, share: Share) -> None:
         self.limits = limits
+        self._share = share
+        self._patience_seconds = seconds / 2  # then what it waited for is worth reporting before time is over
         self.ends_at = time.monotonic() + seconds
         self.over: Future[SignalsUnavailable] = Future()  # done when ended from outside, with the reason
+        self.over.add_done_callback(lambda _: share.room.wake())
         self._lock = threading.Lock()
         self._handles: list[socket.socket] = []
         self._received = 0
@@ -113,6 +127,11 @@ class Exchange:
                 handle.close()
             self._handles.clear()
 
+    def keep(self, nbytes: int) -> None:
+        """Have room for so much more of the answer, waiting for it. Raises Full, Late or Closed."""
+        self._share.room.take(self._share, nbytes, self.over.done, self._patience_seconds)
+        self.check()
+
     def received(self, nbytes: int) -> None:
         """Count what came from the socket. Raises SignalsUnavailable."""
         self._received += nbytes
@@ -121,7 +140,7 @@ class Exchange:
 
 
 def too_large(limits: Limits) -> SignalsUnavailable:
-    return SignalsUnavailable(f"gave an answer of more than {limits.text}")
+    return SignalsUnavailable(f"gave an answer of more than {limits.text}{limits.advice}")
 
 
 class _Watchdog:
@@ -183,7 +202,7 @@ class _Lookups:
             found = self._under_way.get((host, port))
             if found is not None:
                 return found
-            if exchange.limits.rows is not None and len(self._under_way) >= LOOKUPS_AT_ONCE:
+            if exchange.limits.tenant and len(self._under_way) >= LOOKUPS_AT_ONCE:
                 raise SignalsUnavailable("was not asked: too many names are being looked up; try again later")
             found = self._under_way[host, port] = Future()
             try:
@@ -343,15 +362,11 @@ class _Adapter(HTTPAdapter):
 class Session(requests.Session):
     """What PrometheusConnect asks through. Parameters go into the body; the answer is left unread by it: `Answer`.
 
-    A request is made inside `exchange`, or is one by itself, within `limits`. `close` may be called by any thread, and
-    ends what is under way at once.
+    A request is made inside `exchange`. `close` may be called by any thread, and ends what is under way at once.
     """
 
-    def __init__(
-        self, deadline_seconds: float, access: Access | None, limits: Limits, *, connections: int = 10
-    ) -> None:
+    def __init__(self, deadline_seconds: float, access: Access | None, *, connections: int = 10) -> None:
         super().__init__()
-        self._limits = limits
         self.trust_env = False
         self.headers["Accept-Encoding"] = "gzip"
         self._deadline_seconds = deadline_seconds
@@ -365,9 +380,9 @@ class Session(requests.Session):
         return self._adapter
 
     @contextmanager
-    def exchange(self, limits: Limits) -> Iterator[Exchange]:
-        """The requests of this thread until it ends are one Exchange. Raises Closed."""
-        exchange = Exchange(self._deadline_seconds, limits)
+    def exchange(self, limits: Limits, share: Share) -> Iterator[Exchange]:
+        """The requests of this thread until it ends are one Exchange; `share` holds its answer. Raises Closed."""
+        exchange = Exchange(self._deadline_seconds, limits, share)
         with self._lock:
             if self._closed:
                 raise Closed("was not asked: the reader is closed")
@@ -383,9 +398,6 @@ class Session(requests.Session):
                 self._under_way.discard(exchange)
 
     def request(self, method: Any, url: Any, params: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        if getattr(_this_thread, "exchange", None) is None:
-            with self.exchange(self._limits):
-                return self.request(method, url, params, **options)
         headers = self._access.headers()
         fields = {"data" if method == "POST" else "params": params}
         prepared = self.prepare_request(requests.Request(method, url, headers=headers, **fields))
@@ -393,7 +405,7 @@ class Session(requests.Session):
         with self._adapter.send(prepared, stream=True, **chosen) as response:
             if response.status_code != 200:
                 raise HttpStatus(response.status_code, _beginning(response))
-            return Answer(_whole(response, _current().limits))
+            return Answer(_whole(response, _current()))
 
     def close(self) -> None:
         with self._lock:
@@ -433,12 +445,13 @@ class Answer:
         return {"data": {"result": (self.content,)}}
 
 
-def _whole(response: requests.Response, limits: Limits) -> bytearray:
+def _whole(response: requests.Response, exchange: Exchange) -> bytearray:
     """Raises SignalsUnavailable. Never holds more than the limit and one piece."""
     body = bytearray()
     for piece in _pieces(response, CHUNK_BYTES):
-        if len(body) + len(piece) > limits.nbytes:
-            raise too_large(limits)
+        if len(body) + len(piece) > exchange.limits.nbytes:
+            raise too_large(exchange.limits)
+        exchange.keep(len(piece))
         body += piece
     return body
 

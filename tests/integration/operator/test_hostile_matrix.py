@@ -15,9 +15,7 @@ from tests.support.hostile import (
     PAIR,
     Answer,
     ask_there,
-    gzip_bomb,
     hosts,
-    many_rows,
     redirect,
     reset,
 )
@@ -54,15 +52,8 @@ async def test_a_hostile_prometheus_harms_its_own_balancer_alone(town: Town, sta
         await operator.ends()
 
 
-TOO_MUCH = pytest.mark.xfail(
-    strict=False,  # by how many answers come at the same moment
-    reason="our own Prometheus may give 128 MiB in answer to each signal at once: up to 1.7 GiB were measured",
-)
-OURS = [pytest.param(each, marks=TOO_MUCH) if each in (many_rows, gzip_bomb) else each for each in HOSTILE]
-
-
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("answer", OURS if SCALE > 1 else (reset, redirect))
+@pytest.mark.parametrize("answer", HOSTILE if SCALE > 1 else (reset, redirect))
 async def test_the_operator_outlives_whatever_the_installations_own_prometheus_answers(
     town: Town, start: Start, proxy: ApiProxy, answer: Answer
 ) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -22,7 +25,7 @@ from evenload.model.snapshot import SIGNALS
 from evenload.model.spec import Query, Signals
 from evenload.observe import transport
 from evenload.observe.access import Access
-from evenload.observe.prometheus import Interest, Reading, SignalReader, parse, redacted
+from evenload.observe.prometheus import Interest, Limits, Reading, SignalReader, parse, redacted
 from evenload.observe.queries import PodLabels, Source, source_of
 from tests.support.fakeprometheus import FakePrometheus, Mode
 from tests.support.rawserver import RawServer, answering, reply
@@ -304,6 +307,10 @@ def foreign(server: FakePrometheus | RawServer, *queries: Query) -> Source:
     )
 
 
+def usual(server: RawServer) -> Source:
+    return source_of(Signals(preset="app"), default_url=server.url, scrape_seconds=5.0)
+
+
 def below(server: RawServer, number: int) -> Source:
     return source_of(Signals(preset="app", prometheus_url=f"{server.url}/{number}"), default_url="", scrape_seconds=5.0)
 
@@ -417,9 +424,13 @@ class TestTenants:
             assert len(reading.values.get("shop", ())) == (number if taken else 0)
             assert (f"more than {most} series" in reading.problem) is not taken
 
-    async def test_a_name_that_no_pod_can_have_is_refused(self, reader: SignalReader) -> None:
-        with RawServer(answering(rows(1, "x" * 300))) as server:
-            reading = (await reader.read({"x": named(foreign(server))}))["x"].readings["requests"]
+    @pytest.mark.parametrize(("whose", "characters"), [("tenant's", 300), ("installation's", 5000)])
+    async def test_a_name_that_no_pod_can_have_is_refused(
+        self, reader: SignalReader, whose: str, characters: int
+    ) -> None:
+        with RawServer(answering(rows(1, "x" * characters))) as server:
+            asked = foreign(server) if whose == "tenant's" else usual(server)
+            reading = (await reader.read({"x": named(asked)}))["x"].readings["requests"]
         assert "more than 253 characters" in reading.problem
 
     async def test_a_large_answer_is_for_the_installations_own_alone(self, reader: SignalReader) -> None:
@@ -456,6 +467,74 @@ class TestTenants:
             reader.close()
             samples = await asyncio.wait_for(reading, 5)
         assert all("closed" in each.problem for each in samples["x"].readings.values())
+
+
+class TestMemory:
+    """What the installation's own Prometheus answers is bounded, too, by the pods that there are."""
+
+    async def test_more_series_than_the_pods_can_have_are_refused(self) -> None:
+        reader = SignalReader(deadline_seconds=20.0)
+        most, problems = 20_000 + 12 * 10, []
+        for number in (most, most + 1):
+            with RawServer(answering(rows(number))) as server:
+                samples = await reader.read({"x": named(usual(server), pods=10)})
+            problems.append(samples["x"].readings["requests"].problem)
+        reader.close()
+        assert problems[0] == ""
+        assert f"gave more than {most} series, which is more than 10 pods need" in problems[1]
+        assert "spec.signals.matchers" in problems[1]
+
+    async def test_as_many_pods_as_there_are_may_answer(self) -> None:
+        reader = SignalReader(deadline_seconds=20.0)
+        with RawServer(answering(rows(20_000, "a-name-of-a-pod-as-long-as-they-come" * 5))) as server:
+            samples = await reader.read({"x": named(usual(server), pods=20_000)})
+        reader.close()
+        assert {len(reading.values["shop"]) for reading in samples["x"].readings.values()} == {20_000}
+
+    async def test_warnings_are_cut_short(self, reader: SignalReader) -> None:
+        body = json.dumps({"data": {"result": []}, "warnings": ["w" * 10_000] * 1000}).encode()
+        with RawServer(answering(body)) as server:
+            samples = await reader.read({"x": named(usual(server))})
+        assert samples["x"].readings["cpu"].warnings == ("w" * 200,) * 10
+
+    @pytest.mark.parametrize("answer", ["rows", "gzip bomb"])
+    def test_a_process_stays_small_whatever_is_answered_to_each_signal(self, answer: str) -> None:
+        """For real: 1.3 GiB would be needed to take all of it."""
+
+        def pour(sock: socket.socket, request: bytes) -> None:
+            sock.sendall(b'HTTP/1.0 200 OK\r\n\r\n{"data":{"result":[')
+            for _ in range(1000):
+                sock.sendall(MANY_ROWS)
+
+        bomb = answering(gzip.compress(bytes(120 << 20), 1), "200 OK", "Content-Encoding: gzip")
+        with RawServer(pour if answer == "rows" else bomb) as server:
+            ran = subprocess.run(
+                [sys.executable, "-c", READING, server.url], capture_output=True, text=True, timeout=60
+            )
+        assert ran.returncode == 0, ran.stderr
+        mebibytes, *problems = ran.stdout.splitlines()
+        assert [each for each in problems if "gave an answer of more than 16 MiB" not in each] == []
+        assert int(mebibytes) < 160  # six answers of 16 MiB, and a little
+
+
+MANY_ROWS = b'{"metric":{"namespace":"s","pod":"p"},"value":[1,"1"]},' * 2000
+READING = """
+import asyncio, resource, sys
+import prometheus_api_client
+from evenload.model.spec import Signals
+from evenload.observe.prometheus import Interest, SignalReader
+from evenload.observe.queries import source_of
+
+def most():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+source = source_of(Signals(preset="app"), default_url=sys.argv[1], scrape_seconds=5.0)
+reader, before = SignalReader(deadline_seconds=20.0), most()
+samples = asyncio.run(reader.read({1: Interest(source=source, namespaces=frozenset({"s"}), expected_pods=10)}))
+print(most() - before)
+for reading in samples[1].readings.values():
+    print(reading.problem)
+"""
 
 
 ODD_URLS = [
@@ -559,19 +638,20 @@ LABELS = st.sampled_from(["a", "b", "age", "idle", "", "value"]) | st.integers()
 METRIC = st.dictionaries(st.sampled_from(["pod", "namespace", "evenload"]), LABELS)
 ROW = st.fixed_dictionaries({"metric": METRIC, "value": SAMPLE, "values": st.lists(SAMPLE, max_size=3)})
 ALMOST = st.lists(ROW, max_size=3).map(lambda result: {"data": {"result": result}})
+LIMITS = st.builds(Limits, st.just(1 << 30), st.none() | st.integers(0, 3), st.booleans())
 BODIES = st.one_of(st.binary(), (JSON | ALMOST).map(lambda value: json.dumps(value).encode()))
 
 
 class TestAnyAnswer:
-    @given(body=BODIES, most_rows=st.none() | st.integers(0, 3))
-    def test_is_a_reading_or_no_list_of_series(self, body: bytes, most_rows: int | None) -> None:
+    @given(body=BODIES, limits=LIMITS)
+    def test_is_a_reading_or_no_list_of_series(self, body: bytes, limits: Limits) -> None:
         with contextlib.suppress(SignalsUnavailable):
-            assert isinstance(parse(body, PodLabels("namespace", "pod"), most_rows), Reading)
+            assert isinstance(parse(body, PodLabels("namespace", "pod"), limits), Reading)
 
-    @given(body=BODIES, most_rows=st.none() | st.integers(0, 3))
-    def test_of_a_stretch_of_time_too(self, body: bytes, most_rows: int | None) -> None:
+    @given(body=BODIES, limits=LIMITS)
+    def test_of_a_stretch_of_time_too(self, body: bytes, limits: Limits) -> None:
         with contextlib.suppress(SignalsUnavailable):
-            parse_range(body, PodLabels("namespace", "pod"), Grid(1000.0, 5.0, 3), most_rows).at(0)
+            parse_range(body, PodLabels("namespace", "pod"), Grid(1000.0, 5.0, 3), limits).at(0)
 
 
 class TestParsing:

@@ -13,6 +13,8 @@ import threading
 import time
 import tracemalloc
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from evenload.errors import SignalsUnavailable
 from evenload.observe import transport
 from evenload.observe.access import Access
 from evenload.observe.prometheus import Prometheus
+from evenload.observe.room import ROOM_BYTES, Room
 from evenload.observe.transport import Limits
 from tests.support.rawserver import EMPTY, Handler, RawServer, answering, reply
 
@@ -292,6 +295,57 @@ class TestSize:
             started = time.monotonic()
             problem(server.url, seconds=20.0)
             assert time.monotonic() - started < 10.0
+
+
+@contextmanager
+def full(room: Room) -> Iterator[None]:
+    """Nobody gets any more of it."""
+    with room.share() as filling, room.share() as beyond:
+        for share, nbytes in ((filling, ROOM_BYTES), (beyond, 1)):
+            room.take(share, nbytes, lambda: False, 0.0)
+        yield
+
+
+class TestRoom:
+    """Answers that are being read have so much memory together."""
+
+    @pytest.mark.parametrize("tenant", [False, True])
+    def test_where_others_fill_it_an_answer_fails_with_what_to_do(self, tenant: bool) -> None:
+        limits = SMALL._replace(tenant=tenant)
+        with RawServer(answering(EMPTY)) as server, full(limits.room):
+            said = problem(server.url, limits)
+            assert "other answers fill the 64 MiB" in said
+            assert "spec.signals.matchers" in said
+            assert ask(server.url, limits._replace(tenant=not tenant)) == EMPTY
+
+    def test_what_waits_for_room_fails_at_once_when_closed(self) -> None:
+        with RawServer(answering(EMPTY)) as server, full(SMALL.room):
+            prometheus = Prometheus(server.url, deadline_seconds=60.0)
+            said: list[str] = []
+
+            def wait_for_it() -> None:
+                with pytest.raises(SignalsUnavailable) as caught:
+                    prometheus.now("up", bytes, SMALL)
+                said.append(str(caught.value))
+
+            waiting = threading.Thread(target=wait_for_it)
+            waiting.start()
+            while not server.requests:
+                waiting.join(0.01)
+            prometheus.close()
+            waiting.join(5)
+        assert "closed" in said[0]
+
+    def test_it_is_given_back_whatever_comes_of_the_answer(self) -> None:
+        before = SMALL.room.held
+        with RawServer(answering(b" " * 99_000)) as server:
+            ask(server.url)
+        for body in (b" " * 100_001, b"cut"):
+            with RawServer(answering(body)) as server:
+                prometheus = Prometheus(server.url, deadline_seconds=5.0)
+                with pytest.raises(SignalsUnavailable):
+                    prometheus.now("up", lambda body: 1 // 0, SMALL)
+        assert SMALL.room.held == before
 
 
 class TestRules:
