@@ -171,7 +171,7 @@ async def _ready_is(shop: Shop, reason: str) -> bool:
 
 async def _handles_are(shop: Shop, handles: list[str]) -> bool:
     resolved = (await shop.balancer()).get("status", {}).get("resolved", {})
-    return resolved.get("handles") == handles
+    return bool(resolved.get("handles") == handles)
 
 
 async def _applied(shop: Shop) -> bool:
