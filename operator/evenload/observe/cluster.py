@@ -475,6 +475,12 @@ class ClusterView:
         if any(each.conditions.ready is not False for each in endpoints):
             sentence = f"the EndpointSlices of Service {where} name pods that are not in the list of pods (yet)"
             return Problem(reason=Trouble.NotSynced, sentence=sentence)
+        if not known.spec.selector and not endpoints:
+            sentence = (
+                f"Service {where} has no selector, and no EndpointSlice says who stands behind it: give it a selector, "
+                "or write slices whose endpoints have a targetRef to a Pod"
+            )
+            return Problem(reason=Trouble.NoSelector, sentence=sentence)
         return None
 
     def _going_on(self, crews: Iterable[_Crew]) -> tuple[tuple[Hold, ...], tuple[str, ...]]:
