@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from evenload.drivers import DRIVERS, name_of
-from evenload.drivers.base import Driver
+from evenload.drivers.base import Driver, Handle
 
 CHART = Path(__file__).parents[1] / "charts/evenload"
 RULES = "templates/_drivers.tpl"
@@ -23,10 +23,11 @@ GENERATED = "{{/* Generated from evenload/drivers by `python -m charts.generate`
 def rules(_: str) -> str:
     """What Evenload may do with the objects of each data plane that is enabled."""
     drivers = DRIVERS.values()
+    weighted = [driver for driver in drivers if Handle.Weights in driver.handles]  # the others' kind is read anyway
     return (
         GENERATED
-        + _defined("evenload.driverReadRules", (_rule(driver, "list, watch") for driver in drivers))
-        + _defined("evenload.driverActRules", (_rule(driver, "get, patch") for driver in drivers))
+        + _defined("evenload.driverReadRules", (_rule(driver, "list, watch") for driver in weighted))
+        + _defined("evenload.driverActRules", (_rule(driver, "get, patch") for driver in weighted))
         + '\n{{- define "evenload.disabledDrivers" -}}\n{{- $names := list -}}\n'
         + "".join(map(_disabled, drivers))
         + '{{- join "," $names -}}\n{{- end }}\n'
@@ -70,13 +71,16 @@ def schema(text: str) -> str:
             "description": driver.about,
             "type": "object",
             "additionalProperties": False,
-            "properties": {
-                "enabled": {"description": "Read them, and above Observe patch their weights.", "type": "boolean"}
-            },
+            "properties": {"enabled": {"description": _enabling(driver), "type": "boolean"}},
         }
         for driver in DRIVERS.values()
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _enabling(driver: Driver) -> str:
+    weighted = Handle.Weights in driver.handles
+    return "Read them, and above Observe patch their weights." if weighted else "Look after them. They are only read."
 
 
 FILES: dict[str, Callable[[str], str]] = {RULES: rules, "values.yaml": values, "values.schema.json": schema}

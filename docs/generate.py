@@ -22,6 +22,7 @@ from evenload.api.crd import Schema, crds
 from evenload.cli.main import app
 from evenload.diagnose.rules import RULES
 from evenload.drivers import DRIVERS, name_of
+from evenload.drivers.base import Handle
 from evenload.model.labels import LABELS
 from evenload.presets import PRESETS, Preset
 from evenload.record.events import REASONS
@@ -182,7 +183,7 @@ def data_planes() -> str:
             code(kind),
             code(driver.resource.api_version),
             ", ".join(handle.value for handle in driver.handles),
-            f"0 to {driver.limits.largest_weight}",
+            f"0 to {driver.limits.largest_weight}" if Handle.Weights in driver.handles else "none",
             code(f"drivers.{name_of(driver)}.enabled"),
             driver.about,
         )
@@ -193,8 +194,9 @@ def data_planes() -> str:
         "watched, and no right to it is asked for. One whose CRD is not installed makes its Balancers `Ready=False` "
         "(`KindMissing`) and nothing else; it is found once it is installed.\n\n"
         + table(("kind", "API", "handles", "weights", "chart value", "what it is"), rows)
-        + "\nHandles: `Weights` changes the shares of backends; `Restart` drains a pod, evicts it and awaits its "
-        "replacement. `status.resolved.handles` shows those of a Balancer.\n"
+        + "\nHandles: `Weights` changes the shares of backends, where there are two or more; `Restart` drains a pod, "
+        "evicts it and awaits its replacement. `status.resolved.handles` shows those of a Balancer: a Service, or a "
+        "route with a single Service, has `Restart` alone and is never written to.\n"
     )
 
 

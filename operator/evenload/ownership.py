@@ -52,6 +52,12 @@ def taken(view: BalancerView, uid: str, owned: Mapping[int, Claim]) -> str | Non
     return None
 
 
+def seniority(balancer: Mapping[str, Any]) -> tuple[str, str]:
+    """The least is the oldest, as in `Claim.seniority`. No two Balancers have the same."""
+    metadata = balancer["metadata"]
+    return metadata.get("creationTimestamp") or "", metadata["uid"]
+
+
 class _Settled(NamedTuple):
     """Of one object in one tick."""
 

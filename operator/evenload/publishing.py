@@ -60,7 +60,7 @@ class StatusPublisher:
             policy=case.policy,
             resolved=Resolved(
                 driver=case.driver.kind,
-                handles=tuple(handle.value for handle in case.driver.handles),
+                handles=tuple(handle.value for handle in sight.view.handles),
                 signals=case.source.preset.name if case.source.preset else "",
                 code=case.source.code,
                 backends=tuple(sorted(sight.view.weights)),

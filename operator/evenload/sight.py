@@ -30,6 +30,7 @@ from evenload.observe.cluster import ClusterView, Fleet
 from evenload.observe.join import last_write, snapshot_of
 from evenload.observe.prometheus import Interest, Samples
 from evenload.observe.queries import Source
+from evenload.overlap import Overlap
 from evenload.ownership import Ownership
 from evenload.record.conditions import Trouble
 from evenload.record.publish import known_status
@@ -93,6 +94,9 @@ class Observer:
         self._now = now
         self._ownership = Ownership(
             lambda view: store.balancers.group(Target(view.namespace, view.kind, view.name)), self._view_of
+        )
+        self._overlap = Overlap(
+            store.beside_services, self._view_of, lambda each, view: self._ownership.taken(each, view, self.turn)
         )
 
     def begin_turn(self) -> None:
@@ -222,9 +226,11 @@ class Observer:
             yield Hold(reason=HeldReason.ProgressiveDelivery, detail=detail)
 
     def _taken(self, key: Key, view: BalancerView) -> str | None:
-        """Why another Balancer owns what this one would weight, if one does."""
+        """Why another Balancer owns what this one would look after, if one does."""
         manifest = self._store.balancers.get(key)
-        return self._ownership.taken(manifest, view, self.turn) if manifest is not None else None
+        if manifest is None:
+            return None
+        return self._ownership.taken(manifest, view, self.turn) or self._overlap.taken(manifest, view, self.turn)
 
     def _view_of(self, manifest: Mapping[str, Any]) -> BalancerView | None:
         """What a rival of somebody reads; None where it reads nothing, whatever is wrong with it."""

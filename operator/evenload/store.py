@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from evenload.act.ledger import Ledger
 from evenload.act.recordings import without_recording
 from evenload.groups import Groups
+from evenload.kube.resources import SERVICES
 from evenload.model.spec import DEFAULT_KIND
 
 MOST_GONE: Final = 10_000
@@ -150,8 +151,20 @@ class Store:
 
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self.balancers = Objects(group_of=target_of)
+        self.balancers = Objects(group_of=target_of, on_change=self._balancer_changed)
+        self._in_namespace: Groups[str, Key] = Groups()
+        self._services_in: Groups[str, Key] = Groups()  # by namespace: Balancers that target a Service
         self.remediations = Objects(group_of=balancer_of, on_change=self.ledger.changed, kept=without_recording)
+
+    def _balancer_changed(self, key: Key, after: Manifest | None) -> None:
+        of_service = after is not None and target_of(after).kind == SERVICES.kind
+        for group, belongs in ((self._in_namespace, after is not None), (self._services_in, of_service)):
+            (group.add if belongs else group.discard)(key.namespace, key)
+
+    def beside_services(self, namespace: str) -> Iterator[Manifest]:
+        """All Balancers of a namespace where one targets a Service, else none: they may meet over the same pods."""
+        keys = self._in_namespace.of(namespace) if self._services_in.of(namespace) else ()
+        return iter([found for key in keys if (found := self.balancers.get(key)) is not None])
 
     def remediations_of(self, balancer: Key) -> tuple[Manifest, ...]:
         """Remediations of the Balancer of that name, oldest first (by name within a second)."""

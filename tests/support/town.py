@@ -163,15 +163,21 @@ class Town:
         prometheus: FakePrometheus | None = None,
         balancer: bool = True,
         spec: Mapping[str, Any] | None = None,
+        replicas: int = 1,
     ) -> Shop:
-        """A shop whose pods all run, with equal weights, and a Balancer unless told otherwise."""
+        """A shop whose pods all run, with equal weights, and a Balancer unless told otherwise.
+
+        `replicas`: pods of each backend.
+        """
         namespace = f"shop-{uuid.uuid4().hex[:8]}"
         await self.client.create(NAMESPACES, None, {"metadata": {"name": namespace}})
-        shop = self.shops[namespace] = Shop(self, namespace, tuple(backends), prometheus or self.prometheus)
+        shop = self.shops[namespace] = Shop(
+            self, namespace, tuple(backends), prometheus or self.prometheus, replicas=replicas
+        )
         await until(shop.has_account, seconds=20, what="the default service account", pause=0.05)
         for name in backends:
             await self.client.create(SERVICES, namespace, service(name))
-            await self.client.create(DEPLOYMENTS, namespace, deployment(name))
+            await self.client.create(DEPLOYMENTS, namespace, deployment(name, replicas))
         await shop.create_route()
         await shop.until(shop.all_served, seconds=60, what="pods of all Deployments")
         if balancer:
@@ -244,6 +250,7 @@ class Shop:
     namespace: str
     backends: tuple[str, ...]
     prometheus: FakePrometheus
+    replicas: int = 1
     fragile: bool = True
     starts_pods: bool = True
     pods: dict[str, Manifest] = field(default_factory=dict)
@@ -296,7 +303,7 @@ class Shop:
         full = [
             server for uid in self.pods if (server := self.servers.get(uid)) and self._spans(server) and not server.sick
         ]
-        return len(full) == len(self.backends)
+        return len(full) == len(self.backends) * self.replicas
 
     @staticmethod
     def _spans(server: Server) -> bool:
@@ -379,6 +386,14 @@ class Shop:
             "spec": target | dict(spec),
         }
         await self.client.create(BALANCERS, self.namespace, manifest)
+
+    async def grow_old(self, seconds: float = 3600.0) -> None:
+        """All pods that are there have run for so long: they are past their warm-up."""
+        running = {"running": {"startedAt": rfc3339(wall_clock() - seconds)[:19] + "Z"}}
+        names = {"name": "app", "image": "shop.example/server:1", "imageID": "", "ready": True, "restartCount": 0}
+        status = {"status": {"containerStatuses": [{**names, "state": running}]}}
+        for pod in self.pods.values():
+            await self.client.patch_merge(PODS, self.namespace, pod["metadata"]["name"], status, subresource="status")
 
     async def forget_remediations(self) -> None:
         """Begin anew in the same shop: no Balancer, no record of what was."""

@@ -102,6 +102,17 @@ def test_balancers_are_found_by_what_they_target() -> None:
     assert sorted(m["metadata"]["name"] for m in found) == ["one", "two"]
 
 
+def test_all_balancers_of_a_namespace_stand_beside_one_of_a_service_and_none_where_there_is_none() -> None:
+    store = Store()
+    web = {"targetRef": {"kind": "Service", "name": "web"}}
+    store.balancers.put(thing("route", 1, spec={"targetRef": {"name": "web"}}))
+    assert list(store.beside_services("shop")) == []
+    store.balancers.put(thing("service", 2, spec=web))
+    assert {m["metadata"]["name"] for m in store.beside_services("shop")} == {"route", "service"}
+    store.balancers.remove(thing("service", 3, spec=web))
+    assert list(store.beside_services("shop")) == []
+
+
 def test_remediations_of_balancers_that_are_gone_are_left_behind() -> None:
     store = Store()
     store.balancers.put(thing("web", 1, spec={"targetRef": {"name": "web"}}))

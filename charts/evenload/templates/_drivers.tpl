@@ -41,5 +41,6 @@
 {{- if not ((.Values.drivers.httproute).enabled) }}{{- $names = append $names "httproute" }}{{- end -}}
 {{- if not ((.Values.drivers.grpcroute).enabled) }}{{- $names = append $names "grpcroute" }}{{- end -}}
 {{- if not ((.Values.drivers.traefikservice).enabled) }}{{- $names = append $names "traefikservice" }}{{- end -}}
+{{- if not ((.Values.drivers.service).enabled) }}{{- $names = append $names "service" }}{{- end -}}
 {{- join "," $names -}}
 {{- end }}

@@ -15,7 +15,7 @@ from evenload.cli.cluster import Cluster
 from evenload.cli.findings import Answer, Result, fail, ok, unknown
 from evenload.cli.objects import balancers, condition
 from evenload.drivers import DRIVERS, enabled
-from evenload.drivers.base import Driver
+from evenload.drivers.base import Driver, Handle
 from evenload.errors import InputError, NotFound, Refused, SignalsUnavailable
 from evenload.kube.resources import Manifest
 from evenload.model.spec import Mode
@@ -43,9 +43,9 @@ def api_server(cluster: Cluster) -> Iterator[Result]:
 
 
 def data_planes(cluster: Cluster) -> Iterator[Result]:
-    """One kind of balancer that can be weighted is there, at least; those that are not are no fault."""
-    missing = []
-    for driver in DRIVERS.values():
+    """Which kinds of balancers that can be weighted are there; those that are not are no fault: Services always are."""
+    missing, weighted = [], [driver for driver in DRIVERS.values() if Handle.Weights in driver.handles]
+    for driver in weighted:
         resource = driver.resource
         if _served(cluster, f"/apis/{resource.group}/{resource.version}", resource.plural):
             yield ok("data-planes", f"{resource.kind} {resource.version} of {resource.group} is there")
@@ -53,10 +53,8 @@ def data_planes(cluster: Cluster) -> Iterator[Result]:
             missing.append(driver)
     for driver in missing:
         what = f"the API server serves no {driver.kind}"
-        if len(missing) < len(DRIVERS):
-            yield Result(topic="data-planes", answer=Answer.skipped, what=what)
-        else:
-            yield fail("data-planes", what, f"for Balancers of it, install {driver.to_install}")
+        hint = f"for Balancers of it, install {driver.to_install}" if len(missing) == len(weighted) else ""
+        yield Result(topic="data-planes", answer=Answer.skipped, what=what, hint=hint)
 
 
 def kinds_are_there(cluster: Cluster) -> Iterator[Result]:
@@ -155,7 +153,7 @@ def needs_of(mode: str, drivers: Iterable[Driver], *, beside: bool) -> tuple[Nee
     """The rights of an installation of that maxMode. `beside`: whether it looks at Services of other namespaces."""
     needs = list(ALWAYS if mode == Mode.Observe else (*ALWAYS, *TO_ACT))
     for driver in drivers:
-        verbs = ("watch",) if mode == Mode.Observe else ("watch", "get", "patch")
+        verbs = ("watch", "get", "patch") if mode != Mode.Observe and Handle.Weights in driver.handles else ("watch",)
         needs += [(driver.resource.group, driver.resource.plural, verb) for verb in verbs]
         needs += [(each.group, each.plural, "watch") for each in driver.beside if beside]
     return tuple(dict.fromkeys(needs))

@@ -7,12 +7,16 @@ from types import MappingProxyType
 
 from evenload.drivers.base import Driver
 from evenload.drivers.gateway import RouteDriver
+from evenload.drivers.service import ServiceDriver
 from evenload.drivers.traefikservice import TraefikServiceDriver
 from evenload.errors import InputError
 from evenload.kube.resources import GRPCROUTES, HTTPROUTES
 
 DRIVERS: MappingProxyType[str, Driver] = MappingProxyType(
-    {driver.kind: driver for driver in (RouteDriver(HTTPROUTES), RouteDriver(GRPCROUTES), TraefikServiceDriver())}
+    {
+        driver.kind: driver
+        for driver in (RouteDriver(HTTPROUTES), RouteDriver(GRPCROUTES), TraefikServiceDriver(), ServiceDriver())
+    }
 )
 
 

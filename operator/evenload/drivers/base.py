@@ -34,7 +34,7 @@ class Problem(StrEnum):
 
     RuleAmbiguous = "RuleAmbiguous"  # several rules split traffic, and not in the same way
     RuleNotFound = "RuleNotFound"  # spec.targetRef.ruleName names none
-    NothingToBalance = "NothingToBalance"  # fewer than two Services share the traffic
+    NothingToBalance = "NothingToBalance"  # no Service gets any traffic
     BackendRepeated = "BackendRepeated"  # one Service stands twice in a rule
     BackendUnsupported = "BackendUnsupported"  # something that is no Service gets a share
     ForeignBackend = "ForeignBackend"  # a Service of another namespace, and nobody said that this is meant
@@ -55,7 +55,7 @@ class RouteProblem(InputError):
 class Handle(StrEnum):
     """What can be done to a balancer and the pods behind it. A stable word: it stands in status.resolved.handles."""
 
-    Weights = "Weights"  # relative shares of backends
+    Weights = "Weights"  # relative shares of backends, where there are two or more
     Restart = "Restart"  # a pod is drained and evicted, its replacement awaited
 
 
@@ -119,6 +119,11 @@ class BalancerView(Value, frozen=True, kw_only=True):
     delivery: str | None = None  # "Canary/shop": a progressive-delivery controller that owns these weights
 
     @property
+    def handles(self) -> tuple[Handle, ...]:
+        """What can be done to this very balancer: the weight of a single backend changes nothing."""
+        return (Handle.Weights, Handle.Restart) if len(self.weights) > 1 else (Handle.Restart,)
+
+    @property
     def accepted(self) -> bool | None:
         """Whether every gateway accepted this generation; None where one has not said. Accepted is not programmed."""
         return _all_of(parent.accepted for parent in self.parents)
@@ -155,7 +160,8 @@ class Driver(Protocol):
     def limits(self) -> Limits: ...
 
     @property
-    def handles(self) -> tuple[Handle, ...]: ...
+    def handles(self) -> tuple[Handle, ...]:
+        """What the plane gives at most; `BalancerView.handles` says what one balancer of it gives."""
 
     @property
     def about(self) -> str:
@@ -205,6 +211,11 @@ def refuse_foreign(view: BalancerView, granted: Granted | None) -> None:
         raise RouteProblem(Problem.ForeignBackend, f"{who}, {why}")
 
 
+def as_shares(weights: Mapping[str, int]) -> dict[str, int]:
+    """Weights as they share the traffic: a single backend has all of it, or, at 0, none."""
+    return dict(weights) if len(weights) > 1 else {name: min(1, weight) for name, weight in weights.items()}
+
+
 def check_shares(policy: Policy, view: BalancerView) -> BalancerView:
     """The view itself, if the shares a person desires are of its backends. Raises RouteProblem(SharesInvalid)."""
     if complaint := shares_problem(policy, view.weights, f"{view.kind} {view.name}"):
@@ -226,6 +237,11 @@ def patch_of(
         raise RouteProblem(Problem.Unreadable, f"{view.kind} {view.name} has no metadata.resourceVersion")
     if weights == view.weights:
         return []
+    if Handle.Weights not in view.handles:
+        raise RouteProblem(
+            Problem.WeightsInvalid,
+            f"{view.kind} {view.name} has one backend: no weight of it changes anything, and none is written",
+        )
     return [only_if("/metadata/resourceVersion", view.resource_version), *operations]
 
 

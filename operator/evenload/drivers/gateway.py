@@ -2,7 +2,8 @@
 
 Which rules: the one `targetRef.ruleName` names, else every rule that splits traffic over two Services or more; those
 must then split it alike, over the same Services with the same weights, because a Balancer has one set of weights.
-A rule with a single Service has nothing to balance and is left alone.
+Rules with a single Service are left alone beside such. Where there are none but those, they must all lead to the same
+Service: its pods are looked after, and the route is never written to.
 
 Server-side apply cannot own a weight here (`rules` and `backendRefs` are atomic lists), so each write is a JSON Patch
 that first tests resourceVersion and every whole backend reference at its index: name, kind, namespace, port, filters
@@ -39,6 +40,7 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     ServiceName,
+    as_shares,
     patch_of,
     set_weight,
 )
@@ -155,13 +157,13 @@ def _rules(route: _Route, target: TargetRef) -> list[tuple[int, _Rule]]:
     """The rules that one set of weights stands in, with their indexes."""
     if target.rule_name is not None:
         return [_named(route, target.rule_name)]
-    splitting = [(index, rule) for index, rule in enumerate(route.spec.rules) if len(rule.services) > 1]
-    if not splitting:
-        raise RouteProblem(Problem.NothingToBalance, f"no rule of {_of(route)} {_NEED_TWO}")
-    return splitting
+    rules = [(index, rule) for index, rule in enumerate(route.spec.rules) if rule.services]
+    if not rules:
+        raise RouteProblem(Problem.NothingToBalance, f"no rule of {_of(route)} {_NEED_ONE}")
+    return [(index, rule) for index, rule in rules if len(rule.services) > 1] or rules
 
 
-_NEED_TWO = "splits traffic over two Services or more; give a rule another backendRef, with its own Service"
+_NEED_ONE = "leads to a Service; give a rule a backendRef that is one"
 
 
 def _named(route: _Route, name: str) -> tuple[int, _Rule]:
@@ -170,9 +172,9 @@ def _named(route: _Route, name: str) -> tuple[int, _Rule]:
         names = ", ".join(f'"{rule.name}"' for rule in route.spec.rules if rule.name)
         fix = f"its named rules are {names}" if names else "its rules have no names: set spec.rules[].name there"
         raise RouteProblem(Problem.RuleNotFound, f'spec.targetRef.ruleName: {_of(route)} has no rule "{name}"; {fix}')
-    if len(found[1].services) < 2:
+    if not found[1].services:
         raise RouteProblem(
-            Problem.NothingToBalance, f'spec.targetRef.ruleName: no rule "{name}" of {_of(route)} {_NEED_TWO}'
+            Problem.NothingToBalance, f'spec.targetRef.ruleName: no rule "{name}" of {_of(route)} {_NEED_ONE}'
         )
     return found
 
@@ -186,7 +188,7 @@ def _common_weights(route: _Route, rules: list[tuple[int, _Rule]]) -> dict[str, 
             how = "the same Services with different weights" if weights.keys() == first.keys() else "different Services"
             raise RouteProblem(
                 Problem.RuleAmbiguous,
-                f"rules {rules[0][0]} and {index} of {_of(route)} split traffic over {how}; "
+                f"rules {rules[0][0]} and {index} of {_of(route)} lead to {how}; "
                 f"name the rule in spec.targetRef.ruleName (one Balancer each), or make them alike",
             )
     return first
@@ -206,7 +208,7 @@ def _weights(route: _Route, index: int, rule: _Rule) -> dict[str, int]:
                 f"rule {index} of {_of(route)} names Service {key} twice; name each Service once a rule",
             )
         weights[key] = ref.effective_weight
-    return weights
+    return as_shares(weights)
 
 
 def _check_name(route: _Route, index: int, ref: _Ref) -> None:

@@ -28,6 +28,7 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     ServiceName,
+    as_shares,
     patch_of,
     set_weight,
 )
@@ -113,10 +114,9 @@ def _split(parsed: _TraefikService, target: TargetRef) -> list[_Service]:
             f"{_of(parsed)} has spec.{found[0]}, which does not split by weights; use one with spec.weighted alone",
         )
     services = spec.weighted.services if spec.weighted else []
-    if sum(each.kind == "Service" for each in services) < 2:
+    if not any(each.kind == "Service" for each in services):
         raise RouteProblem(
-            Problem.NothingToBalance,
-            f"{_of(parsed)} does not split traffic over two Services or more; add another to spec.weighted.services",
+            Problem.NothingToBalance, f"{_of(parsed)} leads to no Service; add one to spec.weighted.services"
         )
     return services
 
@@ -138,7 +138,7 @@ def _weights(parsed: _TraefikService, services: list[_Service]) -> dict[str, int
                 Problem.BackendRepeated, f"{_of(parsed)} names Service {each.name} twice; name each Service once"
             )
         weights[each.name] = each.effective_weight
-    return weights
+    return as_shares(weights)
 
 
 def _check(parsed: _TraefikService, service: _Service) -> None:

@@ -92,7 +92,8 @@ class TargetRef(Value, frozen=True, kw_only=True):
     rule_name: Annotated[
         Name | None,
         Meta(
-            description="Which rule of the route, by its name. Unset: every rule that splits over two or more Services."
+            description="Which rule of the route, by its name. Unset: every rule that splits over two or more "
+            "Services; where there is none, all that lead to the one Service."
         ),
     ] = None
 

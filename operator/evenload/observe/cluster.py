@@ -159,8 +159,11 @@ class ClusterView:
         self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode, self._pod_changed)
         self._services: Reflector[Service] = watch(SERVICES, Service, self._service_changed)
         self._slices: Reflector[Slice] = watch(ENDPOINTSLICES, Slice, self._slice_changed)
-        self._balancers: dict[str, Reflector[Manifest]] = {
-            each.kind: watch(each.resource, dict, partial(self._balancer_changed, each.kind)) for each in drivers
+        self._balancers: dict[str, Reflector[Any]] = {  # Services are watched in any case
+            each.kind: self._services
+            if each.resource == SERVICES
+            else watch(each.resource, dict, partial(self._balancer_changed, each.kind))
+            for each in drivers
         }
         self._replica_sets: Reflector[Owned] = watch(REPLICASETS, Owned, self._replica_set_changed)
         self._workloads: dict[str, Reflector[Any]] = {
@@ -183,7 +186,7 @@ class ClusterView:
                 group.create_task(reflector.run())
 
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
-        return (*self._shared(), *self._balancers.values(), *self._always())
+        return tuple(dict.fromkeys((*self._shared(), *self._balancers.values(), *self._always())))
 
     def _shared(self) -> tuple[Reflector[Any], ...]:
         """Without these nothing can be said of any Balancer."""
@@ -191,8 +194,8 @@ class ClusterView:
 
     def _concerning(self, kind: str) -> tuple[Reflector[Any], ...]:
         """What a Balancer of a target of that kind is about: other kinds of balancers may fail as they like."""
-        own = (self._balancers[kind],) if kind in self._balancers else ()
-        return (*self._shared(), *own, *self._always())
+        own = self._balancers.get(kind, self._services)
+        return tuple(dict.fromkeys((*self._shared(), own, *self._always())))
 
     def _always(self) -> tuple[Reflector[Any], ...]:
         return (*self._telling(), *((self._grants,) if self._grants else ()))
@@ -274,7 +277,7 @@ class ClusterView:
             )
         found = known.objects.get((namespace, name))
         if found is not None:
-            return found
+            return found if isinstance(found, dict) else msgspec.to_builtins(found)
         if not self._synced_in(namespace, kind):
             return Problem(reason=Trouble.NotSynced, sentence=self._waiting(namespace, kind))
         return Problem(
@@ -472,6 +475,12 @@ class ClusterView:
         if any(each.conditions.ready is not False for each in endpoints):
             sentence = f"the EndpointSlices of Service {where} name pods that are not in the list of pods (yet)"
             return Problem(reason=Trouble.NotSynced, sentence=sentence)
+        if not known.spec.selector and not endpoints:
+            sentence = (
+                f"Service {where} has no selector, and no EndpointSlice says who stands behind it: give it a selector, "
+                "or write slices whose endpoints have a targetRef to a Pod"
+            )
+            return Problem(reason=Trouble.NoSelector, sentence=sentence)
         return None
 
     def _going_on(self, crews: Iterable[_Crew]) -> tuple[tuple[Hold, ...], tuple[str, ...]]:

@@ -18,8 +18,12 @@ class _ServiceSpec(Partial):
     external_name: str = ""
 
 
+class _ServiceMeta(Meta):
+    resource_version: str = ""
+
+
 class Service(Partial):
-    metadata: Meta
+    metadata: _ServiceMeta
     spec: _ServiceSpec = msgspec.field(default_factory=_ServiceSpec)
 
 

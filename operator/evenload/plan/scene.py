@@ -49,6 +49,11 @@ class Scene(Value, frozen=True, kw_only=True):
         return {name: backend.weight for name, backend in self.snapshot.backends.items()}
 
     @property
+    def weighted(self) -> bool:
+        """Whether weights change anything: a single backend, as a plain Service is, has all of the traffic."""
+        return len(self.snapshot.backends) > 1
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """Of the open episode, oldest first."""
         return self.episode.steps if self.episode is not None else ()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import EFFECTIVE_STATES, Phase
 from evenload.model.labels import LABELS
-from evenload.model.plan import Advise, Freeze
+from evenload.model.plan import Advise, Freeze, RestartPod
 from evenload.plan.balance import give_back, keep_leaning, rebalance, rescue
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
@@ -21,7 +23,13 @@ Move = Callable[[Scene], Plan | None]
 def plan(scene: Scene) -> Plan:
     """The answer of the first move that has one."""
     answers = (move(scene) for move in MOVES)
-    return next((answer for answer in answers if answer is not None), Plan())
+    answer = next((answer for answer in answers if answer is not None), Plan())
+    return answer if scene.weighted else _without_weights(answer)
+
+
+def _without_weights(answer: Plan) -> Plan:
+    """All of it but the writes that no driver could make."""
+    return replace(answer, writes=tuple(write for write in answer.writes if isinstance(write, RestartPod)))
 
 
 def _blind(scene: Scene) -> Plan | None:

@@ -47,6 +47,8 @@ def _undo(scene: Scene, episode: Episode) -> Plan:
     first = undoable[0] if undoable else None
     if first is None or first.before == scene.before:
         return Plan(close=Phase.RolledBack, verdicts=_reverted(undoable, "undone, as a person asked"))
+    if not scene.weighted:
+        return Plan(close=Phase.Expired, busy="nothing is undone: there is a single backend now, and no weight to set")
     write = _revert(scene, first, "a person asked for undo")
     return Plan(writes=(write,), busy="undoing every weight change, as asked")
 

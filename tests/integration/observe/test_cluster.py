@@ -35,7 +35,7 @@ from tests.support.wait import until
 
 pytestmark = pytest.mark.timeout(120)
 
-HTTP_ROUTE = DRIVERS["HTTPRoute"]
+HTTP_ROUTE, SERVICE = DRIVERS["HTTPRoute"], DRIVERS["Service"]
 
 
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
@@ -358,6 +358,44 @@ class TestKinds:
         assert driver.backends(answer, target).weights == {"shop-a": 9, "shop-b": 0}
         with pytest.raises(Conflict):
             await shop.client.patch_json(driver.resource, shop.namespace, "rpc", operations)
+
+    async def test_a_plain_service_leads_to_its_pods(self, shop: Shop) -> None:
+        found = shop.view.balancer(SERVICE, shop.namespace, "shop-a")
+        assert not isinstance(found, Problem)
+        view = SERVICE.backends(found, TargetRef(kind="Service", name="shop-a"))
+        fleet = shop.view.fleet(view)
+        assert fleet.problems == ()
+        assert {name: len(pods) for name, pods in fleet.backends.items()} == {"shop-a": 2}
+        live = await shop.client.get(SERVICES, shop.namespace, "shop-a")
+        assert (view.uid, view.resource_version) == (live["metadata"]["uid"], live["metadata"]["resourceVersion"])
+
+    @pytest.mark.parametrize(
+        ("spec", "reason", "says"),
+        [
+            ({"selector": {"app": "nobody"}, "ports": [{"port": 80}]}, Trouble.NoPods, "does its selector match"),
+            ({"ports": [{"port": 80}]}, Trouble.NoSelector, "no EndpointSlice says who stands behind it"),
+            ({"clusterIP": "None", "selector": {"app": "shop-b"}, "ports": [{"port": 80}]}, None, ""),
+        ],
+        ids=["nobody there", "without a selector", "headless"],
+    )
+    async def test_a_service_with_nobody_to_look_after_says_why(
+        self, shop: Shop, spec: Manifest, reason: Trouble | None, says: str
+    ) -> None:
+        await shop.client.create(SERVICES, shop.namespace, {"metadata": {"name": "odd"}, "spec": spec})
+
+        def problems() -> tuple[Problem, ...]:
+            found = shop.view.balancer(SERVICE, shop.namespace, "odd")
+            if isinstance(found, Problem):
+                return (found,)
+            return shop.view.fleet(SERVICE.backends(found, TargetRef(kind="Service", name="odd"))).problems
+
+        await until(lambda: [each.reason for each in problems()] == ([reason] if reason else []), seconds=20)
+        assert says in "".join(each.sentence for each in problems())
+
+    async def test_a_service_that_is_not_there_is_named(self, shop: Shop) -> None:
+        found = shop.view.balancer(SERVICE, shop.namespace, "nowhere")
+        assert isinstance(found, Problem)
+        assert (found.reason, "create it or correct spec.targetRef" in found.sentence) == (Trouble.TargetNotFound, True)
 
     async def test_a_kind_that_is_not_served_is_found_once_it_is_and_stops_no_other(
         self, proxy: ApiProxy, proxied: Client, shop: Shop, namespace: str

@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 from evenload.kube.resources import REMEDIATIONS, Manifest
+from tests.integration.operator.commands import command
 from tests.integration.operator.conftest import Start
 from tests.integration.operator.outcome import purposes, touched
 from tests.integration.operator.sidebyside import side_by_side
-from tests.integration.operator.commands import command
 from tests.support.apiproxy import ApiProxy
 from tests.support.processes import OperatorProcess
 from tests.support.town import BAD, EQUAL, Shop, Town, shares

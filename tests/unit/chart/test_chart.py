@@ -12,7 +12,7 @@ import yaml
 from charts.generate import stale
 from evenload.cli.questions import Need, needs_of
 from evenload.drivers import DRIVERS, name_of
-from evenload.drivers.base import Driver
+from evenload.drivers.base import Driver, Handle
 from evenload.model.spec import Mode
 from evenload.presets import PRESETS, with_own
 from evenload.settings import Settings
@@ -22,6 +22,7 @@ from tests.support.golden import check_golden
 WRITES = {"create", "update", "patch", "delete", "deletecollection", "*"}
 OURS = ("evenload.dev", "coordination.k8s.io/leases", "/events", "events.k8s.io/events")
 
+WEIGHTED = {kind: driver for kind, driver in DRIVERS.items() if Handle.Weights in driver.handles}
 SETS: dict[str, tuple[str, ...]] = {
     "defaults": (),
     "auto": ("--set=maxMode=Auto,replicaCount=2,prometheus.url=http://prometheus.monitoring:9090",),
@@ -92,7 +93,7 @@ def test_above_observe_it_may_patch_routes_and_evict_pods_and_no_more(mode: str,
     rules = rules_of_the_operator(rendered(f"--set=maxMode={mode}", *where))
     assert foreign_writes(rules) == {
         ("", "pods/eviction", "create"),
-        *((each.resource.group, each.resource.plural, "patch") for each in DRIVERS.values()),
+        *((each.resource.group, each.resource.plural, "patch") for each in WEIGHTED.values()),
     }
 
 
@@ -104,7 +105,17 @@ def test_grants_of_references_are_read_only_where_backends_of_other_namespaces_a
     assert environment(f"--set=crossNamespaceBackends={allowed}")["EVENLOAD_CROSS_NAMESPACE_BACKENDS"] == allowed
 
 
-@pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS.keys())
+@pytest.mark.parametrize("mode", [mode.value for mode in Mode])
+def test_services_are_read_and_never_written_in_any_mode(mode: str) -> None:
+    granted = grants(rules_of_the_operator(rendered(f"--set=maxMode={mode}")))
+    assert {verb for group, resource, verb in granted if (group, resource) == ("", "services")} == {"list", "watch"}
+
+
+def test_the_driver_of_services_can_be_disabled() -> None:
+    assert environment("--set=drivers.service.enabled=false")["EVENLOAD_DISABLED_DRIVERS"] == "service"
+
+
+@pytest.mark.parametrize("driver", WEIGHTED.values(), ids=WEIGHTED.keys())
 def test_a_driver_that_is_disabled_gets_no_rule_and_is_named_to_the_operator(driver: Driver) -> None:
     off = f"--set=maxMode=Auto,drivers.{name_of(driver)}.enabled=false"
     granted = grants(rules_of_the_operator(rendered(off)))

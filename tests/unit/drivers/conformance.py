@@ -14,9 +14,9 @@ import jsonpatch
 from hypothesis import strategies as st
 
 from evenload.drivers import DRIVERS
-from evenload.drivers.base import Driver, JsonPatchOp
+from evenload.drivers.base import Driver, Handle, JsonPatchOp
 from evenload.model.spec import TargetRef
-from tests.unit.drivers import routes, traefik
+from tests.unit.drivers import routes, services, traefik
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,14 @@ CASES = {
         strip=traefik.without_managed_weights,
         foreign_write=traefik.written_by,
     ),
+    "Service": Case(
+        driver=DRIVERS["Service"],
+        balancers=services.plain(),
+        strip=lambda manifest, _: manifest,
+        foreign_write=services.written_by,
+    ),
 }
+WEIGHTED = {kind: case for kind, case in CASES.items() if Handle.Weights in case.driver.handles}
 
 
 def apply(manifest: dict[str, Any], operations: list[JsonPatchOp]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from evenload.api.v1alpha1 import FIELD_MANAGER
 from evenload.drivers import DRIVERS
-from evenload.drivers.base import Problem, RouteProblem
-from tests.unit.drivers.conformance import CASES, Case, apply, weights_for
+from evenload.drivers.base import Handle, Problem, RouteProblem
+from tests.unit.drivers.conformance import CASES, WEIGHTED, Case, apply, weights_for
 
 every_driver = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+every_weighted = pytest.mark.parametrize("case", WEIGHTED.values(), ids=WEIGHTED.keys())
 
 
 def test_every_driver_of_the_table_is_held_to_this_suite() -> None:
@@ -63,7 +64,7 @@ def test_weights_that_stand_already_need_no_write(case: Case, data: st.DataObjec
     assert case.driver.patch(manifest, target, weights) == []
 
 
-@every_driver
+@every_weighted
 @given(data=st.data())
 def test_a_patch_is_refused_once_anybody_has_changed_the_object(case: Case, data: st.DataObject) -> None:
     manifest, target = data.draw(case.balancers)
@@ -100,7 +101,7 @@ def test_weights_nobody_should_write_are_refused_with_a_sentence(
     assert refused.value.reason is Problem.WeightsInvalid
 
 
-@every_driver
+@every_weighted
 @given(data=st.data())
 def test_the_rival_writer_is_named_even_after_we_have_written(case: Case, data: st.DataObject) -> None:
     manifest, target = data.draw(case.balancers)
@@ -119,4 +120,14 @@ def test_every_backend_says_where_its_pods_are(case: Case, data: st.DataObject) 
     manifest, target = data.draw(case.balancers)
     view = case.driver.backends(manifest, target)
     assert view.services.keys() == view.weights.keys()
-    assert len(view.weights) > 1
+
+
+@every_driver
+@given(data=st.data())
+def test_a_balancer_has_the_handles_of_its_plane_and_weights_only_with_two_backends(
+    case: Case, data: st.DataObject
+) -> None:
+    manifest, target = data.draw(case.balancers)
+    view = case.driver.backends(manifest, target)
+    assert view.handles == case.driver.handles
+    assert (Handle.Weights in view.handles) == (len(view.weights) > 1)

@@ -8,7 +8,7 @@ import jsonpatch
 import pytest
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import BalancerView, Problem, RouteProblem, ServiceName, Writer
+from evenload.drivers.base import BalancerView, Handle, Problem, RouteProblem, ServiceName, Writer
 from evenload.errors import InputError
 from evenload.model.spec import TargetRef
 from tests.unit.drivers.conformance import apply
@@ -91,15 +91,21 @@ def test_all_zero_weights_can_be_read_and_mended() -> None:
 @pytest.mark.parametrize(
     ("manifest", "reason", "says"),
     [
-        (route(rule(ref("a"))), Problem.NothingToBalance, "no rule of HTTPRoute shop/shop splits traffic"),
-        (route(), Problem.NothingToBalance, "another backendRef"),
+        (route(rule()), Problem.NothingToBalance, "no rule of HTTPRoute shop/shop leads to a Service"),
+        (route(), Problem.NothingToBalance, "give a rule a backendRef"),
+        (route(rule(ref("a")), rule(ref("b"))), Problem.RuleAmbiguous, "rules 0 and 1 of HTTPRoute shop/shop lead to"),
+        (route(rule(ref("a", 1)), rule(ref("a", 0))), Problem.RuleAmbiguous, "with different weights"),
         (route(rule(ref("a"), ref("a"))), Problem.BackendRepeated, "names Service a twice"),
         (
             route(rule(ref("a"), ref("b"), ref("x", 1, kind="TraefikService", group="traefik.io"))),
             Problem.BackendUnsupported,
             "TraefikService x a share",
         ),
-        (route(rule(ref("a"), ref("b")), rule(ref("a"), ref("c"))), Problem.RuleAmbiguous, "over different Services"),
+        (
+            route(rule(ref("a"), ref("b")), rule(ref("a"), ref("c"))),
+            Problem.RuleAmbiguous,
+            "lead to different Services",
+        ),
         (
             route(rule(ref("a"), ref("b")), rule(ref("a", 9), ref("b"))),
             Problem.RuleAmbiguous,
@@ -117,6 +123,28 @@ def test_a_route_that_cannot_be_balanced_says_why_and_what_to_do(
     assert says in str(problem)
 
 
+@pytest.mark.parametrize(
+    ("manifest", "target"),
+    [
+        (route(rule(ref("a", 9)), rule(), rule(ref("a"))), SHOP),
+        (route(rule(ref("a", 9), name="x"), rule(ref("b"), ref("c"))), TargetRef(name="shop", rule_name="x")),
+    ],
+    ids=["all rules", "a named one"],
+)
+def test_a_single_service_has_all_of_the_traffic_and_no_weight_to_write(
+    manifest: dict[str, Any], target: TargetRef
+) -> None:
+    view = view_of(manifest, target)
+    assert (view.weights, view.handles) == ({"a": 1}, (Handle.Restart,))
+    assert DRIVER.patch(manifest, target, {"a": 1}) == []
+    with pytest.raises(RouteProblem, match="has one backend"):
+        DRIVER.patch(manifest, target, {"a": 2})
+
+
+def test_a_rule_with_a_single_service_is_left_alone_beside_one_that_splits() -> None:
+    assert view_of(route(rule(ref("c", 7)), rule(ref("a", 1), ref("b", 2)))).weights == {"a": 1, "b": 2}
+
+
 def test_a_named_rule_is_chosen_among_differing_ones() -> None:
     manifest = route(rule(ref("a", 1), ref("b", 1), name="x"), rule(ref("c", 2), ref("d", 2), name="y"))
     target = TargetRef(name="shop", rule_name="y")
@@ -130,7 +158,7 @@ def test_a_named_rule_is_chosen_among_differing_ones() -> None:
     [
         ([rule(ref("a"), ref("b"), name="x")], Problem.RuleNotFound, 'its named rules are "x"'),
         ([rule(ref("a"), ref("b"))], Problem.RuleNotFound, "set spec.rules[].name"),
-        ([rule(ref("a"), name="main")], Problem.NothingToBalance, 'no rule "main"'),
+        ([rule(name="main")], Problem.NothingToBalance, 'no rule "main"'),
     ],
 )
 def test_a_rule_name_that_does_not_lead_anywhere_says_so(

@@ -8,7 +8,7 @@ import jsonpatch
 import pytest
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import Problem, RouteProblem
+from evenload.drivers.base import Handle, Problem, RouteProblem
 from evenload.model.spec import TargetRef
 from tests.unit.drivers.conformance import apply
 from tests.unit.drivers.traefik import SHOP, service, traefik_service, weighted
@@ -27,7 +27,7 @@ def test_a_missing_weight_counts_as_one() -> None:
         (traefik_service(failover={"service": {}}), Problem.BackendUnsupported, "spec.failover"),
         (traefik_service(highestRandomWeight={"services": []}), Problem.BackendUnsupported, "highestRandomWeight"),
         (traefik_service(), Problem.NothingToBalance, "spec.weighted.services"),
-        (weighted(service("a", 1)), Problem.NothingToBalance, "two Services or more"),
+        (weighted(service("other", 0, kind="TraefikService")), Problem.NothingToBalance, "leads to no Service"),
         (weighted(service("a"), service("a", port=81)), Problem.BackendRepeated, "Service a twice"),
         (
             weighted(service("a"), service("b"), service("c", kind="TraefikService")),
@@ -45,6 +45,14 @@ def test_what_cannot_be_weighted_is_refused_with_a_sentence(
     with pytest.raises(RouteProblem, match=says) as refused:
         DRIVER.backends(manifest, SHOP)
     assert refused.value.reason is reason
+
+
+def test_a_single_service_has_all_of_the_traffic_and_no_weight_to_write() -> None:
+    manifest = weighted(service("a", 7))
+    view = DRIVER.backends(manifest, SHOP)
+    assert (view.weights, view.handles) == ({"a": 1}, (Handle.Restart,))
+    with pytest.raises(RouteProblem, match="has one backend"):
+        DRIVER.patch(manifest, SHOP, {"a": 7})
 
 
 def test_a_rule_name_is_refused_for_there_are_no_rules() -> None:
