@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lab import commands
-from lab.layout import NODE_ADDRESS
+from lab.layout import NODE_ADDRESS, SERVICE_RANGE
 
 NAMED = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
@@ -26,6 +26,8 @@ def create(name: str) -> None:
     inside = ["nsenter", f"--net={path(name)}", "--"]
     commands.run([*inside, "ip", "link", "set", "lo", "up"])
     commands.run([*inside, "ip", "address", "add", f"{NODE_ADDRESS}/32", "dev", "lo"])
+    # Programs on the node reach Services, too: kube-proxy's rules turn them to a pod once there is any route.
+    commands.run([*inside, "ip", "route", "add", SERVICE_RANGE, "dev", "lo", "src", NODE_ADDRESS])
     # /proc/sys/net shows the settings of the reader's own namespace. The second needs the module br_netfilter; without
     # it a pod that calls a Service whose endpoint is on the same node gets an answer from the wrong address.
     settings = "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables"

@@ -20,6 +20,8 @@ CONTROLLER_IMAGE = "localhost/envoy-gateway:lab"
 PROXY_IMAGE = "localhost/envoy:lab"
 NAMESPACE = "envoy-gateway-system"
 RELEASE = "eg"
+CONTROL_PLANE = f"envoy-gateway.{NAMESPACE}.svc.cluster.local"
+HOSTS = "control-plane-hosts"
 GATEWAY = "envoy"
 PORT = 80
 WAIT_SECONDS = 120
@@ -40,7 +42,7 @@ def install(lab: LabState, stage: Callable[[str], None]) -> LabState:
     with tempfile.TemporaryDirectory() as scratch:
         _install_chart(lab, Path(scratch))
     stage("a Gateway of it")
-    apply(lab, [_class(), _proxy(_control_plane_address(lab)), _gateway()])
+    apply(lab, [_class(), _hosts(_control_plane_address(lab)), _proxy(), _gateway()])
     clients.kubectl(
         lab,
         *("--namespace", "gateway", "wait", "gateway", GATEWAY, "--for=condition=Programmed"),
@@ -85,11 +87,25 @@ def _class() -> Object:
     }
 
 
-def _proxy(control_plane: str) -> Object:
-    hosts = [{"ip": control_plane, "hostnames": [f"envoy-gateway.{NAMESPACE}.svc.cluster.local"]}]
+def _hosts(control_plane: str) -> Object:
+    """What Envoy's resolver reads; it asks for the name with its last dot."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": HOSTS, "namespace": NAMESPACE},
+        "data": {"hosts": f"127.0.0.1 localhost\n{control_plane} {CONTROL_PLANE}. {CONTROL_PLANE}\n"},
+    }
+
+
+def _proxy() -> Object:
+    mounted = {"name": HOSTS, "mountPath": "/etc/hosts", "subPath": "hosts", "readOnly": True}
+    pod = {
+        "volumes": [{"name": HOSTS, "configMap": {"name": HOSTS}}],
+        "containers": [{"name": "envoy", "volumeMounts": [mounted]}],
+    }
     deployment = {
         "container": {"image": PROXY_IMAGE},
-        "patch": {"type": "StrategicMerge", "value": {"spec": {"template": {"spec": {"hostAliases": hosts}}}}},
+        "patch": {"type": "StrategicMerge", "value": {"spec": {"template": {"spec": pod}}}},
     }
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",

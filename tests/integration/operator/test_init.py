@@ -21,9 +21,7 @@ def of(town: Town, shop: Shop, *more: str) -> tuple[str, ...]:
 
 async def unbalanced(town: Town) -> Shop:
     """A shop that nobody looks after yet."""
-    shop = await town.open_shop(mode="Observe")
-    await town.client.delete(BALANCERS, shop.namespace, "shop")
-    return shop
+    return await town.open_shop(balancer=False)
 
 
 async def test_what_init_prints_can_be_applied_and_becomes_ready(
@@ -42,6 +40,16 @@ async def test_what_init_prints_can_be_applied_and_becomes_ready(
         "signals": {"preset": "app"},
     }
     await town.client.create(BALANCERS, shop.namespace, manifest)
+    start(shop, tick_seconds=2.0)
+    await shop.until(shop.healthy)
+
+
+async def test_a_plain_service_gets_a_balancer_too(town: Town, start: Start, proxy: ApiProxy, tmp_path: Path) -> None:
+    shop = await town.open_shop(backends=("web",), replicas=3, balancer=False)
+    code, text, complaints = await answer(proxy, tmp_path, *of(town, shop, "services/web", "--name", "shop"))
+    assert (code, complaints) == (0, "")
+    assert "Service web leads to 1 backend with 3 pods" in text
+    await town.client.create(BALANCERS, shop.namespace, yaml.safe_load(text))
     start(shop, tick_seconds=2.0)
     await shop.until(shop.healthy)
 
