@@ -38,7 +38,7 @@ from evenload.kube.resources import (
 )
 from evenload.model.base import Value
 from evenload.model.decision import HeldReason
-from evenload.model.snapshot import Hold
+from evenload.model.snapshot import Hold, Steering
 from evenload.model.wording import duration
 from evenload.observe.objects import Grant, Service, Slice, TargetRef
 from evenload.observe.pods import PodFacts
@@ -88,6 +88,7 @@ class Fleet(Value, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     holds: tuple[Hold, ...] = ()
     limits: tuple[str, ...] = ()  # what cannot be done, or is not waited for: a sentence each
+    steering: dict[str, tuple[Steering, ...]] = msgspec.field(default_factory=dict)  # by backend, where there is any
 
     @property
     def namespaces(self) -> frozenset[str]:
@@ -325,7 +326,16 @@ class ClusterView:
         if denied:
             holds = (*holds, Hold(reason=HeldReason.NotPermitted, detail=denied[0], restarts_only=True))
         told = (*(f"{text}; until then it takes no pod away" for text in denied), *limits, *map(self._leaving, stuck))
-        return Fleet(backends=backends, problems=tuple(problems), holds=holds, limits=told)
+        return Fleet(
+            backends=backends, problems=tuple(problems), holds=holds, limits=told, steering=self._steering(view)
+        )
+
+    def _steering(self, view: BalancerView) -> dict[str, tuple[Steering, ...]]:
+        """Of a Service that is the target itself: gateways send to pods, past what is set on their Service."""
+        if view.kind != SERVICES.kind:
+            return {}
+        services = {key: self._services.objects.get((each.namespace, each.name)) for key, each in view.services.items()}
+        return {key: service.steering for key, service in services.items() if service is not None and service.steering}
 
     def _not_known(self, namespaces: Iterable[str], kind: str) -> Problem | None:
         """Why nothing can be said of these namespaces."""

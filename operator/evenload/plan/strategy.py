@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from evenload.model.diagnosis import Label, SkewCause
+from evenload.model.diagnosis import INSIDE, Label, SkewCause
 from evenload.model.episode import EFFECTIVE_STATES, Phase
 from evenload.model.labels import LABELS
 from evenload.model.plan import Advise, Freeze, RestartPod
@@ -56,6 +56,8 @@ def _mend(scene: Scene) -> Plan | None:
             return mend_failing(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.NotReached:
             return Plan(tell=(Advise(topic="TooLittleTraffic", because=scene.diagnosis.sentence),))
+        case Label.LoadBalancerSkew if scene.diagnosis.cause in INSIDE:
+            return Plan(tell=(Advise(topic="UnevenService", because=scene.diagnosis.sentence),))
         case Label.LoadBalancerSkew if scene.diagnosis.compensated:
             return keep_leaning(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.WeightsIgnored:
