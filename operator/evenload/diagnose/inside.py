@@ -138,7 +138,10 @@ def aged(pods: Sequence[Pod], counts: Floats) -> Why | None:
         sentence=f"the rank correlation of requests with age is {correlation:.2f} over pods of {duration(ages.min())} "
         f"to {duration(ages.max())}; chance seldom passes {limit:.2f}",
     )
-    clause = f"the older a pod, the more it gets ({evidence.sentence}): long-lived connections stay where they began"
+    clause = (
+        f"the older a pod, the more it gets (rank correlation {correlation:.2f}): long-lived connections stay where "
+        "they began"
+    )
     return Why(cause=SkewCause.LongLivedConnections, clause=clause, evidence=(evidence,))
 
 
