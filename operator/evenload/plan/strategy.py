@@ -13,6 +13,7 @@ from evenload.model.plan import Advise, Freeze, RestartPod
 from evenload.plan.balance import give_back, keep_leaning, rebalance, rescue
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
+from evenload.plan.respread import respread
 from evenload.plan.scene import Scene
 from evenload.plan.sick import mend_failing, relieve_leak, spare_slow
 from evenload.plan.undo import after_undo, resume, undo_harm, wished
@@ -57,7 +58,7 @@ def _mend(scene: Scene) -> Plan | None:
         case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.NotReached:
             return Plan(tell=(Advise(topic="TooLittleTraffic", because=scene.diagnosis.sentence),))
         case Label.LoadBalancerSkew if scene.diagnosis.cause in INSIDE:
-            return Plan(tell=(Advise(topic="UnevenService", because=scene.diagnosis.sentence),))
+            return respread(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.compensated:
             return keep_leaning(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.WeightsIgnored:

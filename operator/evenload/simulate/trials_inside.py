@@ -15,9 +15,10 @@ from evenload.simulate.plant import Plant
 from evenload.simulate.world import QUIET_SECONDS, WRITE, Event, Expected, Setting, Trial, World, spec
 
 TICK_SECONDS = 10.0
+MENDED_SECONDS = 300.0
 NEW_RATIO = 1 / 3  # of the pods before: so many are added
 NEW_GAIN = (0.0, 0.1)  # of what the others get: hardly anybody opens a connection anew
-PROVING_PODS = 8  # of fewer, age tells little
+PROVING_PODS = 10  # of fewer, age tells little
 WITHIN_SECONDS = YOUNG_SECONDS + TICK_SECONDS * (COLD_TICKS + 6)
 
 
@@ -36,6 +37,39 @@ def long_connections(world: World) -> Trial:
         duration=QUIET_SECONDS + WITHIN_SECONDS + 60.0,
         tick=TICK_SECONDS,
     )
+
+
+def drowning_connections(world: World) -> Trial:
+    """After such a scale-up many clients more connect to one of the old pods, which drowns in them."""
+    plant, victim = world.plant(Setting(one_service=True, utilization=(0.4, 0.5))), world.victim()
+    plant.connections = True
+    new, heavy = max(1, round(NEW_RATIO * world.size)), world.onset + WITHIN_SECONDS
+    return Trial(
+        plant=plant,
+        spec=spec(),
+        events=((world.onset, scale_up(new, world.uniform(*NEW_GAIN))), (heavy, connect(victim, world.uniform(3, 4)))),
+        expected=(Expected(labels=(Label.LoadBalancerSkew,), start=heavy, within=60),),
+        most_restarts=2,
+        wrong=frozenset({Label.Dependency, Label.Surge}),
+        owed=lambda run: _nobody_drowns(run) if world.size >= PROVING_PODS else iter(()),
+        duration=heavy + MENDED_SECONDS,
+        tick=TICK_SECONDS,
+    )
+
+
+def connect(row: int, factor: float) -> Event:
+    """So many times the connections at this pod, all with the same traffic."""
+
+    def happen(plant: Plant) -> None:
+        plant.servers["gain"][row] *= factor
+
+    return happen
+
+
+def _nobody_drowns(run: Run) -> Iterator[str]:
+    first, last = run.ticks[-4], run.ticks[-1]
+    if last.over_capacity > first.over_capacity:
+        yield f"a pod drowns still {MENDED_SECONDS:.0f} s after its clients came"
 
 
 def scale_up(count: int, gain: float) -> Event:

@@ -21,3 +21,9 @@ def test_none_of_the_pods_that_carry_the_rest_is_blamed() -> None:
     new = set(blamed[-1].pods)
     assert len(new) == 3
     assert all(set(diagnosis.pods) <= new for diagnosis in blamed)
+
+
+@pytest.mark.parametrize(("size", "seed"), [(10, 0), (40, 1)])
+def test_a_pod_that_drowns_in_its_connections_is_restarted_once_and_then_nobody_drowns(size: int, seed: int) -> None:
+    told = score(BY_NAME["drowning-connections"], size, seed)
+    assert (told.in_time, told.forbidden, told.owed, told.restarts) == (True, (), (), 1)
