@@ -51,6 +51,12 @@ LEAVING_SECONDS: Final = 60.0
 """A pod that is still there so long after its grace period is stuck: a kubelet cleans up in seconds."""
 
 
+_NO_SLICES: Final = (
+    "it has no selector, and no EndpointSlice says who stands behind it: write slices whose endpoints have a targetRef "
+    "to a Pod, or give it a selector"
+)
+
+
 class Trouble(StrEnum):
     """Why a Balancer's fleet cannot be told. A stable word: it becomes the reason of a condition."""
 
@@ -465,8 +471,8 @@ class ClusterView:
                 if problem := self._podless(known, service, where):
                     yield problem
                 elif deserted:
-                    sentence = f"Service {where} leads to no pod; does its selector match the pods' labels?"
-                    yield Problem(reason=Trouble.NoPods, sentence=sentence)
+                    why = "does its selector match the pods' labels?" if known.spec.selector else _NO_SLICES
+                    yield Problem(reason=Trouble.NoPods, sentence=f"Service {where} leads to no pod; {why}")
 
     def _podless(self, known: Service, service: ServiceName, where: str) -> Problem | None:
         """Why a Service may well be answered for, though no pod behind it is known."""
@@ -485,12 +491,6 @@ class ClusterView:
         if any(each.conditions.ready is not False for each in endpoints):
             sentence = f"the EndpointSlices of Service {where} name pods that are not in the list of pods (yet)"
             return Problem(reason=Trouble.NotSynced, sentence=sentence)
-        if not known.spec.selector and not endpoints:
-            sentence = (
-                f"Service {where} has no selector, and no EndpointSlice says who stands behind it: give it a selector, "
-                "or write slices whose endpoints have a targetRef to a Pod"
-            )
-            return Problem(reason=Trouble.NoSelector, sentence=sentence)
         return None
 
     def _going_on(self, crews: Iterable[_Crew]) -> tuple[tuple[Hold, ...], tuple[str, ...]]:
