@@ -143,7 +143,7 @@ class Facts:
         if self.compensating:  # who leans too far is to be given back, not to be looked for
             little = self.fleet.commanded < STARVED_RATIO * self.targets_by_backend
             excused = excused | little[self.fleet.where]
-        return cold(self.requests, self._due, excused)
+        return cold(self.requests, self.due, excused)
 
     @once
     def avoided(self) -> Bools:
@@ -156,7 +156,7 @@ class Facts:
 
         Siblings of a cold pod carry its share: that much is theirs meanwhile.
         """
-        return self._without_cold(self._due)
+        return self._without_cold(self.due)
 
     def _without_cold(self, by_pod: Floats) -> Floats:
         """What cold pods should have goes to their siblings; if there are none, all others have their part of it."""
@@ -168,11 +168,11 @@ class Facts:
 
     def due_of(self, pods: Bools) -> Floats:
         """The share of all requests that these pods should have."""
-        due: Floats = self._due[pods] / max(float(self._due.sum()), 1e-9)
+        due: Floats = self.due[pods] / max(float(self.due.sum()), 1e-9)
         return due
 
     @once
-    def _due(self) -> Floats:
+    def due(self) -> Floats:
         """As `pod_targets`, with what cold pods should have."""
         fleet = self.fleet
         ready = np.maximum(fleet.ready_by_backend, 1.0)

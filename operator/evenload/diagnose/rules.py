@@ -29,6 +29,7 @@ from evenload.diagnose.findings import (
     whole_error_evidence,
 )
 from evenload.diagnose.hysteresis import Confirmed
+from evenload.diagnose.inside import Why, why
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, Label, SkewCause
 from evenload.model.fleet import Bools, some
@@ -127,7 +128,9 @@ def skew(facts: Facts, confirmed: Confirmed) -> Finding | None:
         return _starved(facts)
     if not confirmed.skew:
         return None
-    return _wrong_weights(facts) if _weights_explain(facts) else _ignored_weights(facts)
+    if _weights_explain(facts):
+        return _wrong_weights(facts)
+    return _ignored_weights(facts) if len(facts.fleet.backends) > 1 else _inside(facts)
 
 
 def _weights_explain(facts: Facts) -> bool:
@@ -159,6 +162,24 @@ def _ignored_weights(facts: Facts) -> Finding:
         backends=facts.backends_of(hot),
         evidence=(*share_evidence(facts), *whole_error_evidence(facts)),
     )
+
+
+def _inside(facts: Facts) -> Finding:
+    """Of a single Service: there are no weights that could be right or wrong."""
+    hot = facts.skew.hot
+    reason = _why(facts)
+    return Finding(
+        sentence=f"{hottest(facts)}: {reason.sentence}",
+        cause=reason.cause,
+        pods=facts.names(hot),
+        backends=facts.backends_of(hot),
+        evidence=(*share_evidence(facts), *reason.evidence, *whole_error_evidence(facts)),
+    )
+
+
+def _why(facts: Facts) -> Why:
+    steering = facts.snapshot.backends[facts.fleet.backends[0]].steering
+    return why(facts.fleet.pods, facts.requests, facts.due > 0, steering)
 
 
 def _lingering_skew(facts: Facts) -> Finding:
@@ -295,14 +316,17 @@ def not_reached(facts: Facts, confirmed: Confirmed) -> Finding | None:
     evidence = cold_evidence(facts, pods)
     names = facts.names(pods)
     observed, due = (sum(getattr(each, what) or 0.0 for each in evidence) for what in ("observed", "expected"))
+    reason = _why(facts) if len(facts.fleet.backends) == 1 else None
+    known = reason is not None and reason.cause is not SkewCause.InsideService
+    because = reason.sentence if reason and known else "ejected by the proxy, or not reached by long-lived connections"
     return Finding(
         sentence=f"{listing(names)} {number(names, 'is ready and gets', 'are ready and get')} {percent(observed)} of "
-        f"the requests (fair: {percent(due)}): ejected by the proxy, or not reached by long-lived connections; "
+        f"the requests (fair: {percent(due)}): {because}; "
         f"{number(names, 'its siblings carry its', 'their siblings carry their')} share",
         cause=SkewCause.NotReached,
         pods=names,
         backends=facts.backends_of(pods),
-        evidence=(*evidence, *whole_error_evidence(facts)),
+        evidence=(*evidence, *(reason.evidence if reason and known else ()), *whole_error_evidence(facts)),
     )
 
 

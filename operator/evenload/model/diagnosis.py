@@ -29,8 +29,17 @@ class SkewCause(StrEnum):
     WeightsWrong = "WeightsWrong"  # the commanded weights are not the desired ones: a bad update
     WeightsIgnored = "WeightsIgnored"  # the weights are right and traffic does not follow them
     NotReached = "NotReached"  # a ready pod gets next to nothing, and its siblings carry its share
+    # Inside a single Service, which has no weights:
+    SessionAffinity = "SessionAffinity"  # each client stays with one pod
+    LongLivedConnections = "LongLivedConnections"  # the older a pod, the more it gets
+    Locality = "Locality"  # requests stay in their zone or on their node
+    InsideService = "InsideService"  # why is not known
 
 
+INSIDE = frozenset(
+    {SkewCause.SessionAffinity, SkewCause.LongLivedConnections, SkewCause.Locality, SkewCause.InsideService}
+)
+"""Causes that lie inside a single Service: no weight changes anything about them."""
 GAIN_METRIC = "balancer_gain"  # what a backend gets over what its weight asks for
 LOOKS_METRIC = "looks"  # ticks judged since the Balancer was out of sight, against those that a fault needs
 

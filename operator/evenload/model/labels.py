@@ -57,9 +57,12 @@ LABELS: Mapping[Label, Row] = {
     Label.LoadBalancerSkew: Row(
         meaning="A backend gets more than its share. `WeightsWrong`: the weights say so; the field manager is named. "
         "`WeightsIgnored`: the weights are right and traffic does not follow. `NotReached`: a ready pod gets next to "
-        "nothing while its siblings carry its share",
+        "nothing while its siblings carry its share. Inside a single Service: `SessionAffinity`, "
+        "`LongLivedConnections` (the older a pod, the more it gets), `Locality` (a zone or node gets more than its "
+        "pods' share), or `InsideService` where none of these is seen",
         answer="puts wrong weights back in one step; leans against a balancer that ignores them, in small steps, and "
-        "goes on saying so while it leans; names who is not reached, and changes nothing for it",
+        "goes on saying so while it leans; names who is not reached, or the cause inside a Service with what mends it; "
+        "restarts at most two pods an hour that drown in long-lived connections, and changes nothing else for either",
         follow_up="Alert on the imbalance itself, not only on its errors: the Balancer's Balanced condition tells it "
         "first.",
     ),

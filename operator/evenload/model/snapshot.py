@@ -63,11 +63,27 @@ class Pod(Value, frozen=True, kw_only=True):
     in_flight: float | None = None
 
 
+class Steers(StrEnum):
+    """By what a setting of a Service keeps requests from spreading over all of its pods."""
+
+    Client = "Client"  # each client stays with one pod
+    Zone = "Zone"  # requests stay in their client's zone
+    Node = "Node"  # or on its node
+
+
+class Steering(Value, frozen=True, kw_only=True):
+    """Such a setting, as people write it: "spec.sessionAffinity: ClientIP"."""
+
+    by: Steers
+    setting: str
+
+
 class Backend(Value, frozen=True, kw_only=True):
-    """What the driver can weight: here a Service behind a route. `weight` is what is commanded now."""
+    """What the driver can weight: a Service behind a route; or a Service itself. `weight` is what is commanded now."""
 
     weight: int
     pods: dict[str, Pod] = field(default_factory=dict)
+    steering: tuple[Steering, ...] = ()  # of a Service that is the target itself: gateways go past it
 
 
 class RouteWrite(Value, frozen=True, kw_only=True):

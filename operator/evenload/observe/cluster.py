@@ -38,7 +38,7 @@ from evenload.kube.resources import (
 )
 from evenload.model.base import Value
 from evenload.model.decision import HeldReason
-from evenload.model.snapshot import Hold
+from evenload.model.snapshot import Hold, Steering
 from evenload.model.wording import duration
 from evenload.observe.objects import Grant, Service, Slice, TargetRef
 from evenload.observe.pods import PodFacts
@@ -49,6 +49,12 @@ STUCK_SECONDS: Final = 900.0
 600 s by default; then its conditions tell."""
 LEAVING_SECONDS: Final = 60.0
 """A pod that is still there so long after its grace period is stuck: a kubelet cleans up in seconds."""
+
+
+_NO_SLICES: Final = (
+    "it has no selector, and no EndpointSlice says who stands behind it: write slices whose endpoints have a targetRef "
+    "to a Pod, or give it a selector"
+)
 
 
 class Trouble(StrEnum):
@@ -88,6 +94,7 @@ class Fleet(Value, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     holds: tuple[Hold, ...] = ()
     limits: tuple[str, ...] = ()  # what cannot be done, or is not waited for: a sentence each
+    steering: dict[str, tuple[Steering, ...]] = msgspec.field(default_factory=dict)  # by backend, where there is any
 
     @property
     def namespaces(self) -> frozenset[str]:
@@ -325,7 +332,16 @@ class ClusterView:
         if denied:
             holds = (*holds, Hold(reason=HeldReason.NotPermitted, detail=denied[0], restarts_only=True))
         told = (*(f"{text}; until then it takes no pod away" for text in denied), *limits, *map(self._leaving, stuck))
-        return Fleet(backends=backends, problems=tuple(problems), holds=holds, limits=told)
+        return Fleet(
+            backends=backends, problems=tuple(problems), holds=holds, limits=told, steering=self._steering(view)
+        )
+
+    def _steering(self, view: BalancerView) -> dict[str, tuple[Steering, ...]]:
+        """Of a Service that is the target itself: gateways send to pods, past what is set on their Service."""
+        if view.kind != SERVICES.kind:
+            return {}
+        services = {key: self._services.objects.get((each.namespace, each.name)) for key, each in view.services.items()}
+        return {key: service.steering for key, service in services.items() if service is not None and service.steering}
 
     def _not_known(self, namespaces: Iterable[str], kind: str) -> Problem | None:
         """Why nothing can be said of these namespaces."""
@@ -455,8 +471,8 @@ class ClusterView:
                 if problem := self._podless(known, service, where):
                     yield problem
                 elif deserted:
-                    sentence = f"Service {where} leads to no pod; does its selector match the pods' labels?"
-                    yield Problem(reason=Trouble.NoPods, sentence=sentence)
+                    why = "does its selector match the pods' labels?" if known.spec.selector else _NO_SLICES
+                    yield Problem(reason=Trouble.NoPods, sentence=f"Service {where} leads to no pod; {why}")
 
     def _podless(self, known: Service, service: ServiceName, where: str) -> Problem | None:
         """Why a Service may well be answered for, though no pod behind it is known."""
@@ -475,12 +491,6 @@ class ClusterView:
         if any(each.conditions.ready is not False for each in endpoints):
             sentence = f"the EndpointSlices of Service {where} name pods that are not in the list of pods (yet)"
             return Problem(reason=Trouble.NotSynced, sentence=sentence)
-        if not known.spec.selector and not endpoints:
-            sentence = (
-                f"Service {where} has no selector, and no EndpointSlice says who stands behind it: give it a selector, "
-                "or write slices whose endpoints have a targetRef to a Pod"
-            )
-            return Problem(reason=Trouble.NoSelector, sentence=sentence)
         return None
 
     def _going_on(self, crews: Iterable[_Crew]) -> tuple[tuple[Hold, ...], tuple[str, ...]]:

@@ -62,7 +62,11 @@ def snapshot_of(
         time=time,
         window=samples.source.span_seconds,
         backends={
-            backend: Backend(weight=weights[backend], pods=dict(zip(of, pods, strict=False)))  # the next ones
+            backend: Backend(
+                weight=weights[backend],
+                pods=dict(zip(of, pods, strict=False)),  # the next ones
+                steering=lineup.fleet.steering.get(backend, ()),
+            )
             for backend, of in lineup.names.items()
         },
         signals={name: each.signal for name, each in measured.items()},

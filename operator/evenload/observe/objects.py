@@ -7,24 +7,53 @@ from typing import Final
 import msgspec
 
 from evenload.kube.resources import Resource
+from evenload.model.snapshot import Steering, Steers
 from evenload.observe.pods import Meta, Partial
 
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
+TOPOLOGY_MODE: Final = "service.kubernetes.io/topology-mode"
 
 
 class _ServiceSpec(Partial):
     selector: dict[str, str] | None = None
     type: str = ""
     external_name: str = ""
+    session_affinity: str = ""
+    internal_traffic_policy: str = ""
+    external_traffic_policy: str = ""
+    traffic_distribution: str = ""
+
+
+class _ServiceAnnotations(Partial):
+    topology_mode: str = msgspec.field(name=TOPOLOGY_MODE, default="")
 
 
 class _ServiceMeta(Meta):
     resource_version: str = ""
+    annotations: _ServiceAnnotations = msgspec.field(default_factory=_ServiceAnnotations)
 
 
 class Service(Partial):
     metadata: _ServiceMeta
     spec: _ServiceSpec = msgspec.field(default_factory=_ServiceSpec)
+
+    @property
+    def steering(self) -> tuple[Steering, ...]:
+        """What is set that keeps requests from spreading over all of its pods."""
+        spec, mode = self.spec, self.metadata.annotations.topology_mode
+        outside = spec.type in ("NodePort", "LoadBalancer")
+        found = (
+            (Steers.Client, spec.session_affinity == "ClientIP", "spec.sessionAffinity: ClientIP"),
+            (Steers.Node, spec.internal_traffic_policy == "Local", "spec.internalTrafficPolicy: Local"),
+            (Steers.Node, outside and spec.external_traffic_policy == "Local", "spec.externalTrafficPolicy: Local"),
+            (
+                Steers.Node if spec.traffic_distribution == "PreferSameNode" else Steers.Zone,
+                bool(spec.traffic_distribution),
+                f"spec.trafficDistribution: {spec.traffic_distribution}",
+            ),
+            (Steers.Zone, mode.lower() == "auto", f"the annotation {TOPOLOGY_MODE}: {mode}"),
+        )
+        return tuple(Steering(by=by, setting=setting) for by, is_set, setting in found if is_set)
 
 
 class _SliceLabels(Partial):

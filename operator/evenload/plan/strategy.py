@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from evenload.model.diagnosis import Label, SkewCause
+from evenload.model.diagnosis import INSIDE, Label, SkewCause
 from evenload.model.episode import EFFECTIVE_STATES, Phase
 from evenload.model.labels import LABELS
 from evenload.model.plan import Advise, Freeze, RestartPod
 from evenload.plan.balance import give_back, keep_leaning, rebalance, rescue
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
+from evenload.plan.respread import respread
 from evenload.plan.scene import Scene
 from evenload.plan.sick import mend_failing, relieve_leak, spare_slow
 from evenload.plan.undo import after_undo, resume, undo_harm, wished
@@ -56,6 +57,8 @@ def _mend(scene: Scene) -> Plan | None:
             return mend_failing(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.NotReached:
             return Plan(tell=(Advise(topic="TooLittleTraffic", because=scene.diagnosis.sentence),))
+        case Label.LoadBalancerSkew if scene.diagnosis.cause in INSIDE:
+            return respread(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.compensated:
             return keep_leaning(scene)
         case Label.LoadBalancerSkew if scene.diagnosis.cause is SkewCause.WeightsIgnored:

@@ -33,7 +33,7 @@ from evenload.api.v1alpha1 import (
 from evenload.api.values import from_number, moment
 from evenload.model.base import Value
 from evenload.model.decision import Decision, HeldReason
-from evenload.model.diagnosis import Diagnosis, Label, SkewCause
+from evenload.model.diagnosis import INSIDE, Diagnosis, Label, SkewCause
 from evenload.model.policy import Policy
 from evenload.model.snapshot import SIGNALS, Signal, SignalName, SignalState, Snapshot
 from evenload.model.spec import Mode
@@ -328,7 +328,10 @@ def _skewed(decision: Decision, requests: float, told: Mapping[str, Outlier], to
     if Label.LoadBalancerSkew not in (decision.diagnosis.label, *decision.diagnosis.also):
         return  # uneven by chance is not worth a name
     if decision.diagnosis.cause is SkewCause.NotReached:  # who carries its share is not to blame
-        yield from _cold(decision, told)
+        yield from _by_evidence(decision, told, OutlierVerdict.Cold)
+        return
+    if decision.diagnosis.cause in INSIDE:  # of one backend, which has all: its pods are what stands out
+        yield from _by_evidence(decision, told, OutlierVerdict.Hot)
         return
     for name, target in decision.targets.items():
         known = told.get(name)
@@ -341,12 +344,13 @@ def _skewed(decision: Decision, requests: float, told: Mapping[str, Outlier], to
             yield Outlier(name=name, verdict=verdict, share_ratio=_sticky(before, ratio, MATERIAL_RATIO, LEAST_SHARE))
 
 
-def _cold(decision: Decision, told: Mapping[str, Outlier]) -> Iterator[Outlier]:
+def _by_evidence(decision: Decision, told: Mapping[str, Outlier], verdict: OutlierVerdict) -> Iterator[Outlier]:
+    """The pods whose share the diagnosis rests on."""
     for each in decision.diagnosis.evidence:
         if each.metric == "share" and each.observed is not None and each.expected:
             before = told[each.subject].share_ratio if each.subject in told else None
             ratio = _sticky(before, each.observed / each.expected, MATERIAL_RATIO, LEAST_SHARE)
-            yield Outlier(name=each.subject, verdict=OutlierVerdict.Cold, share_ratio=ratio)
+            yield Outlier(name=each.subject, verdict=verdict, share_ratio=ratio)
 
 
 def _sick(decision: Decision) -> Iterator[Outlier]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from evenload.model.diagnosis import SkewCause
+from evenload.model.diagnosis import INSIDE, SkewCause
 from evenload.model.episode import Phase, StepState
 from evenload.model.labels import LABELS
 from evenload.report.incident import Incident
@@ -24,6 +24,7 @@ _OVERWRITTEN = (
 )
 _INEFFECTIVE = "Find out why a step had no effect before Evenload is trusted with it again."
 _ROLLED_BACK = "Find out why a step made things worse: it was undone, but its prediction was wrong."
+_INSIDE = "Mend what spreads the requests unevenly inside the Service; the diagnosis says what, and how."
 _BY_HAND = "Evenload did not mend this one: write down what people did, so that it can learn to."
 
 
@@ -37,6 +38,8 @@ def _of_cause(incident: Incident) -> Iterator[str]:
         yield from _WEIGHTS_WRONG
     if incident.diagnosis.cause is SkewCause.WeightsIgnored:
         yield from _WEIGHTS_IGNORED
+    if incident.diagnosis.cause in INSIDE:
+        yield _INSIDE
 
 
 def _of_steps(incident: Incident) -> Iterator[str]:

@@ -98,6 +98,7 @@ class Plant:
         self.hidden = hidden  # signals that this world does not measure
         self.unnamed: set[int] = set()  # serials of pods whose series have lost the label that names the pod
         self.counted_times = 1.0  # how many series there are of each counter, where one should be
+        self.connections = False  # gains are connections that live: those of a pod that ends are opened at the others
         self.frozen = False  # whether a stuck cache gives the same numbers again and again, as if they were new
         self.clock_error_seconds = 0.0  # of the operator's clock
         self._rng = rng
@@ -297,9 +298,15 @@ class Plant:
     def replace(self, row: int) -> None:
         """End this pod; its controller creates another at once."""
         self.servers["dying_at"][row] = self.now
+        place = self.servers[row].copy()
+        if self.connections:
+            others = self.ready() & (self.servers["backend"] == place["backend"])
+            self.servers["gain"][others] += place["gain"] / max(int(others.sum()), 1)
+            self.servers["gain"][row] = 0.0
         if self.cluster.controlled:
-            place = self.servers[row]
             self.add(int(place["backend"]), node=int(place["node"]), zone=int(place["zone"]))
+            if self.connections:
+                self.servers["gain"][-1] = 0.0
 
     def add(self, backend: int, node: int, zone: int = NO_ZONE) -> None:
         """One more pod of this backend, as its template says."""

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evenload.simulate import trials, trials_held_out, trials_memory, trials_owed, trials_robust, trials_thin, unequal
+from evenload.simulate import (
+    trials,
+    trials_held_out,
+    trials_inside,
+    trials_memory,
+    trials_owed,
+    trials_robust,
+    trials_thin,
+    unequal,
+)
 from evenload.simulate.chaos import chaos
 from evenload.simulate.growth import growth
 from evenload.simulate.world import Trial, World
@@ -122,6 +131,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("well-from-the-start", "all is well, capacities differ, every tick counts", trials_thin.from_the_start),
     Scenario("outage-in-turns", "all fail, and are scraped in turn", trials_thin.common_outage((10.0, 15.0, 30.0))),
     Scenario("few-hot", "five of 200 servers get 2.5 times their share", trials_thin.few_hot, only_size=200),
+    Scenario("long-connections", "one Service is scaled up, the new pods stay cold", trials_inside.long_connections),
+    Scenario("drowning-connections", "and an old pod drowns in its clients", trials_inside.drowning_connections),
     Scenario("chaos", "one mishap after another; only the rules are kept", chaos, long=True),
     Scenario("two-hot", "two backends share 70%", trials_held_out.two_hot, held_out=True),
     Scenario(

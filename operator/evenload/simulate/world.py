@@ -71,6 +71,7 @@ class Setting:
     """How a plant is built; a scenario changes what it cares for."""
 
     pods_per_backend: int = 1
+    one_service: bool = False  # all pods stand behind one Service, and there are no weights
     rate_per_pod: tuple[float, float] = (15.0, 40.0)  # requests a second, log-uniform
     utilization: tuple[float, float] = (0.40, 0.60)
     spread: float = 0.05  # standard deviation of ln(a pod's share over what its weight asks for)
@@ -110,7 +111,7 @@ class World:
         """All is well in it."""
         s = setting or Setting()
         rng, size = self.rng, self.size
-        backends = max(2, math.ceil(size / s.pods_per_backend))
+        backends = 1 if s.one_service else max(2, math.ceil(size / s.pods_per_backend))
         names = tuple(f"shop-{index:03d}" for index in range(backends))
         rate = math.exp(rng.uniform(*np.log(s.rate_per_pod)))
         relative = np.exp(rng.normal(0, s.capacity_spread, size))
@@ -126,7 +127,7 @@ class World:
             started=START - ages,
             capacity=capacity,
             cpu_limit=np.maximum(0.1, np.round(relative, 3)),
-            gain=_benign(rng, s.spread, size) if s.pods_per_backend > 1 else 1.0,
+            gain=_benign(rng, s.spread, size) if s.pods_per_backend > 1 or s.one_service else 1.0,
             queue_limit=np.maximum(16, capacity),
             garbage=rng.uniform(0, 30e6, size),
             warm_seconds=s.warm_seconds,

@@ -373,7 +373,7 @@ class TestKinds:
         ("spec", "reason", "says"),
         [
             ({"selector": {"app": "nobody"}, "ports": [{"port": 80}]}, Trouble.NoPods, "does its selector match"),
-            ({"ports": [{"port": 80}]}, Trouble.NoSelector, "no EndpointSlice says who stands behind it"),
+            ({"ports": [{"port": 80}]}, Trouble.NoPods, "no EndpointSlice says who stands behind it"),
             ({"clusterIP": "None", "selector": {"app": "shop-b"}, "ports": [{"port": 80}]}, None, ""),
         ],
         ids=["nobody there", "without a selector", "headless"],

@@ -13,7 +13,7 @@ from evenload.api.v1alpha1 import BalancerStatus, Condition, Outlier, Resolved
 from evenload.api.values import moment
 from evenload.engine import Engine
 from evenload.model.decision import HeldReason
-from evenload.model.diagnosis import GAIN_METRIC, Diagnosis, Evidence, Label
+from evenload.model.diagnosis import GAIN_METRIC, Diagnosis, Evidence, Label, SkewCause
 from evenload.model.episode import Disruption, Phase
 from evenload.model.snapshot import SIGNALS, Backend, RouteWrite, Signal, SignalState
 from evenload.model.spec import BalancerSpec, Mode, TargetRef
@@ -220,6 +220,15 @@ def test_failing_pods_are_outliers_and_no_more_than_twenty_are_told() -> None:
     assert len(outliers) == OUTLIERS
     assert outliers[0] == Outlier(name="shop-00", verdict=outliers[0].verdict)
     assert outliers[0].verdict == "Failing"
+
+
+def test_inside_a_service_the_pods_with_too_much_are_the_outliers() -> None:
+    share = Evidence(metric="share", subject="web-0", observed=0.5, expected=0.125)
+    diagnosis = Diagnosis(
+        label=Label.LoadBalancerSkew, cause=SkewCause.LongLivedConnections, pods=("web-0",), evidence=(share,)
+    )
+    outliers = status_of(NONE, facts(healthy(diagnosis=diagnosis, shares={"web": 1.0}, targets={"web": 1.0}))).outliers
+    assert [(one.name, one.verdict.value, one.share_ratio) for one in outliers] == [("web-0", "Hot", "4")]
 
 
 def test_a_drained_backend_that_should_get_nothing_is_no_outlier() -> None:
