@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 
 from evenload.errors import InputError, SignalsUnavailable
 from evenload.history.ranges import Grid, parse_range
-from evenload.model.snapshot import SIGNALS
+from evenload.model.snapshot import SIGNALS, SignalName
 from evenload.model.spec import Query, Signals
 from evenload.observe import transport
 from evenload.observe.access import Access
-from evenload.observe.prometheus import Interest, Limits, Reading, SignalReader, parse, redacted
+from evenload.observe.prometheus import Interest, Limits, Reading, SignalReader, _Ask, _in_turn, parse, redacted
 from evenload.observe.queries import PodLabels, Source, source_of
 from tests.support.fakeprometheus import FakePrometheus, Mode
 from tests.support.rawserver import RawServer, answering, reply
@@ -377,10 +377,74 @@ class TestTenants:
             for _ in range(3):
                 early: list[object] = []
                 samples = await reader.read(tenants | usual, early.extend)
-                assert early == list(usual)
+                assert early[: len(usual)] == list(usual)
+                assert len(early) == len(samples) == len({*early})
                 for number in usual:
                     assert not any(reading.problem for reading in samples[number].readings.values())
             reader.close()
+
+    async def test_of_many_slow_addresses_of_one_namespace_each_has_its_turn(self) -> None:
+        def never(sock: socket.socket, request: bytes) -> None:
+            server.ended.wait(60)
+
+        reader = SignalReader(deadline_seconds=0.2)
+        with RawServer(never) as server:
+            interests = {number: named(below(server, number)) for number in range(6)}
+            everything = {(number, signal) for number in interests for signal in SIGNALS}
+            asked: set[tuple[int, SignalName]] = set()
+            for _ in range(2 * len(everything)):
+                samples = await reader.read(interests)
+                problems = {(n, signal): samples[n].readings[signal].problem for n, signal in everything}
+                asked |= {key for key, problem in problems.items() if "did not answer" in problem}
+                waiting = {problem for problem in problems.values() if "was not asked" in problem}
+                assert all("questions of namespace shop, which are asked in turn" in each for each in waiting)
+                if asked == everything:
+                    break
+        reader.close()
+        assert asked == everything
+
+    async def test_who_had_to_wait_keeps_the_place_while_another_read_is_under_way(self) -> None:
+        def never(sock: socket.socket, request: bytes) -> None:
+            server.ended.wait(60)
+
+        reader = SignalReader(deadline_seconds=0.2)
+        with RawServer(never) as server:
+            await reader.read({1: named(below(server, 1))})
+            begun = dict(reader._begun)
+            slow = asyncio.create_task(reader.read({1: named(below(server, 1))}))
+            await asyncio.sleep(0)
+            await reader.read({})
+            assert begun.keys() <= reader._begun.keys()
+            await slow
+            await reader.read({})
+            assert not reader._begun
+        reader.close()
+
+    @given(st.lists(st.integers(1, 7), min_size=1, max_size=8), st.integers(1, 9))
+    def test_each_question_is_asked_in_turn_however_few_can_be_asked_at_once(
+        self, sizes: list[int], at_once: int
+    ) -> None:
+        source = source_of(Signals(preset="app"), default_url="http://p:1", scrape_seconds=5.0)
+        bundles = [[_Ask(source, "cpu", (number, each)) for each in range(size)] for number, size in enumerate(sizes)]
+        begun: dict[_Ask, float] = {}
+        for moment in range(1, sum(sizes) + len(sizes) + 1):
+            begun |= dict.fromkeys(_in_turn(bundles, begun)[:at_once], float(moment))
+        assert begun.keys() == {ask for bundle in bundles for ask in bundle}
+        rounds = -(-sum(sizes) // at_once) + len(sizes)
+        assert min(begun.values()) >= sum(sizes) + len(sizes) - rounds
+
+    async def test_those_who_answer_are_told_of_before_those_who_do_not(self, prometheus: FakePrometheus) -> None:
+        reader = SignalReader(trusted_url="http://127.0.0.1:9", deadline_seconds=60.0)
+        quick = asyncio.Event()
+        with RawServer(drip) as evil:
+            interests = {"evil": named(below(evil, 1), "evil"), "good": named(foreign(prometheus), "good")}
+            reading = asyncio.create_task(
+                reader.read(interests, lambda samples: quick.set() if "good" in samples else None)
+            )
+            await asyncio.wait_for(quick.wait(), 10)
+            assert not reading.done()
+            reader.close()
+            await reading
 
     async def test_four_hundred_addresses_share_a_few_threads(self) -> None:
         reader = SignalReader(deadline_seconds=0.3)
