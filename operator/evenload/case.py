@@ -49,7 +49,7 @@ class Case:
     chronicle: Chronicle = field(default_factory=Chronicle)
     ahead: Ahead = field(default_factory=Ahead)
     ticks: deque[Tick] = field(default_factory=lambda: deque(maxlen=TICKS_REMEMBERED))
-    turn: int = -1  # the last read of signals that the engine has been given
+    judged: Samples | None = None  # the last that the engine has been given
     ledger: tuple[Disruption, ...] = ()  # what budgets counted when the last Snapshot was made
     outdated_route: str = ""  # the resourceVersion that our last write replaced: a view that still shows it lags
     _searching: Source | None = None  # how its preset is found; None: its spec names one

@@ -10,6 +10,7 @@ object may have been changed, deleted or made again meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
@@ -87,6 +88,7 @@ class Reconciler:
         self._paused = paused
         self._now = now
         self._samples: dict[Key, Samples] = {}
+        self._reading: dict[Key, asyncio.Task[None]] = {}  # whose signals are being read, by which read
         self._met: dict[Key, Case] = {}  # of each Balancer that this process has begun to look after: how it began
         self._warming: WarmStarts[Key] = WarmStarts(
             self._warmed,
@@ -113,21 +115,47 @@ class Reconciler:
     # A tick: one read of signals for all, then a run for each.
 
     async def tick(self) -> None:
-        """Read every Balancer's signals together, by the deadline, and have each looked at. Does not raise.
+        """Have every Balancer's signals read together, by the deadline, and each looked at. Does not raise.
 
-        Those that hang on no tenant's server or query are looked at as soon as they are read.
+        It ends as soon as those are looked at that hang on no tenant's server or query. The others are looked at as
+        their answers come, and asked again by the first tick after that.
         """
-        interests = await self._interests()
+        interests = {key: each for key, each in (await self._interests()).items() if key not in self._reading}
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def ready(samples: dict[Key, Samples]) -> None:
-            self._observer.begin_turn()
-            self._samples = samples
-            self._look_at(self._known() - (interests.keys() - samples.keys()))
+            if begun.done():
+                self._look_on(samples)
+            else:
+                self._begin_turn(interests, samples)
+                begun.set_result(None)
 
-        samples = await self._reader.read(interests, ready)
-        rest = {key: samples[key] for key in interests.keys() - self._samples.keys()}
-        self._samples = self._samples | rest
-        self._look_at(rest)
+        reading = asyncio.create_task(self._read(interests, ready), name="read")
+        self._reading |= dict.fromkeys(interests, reading)
+        await asyncio.wait((reading, begun), return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            reading.result()
+
+    async def _read(self, interests: Mapping[Key, Interest], ready: Callable[[dict[Key, Samples]], None]) -> None:
+        try:
+            await self._reader.read(interests, ready)
+        finally:
+            this = asyncio.current_task()
+            self._reading = {key: reading for key, reading in self._reading.items() if reading is not this}
+
+    def _begin_turn(self, interests: Collection[Key], samples: dict[Key, Samples]) -> None:
+        """Look at all of which no answer is to come."""
+        self._observer.begin_turn()
+        awaited = {key for key in (*interests, *self._reading) if key not in samples}
+        self._samples = {key: known for key, known in self._samples.items() if key in awaited}
+        self._look_on(samples, self._known() - awaited)
+
+    def _look_on(self, samples: dict[Key, Samples], keys: Collection[Key] | None = None) -> None:
+        """Look at those whose answers these are; or at `keys`, of which some need none."""
+        for key in samples:
+            self._reading.pop(key, None)
+        self._samples |= samples
+        self._look_at(samples.keys() if keys is None else keys)
 
     async def _interests(self) -> dict[Key, Interest]:
         pace = Pace()
@@ -157,6 +185,8 @@ class Reconciler:
 
     def close(self) -> None:
         """Give up what is under way in the background."""
+        for reading in {*self._reading.values()}:
+            reading.cancel()
         self._warming.close()
 
     @property
@@ -250,13 +280,13 @@ class Reconciler:
         case, samples = self._observer.cases[key], self._samples.get(key)
         if (
             key in self._warming
-            or case.turn == self._observer.turn
+            or samples is case.judged  # nothing new to be seen: the same numbers twice would count twice
             or sight.view.resource_version == case.outdated_route
             or samples is None
             or samples.source != case.source  # asked for a spec that is no longer
         ):
-            return  # nothing new to be seen: the same numbers twice would count twice
-        case.turn = self._observer.turn
+            return
+        case.judged = samples
         if case.look(samples, sight.fleet):
             return  # whose metrics these pods have is known now: the next tick asks for their numbers
         await self._step(key, case, sight, samples)

@@ -247,6 +247,11 @@ class Site:
         self.clock += TICK_SECONDS
 
     async def idle(self) -> None:
+        """No signals are read, nobody is warmed, and nothing waits or runs."""
+        await until(lambda: not self.reconciler._reading, seconds=20, what="every answer", pause=0.005)
+        await self.runs_end()
+
+    async def runs_end(self) -> None:
         """Nobody is warmed and nothing waits or runs."""
         queue = self.reconciler.queue
         await until(

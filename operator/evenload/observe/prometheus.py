@@ -23,9 +23,10 @@ import itertools
 import re
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -149,6 +150,21 @@ class _Question(msgspec.Struct, kw_only=True):
     pods: int = 0  # expected in the answer
 
 
+class _Line:
+    """Questions that the same threads ask, each in its turn."""
+
+    def __init__(self, whose: str) -> None:
+        self.whose = whose
+        self.length = 0
+
+
+class _Asked(NamedTuple):
+    """A question on its way."""
+
+    future: Future[Reading]
+    line: _Line
+
+
 class SignalReader:
     """Call `read` once a tick. `close` it at the end."""
 
@@ -167,6 +183,8 @@ class SignalReader:
         self._observe = observer or _ignore
         self._prometheuses: dict[tuple[str, bool], Prometheus] = {}
         self._under_way: dict[_Ask, Future[Reading]] = {}
+        self._reads: list[Mapping[_Ask, _Question]] = []  # those that have not ended
+        self._begun: dict[_Ask, float] = {}  # when each was last asked, by the monotonic clock
         self._threads = FairThreads(2 * THREADS, THREADS, "prometheus")
         self._tenants_threads = FairThreads(TENANTS_THREADS, TENANT_THREADS, "prometheus-own")
 
@@ -175,19 +193,29 @@ class SignalReader:
     ) -> dict[K, Samples]:
         """Every Balancer's signals, by the deadline; late and failed ones have a Reading that says so. Never raises.
 
-        `ready` is called once before that, with those that ask what the installation asks by itself: they need not
-        wait for what tenants decide.
+        `ready` is called with all that ask what the installation asks by itself: they do not wait for what tenants
+        decide. And then with each of the others, as its answers come. Another read may begin meanwhile.
         """
-        wanted, questions = _wanted(interests, self._is_own)
-        asked = self._begin(questions)
-        deadline = asyncio.get_running_loop().time() + self._deadline_seconds
-        usual, others = _parted(questions, lambda ask: not self._is_usual(ask.source))
-        readings = await self._await(usual, asked, deadline)
-        samples = _samples(interests, wanted, readings)
-        if ready is not None:
-            ready(dict(samples))
-        readings |= await self._await(others, asked, deadline)
-        return _samples(interests, wanted, readings)
+        wanted, questions, bundles = _wanted(interests, self._is_own)
+        tell = ready or (lambda samples: None)
+        self._reads.append(questions)
+        try:
+            asked = self._begin(questions, bundles)
+            deadline = asyncio.get_running_loop().time() + self._deadline_seconds
+            readings: dict[_Ask, Reading] = {}
+            await self._await([ask for ask in questions if self._is_usual(ask.source)], asked, deadline, readings)
+            samples = _samples(interests, wanted, readings)
+            tell(dict(samples))
+
+            async def rest(key: K) -> None:
+                await self._await(wanted[key].values(), asked, deadline, readings)
+                samples.update(found := _samples(interests, {key: wanted[key]}, readings))
+                tell(found)
+
+            await asyncio.gather(*[rest(key) for key in wanted if key not in samples])
+        finally:
+            self._reads = [each for each in self._reads if each is not questions]
+        return samples
 
     def close(self) -> None:
         """Give up what is under way, at once."""
@@ -196,25 +224,35 @@ class SignalReader:
         for prometheus in self._prometheuses.values():
             prometheus.close()
 
-    def _begin(self, questions: Mapping[_Ask, _Question]) -> dict[_Ask, Future[Reading]]:
-        self._forget(questions)
-        busy = self._under_way.keys() & questions.keys()
+    def _begin(self, questions: Mapping[_Ask, _Question], bundles: Iterable[Collection[_Ask]]) -> dict[_Ask, _Asked]:
+        """Submit what is not under way: of many slow ones each has its turn."""
+        self._forget({ask for read in self._reads for ask in read})
+        asked: dict[_Ask, _Asked] = {}
+        lines: dict[str, _Line] = {}
         with self._threads.together(), self._tenants_threads.together():
-            asked = {ask: self._start(ask, question) for ask, question in questions.items() if ask not in busy}
-        self._under_way |= asked
+            for ask in _in_turn(bundles, self._begun):
+                if ask not in self._under_way and ask not in asked:
+                    asked[ask] = self._start(ask, questions[ask], lines)
+        self._under_way |= {ask: each.future for ask, each in asked.items()}
         return asked
 
     async def _await(
-        self, asks: Iterable[_Ask], asked: Mapping[_Ask, Future[Reading]], deadline: float
-    ) -> dict[_Ask, Reading]:
-        """What was answered by then; an ask that is not in `asked` is still under way from an earlier tick."""
-        waiting = [asyncio.wrap_future(asked[ask]) for ask in asks if ask in asked]
+        self, asks: Iterable[_Ask], asked: Mapping[_Ask, _Asked], deadline: float, readings: dict[_Ask, Reading]
+    ) -> None:
+        """Add what was answered by then; an ask that is not in `asked` is still under way from an earlier read."""
+        asks = [ask for ask in asks if ask not in readings]
+        waiting = [asyncio.wrap_future(asked[ask].future) for ask in asks if ask in asked]
         if waiting:
             await asyncio.wait(waiting, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
-        return {ask: self._outcome(ask, asked.get(ask)) for ask in asks}
+        for ask in asks:
+            if ask not in readings:  # another Balancer that asks the same may have been quicker
+                readings[ask] = self._outcome(ask, asked.get(ask))
 
-    def _forget(self, asks: Iterable[_Ask]) -> None:
+    def _forget(self, asks: Set[_Ask]) -> None:
         """Let go of answers that came too late, and of what nobody asks any more."""
+        for ask in tuple(self._begun):
+            if ask not in asks:
+                del self._begun[ask]
         self._under_way = {ask: future for ask, future in self._under_way.items() if not future.done()}
         wanted = {(ask.source.url, self._is_foreign(ask.source)) for ask in asks}
         for gone in self._prometheuses.keys() - wanted:
@@ -225,18 +263,30 @@ class SignalReader:
             if kind not in usual:
                 threads.rest()
 
-    def _start(self, ask: _Ask, question: _Question) -> Future[Reading]:
+    def _start(self, ask: _Ask, question: _Question, lines: dict[str, _Line]) -> _Asked:
         """Never raises."""
         try:
             if question.problem:
-                return _known(Reading(problem=question.problem))
+                return self._known(ask, Reading(problem=question.problem))
             limits = limits_for(question.pods, tenant=self._is_own(ask.source))
             work = self._asking(ask, question, limits)
-            if self._is_usual(ask.source):
-                return self._threads.submit(ask.source.url, work)
-            return self._tenants_threads.submit(self._tenants_threads.cheapest(question.owners), work)
+            threads, owner, whose = self._threads, ask.source.url, "to it"
+            if not self._is_usual(ask.source):
+                threads = self._tenants_threads
+                owner = threads.cheapest(question.owners)
+                whose = f"of namespace {owner}"
+            line = lines.setdefault(owner, _Line(whose))
+            line.length += 1
+            return _Asked(threads.submit(owner, work), line)
         except Exception as error:
-            return _known(self._failed(ask, error))
+            return self._known(ask, self._failed(ask, error))
+
+    def _known(self, ask: _Ask, reading: Reading) -> _Asked:
+        """One that had its turn without being asked."""
+        future: Future[Reading] = Future()
+        future.set_result(reading)
+        self._begun[ask] = time.monotonic()
+        return _Asked(future, _Line(""))
 
     def _asking(self, ask: _Ask, question: _Question, limits: Limits) -> Callable[[], Reading]:
         prometheus = self._prometheus(ask.source)
@@ -248,7 +298,7 @@ class SignalReader:
 
         def run() -> Reading:
             """In a thread. Never raises."""
-            started = time.monotonic()
+            started = self._begun[ask] = time.monotonic()
             try:
                 reading = prometheus.now(question.text, read, limits)
                 if reading.several:
@@ -265,14 +315,18 @@ class SignalReader:
 
         return run
 
-    def _outcome(self, ask: _Ask, future: Future[Reading] | None) -> Reading:
-        where = redacted(ask.source.url)
-        if future is None:
+    def _outcome(self, ask: _Ask, asked: _Asked | None) -> Reading:
+        where, seconds = redacted(ask.source.url), self._deadline_seconds
+        if asked is None:
             return Reading(problem=f"Prometheus at {where} has still not answered the query of an earlier tick")
+        future = asked.future
         if not future.done():
-            future.cancel()  # if it waits for a thread; one that is under way goes on until its own timeout
-            self._observe("late", self._deadline_seconds)
-            return Reading(problem=f"Prometheus at {where} did not answer within {self._deadline_seconds:g}s")
+            self._observe("late", seconds)
+            if not future.cancel():  # it goes on until its own timeout
+                return Reading(problem=f"Prometheus at {where} did not answer within {seconds:g}s")
+            line = asked.line
+            turn = f"this is one of {line.length} questions {line.whose}, which are asked in turn and answered slowly"
+            return Reading(problem=f"Prometheus at {where} was not asked within {seconds:g}s: {turn}")
         if future.cancelled():
             return Reading(problem=f"Prometheus at {where} was not asked: the reader is closed")
         error = future.exception()
@@ -308,12 +362,10 @@ class SignalReader:
         return known
 
 
-def _parted(asks: Iterable[_Ask], apart: Callable[[_Ask], bool]) -> tuple[list[_Ask], list[_Ask]]:
-    """The others, and those apart."""
-    parts: tuple[list[_Ask], list[_Ask]] = ([], [])
-    for ask in asks:
-        parts[apart(ask)].append(ask)
-    return parts
+def _in_turn(bundles: Iterable[Collection[_Ask]], begun: Mapping[_Ask, float]) -> list[_Ask]:
+    """All of them, the bundle first that has an ask which was not begun for longest; and within it that ask."""
+    timed = [sorted(((begun.get(ask, 0.0), ask) for ask in each), key=itemgetter(0)) for each in bundles if each]
+    return [ask for bundle in sorted(timed, key=lambda each: each[0][0]) for _, ask in bundle]
 
 
 def _samples(
@@ -328,12 +380,6 @@ def _samples(
 
 
 UNREPEATED: Final = "it answered with warnings; they are not repeated, as it is not the installation's Prometheus"
-
-
-def _known(reading: Reading) -> Future[Reading]:
-    future: Future[Reading] = Future()
-    future.set_result(reading)
-    return future
 
 
 class _Party:
@@ -372,8 +418,9 @@ class _Party:
 
 def _wanted(
     interests: Mapping[K, Interest], is_own: Callable[[Source], bool]
-) -> tuple[dict[K, dict[SignalName, _Ask]], dict[_Ask, _Question]]:
-    """For each Balancer and signal the query that answers it, equal ones shared; and how each is asked. Never raises.
+) -> tuple[dict[K, dict[SignalName, _Ask]], dict[_Ask, _Question], list[Collection[_Ask]]]:
+    """For each Balancer and signal the query that answers it, equal ones shared; how each is asked; and which are for
+    one and the same Balancer, or for several. Never raises.
 
     What a tenant decides is shared within a namespace only.
     """
@@ -388,6 +435,7 @@ def _wanted(
     wanted: dict[K, dict[SignalName, _Ask]] = {}
     parties: dict[_Ask, _Party] = {}
     questions: dict[_Ask, _Question] = {}
+    bundles: list[Collection[_Ask]] = []
     for (source, owner), members in groups.items():
         alone = {name for name, query in source.overrides if not shared(query)}
         together = {name: _ask(source, name, owner, is_own) for name in source.templates if name not in alone}
@@ -399,8 +447,10 @@ def _wanted(
         for key, interest in members.items():
             apart = {name: _Ask(source, name, (key,)) for name in alone}
             wanted[key] = together | apart
+            if apart or key is next(iter(members)):
+                bundles.append(wanted[key].values())
             questions |= {ask: _question_of_one(ask, key, interest) for ask in apart.values()}
-    return wanted, questions | {ask: party.question(ask) for ask, party in parties.items()}
+    return wanted, questions | {ask: party.question(ask) for ask, party in parties.items()}, bundles
 
 
 def _ask(source: Source, signal: SignalName, owner: Hashable, is_own: Callable[[Source], bool]) -> _Ask:

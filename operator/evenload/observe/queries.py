@@ -159,6 +159,15 @@ class Source(Value, frozen=True, kw_only=True):
         return self.window_seconds - self.scrape_seconds
 
     @property
+    def lately_seconds(self) -> float:
+        """How old a pod's newest sample may be for its counts to be used.
+
+        Of a pod that is scraped no more the counts shrink for a whole window, and its siblings seem to get too much.
+        A missed scrape or two must not take a pod's number away; nor must one that is a little slower than we know of.
+        """
+        return min(self.window_seconds, max(2.5 * self.scrape_seconds, self.window_seconds / 4))
+
+    @property
     def templates(self) -> Mapping[SignalName, Template]:
         if self.preset is None:
             return {"requests": Template(value="")}
@@ -425,6 +434,7 @@ def _values(
         "by": f"by ({', '.join(named)})",
         "each": f"by ({', '.join((*named, *_target_labels((*named, source.code))))})",
         "in": f'{labels.namespace}=~"{every}", {labels.pod}!=""{matching}',
+        "lately": duration(source.lately_seconds),
         "long": duration(TORN_SCRAPES * source.scrape_seconds),
         "torn": str(TORN_RESETS),
     }
@@ -505,7 +515,9 @@ def _requests(preset: Preset) -> Template:
     gauge = flight and _selected(flight.gauge or flight.started or (), preset)
     scraped = f"max $(by) (timestamp({gauge})) or " if gauge else ""
     return Template(
-        value=f"sum $(each) (increase({counter}[$(window)]))",
+        value=(
+            f"sum $(each) (increase({counter}[$(window)]) and on ($(ns), $(pod)) last_over_time({counter}[$(lately)]))"
+        ),
         age=_age(counter),
         idle=(
             f"time() - ({scraped}(max $(by) (timestamp(up{{$(in)}}) and on (job) {counter})"

@@ -9,6 +9,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
 
 SCRAPE_SECONDS = 1.0
 WINDOW_SECONDS = 4.0
+LEAVES_AFTER_SECONDS = 24.0
 GRPC = ("code", "grpc_method")
 RENAMED = SignalLabels(namespace="k8s_namespace", pod="k8s_pod", code="status")
 
@@ -74,6 +76,16 @@ def cadvisor(cores: dict[str, float]) -> Callable[[float], str]:
     return page
 
 
+def leaving(seconds: float) -> str:
+    """A pod that is scraped for a while only."""
+    return serving(100)(seconds) if seconds < LEAVES_AFTER_SECONDS else broken(seconds)
+
+
+def handed_over(first: bool) -> Callable[[float], str]:
+    """One of two targets of a pod, of which now one is scraped and then the other."""
+    return lambda seconds: serving(100)(seconds) if (seconds % 12 < 6) is first else broken(seconds)
+
+
 def plain(seconds: float) -> str:
     return "proxy_up 1\n"
 
@@ -88,6 +100,9 @@ PAGES = {
     "/silent": serving(0),
     "/no-gauge": lambda seconds: "process_cpu_seconds_total 1\n",
     "/sick": broken,
+    "/leaving": leaving,
+    "/old": handed_over(True),
+    "/new": handed_over(False),
     "/sidecar": plain,
     "/cadvisor": cadvisor({"steady": 0.4, "silent": 0.01}),
     "/renamed": lambda seconds: f'http_requests_total{{status="500"}} {int(50 * seconds)}\n',
@@ -144,6 +159,9 @@ TARGETS = [
     ("apps", "/silent", "silent"),
     ("apps", "/no-gauge", "no-gauge"),
     ("apps", "/sick", "sick"),
+    ("apps", "/leaving", "leaving"),
+    ("old", "/old", "handed-over"),
+    ("new", "/new", "handed-over"),
     ("proxies", "/sidecar", "sick"),
     ("proxies", "/sidecar", "other-job"),
     ("apps", "/twice", "web.0"),
@@ -323,6 +341,38 @@ async def test_a_pod_nobody_ever_scraped_is_absent(look: Look) -> None:
     assert pod(await look.at("steady", "ghost"), "ghost").requests is None
 
 
+async def test_a_pod_that_is_scraped_no_more_is_absent_long_before_its_last_samples_leave_the_window(
+    look: Look,
+) -> None:
+    source = look.source(window="12s")
+
+    async def left() -> bool:
+        """And its last sample is out of the window."""
+        found = pod(await look.at("steady", "leaving", window="12s"), "leaving")
+        return time.monotonic() - began > 12 and found.requests is None
+
+    began = time.monotonic()
+    await until(left, seconds=60, what="its last sample left the window", pause=0.5)
+    reader = RangeReader(source, {"shop"}, deadline_seconds=10.0)
+    now = time.time()
+    answer = reader.chunk(Grid.between(now - 50, now, 0.5)).signals["requests"]
+    reader.close()
+    counts = [answer.at(index).values.get("shop", {}).get("leaving") for index in range(100)]
+    most = max(count or 0.0 for count in counts)
+    later = counts[max(index for index, count in enumerate(counts) if count and count > 0.95 * most) :]
+    assert later[-1] is None
+    assert min(count for count in later if count is not None) > 0.65 * most
+
+
+async def test_a_pod_whose_target_is_replaced_is_never_counted_twice(look: Look) -> None:
+    counts = []
+    for _ in range(40):
+        counts.append(pod(await look.at("handed-over"), "handed-over").requests)
+        await asyncio.sleep(0.3)  # one target after the other: twelve seconds hold two replacements
+    assert max(count or 0.0 for count in counts) < 1.2 * 100 * look.source().span_seconds
+    assert min(count or 0.0 for count in counts) > 0.25 * 100 * look.source().span_seconds
+
+
 async def test_label_names_may_differ(look: Look) -> None:
     till = pod(await look.at("till-0", namespace="till", labels=RENAMED), "till-0")
     assert till.requests == pytest.approx(50 * look.source().span_seconds, rel=0.2)
@@ -431,16 +481,16 @@ async def test_a_range_query_tells_of_each_moment_what_an_instant_query_told_the
     reader = RangeReader(source, places, deadline_seconds=10.0)
     chunk = await asyncio.to_thread(reader.chunk, grid)
     reader.close()
-    connect = Prometheus(look.url, deadline_seconds=10.0)._connect
+    prometheus = Prometheus(look.url, deadline_seconds=10.0)
     for signal, answer in chunk.signals.items():
         query = render(source, signal, places)
         for index, moment in enumerate(grid.times):
-            (body,) = await asyncio.to_thread(connect.custom_query, query, {"time": moment})
-            told = parse(body, source.pod_labels(signal), by_target=source.by_target(signal))
+            labels, by_target = source.pod_labels(signal), source.by_target(signal)
+            prometheus._params["time"] = str(moment)
+            told = prometheus.now(query, partial(parse, labels=labels, by_target=by_target))
             if told.several:
                 copies = render_copies(source, signal, places)
-                (body,) = await asyncio.to_thread(connect.custom_query, copies, {"time": moment})
-                settle(told, parse_copies(body, source.pod_labels(signal)), named=True)
+                settle(told, prometheus.now(copies, partial(parse_copies, labels=labels)), named=True)
             assert _but_for("two-apps", answer.at(index)) == _but_for("two-apps", told)
         assert any(answer.at(index).values for index in range(grid.moments)), signal
     assert chunk.signals["errors"].at(0).uncoded == {"mixed": {"m-1": ("path", "status")}, "grpc": {"g-0": GRPC}}

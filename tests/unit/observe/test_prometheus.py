@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 
 from evenload.errors import InputError, SignalsUnavailable
 from evenload.history.ranges import Grid, parse_range
-from evenload.model.snapshot import SIGNALS
+from evenload.model.snapshot import SIGNALS, SignalName
 from evenload.model.spec import Query, Signals
 from evenload.observe import transport
 from evenload.observe.access import Access
-from evenload.observe.prometheus import Interest, Limits, Reading, SignalReader, parse, redacted
+from evenload.observe.prometheus import Interest, Limits, Reading, SignalReader, _Ask, _in_turn, parse, redacted
 from evenload.observe.queries import PodLabels, Source, source_of
 from tests.support.fakeprometheus import FakePrometheus, Mode
 from tests.support.rawserver import RawServer, answering, reply
@@ -49,6 +49,14 @@ async def prometheus() -> AsyncIterator[FakePrometheus]:
 @pytest.fixture
 def reader() -> Any:
     reader = SignalReader(deadline_seconds=1.0)
+    yield reader
+    reader.close()
+
+
+@pytest.fixture
+def patient() -> Any:
+    """For answers that come: however busy the machine is."""
+    reader = SignalReader(deadline_seconds=30.0)
     yield reader
     reader.close()
 
@@ -377,10 +385,74 @@ class TestTenants:
             for _ in range(3):
                 early: list[object] = []
                 samples = await reader.read(tenants | usual, early.extend)
-                assert early == list(usual)
+                assert early[: len(usual)] == list(usual)
+                assert len(early) == len(samples) == len({*early})
                 for number in usual:
                     assert not any(reading.problem for reading in samples[number].readings.values())
             reader.close()
+
+    async def test_of_many_slow_addresses_of_one_namespace_each_has_its_turn(self) -> None:
+        def never(sock: socket.socket, request: bytes) -> None:
+            server.ended.wait(60)
+
+        reader = SignalReader(deadline_seconds=0.2)
+        with RawServer(never) as server:
+            interests = {number: named(below(server, number)) for number in range(6)}
+            everything = {(number, signal) for number in interests for signal in SIGNALS}
+            asked: set[tuple[int, SignalName]] = set()
+            for _ in range(2 * len(everything)):
+                samples = await reader.read(interests)
+                problems = {(n, signal): samples[n].readings[signal].problem for n, signal in everything}
+                asked |= {key for key, problem in problems.items() if "did not answer" in problem}
+                waiting = {problem for problem in problems.values() if "was not asked" in problem}
+                assert all("questions of namespace shop, which are asked in turn" in each for each in waiting)
+                if asked == everything:
+                    break
+        reader.close()
+        assert asked == everything
+
+    async def test_who_had_to_wait_keeps_the_place_while_another_read_is_under_way(self) -> None:
+        def never(sock: socket.socket, request: bytes) -> None:
+            server.ended.wait(60)
+
+        reader = SignalReader(deadline_seconds=0.2)
+        with RawServer(never) as server:
+            await reader.read({1: named(below(server, 1))})
+            begun = dict(reader._begun)
+            slow = asyncio.create_task(reader.read({1: named(below(server, 1))}))
+            await asyncio.sleep(0)
+            await reader.read({})
+            assert begun.keys() <= reader._begun.keys()
+            await slow
+            await reader.read({})
+            assert not reader._begun
+        reader.close()
+
+    @given(st.lists(st.integers(1, 7), min_size=1, max_size=8), st.integers(1, 9))
+    def test_each_question_is_asked_in_turn_however_few_can_be_asked_at_once(
+        self, sizes: list[int], at_once: int
+    ) -> None:
+        source = source_of(Signals(preset="app"), default_url="http://p:1", scrape_seconds=5.0)
+        bundles = [[_Ask(source, "cpu", (number, each)) for each in range(size)] for number, size in enumerate(sizes)]
+        begun: dict[_Ask, float] = {}
+        for moment in range(1, sum(sizes) + len(sizes) + 1):
+            begun |= dict.fromkeys(_in_turn(bundles, begun)[:at_once], float(moment))
+        assert begun.keys() == {ask for bundle in bundles for ask in bundle}
+        rounds = -(-sum(sizes) // at_once) + len(sizes)
+        assert min(begun.values()) >= sum(sizes) + len(sizes) - rounds
+
+    async def test_those_who_answer_are_told_of_before_those_who_do_not(self, prometheus: FakePrometheus) -> None:
+        reader = SignalReader(trusted_url="http://127.0.0.1:9", deadline_seconds=60.0)
+        quick = asyncio.Event()
+        with RawServer(drip) as evil:
+            interests = {"evil": named(below(evil, 1), "evil"), "good": named(foreign(prometheus), "good")}
+            reading = asyncio.create_task(
+                reader.read(interests, lambda samples: quick.set() if "good" in samples else None)
+            )
+            await asyncio.wait_for(quick.wait(), 10)
+            assert not reading.done()
+            reader.close()
+            await reading
 
     async def test_four_hundred_addresses_share_a_few_threads(self) -> None:
         reader = SignalReader(deadline_seconds=0.3)
@@ -416,31 +488,31 @@ class TestTenants:
         assert prometheus.asked["requests"] == 2
 
     @pytest.mark.parametrize("pods", [0, 10, 1000])
-    async def test_an_answer_is_limited_by_the_pods_that_are_expected(self, reader: SignalReader, pods: int) -> None:
+    async def test_an_answer_is_limited_by_the_pods_that_are_expected(self, patient: SignalReader, pods: int) -> None:
         most = 20 + 12 * (pods or 200)
         for number, taken in ((most, True), (most + 1, False)):
             with RawServer(answering(rows(number))) as server:
-                reading = (await reader.read({"x": named(foreign(server), pods=pods)}))["x"].readings["requests"]
+                reading = (await patient.read({"x": named(foreign(server), pods=pods)}))["x"].readings["requests"]
             assert len(reading.values.get("shop", ())) == (number if taken else 0)
             assert (f"more than {most} series" in reading.problem) is not taken
 
     @pytest.mark.parametrize(("whose", "characters"), [("tenant's", 300), ("installation's", 5000)])
     async def test_a_name_that_no_pod_can_have_is_refused(
-        self, reader: SignalReader, whose: str, characters: int
+        self, patient: SignalReader, whose: str, characters: int
     ) -> None:
         with RawServer(answering(rows(1, "x" * characters))) as server:
             asked = foreign(server) if whose == "tenant's" else usual(server)
-            reading = (await reader.read({"x": named(asked)}))["x"].readings["requests"]
+            reading = (await patient.read({"x": named(asked)}))["x"].readings["requests"]
         assert "more than 253 characters" in reading.problem
 
-    async def test_a_large_answer_is_for_the_installations_own_alone(self, reader: SignalReader) -> None:
+    async def test_a_large_answer_is_for_the_installations_own_alone(self, patient: SignalReader) -> None:
         with RawServer(answering(rows(3000) + b" " * (2 << 20))) as server:
             own = source_of(Signals(preset="app"), default_url=server.url, scrape_seconds=5.0)
-            samples = await reader.read({"own": named(own), "foreign": named(foreign(server))})
+            samples = await patient.read({"own": named(own), "foreign": named(foreign(server))})
         assert len(samples["own"].readings["cpu"].values["shop"]) == 3000
         assert "MiB" in samples["foreign"].readings["cpu"].problem
 
-    async def test_nothing_of_what_another_server_says_is_repeated(self, reader: SignalReader) -> None:
+    async def test_nothing_of_what_another_server_says_is_repeated(self, patient: SignalReader) -> None:
         answers = [
             reply(b"hunter2", "403 hunter2"),
             reply(b'{"data":{"result":[{"metric":{"pod":"hunter2"},"value":[1,"hunter2"]}]}}'),
@@ -449,12 +521,12 @@ class TestTenants:
         ]
         for answer in answers:
             with RawServer(lambda sock, request, answer=answer: sock.sendall(answer)) as server:  # type: ignore[misc]
-                samples = await reader.read({"x": named(foreign(server))})
+                samples = await patient.read({"x": named(foreign(server))})
             assert "hunter2" not in repr(samples["x"].readings)
 
-    async def test_that_another_server_warned_is_reported_in_our_words(self, reader: SignalReader) -> None:
+    async def test_that_another_server_warned_is_reported_in_our_words(self, patient: SignalReader) -> None:
         with RawServer(answering(b'{"data":{"result":[]},"warnings":["hunter2"]}')) as server:
-            samples = await reader.read({"x": named(foreign(server))})
+            samples = await patient.read({"x": named(foreign(server))})
         assert samples["x"].readings["cpu"].warnings == (
             "it answered with warnings; they are not repeated, as it is not the installation's Prometheus",
         )
@@ -472,29 +544,25 @@ class TestTenants:
 class TestMemory:
     """What the installation's own Prometheus answers is bounded, too, by the pods that there are."""
 
-    async def test_more_series_than_the_pods_can_have_are_refused(self) -> None:
-        reader = SignalReader(deadline_seconds=20.0)
+    async def test_more_series_than_the_pods_can_have_are_refused(self, patient: SignalReader) -> None:
         most, problems = 20_000 + 12 * 10, []
         for number in (most, most + 1):
             with RawServer(answering(rows(number))) as server:
-                samples = await reader.read({"x": named(usual(server), pods=10)})
+                samples = await patient.read({"x": named(usual(server), pods=10)})
             problems.append(samples["x"].readings["requests"].problem)
-        reader.close()
         assert problems[0] == ""
         assert f"gave more than {most} series, which is more than 10 pods need" in problems[1]
         assert "spec.signals.matchers" in problems[1]
 
-    async def test_as_many_pods_as_there_are_may_answer(self) -> None:
-        reader = SignalReader(deadline_seconds=20.0)
+    async def test_as_many_pods_as_there_are_may_answer(self, patient: SignalReader) -> None:
         with RawServer(answering(rows(20_000, "a-name-of-a-pod-as-long-as-they-come" * 5))) as server:
-            samples = await reader.read({"x": named(usual(server), pods=20_000)})
-        reader.close()
+            samples = await patient.read({"x": named(usual(server), pods=20_000)})
         assert {len(reading.values["shop"]) for reading in samples["x"].readings.values()} == {20_000}
 
-    async def test_warnings_are_cut_short(self, reader: SignalReader) -> None:
-        body = json.dumps({"data": {"result": []}, "warnings": ["w" * 10_000] * 1000}).encode()
+    async def test_warnings_are_cut_short(self, patient: SignalReader) -> None:
+        body = json.dumps({"data": {"result": []}, "warnings": ["w" * 300] * 20}).encode()
         with RawServer(answering(body)) as server:
-            samples = await reader.read({"x": named(usual(server))})
+            samples = await patient.read({"x": named(usual(server))})
         assert samples["x"].readings["cpu"].warnings == ("w" * 200,) * 10
 
     @pytest.mark.parametrize("answer", ["rows", "gzip bomb"])

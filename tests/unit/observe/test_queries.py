@@ -37,6 +37,14 @@ class TestWindow:
     def test_its_samples_span_one_scrape_less(self) -> None:
         assert source(scrape=5).span_seconds == 10
 
+    @pytest.mark.parametrize(
+        ("scrape", "window", "lately"), [(10.0, None, 25.0), (5.0, "1m", 15.0), (10.0, "20s", 20.0), (10.0, "4m", 60.0)]
+    )
+    def test_a_pods_newest_sample_may_be_so_old(self, scrape: float, window: str | None, lately: float) -> None:
+        found = source_of(Signals(preset="app", window=window), default_url="http://p:1", scrape_seconds=scrape)
+        assert found.lately_seconds == lately
+        assert f"[{lately:g}s]" in render(found, "requests", {"shop"})
+
     def test_a_person_may_choose_it(self) -> None:
         assert source(Signals(preset="app", window="1m30s")).window_seconds == 90
 

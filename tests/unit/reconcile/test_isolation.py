@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from evenload.errors import Refused
 from evenload.history import warming
 from evenload.kube.resources import Manifest, Resource
+from evenload.model.snapshot import SIGNALS
 from evenload.observe.prometheus import Interest, Samples
 from evenload.sight import Observer
-from tests.support.fakeprometheus import Mode
+from tests.support.fakeprometheus import FakePrometheus, Mode
 from tests.support.inprocess import Site
 from tests.support.wait import until
 
@@ -33,9 +35,8 @@ async def site() -> AsyncIterator[Site]:
 
 def served(site: Site) -> bool:
     """The neighbour was judged in the last tick."""
-    return site.reconciler._observer.cases[site.key(GOOD)].turn == site.reconciler._observer.turn and (
-        site.condition(GOOD, "Ready") == WATCHING
-    )
+    case, samples = site.reconciler._observer.cases[site.key(GOOD)], site.reconciler._samples[site.key(GOOD)]
+    return case.judged is samples and (site.condition(GOOD, "Ready") == WATCHING)
 
 
 async def look(evil: Callable[[Site], None], **options: Any) -> Site:
@@ -178,7 +179,7 @@ async def test_a_balancer_may_change_while_its_signals_are_read(
         site.sync()
         if reconciled:
             site.reconciler.queue.add(site.key(EVIL))
-            await site.idle()
+            await site.runs_end()
         ready(found)
         return found
 
@@ -197,21 +198,21 @@ async def test_a_balancer_may_change_while_its_signals_are_read(
 async def test_numbers_that_were_asked_for_another_spec_are_not_used(site: Site) -> None:
     site.add_shop(EVIL)
     await site.tick()
-    judged = site.reconciler._observer.cases[site.key(EVIL)].turn
+    judged = site.reconciler._observer.cases[site.key(EVIL)].judged
     real = site.reader.read
 
     async def meanwhile(interests: dict[Any, Interest], ready: Any) -> dict[Any, Samples]:
         found = await real(interests)
         site.edit("Balancer", EVIL, "shop", signals={"window": "1m"})
+        site.sync("Balancer")
         ready(found)
         return found
 
     site.reader.read = meanwhile  # type: ignore[method-assign, assignment]
     site.sync()
     await site.reconciler.tick()
-    site.sync("Balancer")
     await site.idle()
-    assert site.reconciler._observer.cases[site.key(EVIL)].turn in (judged, -1)
+    assert site.reconciler._observer.cases[site.key(EVIL)].judged in (judged, None)
 
 
 # Warm start.
@@ -222,7 +223,10 @@ async def test_a_prometheus_that_does_not_answer_about_the_past_keeps_nobody_els
     monkeypatch: pytest.MonkeyPatch, mode: Mode
 ) -> None:
     monkeypatch.setattr(warming, "ALONE_AT_ONCE", 1)
-    async with Site(query_timeout_seconds=1.0) as site, type(site.prometheus)() as hostile:
+    async with (
+        Site(query_timeout_seconds=1.0, prometheus_allowed_urls="*") as site,
+        type(site.prometheus)() as hostile,
+    ):
         hostile.mode = mode
         site.add_shop(GOOD)
         site.send_traffic(GOOD)
@@ -315,6 +319,47 @@ async def test_a_balancer_that_is_made_again_and_again_does_not_look_like_one_th
         now += 20
     waited = now - site.reconciler._served[site.key(EVIL)]
     assert waited <= 40
+
+
+@contextlib.asynccontextmanager
+async def beside_a_slow_tenant(**settings: Any) -> AsyncIterator[tuple[Site, FakePrometheus]]:
+    """Whose own Prometheus never answers, once both are watched."""
+    async with Site(prometheus_allowed_urls="*", **settings) as site, FakePrometheus() as slow:
+        site.add_shop(GOOD)
+        site.send_traffic(GOOD)
+        site.add_shop(EVIL, {"signals": {"prometheusUrl": slow.url}})
+        site.send_traffic(EVIL)
+        await site.tick()
+        assert site.condition(EVIL, "Ready") == WATCHING
+        slow.mode, slow.delay_seconds = Mode.Slow, 600.0
+        yield site, slow
+
+
+async def test_a_tick_does_not_wait_for_a_tenants_slow_server() -> None:
+    async with beside_a_slow_tenant(query_timeout_seconds=60.0) as (site, slow):
+        asked, judged = slow.asked.total(), []
+        for _ in range(3):
+            site.sync()
+            await asyncio.wait_for(site.reconciler.tick(), 10)
+            await site.runs_end()
+            assert site.reconciler._reading.keys() == {site.key(EVIL)}
+            assert served(site)
+            judged.append(site.reconciler._samples[site.key(GOOD)])
+            site.clock += 10
+        assert len({*map(id, judged)}) == 3
+        assert slow.asked.total() <= asked + len(SIGNALS)  # what is being read is not asked anew
+
+
+async def test_a_slow_tenant_is_judged_once_its_time_is_over_and_asked_again() -> None:
+    async with beside_a_slow_tenant(query_timeout_seconds=1.0) as (site, slow):
+        await site.tick()
+        assert site.condition(EVIL, "SignalsFresh") == ("False", "Missing")
+        assert not site.reconciler._reading
+        slow.mode = Mode.Ok
+        slow.pods.update(site.prometheus.pods)
+        await until(lambda: all(future.done() for future in site.reader._under_way.values()), what="no question left")
+        await site.tick()
+        assert site.condition(EVIL, "SignalsFresh")[0] == "True"
 
 
 async def test_a_tick_looks_once_at_each(site: Site) -> None:
