@@ -152,6 +152,8 @@ class Store:
         self.ledger = Ledger()
         self.balancers = Objects(group_of=target_of)
         self.remediations = Objects(group_of=balancer_of, on_change=self.ledger.changed, kept=without_recording)
+        self.unlisted: set[str] = set()
+        """Namespaces whose Balancers or Remediations are not known yet: nothing there is looked after."""
 
     def remediations_of(self, balancer: Key) -> tuple[Manifest, ...]:
         """Remediations of the Balancer of that name, oldest first (by name within a second)."""
