@@ -30,7 +30,7 @@ from evenload.history.warming import TIME_BOX_SECONDS
 from evenload.kube import config
 from evenload.kube.client import Client
 from evenload.kube.lease import LeaderElector
-from evenload.kube.reflector import Backoff, Reflector
+from evenload.kube.reflector import FORBIDDEN, Backoff, Reflector
 from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest, Resource
 from evenload.observe.access import Access
 from evenload.observe.access import from_files as access_from_files
@@ -217,24 +217,31 @@ class Operator:
             await asyncio.sleep(due - loop.time())
 
     async def _sweep_once(self, client: Client) -> None:
-        """Before the first tick, however often it takes: a Remediation that is not known would be opened twice."""
-        backoff = Backoff()
-        while True:
-            if await self._swept(client, BALANCERS, self._store.balancers, whole=True):
+        """Before the first tick, however often it takes: a Remediation that is not known would be opened twice.
+
+        Of several namespaces, one that may not be listed keeps no other waiting: it is left alone until it may be.
+        """
+        backoff, namespaces = Backoff(), self._settings.namespaces
+        while failed := await self._unswept(client, BALANCERS, self._store.balancers, whole=True):
+            if len(failed) < len(namespaces) and all(error.status == FORBIDDEN for error in failed.values()):
                 break
             await asyncio.sleep(backoff.seconds())
-        while not self._remediations.synced:
+        known = self._remediations
+        while not (known.synced or (known.answered and any(map(known.synced_in, namespaces)))):
             try:
                 async with asyncio.timeout(LISTED_SECONDS):
-                    await self._remediations.wait_synced()
+                    await known.wait_synced()
             except TimeoutError:
-                _log.warning("remediations-not-listed", error=self._remediations.problem)
+                _log.warning("remediations-not-listed", error=known.problem)
+        self._store.unlisted.update(each for each in namespaces if each in failed or not known.synced_in(each))
 
     async def _sweep_again(self, client: Client) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            swept = await self._swept(client, BALANCERS, self._store.balancers)
-            if await self._swept(client, REMEDIATIONS, self._store.remediations) and swept:
+            failed = await self._unswept(client, BALANCERS, self._store.balancers)
+            known = {each for each in self._store.unlisted if each not in failed and self._remediations.synced_in(each)}
+            self._store.unlisted -= known
+            if not await self._unswept(client, REMEDIATIONS, self._store.remediations) and not failed:
                 await self._retired(client)
 
     async def _retired(self, client: Client) -> None:
@@ -265,15 +272,18 @@ class Operator:
                 _log.warning("recordings-not-dropped", number=refused, error=why)
                 await asyncio.sleep(RECORDINGS_RETRY_SECONDS)
 
-    async def _swept(self, client: Client, resource: Resource, objects: Objects, *, whole: bool = False) -> bool:
-        """Take in what the watch has missed; whether that was possible. `whole`: nothing is known yet."""
-        try:
-            for namespace in self._settings.namespaces or (None,):
+    async def _unswept(
+        self, client: Client, resource: Resource, objects: Objects, *, whole: bool = False
+    ) -> dict[str | None, KubeError]:
+        """Take in what the watch has missed; where that was not possible, and why. `whole`: nothing is known yet."""
+        failed: dict[str | None, KubeError] = {}
+        for namespace in self._settings.namespaces or (None,):
+            try:
                 await _sweep(client, resource, objects, namespace, whole=whole)
-        except KubeError as error:
-            _log.warning("sweep-failed", kind=resource.kind, error=str(error))
-            return False
-        return True
+            except KubeError as error:
+                _log.warning("sweep-failed", kind=resource.kind, error=str(error))
+                failed[namespace] = error
+        return failed
 
     async def _watch_own(self) -> None:
         namespaces = self._settings.namespaces

@@ -265,6 +265,8 @@ class Reconciler:
                 self._served[key] = self._monotonic()
 
     async def _run(self, key: Key) -> None:
+        if key.namespace in self._store.unlisted:
+            return
         manifest = self._store.balancers.get(key)
         if manifest is None:
             await self._forget(key)

@@ -155,6 +155,8 @@ class Store:
         self._in_namespace: Groups[str, Key] = Groups()
         self._services_in: Groups[str, Key] = Groups()  # by namespace: Balancers that target a Service
         self.remediations = Objects(group_of=balancer_of, on_change=self.ledger.changed, kept=without_recording)
+        self.unlisted: set[str] = set()
+        """Namespaces whose Balancers or Remediations are not known yet: nothing there is looked after."""
 
     def _balancer_changed(self, key: Key, after: Manifest | None) -> None:
         of_service = after is not None and target_of(after).kind == SERVICES.kind

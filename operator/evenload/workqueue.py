@@ -25,18 +25,24 @@ TURN_SECONDS = 0.05
 
 
 class Pace:
-    """To be asked between two pieces of work."""
+    """To be asked between two pieces of work, by all who work together: they share one turn of the event loop."""
 
     def __init__(self, seconds: float = TURN_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
         self._since = clock()
+        self._ending = False
 
     async def give_way(self) -> None:
         """Let everybody else who is ready have a turn, if they have waited long enough."""
-        if self._clock() - self._since >= self._seconds:
+        while self._clock() - self._since >= self._seconds:
+            if not self._ending:
+                self._ending = True
+                asyncio.get_running_loop().call_soon(self._begin)  # after all who are ready now
             await asyncio.sleep(0)
-            self._since = self._clock()
+
+    def _begin(self) -> None:
+        self._since, self._ending = self._clock(), False
 
 
 class WorkQueue(Generic[Key]):

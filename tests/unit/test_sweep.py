@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
 
 from evenload import app
-from evenload.errors import NotFound
+from evenload.errors import NotFound, Refused
 from evenload.kube.client import Page
-from evenload.kube.resources import REMEDIATIONS, Manifest, Resource
+from evenload.kube.reflector import Reflector
+from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest, Resource
+from evenload.settings import Settings
 from evenload.store import Key, Objects, Store
+from tests.support.wait import until
 
 
 def remediation(name: str, version: int, **more: Any) -> Manifest:
@@ -82,3 +87,73 @@ async def test_at_first_the_whole_list_is_read_page_by_page() -> None:
     api = Api(*(remediation(f"r{at}", at + 1) for at in range(5)))
     await sweep(api, objects, whole=True)
     assert (len(objects.all_keys()), api.read) == (5, [])
+
+
+class TwoNamespaces(Api):
+    """Each has a Balancer; in those of `refusing` nothing may be listed, for want of a RoleBinding."""
+
+    def __init__(self, refusing: set[str]) -> None:
+        super().__init__()
+        self.refusing = refusing
+
+    async def pages(self, resource: Resource, namespace: str | None, *_: Any, **__: Any) -> AsyncIterator[Page]:
+        if namespace in self.refusing:
+            raise Refused(f"{resource.plural} is forbidden in {namespace}", status=403)
+        there = [balancer(namespace)] if resource == BALANCERS and namespace else []
+        text = msgspec.json.encode({"metadata": {"resourceVersion": "9"}, "items": there})
+        yield msgspec.json.decode(text, type=Page)
+
+    async def watch(self, *_: Any, opened: Callable[[], None], **__: Any) -> AsyncIterator[bytes]:
+        opened()
+        await asyncio.Event().wait()
+        yield b""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Manifest:
+        return balancer(namespace)
+
+
+def balancer(namespace: str) -> Manifest:
+    metadata = {"namespace": namespace, "name": "shop", "uid": namespace, "resourceVersion": "5"}
+    return {"metadata": metadata, "spec": {"targetRef": {"name": "shop"}}}
+
+
+@asynccontextmanager
+async def beginning(api: TwoNamespaces) -> AsyncIterator[app.Operator]:
+    """An operator that is told to look after namespaces `a` and `b`."""
+    operator = app.Operator(Settings(watch_namespaces="a,b"))
+    operator._remediations = Reflector(api, REMEDIATIONS, dict, ("a", "b"), longest_backoff_seconds=0.05)  # type: ignore[arg-type]
+    watching = asyncio.create_task(operator._remediations.run())
+    yield operator
+    watching.cancel()
+
+
+async def test_a_namespace_that_may_not_be_listed_keeps_no_other_one_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "LISTED_SECONDS", 0.1)
+    api = TwoNamespaces({"b"})
+    async with beginning(api) as operator, asyncio.timeout(5):
+        await operator._sweep_once(api)  # type: ignore[arg-type]
+        assert operator._store.balancers.all_keys() == (Key("a", "shop"),)
+        assert operator._store.unlisted == {"b"}
+
+
+async def test_it_is_looked_after_once_all_of_it_could_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "LISTED_SECONDS", 0.1)
+    monkeypatch.setattr(app, "SWEEP_SECONDS", 0.0)
+    api = TwoNamespaces({"b"})
+    async with beginning(api) as operator:
+        await operator._sweep_once(api)  # type: ignore[arg-type]
+        api.refusing.clear()
+        sweeping = asyncio.create_task(operator._sweep_again(api))  # type: ignore[arg-type]
+        await until(lambda: not operator._store.unlisted, what="all to be listed")
+        assert operator._remediations.synced
+        assert Key("b", "shop") in operator._store.balancers.all_keys()
+        sweeping.cancel()
+
+
+async def test_where_nothing_at_all_may_be_listed_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "LISTED_SECONDS", 0.1)
+    api = TwoNamespaces({"a", "b"})
+    async with beginning(api) as operator:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await operator._sweep_once(api)  # type: ignore[arg-type]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from evenload.workqueue import WorkQueue
+import pytest
+
+from evenload.workqueue import WORKERS, Pace, WorkQueue
 from tests.support.wait import until
 
 
@@ -123,3 +125,26 @@ async def test_runs_that_wait_for_nothing_let_others_have_their_turn() -> None:
     assert longest < 0.5  # of the second that it takes
     for task in (beating, working):
         task.cancel()
+
+
+async def test_a_turn_is_all_workers_together() -> None:
+    now, since, longest = 0.0, 0.0, 0.0
+    pace = Pace(0.05, lambda: now)
+
+    async def work() -> None:
+        nonlocal now
+        for _ in range(20):
+            now += 0.01
+            await pace.give_way()
+
+    async def beat() -> None:
+        nonlocal since, longest
+        while True:
+            longest, since = max(longest, now - since), now
+            await asyncio.sleep(0)
+
+    beating = asyncio.create_task(beat())
+    await asyncio.gather(*(work() for _ in range(WORKERS)))
+    assert now == pytest.approx(0.2 * WORKERS)
+    assert longest <= 0.05 + 0.01 * WORKERS  # each may be in the middle of a piece of work
+    beating.cancel()

@@ -410,3 +410,17 @@ async def test_a_fault_is_reported_though_no_remediation_can_be_created(
         await site.tick()
         seen.add(site.condition(GOOD, "Remediating")[0])
     assert "True" in seen
+
+
+async def test_nothing_is_looked_after_or_closed_in_a_namespace_of_which_not_all_could_be_listed() -> None:
+    async with Site() as site:
+        site.add_shop(GOOD)
+        site.add_shop(EVIL)
+        site.send_traffic(GOOD)
+        site.store.unlisted.add(EVIL)
+        await site.tick()
+        assert served(site)
+        assert not site.status(EVIL)
+        site.store.unlisted.clear()
+        await site.tick()
+        assert site.condition(EVIL, "Ready") == WATCHING
