@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from lab.shop.manifests import GATEWAY, HOSTNAME, SERVERS, objects, render, weights
+from lab.shop.manifests import GATEWAY, GATEWAY_NAMESPACE, HOSTNAME, SERVERS, objects, render, weights
 from lab.shop.settings import Settings, parse
 
 
@@ -32,7 +32,7 @@ def test_the_route_starts_with_equal_weights_for_all_servers() -> None:
     route = of_kind("HTTPRoute")["shop"]
     assert weights(route) == dict.fromkeys(SERVERS, 100)
     assert route["spec"]["hostnames"] == [HOSTNAME]
-    assert route["spec"]["parentRefs"] == [GATEWAY]
+    assert route["spec"]["parentRefs"] == [{"name": GATEWAY, "namespace": GATEWAY_NAMESPACE}]
 
 
 def test_a_pod_has_time_to_finish_before_it_is_killed() -> None:

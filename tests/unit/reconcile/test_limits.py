@@ -240,9 +240,9 @@ async def test_a_service_whose_pods_cannot_be_told_is_called_what_it_is(
 # What never ends.
 
 
-def hpa(site: Site, *conditions: dict[str, str]) -> None:
+def hpa(site: Site, *conditions: dict[str, str], desired: int = 0) -> None:
     target = {"kind": "Deployment", "name": "a"}
-    status = {"currentReplicas": 1, "desiredReplicas": 0, "conditions": list(conditions)}
+    status = {"currentReplicas": 1, "desiredReplicas": desired, "conditions": list(conditions)}
     site.put("HorizontalPodAutoscaler", SHOP, "a", spec={"scaleTargetRef": target}, status=status)
 
 
@@ -274,7 +274,7 @@ async def test_what_will_not_end_by_its_own_word_is_told_and_not_waited_for(site
 
 UNDER_WAY: dict[str, Callable[[Site], None]] = {
     "a rollout": lambda site: workload(site, **HALF),
-    "an autoscaler at work": lambda site: hpa(site),
+    "an autoscaler at work": lambda site: hpa(site, desired=2),
 }
 
 
