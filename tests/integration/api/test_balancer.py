@@ -81,7 +81,7 @@ WRONG: dict[str, tuple[Manifest, tuple[str, ...]]] = {
     ),
     "wrong mode": (balancer(mode="auto"), ("spec.mode", '"Approve", "Auto", "Observe"')),
     "kind without a driver": (
-        balancer(targetRef={"kind": "Service", "name": "shop"}),
+        balancer(targetRef={"kind": "Ingress", "name": "shop"}),
         ("spec.targetRef.kind", "HTTPRoute"),
     ),
     "no target": ({**balancer(), "spec": {}}, ("spec.targetRef: Required",)),

@@ -355,9 +355,10 @@ async def test_a_pod_that_is_scraped_no_more_is_absent_long_before_its_last_samp
     await until(left, seconds=60, what="its last sample left the window", pause=0.5)
     reader = RangeReader(source, {"shop"}, deadline_seconds=10.0)
     now = time.time()
-    answer = reader.chunk(Grid.between(now - 50, now, 0.5)).signals["requests"]
+    grid = Grid.between(now - 50, now, 0.5)
+    answer = reader.chunk(grid).signals["requests"]
     reader.close()
-    counts = [answer.at(index).values.get("shop", {}).get("leaving") for index in range(100)]
+    counts = [answer.at(index).values.get("shop", {}).get("leaving") for index in range(grid.moments)]
     most = max(count or 0.0 for count in counts)
     later = counts[max(index for index, count in enumerate(counts) if count and count > 0.95 * most) :]
     assert later[-1] is None
