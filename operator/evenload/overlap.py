@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from evenload.drivers.base import BalancerView
 from evenload.kube.resources import SERVICES
-from evenload.ownership import seniority
+from evenload.ownership import identity, seniority
 
 Manifest = Mapping[str, Any]
 
@@ -53,7 +53,7 @@ class Overlap:
         if turn != self._turn:
             self._turn, self._settled = turn, {}
         known = self._settled.get(view.namespace)
-        if known is None or _identity(balancer) not in known.known:
+        if known is None or identity(balancer) not in known.known:
             known = self._settled[view.namespace] = self._settle(view.namespace, balancer)
         return known.lost.get(balancer["metadata"]["uid"])
 
@@ -74,7 +74,7 @@ class Overlap:
             owner = _Owner(balancer=f"{namespace}/{each['metadata']['name']}", through=f"{view.kind} {view.name}")
             for name in names:
                 mine.setdefault(name, owner)
-        return _Settled(known=frozenset(map(_identity, (*rivals, asker))), lost=lost)
+        return _Settled(known=frozenset(map(identity, (*rivals, asker))), lost=lost)
 
 
 def _refusal(namespace: str, service: str, owner: _Owner) -> str:
@@ -82,7 +82,3 @@ def _refusal(namespace: str, service: str, owner: _Owner) -> str:
         f"the pods of Service {namespace}/{service} are already looked after by Balancer {owner.balancer} (of "
         f"{owner.through}), which is older; delete one of the two"
     )
-
-
-def _identity(balancer: Manifest) -> Hashable:
-    return balancer["metadata"]["uid"], balancer["metadata"].get("generation")

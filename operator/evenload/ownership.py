@@ -88,7 +88,7 @@ class Ownership:
             self._turn, self._settled, self._claims = turn, {}, {}
         place = (view.kind, view.namespace, view.name)
         known = self._settled.get(place)
-        if known is None or known.version != view.resource_version or _identity(balancer) not in known.known:
+        if known is None or known.version != view.resource_version or identity(balancer) not in known.known:
             known = self._settled[place] = self._settle(view)
         return taken(view, balancer["metadata"]["uid"], known.owned)
 
@@ -97,14 +97,14 @@ class Ownership:
         claims = [self._claim_once(view, each) for each in contenders] if len(contenders) > 1 else []
         return _Settled(
             version=view.resource_version,
-            known=frozenset(map(_identity, contenders)),
+            known=frozenset(map(identity, contenders)),
             owned=owners(claim for claim in claims if claim is not None),
         )
 
     def _claim_once(self, view: BalancerView, manifest: Mapping[str, Any]) -> Claim | None:
         """Each is asked once a tick: one that is edited settles the place anew, where there may be a thousand."""
         ending = "deletionTimestamp" in manifest["metadata"]
-        asked = view.kind, view.namespace, view.name, view.resource_version, _identity(manifest), ending
+        asked = view.kind, view.namespace, view.name, view.resource_version, identity(manifest), ending
         if asked not in self._claims:
             self._claims[asked] = self._claim(manifest)
         return self._claims[asked]
@@ -123,5 +123,6 @@ class Ownership:
         )
 
 
-def _identity(manifest: Mapping[str, Any]) -> Hashable:
+def identity(manifest: Mapping[str, Any]) -> Hashable:
+    """UID and generation: another one is another Balancer, or another spec."""
     return manifest["metadata"]["uid"], manifest["metadata"].get("generation")

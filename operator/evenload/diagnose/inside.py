@@ -1,4 +1,4 @@
-"""Why a Service spreads its requests unevenly over its pods: named only with evidence, and with what mends it.
+"""Why a Service spreads its requests unevenly over its pods: named only with evidence, and with what fixes it.
 
 A setting of the Service is a cause where traffic shows its mark. Where nothing is set, connections that live long are
 one: they stay where they were opened, so the older a pod, the more it gets. None of this blames a pod.
@@ -41,7 +41,7 @@ class Why(Value, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """With what mends it."""
+        """With what fixes it."""
         return f"{self.clause}; {FIXES[self.cause]}"
 
 

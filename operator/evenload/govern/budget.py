@@ -113,7 +113,7 @@ def cool_down(case: Case, write: Write) -> Held | None:
 def _drained_in_vain(case: Case, write: Drain | RestartPod) -> Held | None:
     """A pod that got its traffic back without having been evicted is not drained again: nothing says it would be now.
 
-    People were told. What is sick keeps a probe's worth of traffic, and recovers or is looked at.
+    It was reported. What is sick keeps a probe's worth of traffic, and recovers or is looked at.
     """
     if not isinstance(write, Drain) or write.step is not None:
         return None

@@ -61,7 +61,7 @@ LABELS: Mapping[Label, Row] = {
         "`LongLivedConnections` (the older a pod, the more it gets), `Locality` (a zone or node gets more than its "
         "pods' share), or `InsideService` where none of these is seen",
         answer="puts wrong weights back in one step; leans against a balancer that ignores them, in small steps, and "
-        "goes on saying so while it leans; names who is not reached, or the cause inside a Service with what mends it; "
+        "goes on saying so while it leans; names who is not reached, or the cause inside a Service with what fixes it; "
         "restarts at most two pods an hour that drown in long-lived connections, and changes nothing else for either",
         follow_up="Alert on the imbalance itself, not only on its errors: the Balancer's Balanced condition tells it "
         "first.",

@@ -54,11 +54,11 @@ def _drowning(scene: Scene) -> int | None:
 
 
 def _due(scene: Scene) -> bool:
-    """Only for what a new connection would mend, and only if it lasts."""
+    """Only for what a new connection would fix, and only if it lasts."""
     diagnosis, since = scene.diagnosis, scene.diagnosis.since
     lasting = since is not None and scene.snapshot.time - since >= RESTART_AFTER_TICKS * scene.tick_seconds
-    mends = diagnosis.cause is SkewCause.LongLivedConnections
-    return mends and lasting and scene.policy.restart_when is RestartWhen.Allowed
+    fixed_by_it = diagnosis.cause is SkewCause.LongLivedConnections
+    return fixed_by_it and lasting and scene.policy.restart_when is RestartWhen.Allowed
 
 
 def _spent(scene: Scene, pod: Pod) -> bool:

@@ -24,7 +24,7 @@ _OVERWRITTEN = (
 )
 _INEFFECTIVE = "Find out why a step had no effect before Evenload is trusted with it again."
 _ROLLED_BACK = "Find out why a step made things worse: it was undone, but its prediction was wrong."
-_INSIDE = "Mend what spreads the requests unevenly inside the Service; the diagnosis says what, and how."
+_INSIDE = "Fix what spreads the requests unevenly inside the Service; the diagnosis says what, and how."
 _BY_HAND = "Evenload did not mend this one: write down what people did, so that it can learn to."
 
 
