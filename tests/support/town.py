@@ -172,7 +172,7 @@ class Town:
         namespace = f"shop-{uuid.uuid4().hex[:8]}"
         await self.client.create(NAMESPACES, None, {"metadata": {"name": namespace}})
         shop = self.shops[namespace] = Shop(
-            self, namespace, tuple(backends), prometheus or self.prometheus, replicas=replicas
+            self, namespace, tuple(backends), prometheus or self.prometheus, replicas=replicas, fragile=False
         )
         await until(shop.has_account, seconds=20, what="the default service account", pause=0.05)
         for name in backends:
@@ -180,6 +180,7 @@ class Town:
             await self.client.create(DEPLOYMENTS, namespace, deployment(name, replicas))
         await shop.create_route()
         await shop.until(shop.all_served, seconds=60, what="pods of all Deployments")
+        shop.fragile = True  # not before: the first pod of a Deployment to run has the traffic of all
         if balancer:
             own = {"signals": SIGNALS | {"prometheusUrl": prometheus.url}} if prometheus else {}
             await shop.create_balancer({**HASTE, "mode": mode, **own, **(spec or {})})
