@@ -18,7 +18,7 @@ from aiohttp import web
 from lab.shop.metrics import CONTENT_TYPE, Metrics
 from lab.shop.model import OK, OVERFLOWED, Shop
 from lab.shop.settings import Settings
-from lab.shop.work import Burner, calibrate
+from lab.shop.work import burn
 
 SERVER_HEADER: Final = "X-Shop-Server"
 LINGER_SECONDS: Final = 0.3
@@ -29,11 +29,11 @@ BODIES: Final = {OK: "thank you\n", OVERFLOWED: "the queue is full, come back la
 class Server:
     """One shop server; `handle` answers customers, `drain` is the way out."""
 
-    def __init__(self, settings: Settings, burner: Burner) -> None:
+    def __init__(self, settings: Settings, burn: Callable[[float], None] = burn) -> None:
         self._settings = settings
         self._shop = Shop(settings)
         self._metrics = Metrics()
-        self._burner = burner
+        self._burn = burn
         self._worker = asyncio.Semaphore(settings.workers)  # wakes its waiters in the order they came
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="worker")
         self._idle = asyncio.Event()
@@ -91,7 +91,7 @@ class Server:
     async def _work(self) -> int:
         async with self._worker:
             job = self._shop.next_job()
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._burner.burn, job.cpu_seconds)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._burn, job.cpu_seconds)
         return job.status
 
     async def _stays_idle(self) -> bool:
@@ -117,7 +117,7 @@ async def serve(settings: Settings, say: Callable[[str], None] = print) -> bool:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = Server(settings, calibrate())
+    server = Server(settings)
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

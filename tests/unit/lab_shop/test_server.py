@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from aiohttp.test_utils import TestServer
 
 from lab.shop.server import SERVER_HEADER, Server
 from lab.shop.settings import Settings
-from lab.shop.work import Burner
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_SECONDS = 20.0
@@ -30,13 +29,10 @@ class Gate:
     def __init__(self) -> None:
         self._open = threading.Event()
 
-    def burner(self) -> Burner:
-        return Burner(iterations_per_cpu_second=1e6, rounds=self._wait)
-
     def open(self) -> None:
         self._open.set()
 
-    def _wait(self, iterations: int) -> None:
+    def wait(self, cpu_seconds: float) -> None:
         assert self._open.wait(DEADLINE_SECONDS), "nobody opened the gate"
 
 
@@ -67,8 +63,8 @@ class Client:
 
 
 @asynccontextmanager
-async def shop(settings: Settings, burner: Burner) -> AsyncIterator[tuple[Server, Client]]:
-    server = Server(settings, burner)
+async def shop(settings: Settings, burn: Callable[[float], None]) -> AsyncIterator[tuple[Server, Client]]:
+    server = Server(settings, burn)
     async with TestServer(server.application()) as listening, aiohttp.ClientSession() as session:
         yield server, Client(session, str(listening.make_url("")).rstrip("/"))
     server.close()
@@ -80,7 +76,7 @@ async def in_background(*calls: Coroutine[Any, Any, int]) -> list[asyncio.Task[i
 
 async def test_a_full_queue_answers_503_at_once_and_the_others_are_served_in_the_end() -> None:
     gate = Gate()
-    async with shop(Settings(name="shop-a", queue_length=2), gate.burner()) as (_, client):
+    async with shop(Settings(name="shop-a", queue_length=2), gate.wait) as (_, client):
         waiting = await in_background(*(client.status() for _ in range(3)))
         await client.until("http_requests_in_flight", 3)
         assert await client.get() == (503, "the queue is full, come back later\n", "shop-a")
@@ -92,7 +88,7 @@ async def test_a_full_queue_answers_503_at_once_and_the_others_are_served_in_the
 
 async def test_health_and_metrics_answer_beside_a_full_queue_even_when_sick() -> None:
     gate = Gate()
-    async with shop(Settings(queue_length=0, sick_rejections=2), gate.burner()) as (_, client):
+    async with shop(Settings(queue_length=0, sick_rejections=2), gate.wait) as (_, client):
         waiting = await in_background(client.status())
         await client.until("http_requests_in_flight", 1)
         for _ in range(3):
@@ -105,7 +101,7 @@ async def test_health_and_metrics_answer_beside_a_full_queue_even_when_sick() ->
 
 async def test_the_metrics_count_customers_by_status_and_nobody_else() -> None:
     gate = Gate()
-    async with shop(Settings(queue_length=0), gate.burner()) as (_, client):
+    async with shop(Settings(queue_length=0), gate.wait) as (_, client):
         assert await client.metric('http_requests_total{code="503",method="GET"}') == 0, "there before it happens"
         waiting = await in_background(client.status("/cart?item=3"))
         await client.until("http_requests_in_flight", 1)
@@ -123,7 +119,7 @@ async def test_the_metrics_count_customers_by_status_and_nobody_else() -> None:
 async def test_a_sick_server_fails_at_a_gentle_pace_and_a_new_one_does_not() -> None:
     gate = Gate()
     settings = Settings(queue_length=0, sick_rejections=2)
-    async with shop(settings, gate.burner()) as (_, client):
+    async with shop(settings, gate.wait) as (_, client):
         waiting = await in_background(client.status())
         await client.until("http_requests_in_flight", 1)
         assert [await client.status() for _ in range(3)] == [503, 503, 503]
@@ -132,13 +128,13 @@ async def test_a_sick_server_fails_at_a_gentle_pace_and_a_new_one_does_not() -> 
         statuses = [await client.status() for _ in range(300)]
         assert set(statuses) == {200, 500}
         assert 0.30 <= statuses.count(500) / 300 <= 0.40
-    async with shop(settings, gate.burner()) as (_, client):
+    async with shop(settings, gate.wait) as (_, client):
         assert {await client.status() for _ in range(100)} == {200}
 
 
 async def test_a_draining_server_goes_on_answering_until_it_has_been_idle() -> None:
     gate = Gate()
-    async with shop(Settings(queue_length=5), gate.burner()) as (server, client):
+    async with shop(Settings(queue_length=5), gate.wait) as (server, client):
         before = await in_background(client.status(), client.status())
         await client.until("http_requests_in_flight", 2)
         leaving = asyncio.create_task(server.drain(DEADLINE_SECONDS))
@@ -153,7 +149,7 @@ async def test_a_draining_server_goes_on_answering_until_it_has_been_idle() -> N
 
 async def test_a_drain_gives_up_after_its_grace_time_and_says_so() -> None:
     gate = Gate()
-    async with shop(Settings(), gate.burner()) as (server, client):
+    async with shop(Settings(), gate.wait) as (server, client):
         stuck = await in_background(client.status())
         await client.until("http_requests_in_flight", 1)
         assert await server.drain(0.05) is False
