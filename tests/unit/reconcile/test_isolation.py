@@ -305,19 +305,20 @@ async def test_nothing_is_remembered_of_balancers_that_are_gone(site: Site) -> N
 
 
 async def test_a_balancer_that_is_made_again_and_again_does_not_look_like_one_that_is_not_looked_after(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(site.reconciler, "_monotonic", lambda: now)
-    site.add_shop(EVIL)
-    await site.tick()
-    site.prometheus.mode = Mode.Slow  # its warm starts take longer than it lives
-    for number in range(6):
-        site.add_balancer(EVIL, uid=f"made-{number}")
-        site.sync()
-        await site.reconciler.tick()
-        now += 20
-    waited = now - site.reconciler._served[site.key(EVIL)]
+    async with Site(query_timeout_seconds=0.5) as site:
+        monkeypatch.setattr(site.reconciler, "_monotonic", lambda: now)
+        site.add_shop(EVIL)
+        await site.tick()
+        site.prometheus.mode = Mode.Slow  # its warm starts take longer than it lives
+        for number in range(6):
+            site.add_balancer(EVIL, uid=f"made-{number}")
+            site.sync()
+            await site.reconciler.tick()
+            now += 20
+        waited = now - site.reconciler._served[site.key(EVIL)]
     assert waited <= 40
 
 
