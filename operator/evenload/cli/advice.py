@@ -21,8 +21,9 @@ ON_HELD: Final[dict[HeldReason, str]] = {
     "kubectl rollout status -n {namespace}{flags} of its workload.",
     HeldReason.Autoscaling: "It goes on when the autoscaler is at rest: kubectl get hpa -n {namespace}{flags}",
     HeldReason.Contested: "Another writer keeps putting other weights back, so Evenload has stopped writing. Decide "
-    "who owns them: stop the other writer (another installation of Evenload, perhaps), or let Evenload only observe "
-    "(spec.mode: Observe).",
+    "who owns them. A GitOps tool is to leave them alone: evenload gitops argocd {balancer} -n {namespace}{flags} (or "
+    "flux) prints its rules. Else stop the other writer (another installation of Evenload, perhaps), or let Evenload "
+    "only observe (spec.mode: Observe).",
     HeldReason.CoolDown: "Nothing to do: it goes on when the cool-down is over (spec.guardrails).",
     HeldReason.Budget: "Nothing to do: it goes on when the budget is free (spec.guardrails.restartsPerHour).",
     HeldReason.OneAtATime: "Nothing to do: another disruption of the route is under way; one at a time.",

@@ -17,6 +17,7 @@ from evenload.cli.backtest import backtest
 from evenload.cli.check import check
 from evenload.cli.decide import approve, deny, pause, resume, undo
 from evenload.cli.get import get, history
+from evenload.cli.gitops import gitops
 from evenload.cli.incident_report import report
 from evenload.cli.init import init
 from evenload.cli.options import with_access, with_cluster
@@ -81,6 +82,7 @@ for _command, _panel in (
     (simulate, LOOK),
     (with_access(asking_prometheus(init)), SETUP),
     (with_cluster(asking_prometheus(check)), SETUP),
+    (with_cluster(gitops), SETUP),
     (version, SETUP),
     (run, SETUP),
 ):

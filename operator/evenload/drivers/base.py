@@ -174,6 +174,9 @@ class Driver(Protocol):
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Read `route`. Raises RouteProblem."""
 
+    def weights_at(self, route: Manifest, target: TargetRef) -> tuple[str, ...]:
+        """JSON Pointers (RFC 6901) of the weights that `patch` may write, in order. Raises RouteProblem."""
+
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
         """The JSON patch that gives exactly `weights` to exactly the route's backends; empty if they stand already.
 

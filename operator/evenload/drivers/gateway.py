@@ -137,6 +137,10 @@ class RouteDriver:
             parents=tuple(_parent(status, meta) for status in parsed.status.parents),
         )
 
+    def weights_at(self, route: Manifest, target: TargetRef) -> tuple[str, ...]:
+        """Raises RouteProblem."""
+        return tuple(f"{path}/weight" for path, _, _ in _references(route, self.backends(route, target)))
+
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
         """Raises RouteProblem."""
         view = self.backends(route, target)
@@ -231,13 +235,17 @@ def _refuse_share(route: _Route, index: int, ref: _Ref) -> None:
 
 
 def _operations(route: Manifest, view: BalancerView, weights: Mapping[str, int]) -> Iterator[JsonPatchOp]:
+    for path, ref, parsed in _references(route, view):
+        yield from set_weight(path, ref, parsed.effective_weight, weights[_key(parsed, view.namespace)])
+
+
+def _references(route: Manifest, view: BalancerView) -> Iterator[tuple[str, Manifest, _Ref]]:
+    """Each reference with a weight of ours: where it stands, as it stands there, and as it is read."""
     for place in view.rules:
         for position, ref in enumerate(route["spec"]["rules"][place.index]["backendRefs"]):
             parsed = msgspec.convert(ref, _Ref)
             if parsed.is_service:
-                path = f"/spec/rules/{place.index}/backendRefs/{position}"
-                wanted = weights[_key(parsed, view.namespace)]
-                yield from set_weight(path, ref, parsed.effective_weight, wanted)
+                yield f"/spec/rules/{place.index}/backendRefs/{position}", ref, parsed
 
 
 def _key(ref: _Ref, namespace: str) -> str:

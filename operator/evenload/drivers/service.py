@@ -75,6 +75,10 @@ class ServiceDriver:
             rules=(RulePlace(index=0),),
         )
 
+    def weights_at(self, route: Manifest, target: TargetRef) -> tuple[str, ...]:
+        """Always empty: nothing is written to a Service."""
+        return ()
+
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
         """Always empty. Raises RouteProblem for any weights but those that stand."""
         return patch_of(self.backends(route, target), weights, self.limits, ())

@@ -88,6 +88,11 @@ class TraefikServiceDriver:
             notes=(STICKY,) if parsed.spec.weighted and parsed.spec.weighted.sticky else (),
         )
 
+    def weights_at(self, route: Manifest, target: TargetRef) -> tuple[str, ...]:
+        """Raises RouteProblem."""
+        self.backends(route, target)
+        return tuple(f"{path}/weight" for path, _, _ in _references(route))
+
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
         """Raises RouteProblem."""
         return patch_of(self.backends(route, target), weights, self.limits, _operations(route, weights))
@@ -156,11 +161,16 @@ def _check(parsed: _TraefikService, service: _Service) -> None:
 
 
 def _operations(manifest: Manifest, weights: Mapping[str, int]) -> Iterator[JsonPatchOp]:
+    for path, service, parsed in _references(manifest):
+        yield from set_weight(path, service, parsed.effective_weight, weights[parsed.name])
+
+
+def _references(manifest: Manifest) -> Iterator[tuple[str, Manifest, _Service]]:
+    """Each Service with a weight of ours: where it stands, as it stands there, and as it is read."""
     for position, service in enumerate(manifest["spec"]["weighted"]["services"]):
         parsed = msgspec.convert(service, _Service)
         if parsed.kind == "Service":
-            path = f"/spec/weighted/services/{position}"
-            yield from set_weight(path, service, parsed.effective_weight, weights[parsed.name])
+            yield f"/spec/weighted/services/{position}", service, parsed
 
 
 def _of(parsed: _TraefikService) -> str:

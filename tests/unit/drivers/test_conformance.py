@@ -45,6 +45,18 @@ def test_a_patch_touches_nothing_but_the_weights_of_its_backends(case: Case, dat
 
 @every_driver
 @given(data=st.data())
+def test_a_patch_writes_only_where_the_driver_says_that_its_weights_are(case: Case, data: st.DataObject) -> None:
+    manifest, target = data.draw(case.balancers)
+    view = case.driver.backends(manifest, target)
+    wanted = data.draw(weights_for(list(view.weights), case.driver.limits.largest_weight))
+    written = [each["path"] for each in case.driver.patch(manifest, target, wanted) if each["op"] != "test"]
+    places = case.driver.weights_at(manifest, target)
+    assert len(set(places)) == len(places)
+    assert written == [place for place in places if place in set(written)]
+
+
+@every_driver
+@given(data=st.data())
 def test_undo_restores_the_very_weights(case: Case, data: st.DataObject) -> None:
     manifest, target = data.draw(case.balancers)
     before = case.driver.backends(manifest, target).weights
