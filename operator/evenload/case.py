@@ -6,7 +6,7 @@ What must not be lost is in the cluster: docs/architecture.md, "Where state live
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import msgspec
 
 from evenload.act.episode import decode
 from evenload.act.outcome import Tick
-from evenload.api.v1alpha1 import Balancer, Remediation, Resolved
+from evenload.api.v1alpha1 import Balancer, Remediation, Resolved, RouteChange
 from evenload.drivers import driver_of
 from evenload.drivers.base import BalancerView, Driver, check_shares
 from evenload.engine import Engine
@@ -27,6 +27,7 @@ from evenload.observe.cluster import Fleet
 from evenload.observe.prometheus import Samples
 from evenload.observe.queries import Source, found_as, found_in, installation_matchers, source_of
 from evenload.presets import with_own
+from evenload.record.changelog import changes_of
 from evenload.record.events import Chronicle
 from evenload.record.flight import Flight
 from evenload.settings import Settings
@@ -56,6 +57,7 @@ class Case:
     _unanswered: int = 0  # ticks without any series of the preset that was found
     _workloads: dict[str, frozenset[str]] = field(default_factory=dict)  # by backend
     _view: tuple[str, BalancerView] | None = None
+    _changes: tuple[str, tuple[RouteChange, ...]] | None = None
     _decoded: dict[str, tuple[str, Remediation]] = field(default_factory=dict)
 
     @classmethod
@@ -131,6 +133,13 @@ class Case:
         if self._view is None or self._view[0] != version:
             self._view = (version, check_shares(self.policy, self.driver.backends(route, self.target)))
         return self._view[1]
+
+    def changes_of(self, route: Mapping[str, Any], versions: Sequence[Mapping[str, Any]]) -> tuple[RouteChange, ...]:
+        """The newest changes of the route, from `versions` on, oldest first; compared once a version."""
+        version = route["metadata"]["resourceVersion"]
+        if self._changes is None or self._changes[0] != version:
+            self._changes = (version, tuple(changes_of(self.driver, self.target, (*versions, route))))
+        return self._changes[1]
 
     def workloads(self, fleet: Fleet, namespace: str) -> frozenset[str]:
         """Those of `namespace` behind the backends; of a backend without pods, as in a restart, those seen last."""

@@ -65,6 +65,7 @@ class StatusPublisher:
                 code=case.source.code,
                 backends=tuple(sorted(sight.view.weights)),
             ),
+            changes=sight.changes,
             remediation=current["metadata"]["name"] if current else None,
             paused=sight.pause,
             limits=sight.limits,

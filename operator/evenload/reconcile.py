@@ -367,11 +367,12 @@ class Reconciler:
     def _culprit(self, key: Key, decision: Decision, snapshot: Snapshot) -> RouteWrite | None:
         """The write to blame; the Balancer's status may know what the weights were before, from an earlier process."""
         found = culprit(decision, snapshot.last_write)
-        told = known_status(self._store.balancers.get(key) or {}).last_route_change
-        if found is None or found.before is not None or told is None:
+        if found is None or found.before is not None:
             return found
-        same = told.manager == found.manager[:128] and epoch_seconds(told.time) == found.time
-        return msgspec.structs.replace(found, before=told.before) if same else found
+        for change in known_status(self._store.balancers.get(key) or {}).changes:
+            if change.manager == found.manager[:128] and epoch_seconds(change.time) == found.time:
+                return msgspec.structs.replace(found, before=change.before)
+        return found
 
     def _ended(
         self, case: Case, balancer: Balancer, known: Remediation, decision: Decision, happenings: tuple[Happening, ...]

@@ -15,7 +15,14 @@ from msgspec.structs import replace
 from evenload.act.episode import episode_of, is_open
 from evenload.act.ledger import Subject
 from evenload.act.remediations import newest
-from evenload.api.v1alpha1 import PAUSED_ANNOTATION, Balancer, BalancerStatus, Remediation, Trigger
+from evenload.api.v1alpha1 import (
+    PAUSED_ANNOTATION,
+    Balancer,
+    BalancerStatus,
+    Remediation,
+    RouteChange,
+    Trigger,
+)
 from evenload.case import Case, identity_of, read
 from evenload.drivers import driver_of
 from evenload.drivers.base import BalancerView, Granted, RouteProblem, refuse_foreign
@@ -57,7 +64,7 @@ class Sight(Value, frozen=True, kw_only=True):
     remediations: tuple[Remediation, ...]
     open: Remediation | None
     pause: Trouble | None
-
+    changes: tuple[RouteChange, ...] = ()  # the newest of the route, the last one last
     holds: tuple[Hold, ...] = ()
     limits: tuple[str, ...] = ()
 
@@ -148,6 +155,7 @@ class Observer:
             remediations=remediations,
             open=current,
             pause=pause,
+            changes=self._changes(case, view),
             holds=(*paused, *refused, *delivered),
             limits=(*view.notes, *fleet.limits, *limits),
         )
@@ -219,6 +227,12 @@ class Observer:
             case.view_of,
             granted=granted if self._foreign_backends else None,
         )
+
+    def _changes(self, case: Case, view: BalancerView) -> tuple[RouteChange, ...]:
+        route = self._cluster.balancer(case.driver, view.namespace, view.name)
+        if view.writer is None or isinstance(route, cluster.Problem):
+            return ()
+        return case.changes_of(route, self._cluster.versions(view.kind, view.namespace, view.name))
 
     def _delivered(self, view: BalancerView) -> Iterable[Hold]:
         if who := view.delivery or self._cluster.delivery(view):

@@ -231,12 +231,31 @@ class KnownGood(Value, frozen=True, kw_only=True):
     at: Annotated[Time | None, Meta(description="When traffic was last seen balanced under them.")] = None
 
 
-class RouteChange(Value, frozen=True, kw_only=True):
-    """Who last changed the route's weights."""
+MOST_CHANGES = 20
+MOST_PLACES = 10
 
-    manager: Annotated[str, Meta(description="The field manager.", max_length=128)]
+
+class RouteChange(Value, frozen=True, kw_only=True):
+    """A change of the balancer's weights or rules."""
+
+    manager: Annotated[str, Meta(description="Who made it: the field manager.", max_length=128)]
     time: Annotated[Time, Meta(description="When.")]
+    generation: Annotated[int, Meta(description="The generation of the object after it.", ge=0)] = 0
     before: Annotated[Weights | None, Meta(description="The weights before, as far as they were seen.")] = None
+    after: Annotated[Weights | None, Meta(description="The weights after.")] = None
+    elsewhere: Annotated[
+        tuple[Annotated[str, Meta(max_length=256)], ...],
+        Meta(description="What else of the spec changed: JSON Pointers.", max_length=MOST_PLACES),
+    ] = ()
+    cause: Annotated[
+        str,
+        Meta(
+            description="Why, as the object says: its annotation kubernetes.io/change-cause, or of a commit.",
+            max_length=256,
+        ),
+    ] = ""
+    remediation: Annotated[Name | None, Meta(description="The Remediation, where Evenload made it.")] = None
+    writes: Annotated[int, Meta(description="How many writes it took.", ge=1)] = 1
 
 
 class BalancerStatus(Value, frozen=True, kw_only=True):
@@ -272,7 +291,10 @@ class BalancerStatus(Value, frozen=True, kw_only=True):
     known_good: Annotated[
         KnownGood | None, Meta(description="The last weights under which traffic was seen balanced.")
     ] = None
-    last_route_change: Annotated[RouteChange | None, Meta(description="Who last changed the route's weights.")] = None
+    changes: Annotated[
+        tuple[RouteChange, ...],
+        Meta(description="The last changes of the weights or rules, newest first.", max_length=MOST_CHANGES),
+    ] = ()
 
 
 class Balancer(Value, frozen=True, kw_only=True, omit_defaults=False):

@@ -1,46 +1,99 @@
-"""Waiting for something to happen: watches of our own kinds say when it is worth looking again.
-
-What they tell is not kept: each look reads afresh, so a change that was missed can mislead nobody for long.
-"""
+"""`changes`: who changed which weight or rule of a balancer, when, from what to what, and why."""
 
 from __future__ import annotations
 
-import threading
-import time
-from typing import Final
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, NamedTuple
 
+import msgspec
+import typer
+
+from evenload.api.v1alpha1 import Balancer, RouteChange
 from evenload.cli.cluster import Cluster
-from evenload.errors import KubeError
-from evenload.kube.resources import BALANCERS, REMEDIATIONS, Resource
+from evenload.cli.completing import balancer_names
+from evenload.cli.exits import ExitCode
+from evenload.cli.objects import Item, balancers
+from evenload.cli.options import Everywhere
+from evenload.cli.printing import note, print_table
+from evenload.cli.text import local_time
+from evenload.model.wording import listing, reweighting
 
-TOGETHER_SECONDS: Final = 0.3  # changes that come so close together are one look
-LONGEST_SECONDS: Final = 30.0  # what is shown tells how old things are
-AGAIN_SECONDS: Final = 2.0  # after a watch that failed
+
+class ChangesOutput(StrEnum):
+    table = "table"
+    json = "json"
 
 
-class Changes:
-    """Watches from the moment it is made until the process ends. For one caller."""
+class _Entry(NamedTuple):
+    balancer: Item[Balancer]
+    change: RouteChange
 
-    def __init__(self, cluster: Cluster, *, everywhere: bool) -> None:
-        self._cluster = cluster
-        self._everywhere = everywhere
-        self._something = threading.Event()
-        for resource in (BALANCERS, REMEDIATIONS):
-            threading.Thread(target=self._watch, args=(resource,), daemon=True).start()
 
-    def wait(self, longest_seconds: float = LONGEST_SECONDS) -> bool:
-        """Until something changed, or so long; whether it did. A broken watch counts: one may have been missed."""
-        changed = self._something.wait(longest_seconds)
-        if changed:
-            time.sleep(TOGETHER_SECONDS)
-            self._something.clear()
-        return changed
+def changes(
+    cluster: Cluster,
+    balancer: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BALANCER", help="Only of this Balancer; of all by default.", autocompletion=balancer_names
+        ),
+    ] = None,
+    output: Annotated[ChangesOutput, typer.Option("-o", "--output", help="Output format.")] = ChangesOutput.table,
+    everywhere: Everywhere = False,
+) -> ExitCode:
+    """List who changed which weight or rule, newest first: people, GitOps tools and Evenload alike.
 
-    def _watch(self, resource: Resource) -> None:
-        while True:
-            try:
-                for _ in self._cluster.watch(resource, everywhere=self._everywhere):
-                    self._something.set()
-            except KubeError:
-                time.sleep(AGAIN_SECONDS)
-            self._something.set()
+    A Balancer keeps its last 20 changes; writes of one Remediation in a row are one.
+    """
+    items = balancers(cluster, [balancer] if balancer else (), everywhere=everywhere)
+    found = [_Entry(item, change) for item in items for change in item.object.status.changes]
+    found.sort(key=lambda entry: entry.change.time, reverse=True)
+    if output is ChangesOutput.json:
+        print(json.dumps([*map(_built, found)], indent=2))
+    elif found:
+        titles = ("WHEN", "BALANCER", "WHO", "WHY", "WHAT")
+        first = ("NAMESPACE",) if everywhere else ()
+        print_table((*first, *titles), [(*_namespace(entry, everywhere), *_row(entry)) for entry in found])
+    else:
+        note("No changes were seen yet.")
+    return ExitCode.Fine
+
+
+def _namespace(entry: _Entry, everywhere: bool) -> tuple[str, ...]:
+    return (entry.balancer.namespace,) if everywhere else ()
+
+
+def _row(entry: _Entry) -> tuple[str, ...]:
+    change = entry.change
+    return (local_time(change.time), entry.balancer.name, change.manager, _why(change), "; ".join(described(change)))
+
+
+def described(change: RouteChange) -> Iterator[str]:
+    """What it changed, a phrase each."""
+    before, after = change.before, change.after or {}
+    if before is None:
+        yield f"weights now {', '.join(f'{name} {weight}' for name, weight in sorted(after.items()))}"
+    else:
+        if added := sorted(after.keys() - before.keys()):
+            yield f"added {listing(added)}"
+        if gone := sorted(before.keys() - after.keys()):
+            yield f"took out {listing(gone)}"
+        if any(before.get(name, 0) != weight for name, weight in after.items()):
+            yield reweighting(before, after)
+    if change.elsewhere:
+        yield f"changed {listing(change.elsewhere)}"
+    if before == after and not change.elsewhere:
+        yield "the same weights"
+
+
+def _why(change: RouteChange) -> str:
+    if change.remediation is None:
+        return change.cause
+    writes = f", {change.writes} writes" if change.writes > 1 else ""
+    return f"Remediation {change.remediation}{writes}"
+
+
+def _built(entry: _Entry) -> dict[str, object]:
+    change: dict[str, object] = msgspec.to_builtins(entry.change)
+    return {"namespace": entry.balancer.namespace, "balancer": entry.balancer.name, **change}

@@ -14,6 +14,7 @@ import typer
 from evenload import __version__
 from evenload.api.v1alpha1 import API_VERSION
 from evenload.cli.backtest import backtest
+from evenload.cli.changes import changes
 from evenload.cli.check import check
 from evenload.cli.decide import approve, deny, pause, resume, undo
 from evenload.cli.get import get, history
@@ -69,6 +70,7 @@ for _command, _panel in (
     (with_cluster(status), LOOK),
     (with_cluster(why), LOOK),
     (with_cluster(history), LOOK),
+    (with_cluster(changes), LOOK),
     (with_cluster(report), LOOK),
     (with_cluster(approve), DECIDE),
     (with_cluster(deny), DECIDE),

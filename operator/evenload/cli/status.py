@@ -14,7 +14,6 @@ from evenload import clock
 from evenload.api.v1alpha1 import Balancer, ConditionType, Remediation
 from evenload.cli.attendance import REASON as OPERATOR_DOWN
 from evenload.cli.attendance import as_attended
-from evenload.cli.changes import Changes
 from evenload.cli.cluster import Cluster
 from evenload.cli.commands import evenload
 from evenload.cli.exits import ExitCode
@@ -24,6 +23,7 @@ from evenload.cli.options import Everywhere, Selector
 from evenload.cli.printing import console, note, on_terminal, print_table, say, table
 from evenload.cli.proposal import answer, held, proposed
 from evenload.cli.text import local_time, other_clock, plain
+from evenload.cli.watching import Watching
 from evenload.cli.why import coming, health, pause_of, step_line
 from evenload.errors import KubeError, NotFound
 from evenload.kube.resources import REMEDIATIONS
@@ -54,7 +54,7 @@ def status(
         return views(cluster, names or (), everywhere=everywhere, selector=selector, tell=tell)
 
     if watch:  # each look tells in the table and the details that nobody is looking
-        return follow(look, Changes(cluster, everywhere=everywhere).wait)
+        return follow(look, Watching(cluster, everywhere=everywhere).wait)
     found = look(note)
     if not found:
         note(f"No Balancers found in namespace {cluster.namespace}; -A looks in all.")

@@ -29,6 +29,7 @@ from evenload.api.values import moment
 from evenload.cli.advice import on_held
 from evenload.cli.attendance import REASON as OPERATOR_DOWN
 from evenload.cli.attendance import as_attended
+from evenload.cli.changes import described
 from evenload.cli.cluster import Cluster
 from evenload.cli.commands import evenload, kubectl
 from evenload.cli.completing import balancer_names
@@ -288,9 +289,10 @@ def _limits(balancer: Balancer) -> Iterator[str]:
 
 def _before(item: Item[Balancer], newest: Item[Remediation] | None) -> Iterator[str]:
     status = item.object.status
-    if status.last_route_change is not None:
-        change = status.last_route_change
-        yield f"The route's weights were last changed by {change.manager} at {_moment(change.time)}."
+    if status.changes:
+        change = status.changes[0]
+        how = "; ".join(described(change))
+        yield f"The route was last changed by {change.manager} at {_moment(change.time)}: {how}."
     if status.known_good is not None:
         yield f"Traffic was last seen balanced under: {listed(status.known_good.weights)}."
     if newest is not None and not is_open(newest.object):

@@ -10,7 +10,7 @@ exceptions.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import partial
@@ -47,6 +47,8 @@ from evenload.observe.workloads import KINDS, ArgoRollout, Hpa, KruiseRollout, O
 STUCK_SECONDS: Final = 900.0
 """A rollout, or an autoscaler, of which nothing moved for so long, is not waited for. A Deployment's own deadline is
 600 s by default; then its conditions tell."""
+VERSIONS: Final = 4
+"""Of a balancer's object, for the changelog: so many changes between two ticks are told apart."""
 LEAVING_SECONDS: Final = 60.0
 """A pod that is still there so long after its grace period is stuck: a kubelet cleans up in seconds."""
 
@@ -161,7 +163,7 @@ class ClusterView:
         self._services_of: Groups[Key, Key] = Groups()  # by pod: whose members to find anew when it changes
         self._deliveries: Groups[tuple[str, Key], str] = Groups()  # by balancer
         self._hpas_of: Groups[tuple[str, str], Key] = Groups()
-        self._previous: dict[tuple[str, Key], Manifest] = {}
+        self._versions: dict[tuple[str, Key], deque[Manifest]] = {}
         self._pods_in: Counter[str] = Counter()
         self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode, self._pod_changed)
         self._services: Reflector[Service] = watch(SERVICES, Service, self._service_changed)
@@ -311,7 +313,11 @@ class ClusterView:
 
     def previous(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """The balancer's object before its spec last changed, if that was seen."""
-        return self._previous.get((kind, (namespace, name)))
+        return next(reversed(self.versions(kind, namespace, name)), None)
+
+    def versions(self, kind: str, namespace: str, name: str) -> tuple[Manifest, ...]:
+        """The balancer's object before each of the last changes of its spec that were seen, oldest first."""
+        return tuple(self._versions.get((kind, (namespace, name)), ()))
 
     def fleet(self, view: BalancerView) -> Fleet:
         """Whose pods the route's backends lead to. Not to be changed by the caller: ticks share it."""
@@ -580,9 +586,9 @@ class ClusterView:
 
     def _balancer_changed(self, kind: str, key: Key, before: Manifest | None, after: Manifest | None) -> None:
         if after is None:
-            self._previous.pop((kind, key), None)
+            self._versions.pop((kind, key), None)
         elif before is not None and before.get("spec") != after.get("spec"):
-            self._previous[kind, key] = before
+            self._versions.setdefault((kind, key), deque(maxlen=VERSIONS)).append(before)
         self._on_route_change(key)
 
 

@@ -37,6 +37,7 @@ from evenload.model.diagnosis import INSIDE, Diagnosis, Label, SkewCause
 from evenload.model.policy import Policy
 from evenload.model.snapshot import SIGNALS, Signal, SignalName, SignalState, Snapshot
 from evenload.model.spec import Mode
+from evenload.record.changelog import changelog
 from evenload.record.horizon import upcoming
 
 MATERIAL_RATIO = 1.5  # a told figure is told anew when it moved by this factor
@@ -71,6 +72,7 @@ class Facts(Value, frozen=True, kw_only=True):
     decision: Decision | None = None
     policy: Policy | None = None
     resolved: Resolved | None = None
+    changes: tuple[RouteChange, ...] = ()  # the newest of the balancer, the last one last
     remediation: str | None = None  # the open one
     paused: Trouble | None = None  # by what, as reason and sentence
     limits: tuple[str, ...] = ()  # what Evenload cannot do or does not wait for, a sentence each
@@ -107,7 +109,7 @@ def status_of(known: BalancerStatus, facts: Facts) -> BalancerStatus:
         active_remediation=facts.remediation,
         budgets=budgets(facts) or known.budgets,
         known_good=_known_good(known.known_good, facts),
-        last_route_change=_route_change(known.last_route_change, facts.snapshot),
+        changes=changelog(known.changes, facts.changes, facts.remediation),
     )
 
 
@@ -391,12 +393,3 @@ def _known_good(known: KnownGood | None, facts: Facts) -> KnownGood | None:
     if known is not None and known.weights == weights:
         return known
     return KnownGood(weights=weights, at=moment(facts.decision.time))
-
-
-def _route_change(known: RouteChange | None, snapshot: Snapshot | None) -> RouteChange | None:
-    write = snapshot.last_write if snapshot else None
-    if write is None:
-        return known
-    change = RouteChange(manager=write.manager[:128], time=moment(write.time), before=write.before)
-    same = known is not None and (known.manager, known.time) == (change.manager, change.time)
-    return known if same else change

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,13 @@ async def with_rules(shop: Shop, proxy: ApiProxy, folder: Path, tool: str) -> No
     assert await shop.phase() == "Succeeded"
     assert await shop.even()
     assert "Overwritten" not in {state for _, _, state in await shop.steps()}
+    await shop.until(shop.healthy)
+    _, listed, _ = await answer(proxy, folder, "changes", "shop", "-n", shop.namespace, "-o", "json")
+    log = json.loads(listed)
+    assert [(each["before"], each["after"]) for each in log if each["manager"] == "kubectl-edit"] == [(EQUAL, BAD)]
+    assert [each["elsewhere"] for each in log if each["manager"] == MANAGERS[tool]] == [["/spec/hostnames"]]
+    ours = [each for each in log if each.get("remediation") == (await shop.remediation())["metadata"]["name"]]
+    assert BAD in [each["before"] for each in ours]
 
 
 async def without_rules(shop: Shop, proxy: ApiProxy, folder: Path, operator: OperatorProcess) -> None:

@@ -96,7 +96,7 @@ def skewed(name: str = "shop", namespace: str = "shop", mode: str = "Approve") -
         },
         "summary": {"pods": "4/4", "requestsPerSecond": "64", "worstShareRatio": "3.88", "errorPercent": "41.2"},
         "activeRemediation": f"{name}-7k2fq",
-        "lastRouteChange": {"manager": "deploy-pipeline", "time": at(0), "before": story.EVEN},
+        "changes": [{"manager": "deploy-pipeline", "time": at(0), "before": story.EVEN, "after": story.BAD}],
         "budgets": [{"action": "Restart", "remaining": 0, "until": at(1800)}],
     }
     return manifest

@@ -60,6 +60,11 @@ def drip(first: bytes, again: bytes) -> Handler:
     return handle
 
 
+def silent(sock: socket.socket, request: bytes) -> None:
+    """Say nothing until the caller has gone."""
+    sock.recv(1)
+
+
 DRIPS: dict[str, Handler] = {
     "status line": drip(b"HTTP/1.1 2", b"0"),
     "header": drip(b"HTTP/1.1 200 OK\r\nX: ", b"a"),
@@ -72,7 +77,7 @@ DRIPS: dict[str, Handler] = {
     "chunks": drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
     "trailer": drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: a\r\n"),
     "gzip": drip(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 90000\r\n\r\n\x1f\x8b\x08", b"\0"),
-    "nothing": lambda sock, request: sock.recv(1) and None,  # returns once the caller has gone
+    "nothing": silent,
 }
 
 

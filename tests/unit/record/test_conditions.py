@@ -15,7 +15,7 @@ from evenload.engine import Engine
 from evenload.model.decision import HeldReason
 from evenload.model.diagnosis import GAIN_METRIC, Diagnosis, Evidence, Label, SkewCause
 from evenload.model.episode import Disruption, Phase
-from evenload.model.snapshot import SIGNALS, Backend, RouteWrite, Signal, SignalState
+from evenload.model.snapshot import SIGNALS, Backend, Signal, SignalState
 from evenload.model.spec import BalancerSpec, Mode, TargetRef
 from evenload.record.conditions import OUTLIERS, Facts, Trouble, status_of
 from tests.unit.engine.build import snapshot as measured
@@ -258,18 +258,6 @@ def test_settled_weights_are_remembered_as_good_once() -> None:
     assert (first.known_good.weights["shop-a"], first.known_good.at) == (250, moment(1000.0))
     assert status_of(first, facts(healthy(1010.0, settled=True))) == first
     assert status_of(first, facts(skewed(1010.0))).known_good == first.known_good
-
-
-def test_who_changed_the_route_last_is_told_when_it_is_somebody_else_or_again() -> None:
-    write = RouteWrite(manager="helm", time=900.0, before={"shop-a": 1})
-    first = status_of(NONE, facts(snapshot=snapshot(last_write=write)))
-    assert first.last_route_change is not None
-    assert (first.last_route_change.manager, first.last_route_change.before) == ("helm", {"shop-a": 1})
-    forgotten = RouteWrite(manager="helm", time=900.0)
-    assert status_of(first, facts(snapshot=snapshot(last_write=forgotten))) == first
-    again = status_of(first, facts(snapshot=snapshot(last_write=RouteWrite(manager="helm", time=950.0))))
-    assert again.last_route_change is not None
-    assert again.last_route_change.time == moment(950.0)
 
 
 @pytest.mark.parametrize("number", [None, float("nan"), float("inf")])

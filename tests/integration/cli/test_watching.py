@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from evenload.cli.changes import LONGEST_SECONDS, Changes
 from evenload.cli.cluster import Access, connect
+from evenload.cli.watching import LONGEST_SECONDS, Watching
 from evenload.kube.client import Client
 from evenload.kube.resources import BALANCERS
 from tests.support.apiproxy import ApiProxy
@@ -18,11 +18,11 @@ from tests.support.wait import until
 QUIET_SECONDS = 1.5
 
 
-async def quiet(changes: Changes) -> bool:
+async def quiet(changes: Watching) -> bool:
     return not await asyncio.to_thread(changes.wait, QUIET_SECONDS)
 
 
-async def seconds_until_told(changes: Changes, change: Callable[[], Awaitable[object]]) -> float:
+async def seconds_until_told(changes: Watching, change: Callable[[], Awaitable[object]]) -> float:
     waiting = asyncio.create_task(asyncio.to_thread(changes.wait))
     began = time.monotonic()
     await change()
@@ -38,7 +38,7 @@ async def test_it_tells_of_a_change_at_once_and_of_nothing_else(
     kind = {"apiVersion": BALANCERS.api_version, "kind": BALANCERS.kind}
     await client.create(BALANCERS, namespace, {**kind, **manifest})
     access = Access(kubeconfig=str(proxy.write_kubeconfig(tmp_path / "kubeconfig")), namespace=namespace)
-    changes = Changes(connect(access), everywhere=False)
+    changes = Watching(connect(access), everywhere=False)
     await until(lambda: proxy.open_watches == 2, what="both watches")
     assert await quiet(changes)
 
