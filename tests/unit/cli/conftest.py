@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from evenload import clock
+from evenload.cli.commands import carry
 from evenload.cli.main import app
 from tests.unit.cli import objects
 from tests.unit.cli.fake_api import FakeApi, running, write_kubeconfig
@@ -30,6 +31,12 @@ def _fixed_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def _no_flags() -> None:
+    """A process runs one command: what was given to the last one is not carried into what the next one prints."""
+    carry({})
 
 
 @pytest.fixture
