@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from evenload.api.v1alpha1 import PROTECTING
 from evenload.cli.commands import flags
 from evenload.model.decision import HeldReason
 
@@ -33,8 +34,8 @@ ON_HELD: Final[dict[HeldReason, str]] = {
     HeldReason.Frozen: "Writes are frozen after a rollback or without fresh numbers: look at why first.",
     HeldReason.WriteInterval: "Nothing to do: it goes on in a few seconds (spec.guardrails.minWriteInterval).",
     HeldReason.NoController: "Restart or replace the pod by hand: without a controller nothing would bring it back.",
-    HeldReason.Protected: "The pod asks not to be disrupted: remove its annotation evenload.dev/do-not-disrupt, "
-    "or restart it by hand.",
+    HeldReason.Protected: "The pod asks not to be disrupted: remove its annotation ("
+    f"{' or '.join(f'{name}: {value}' for name, value in PROTECTING.items())}), or restart it by hand.",
     HeldReason.RestartNever: "Restart the pod by hand, or allow restarts: spec.restart.when.",
     HeldReason.NotAccepted: "The gateway has not accepted the route: mend that first (kubectl describe).",
     HeldReason.NotPermitted: "Give Evenload's role the rule that the condition Ready names (status {balancer}).",
