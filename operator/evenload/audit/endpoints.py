@@ -8,7 +8,7 @@ from typing import Final
 
 from evenload.audit.field import Field
 from evenload.audit.finding import Hit, Rule, Severity
-from evenload.audit.world import SERVICE_NAME, Object, World, service_selector
+from evenload.audit.world import SERVICE_NAME, Object, World
 from evenload.model.wording import listing
 
 MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
@@ -42,7 +42,7 @@ def told(places: Counter[str]) -> str:
 
 
 def _fewer(service: Object, world: World) -> Iterator[Hit]:
-    namespace, selector = service.namespace, service_selector(service)
+    namespace, selector = service.namespace, world.selector(service)
     if selector is None or not (world.complete("Pod", namespace) and world.complete("EndpointSlice", namespace)):
         return
     there = {each["targetRef"]["name"].text for each in ready_endpoints(world, service)}
@@ -64,7 +64,7 @@ def _service_of(slice_: Object, world: World) -> Object | None:
 
 def _foreign(slice_: Object, world: World) -> Iterator[Hit]:
     service, manager = _service_of(slice_, world), slice_.labels.get(MANAGED_BY)
-    if service is not None and service_selector(service) is not None and manager != CONTROLLER:
+    if service is not None and world.selector(service) is not None and manager != CONTROLLER:
         who = f"{manager} manages it" if manager else f"it has no label {MANAGED_BY}"
         yield Hit(slice_.root["metadata"]["labels"], f"Service {service.name} has a selector, and {who}")
 

@@ -10,7 +10,7 @@ from evenload.audit.endpoints import ready_endpoints
 from evenload.audit.field import Field
 from evenload.audit.finding import Hit, Rule, Severity
 from evenload.audit.split import Share, owner_of, split_of
-from evenload.audit.world import Object, Selector, World, host_of, host_service, service_selector
+from evenload.audit.world import Object, Selector, World, host_of, host_service
 from evenload.model.wording import listing
 
 RULE: Final = ("DestinationRule",)
@@ -99,7 +99,7 @@ def _subset_pods(rule: Object, world: World) -> Iterator[tuple[Field, list[Objec
     """Each subset with its pods and all pods of the host, where those are known."""
     key = host_service(rule.spec["host"].text, rule.namespace)
     service = world.get("Service", *key) if key else None
-    selector = service_selector(service) if service else None
+    selector = world.selector(service) if service else None
     if service is None or selector is None or not world.complete("Pod", service.namespace):
         return
     pods = world.pods(service.namespace, selector)

@@ -9,7 +9,7 @@ from typing import Final
 from evenload.audit.endpoints import ready_endpoints, steers_by_place, told, uneven
 from evenload.audit.field import Field
 from evenload.audit.finding import Hit, Rule, Severity
-from evenload.audit.world import WORKLOADS, Object, World, service_selector
+from evenload.audit.world import WORKLOADS, Object, World
 from evenload.model.wording import listing
 
 ONE_POD: Final = ("statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index")
@@ -67,7 +67,7 @@ def _selects_one(service: Object, world: World) -> Iterator[Hit]:
 
 
 def _selects_part(service: Object, world: World) -> Iterator[Hit]:
-    selector = service_selector(service)
+    selector = world.selector(service)
     if selector is None or any(label in selector.equal for label in (*ONE_POD, REVISION, OF_ROLLOUTS)):
         return
     for owner, (chosen, all_) in world.crews(service.namespace, world.pods(service.namespace, selector)).items():
@@ -76,7 +76,7 @@ def _selects_part(service: Object, world: World) -> Iterator[Hit]:
 
 
 def _selects_nothing(service: Object, world: World) -> Iterator[Hit]:
-    selector = service_selector(service)
+    selector = world.selector(service)
     if selector is None or not world.complete("Pod", service.namespace):
         return
     if not world.pods(service.namespace, selector):
@@ -85,7 +85,7 @@ def _selects_nothing(service: Object, world: World) -> Iterator[Hit]:
 
 
 def _selects_several(service: Object, world: World) -> Iterator[Hit]:
-    names = [str(each) for each in world.workloads(service.namespace, service_selector(service))]
+    names = [str(each) for each in world.workloads(service.namespace, world.selector(service))]
     if len(names) > 1:
         yield Hit(service.spec["selector"], f"it selects the pods of {listing(names)}")
 

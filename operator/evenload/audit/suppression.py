@@ -25,8 +25,9 @@ class Suppression(NamedTuple):
 
 def suppressions(object_: Object) -> list[Suppression]:
     """As they are written, without judgement."""
-    found = []
-    for part in object_.annotations[ANNOTATION].text.split(";"):
+    found: list[Suppression] = []
+    text = object_.annotations[ANNOTATION].text
+    for part in text.split(";") if text else ():
         rule, _, reason = part.partition(":")
         if part.strip():
             found.append(Suppression(rule.strip(), reason.strip()))

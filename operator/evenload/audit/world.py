@@ -64,18 +64,12 @@ class Object(NamedTuple):
     name: str
     place: int
     root: Field
-
-    @property
-    def spec(self) -> Field:
-        return self.root["spec"]
+    spec: Field
+    annotations: Field
 
     @property
     def labels(self) -> dict[str, str]:
         return self.root["metadata"]["labels"].texts()
-
-    @property
-    def annotations(self) -> Field:
-        return self.root["metadata"]["annotations"]
 
     @property
     def applied(self) -> bool:
@@ -154,6 +148,7 @@ class World:
 
     def __init__(self, objects: Iterable[Object], scope: Scope = NOWHERE) -> None:
         self._scope = scope
+        self._selectors: dict[int, Selector | None] = {}
         self._by_kind: dict[str, list[Object]] = {}
         self._by_name: dict[tuple[str, str, str], Object] = {}
         self._by_namespace: dict[tuple[str, str], list[Object]] = {}
@@ -202,6 +197,12 @@ class World:
 
     # What belongs to a Service.
 
+    def selector(self, service: Object) -> Selector | None:
+        """None for a Service without a selector: its slices are made by hand."""
+        if service.place not in self._selectors:
+            self._selectors[service.place] = _selector(service)
+        return self._selectors[service.place]
+
     def pods(self, namespace: str, selector: Selector | None) -> list[Object]:
         return self._pods.matching(namespace, selector) if selector else []
 
@@ -211,7 +212,7 @@ class World:
 
     def backing(self, service: Object) -> list[Object]:
         """Its pods; where none are known, the workloads that make them."""
-        selector = service_selector(service)
+        selector = self.selector(service)
         return self.pods(service.namespace, selector) or self.workloads(service.namespace, selector)
 
     def slices(self, service: Object) -> list[Object]:
@@ -274,13 +275,12 @@ class World:
     def _services(self) -> dict[int, list[Object]]:
         found: dict[int, list[Object]] = {}
         for service in self.every("Service"):
-            for workload in self.workloads(service.namespace, service_selector(service)):
+            for workload in self.workloads(service.namespace, self.selector(service)):
                 found.setdefault(workload.place, []).append(service)
         return found
 
 
-def service_selector(service: Object) -> Selector | None:
-    """None for a Service without a selector: its slices are made by hand."""
+def _selector(service: Object) -> Selector | None:
     labels = service.spec["selector"].texts()
     return Selector(labels) if labels and service.spec["type"].text != "ExternalName" else None
 
@@ -329,7 +329,9 @@ def objects_of(manifests: Iterable[object], namespace: str = "default") -> Itera
     """Those of `manifests` that can be audited. `namespace`: of objects that name none."""
     for place, manifest in enumerate(manifests):
         root = Field(manifest)
-        kind, name = root["kind"].text, root["metadata"]["name"].text
+        metadata = root["metadata"]
+        kind, name = root["kind"].text, metadata["name"].text
         group = root["apiVersion"].text.rpartition("/")[0]
         if GROUPS.get(kind) == group and name:
-            yield Object(kind, root["metadata"]["namespace"].text or namespace, name, place, root)
+            where = metadata["namespace"].text or namespace
+            yield Object(kind, where, name, place, root, root["spec"], metadata["annotations"])
