@@ -20,6 +20,7 @@ from typer.cli import get_docs_for_click
 
 from docs.meanings import HELD, PHASES, STEPS
 from evenload.api.crd import Schema, crds
+from evenload.audit.balancers import AS_OF, BALANCERS, Balancer
 from evenload.audit.finding import Rule
 from evenload.audit.rules import CHAPTERS
 from evenload.audit.world import GROUPS
@@ -242,8 +243,17 @@ def audit() -> str:
         "evictions or scaling fail because of it. `warning`: load will be uneven, or a fault will be worse than it "
         "need be. `info`: worth knowing where load is uneven; often meant. An id never changes.\n\nWhere a rule needs "
         "other kinds, it says nothing without them. That something is missing is only said where all objects of its "
-        "kind are known: in a cluster, or with `--complete`.\n" + "".join(chapters)
+        "kind are known: in a cluster, or with `--complete`.\n"
+        + "".join(chapters)
+        + f"\n## Versions of balancers\n\nAs of {AS_OF}: the day of the last fix. Older versions ended before; "
+        f"what is not in the table is not judged.\n\n{table(('balancer', 'image', 'ended', 'source'), map(_ended, BALANCERS))}"
     )
+
+
+def _ended(balancer: Balancer) -> tuple[str, ...]:
+    days = [f"{major}.{minor}: {day}" for (major, minor), day in balancer.ended.items()]
+    ended = f"retired {balancer.retired}" if balancer.retired else ", ".join(days)
+    return balancer.name, code(balancer.image), ended, f"<{balancer.source}>"
 
 
 def _rule(rule: Rule) -> str:

@@ -36,7 +36,7 @@ def uneven(places: Counter[str]) -> bool:
     return len(places) > 1 and max(places.values()) >= UNEVEN_RATIO * min(places.values())
 
 
-def told(places: Counter[str]) -> str:
+def by_place(places: Counter[str]) -> str:
     """ "3 in a, 1 in b"."""
     return listing([f"{count} in {place}" for place, count in sorted(places.items())], most=6)
 
@@ -95,7 +95,7 @@ def _hints(slice_: Object, world: World) -> Iterator[Hit]:
         for zone in each["hints"]["forZones"].each()
     )
     if uneven(zones):
-        yield Hit(slice_.root["endpoints"], f"hints give each zone its own endpoints, and they are {told(zones)}")
+        yield Hit(slice_.root["endpoints"], f"hints give each zone its own endpoints, and they are {by_place(zones)}")
 
 
 def steers_by_place(service: Object) -> Field | None:

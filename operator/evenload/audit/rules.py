@@ -8,6 +8,7 @@ from typing import Final
 
 from evenload.audit import (
     autoscaling,
+    balancers,
     disruption,
     endpoints,
     envoy_gateway,
@@ -33,6 +34,7 @@ CHAPTERS: Final[Mapping[str, tuple[Rule, ...]]] = MappingProxyType(
         "Istio": istio.RULES,
         "Envoy Gateway": envoy_gateway.RULES,
         "Ingress and ingress-nginx": ingress_nginx.RULES,
+        "Balancers that run": balancers.RULES,
         "Suppressions": suppression.RULES,
     }
 )

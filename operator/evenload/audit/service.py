@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from evenload.audit.endpoints import ready_endpoints, steers_by_place, told, uneven
+from evenload.audit.endpoints import by_place, ready_endpoints, steers_by_place, uneven
 from evenload.audit.field import Field
 from evenload.audit.finding import Hit, Rule, Severity
 from evenload.audit.world import WORKLOADS, Object, World
@@ -44,7 +44,7 @@ def _uneven_places(service: Object, world: World) -> Iterator[Hit]:
     by = "nodeName" if field.text == "PreferSameNode" else "zone"
     places = Counter(each[by].text for each in ready_endpoints(world, service) if each[by].text)
     if uneven(places):
-        yield Hit(field, f"{field.text} keeps traffic near, and the ready endpoints are {told(places)}")
+        yield Hit(field, f"{field.text} keeps traffic near, and the ready endpoints are {by_place(places)}")
 
 
 def _not_ready(service: Object, world: World) -> Iterator[Hit]:

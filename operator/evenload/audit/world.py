@@ -144,10 +144,11 @@ class _Labelled:
 
 
 class World:
-    """The objects, and how far they are all there are."""
+    """The objects, and how far they are all there are. `today`: a date as "2026-11-28", "" where none is known."""
 
-    def __init__(self, objects: Iterable[Object], scope: Scope = NOWHERE) -> None:
+    def __init__(self, objects: Iterable[Object], scope: Scope = NOWHERE, today: str = "") -> None:
         self._scope = scope
+        self.today = today
         self._selectors: dict[int, Selector | None] = {}
         self._by_kind: dict[str, list[Object]] = {}
         self._by_name: dict[tuple[str, str, str], Object] = {}

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
+from evenload import clock
+from evenload.api.values import moment
 from evenload.audit.finding import ORDER, Finding, Severity
 from evenload.audit.run import audit as run_audit
 from evenload.audit.world import GROUPS, Object, Scope, World, objects_of
@@ -131,7 +133,7 @@ def in_files(files: Iterable[Path], namespace: str, complete: bool) -> Audited:
     objects = list(objects_of((each.manifest for each in documents), namespace))
     if not objects:
         note(f"none of {len(documents)} documents is of a kind that is audited")
-    return Audited(objects, run_audit(World(objects, scope)), dict(enumerate(documents)), [])
+    return Audited(objects, run_audit(World(objects, scope, _today())), dict(enumerate(documents)), [])
 
 
 def _paths(file: Path) -> list[Path]:
@@ -166,7 +168,11 @@ def in_cluster(access: Access, everywhere: bool) -> Audited:
     kinds = frozenset(GROUPS) - {each.kind for each in unseen}
     scope = Scope(kinds=kinds, namespaces=None if everywhere else frozenset({cluster.namespace}))
     objects = list(objects_of(manifests))
-    return Audited(objects, run_audit(World(objects, scope)), {}, unseen)
+    return Audited(objects, run_audit(World(objects, scope, _today())), {}, unseen)
+
+
+def _today() -> str:
+    return moment(clock.now()).date().isoformat()
 
 
 def _slim(manifest: Manifest) -> Manifest:

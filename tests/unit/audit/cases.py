@@ -8,6 +8,8 @@ from evenload.audit.world import GROUPS, Scope
 
 Manifest = dict[str, Any]
 
+TODAY: Final = "2026-11-28"
+
 ALL: Final = Scope(kinds=frozenset(GROUPS))
 """Whatever is not there does not exist."""
 
@@ -112,6 +114,11 @@ def listening(**status: Any) -> Manifest:
 def labelled(name: str, **labels: str) -> Manifest:
     """A Deployment whose pods have these labels."""
     return thing("Deployment", name, {"template": {"metadata": {"labels": labels}}})
+
+
+def running(image: str) -> Manifest:
+    """A workload of that image."""
+    return deployment("gateway", container={"image": image})
 
 
 def ingress_route(*services: Manifest) -> Manifest:
@@ -543,6 +550,14 @@ CASES: Final[dict[str, Case]] = {
         [ingress(canary="true", canary_weight="100")],
         [ingress(canary="true", canary_weight="100", canary_weight_total="200")],
         Scope(),
+    ),
+    "balancer-retired": Case(
+        [running("registry.k8s.io/ingress-nginx/controller:v1.15.1@sha256:0")],
+        [running("nginx/nginx-ingress:5.0")],
+        Scope(),
+    ),
+    "balancer-end-of-life": Case(
+        [running("docker.io/envoyproxy/envoy:distroless-v1.34.1")], [running("mirror:5000/traefik:v3.7.15")], Scope()
     ),
     "suppression-without-reason": Case(
         [service(annotations={IGNORE: "service-session-affinity"})],

@@ -13,11 +13,11 @@ from evenload.audit.finding import Finding, Severity
 from evenload.audit.rules import RULES
 from evenload.audit.run import audit
 from evenload.audit.world import GROUPS, NOWHERE, Scope, World, objects_of
-from tests.unit.audit.cases import ALL, CASES, Manifest, route, service, slice_, to
+from tests.unit.audit.cases import ALL, CASES, TODAY, Manifest, route, running, service, slice_, to
 
 
 def findings(manifests: list[Any], scope: Scope = NOWHERE) -> list[Finding]:
-    return audit(World(objects_of(manifests), scope))
+    return audit(World(objects_of(manifests), scope, TODAY))
 
 
 def hits(rule: str, manifests: list[Manifest], scope: Scope) -> list[Finding]:
@@ -153,6 +153,37 @@ def test_a_suppression_without_a_reason_suppresses_nothing() -> None:
     )
     found = {each.rule: each.suppressed for each in findings([manifest])}
     assert found == {"service-session-affinity": None, "suppression-without-reason": None}
+
+
+# Balancers that run.
+
+
+@pytest.mark.parametrize(
+    ("image", "rules"),
+    [
+        ("traefik:v3.6.25", ["balancer-end-of-life"]),
+        ("traefik:3.6", ["balancer-end-of-life"]),
+        ("traefik:v1.7.34-alpine", ["balancer-end-of-life"]),  # older than any in the table
+        ("traefik:v3.7.11", []),
+        ("traefik:v9.9", []),  # newer than any in the table
+        ("traefik:latest", []),
+        ("traefik", []),
+        ("registry:5000/traefik", []),
+        ("traefik@sha256:0123", []),
+        ("docker.io/istio/pilot:1.27.9-distroless", ["balancer-end-of-life"]),
+        ("example/not-traefik:v2.0", []),
+        ("mirror/ingress-nginx/controller", ["balancer-retired"]),
+    ],
+)
+def test_a_balancer_that_gets_no_fixes_is_known_by_its_image(image: str, rules: list[str]) -> None:
+    found = [each.rule for each in findings([running(image)]) if each.rule.startswith("balancer-")]
+    assert found == rules
+
+
+def test_before_its_day_and_without_a_date_no_balancer_is_at_its_end() -> None:
+    objects = list(objects_of([running("ingress-nginx/controller:v1.14"), running("envoyproxy/gateway:v1.8.0")]))
+    for today, count in (("", 0), ("2026-03-30", 0), ("2026-03-31", 1), ("2026-11-07", 1), ("2026-11-08", 2)):
+        assert len([each for each in audit(World(objects, today=today)) if each.rule.startswith("balancer-")]) == count
 
 
 # Which objects are meant.
