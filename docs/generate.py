@@ -238,6 +238,7 @@ def diagnoses() -> str:
 def audit() -> str:
     """Every rule of `evenload audit`."""
     chapters = (f"\n## {title}\n" + "".join(map(_rule, rules)) for title, rules in CHAPTERS.items())
+    versions = table(("balancer", "image", "ended", "source"), map(_ended, BALANCERS))
     return (
         "# Audit rules\n\nWhat `evenload audit` looks for ([how to use it](../how-to/audit.md)). `error`: requests, "
         "evictions or scaling fail because of it. `warning`: load will be uneven, or a fault will be worse than it "
@@ -246,7 +247,7 @@ def audit() -> str:
         "kind are known: in a cluster, or with `--complete`.\n"
         + "".join(chapters)
         + f"\n## Versions of balancers\n\nAs of {AS_OF}: the day of the last fix. Older versions ended before; "
-        f"what is not in the table is not judged.\n\n{table(('balancer', 'image', 'ended', 'source'), map(_ended, BALANCERS))}"
+        f"what is not in the table is not judged.\n\n{versions}"
     )
 
 

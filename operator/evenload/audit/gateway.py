@@ -55,17 +55,17 @@ def _all_zero(route: Object, world: World) -> Iterator[Hit]:
 def _all_on_one(route: Object, world: World) -> Iterator[Hit]:
     for rule in _rules(route):
         if shares := _split(rule):
-            yield from split.all_on_one(rule["backendRefs"], shares, owner_of(route, "rules"))
+            yield from split.all_on_one(rule["backendRefs"], shares, owner_of(world, route, "rules"))
 
 
 def _concentrated(route: Object, world: World) -> Iterator[Hit]:
     for rule in _rules(route):
         if shares := _split(rule):
-            yield from split.concentrated(rule["backendRefs"], shares, owner_of(route, "rules"))
+            yield from split.concentrated(rule["backendRefs"], shares, owner_of(world, route, "rules"))
 
 
 def _canary(route: Object, world: World) -> Iterator[Hit]:
-    if owner := owner_of(route, "rules"):
+    if owner := owner_of(world, route, "rules"):
         yield Hit(route.spec["rules"], f"{owner} sets the weights of this route")
 
 
@@ -126,20 +126,8 @@ def _not_granted(route: Object, world: World) -> Iterator[Hit]:
     for ref, namespace, name in _services(route):
         if namespace == route.namespace or not world.complete("ReferenceGrant", namespace):
             continue
-        if not any(_grants(grant, route, name) for grant in world.within("ReferenceGrant", namespace)):
+        if not world.grants(namespace, name, route):
             yield Hit(ref, f"no ReferenceGrant in namespace {namespace} lets this route use Service {name}")
-
-
-def _grants(grant: Object, route: Object, service: str) -> bool:
-    return any(
-        each["group"].text == "gateway.networking.k8s.io"
-        and each["kind"].text == route.kind
-        and each["namespace"].text == route.namespace
-        for each in grant.spec["from"].each()
-    ) and any(
-        each["group"].text == "" and each["kind"].text == "Service" and each["name"].text in ("", service)
-        for each in grant.spec["to"].each()
-    )
 
 
 def _parent_missing(route: Object, world: World) -> Iterator[Hit]:

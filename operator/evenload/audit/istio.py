@@ -156,24 +156,24 @@ def _all_zero(route: Object, world: World) -> Iterator[Hit]:
 def _all_on_one(route: Object, world: World) -> Iterator[Hit]:
     for rule in _rules(route):
         if shares := _shares(rule):
-            yield from split.all_on_one(rule["route"], shares, owner_of(route, "http"))
+            yield from split.all_on_one(rule["route"], shares, owner_of(world, route, "http"))
 
 
 def _concentrated(route: Object, world: World) -> Iterator[Hit]:
     for rule in _rules(route):
         if shares := _shares(rule):
-            yield from split.concentrated(rule["route"], shares, owner_of(route, "http"))
+            yield from split.concentrated(rule["route"], shares, owner_of(world, route, "http"))
 
 
 def _canary(route: Object, world: World) -> Iterator[Hit]:
-    if owner := owner_of(route, "http"):
+    if owner := owner_of(world, route, "http"):
         yield Hit(route.spec["http"], f"{owner} sets its weights")
 
 
 def _one_subset(route: Object, world: World) -> Iterator[Hit]:
     for rule in _rules(route):
         refs = list(rule["route"].each())
-        if len(refs) != 1 or rule["match"].value or owner_of(route, "http"):
+        if len(refs) != 1 or rule["match"].value or owner_of(world, route, "http"):
             continue
         destination = refs[0]["destination"]
         known = _known(destination, route, world)

@@ -9,7 +9,7 @@ import msgspec
 
 from evenload.audit.field import Field
 from evenload.audit.finding import Hit
-from evenload.audit.world import Object
+from evenload.audit.world import Object, World
 from evenload.drivers.metadata import Metadata
 from evenload.model.wording import listing, percent
 
@@ -58,8 +58,10 @@ def concentrated(field: Field, split: list[Share], owner: str | None) -> Iterato
         yield Hit(field, f"{most.name} has {percent(share)} of the weight of {len(split)} backends")
 
 
-def owner_of(object_: Object, field: str) -> str | None:
+def owner_of(world: World, object_: Object, field: str) -> str | None:
     """The canary controller that sets the weights in `spec.<field>`: "Canary/shop"."""
+    if rollout := world.rollout_of(object_):
+        return rollout
     try:
         metadata = msgspec.convert(object_.root["metadata"].value, Metadata)
     except msgspec.ValidationError:

@@ -42,8 +42,8 @@ def _shares(services: Field) -> list[Share] | None:
     )
 
 
-def _owner(object_: Object) -> str | None:
-    return owner_of(object_, "weighted" if object_.kind == "TraefikService" else "routes")
+def _owner(object_: Object, world: World) -> str | None:
+    return owner_of(world, object_, "weighted" if object_.kind == "TraefikService" else "routes")
 
 
 def _all_zero(object_: Object, world: World) -> Iterator[Hit]:
@@ -55,17 +55,17 @@ def _all_zero(object_: Object, world: World) -> Iterator[Hit]:
 def _all_on_one(object_: Object, world: World) -> Iterator[Hit]:
     for services in _splits(object_):
         if shares := _shares(services):
-            yield from split.all_on_one(services, shares, _owner(object_))
+            yield from split.all_on_one(services, shares, _owner(object_, world))
 
 
 def _concentrated(object_: Object, world: World) -> Iterator[Hit]:
     for services in _splits(object_):
         if shares := _shares(services):
-            yield from split.concentrated(services, shares, _owner(object_))
+            yield from split.concentrated(services, shares, _owner(object_, world))
 
 
 def _canary(object_: Object, world: World) -> Iterator[Hit]:
-    if owner := _owner(object_):
+    if owner := _owner(object_, world):
         yield Hit(object_.spec, f"{owner} sets its weights")
 
 

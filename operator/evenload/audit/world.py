@@ -152,10 +152,8 @@ class World:
         self._selectors: dict[int, Selector | None] = {}
         self._by_kind: dict[str, list[Object]] = {}
         self._by_name: dict[tuple[str, str, str], Object] = {}
-        self._by_namespace: dict[tuple[str, str], list[Object]] = {}
         for each in objects:
             self._by_kind.setdefault(each.kind, []).append(each)
-            self._by_namespace.setdefault((each.kind, each.namespace), []).append(each)
             self._by_name[each.kind, each.namespace, each.name] = each
 
     def __iter__(self) -> Iterator[Object]:
@@ -165,10 +163,6 @@ class World:
     def every(self, *kinds: str) -> Iterator[Object]:
         for kind in kinds:
             yield from self._by_kind.get(kind, ())
-
-    def within(self, kind: str, namespace: str) -> list[Object]:
-        """All of a kind in a namespace."""
-        return self._by_namespace.get((kind, namespace), [])
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         return self._by_name.get((kind, namespace, name))
@@ -184,6 +178,35 @@ class World:
     def lacks(self, kind: str, namespace: str, name: str) -> bool:
         """Whether that object is known not to exist."""
         return self.complete(kind, namespace) and self.get(kind, namespace, name) is None
+
+    def grants(self, namespace: str, service: str, route: Object) -> bool:
+        """Whether a ReferenceGrant of that namespace lets the route use its Service."""
+        came = (namespace, route.kind, route.namespace)
+        return (*came, "") in self._grants or (*came, service) in self._grants
+
+    @cached_property
+    def _grants(self) -> set[tuple[str, str, str, str]]:
+        """Namespace of the Service, kind and namespace of the route, and the Service, "" for all."""
+        return {
+            (grant.namespace, came["kind"].text, came["namespace"].text, to["name"].text)
+            for grant in self.every("ReferenceGrant")
+            for came in grant.spec["from"].each()
+            for to in grant.spec["to"].each()
+            if came["group"].text == GROUPS["HTTPRoute"] and to["group"].text == "" and to["kind"].text == "Service"
+        }
+
+    def rollout_of(self, balancer: Object) -> str | None:
+        """The Argo Rollout that sets its weights: "Rollout/shop"."""
+        name = self._rollouts.get((balancer.kind, balancer.namespace, balancer.name))
+        return f"Rollout/{name}" if name else None
+
+    @cached_property
+    def _rollouts(self) -> dict[tuple[str, str, str], str]:
+        return {
+            (kind, namespace or rollout.namespace, name): rollout.name
+            for rollout in self.every("Rollout")
+            for kind, namespace, name in _routed_by(rollout)
+        }
 
     def destination_rules(self, host: object) -> list[Object]:
         """Istio's, by the host as `host_of` has it."""
@@ -300,6 +323,18 @@ def host_service(host: str, namespace: str) -> tuple[str, str] | None:
 def host_of(host: str, namespace: str) -> object:
     """The same for each way to write one host."""
     return host_service(host, namespace) or host
+
+
+def _routed_by(rollout: Object) -> Iterator[tuple[str, str, str]]:
+    """Kind, namespace ("" for its own) and name of what an Argo Rollout sets the weights of."""
+    routing = rollout.spec.at("strategy", "canary", "trafficRouting")
+    plugin, istio = routing["plugins"]["argoproj-labs/gatewayAPI"], routing["istio"]
+    for kind, field in (("HTTPRoute", "httpRoute"), ("GRPCRoute", "grpcRoute")):
+        for name in (plugin[field], *(each["name"] for each in plugin[f"{field}s"].each())):
+            yield kind, plugin["namespace"].text, name.text
+    for name in (istio["virtualService"]["name"], *(each["name"] for each in istio["virtualServices"].each())):
+        yield "VirtualService", "", name.text
+    yield "TraefikService", "", routing["traefik"]["weightedTraefikServiceName"].text
 
 
 def target_of(hpa: Object) -> tuple[str, str, str] | None:

@@ -13,7 +13,22 @@ from evenload.audit.finding import Finding, Severity
 from evenload.audit.rules import RULES
 from evenload.audit.run import audit
 from evenload.audit.world import GROUPS, NOWHERE, Scope, World, objects_of
-from tests.unit.audit.cases import ALL, CASES, TODAY, Manifest, route, running, service, slice_, to
+from tests.unit.audit.cases import (
+    ALL,
+    CASES,
+    TODAY,
+    Manifest,
+    named,
+    route,
+    running,
+    service,
+    slice_,
+    thing,
+    to,
+    toward,
+    traefik,
+    virtual,
+)
 
 
 def findings(manifests: list[Any], scope: Scope = NOWHERE) -> list[Finding]:
@@ -184,6 +199,44 @@ def test_before_its_day_and_without_a_date_no_balancer_is_at_its_end() -> None:
     objects = list(objects_of([running("ingress-nginx/controller:v1.14"), running("envoyproxy/gateway:v1.8.0")]))
     for today, count in (("", 0), ("2026-03-30", 0), ("2026-03-31", 1), ("2026-11-07", 1), ("2026-11-08", 2)):
         assert len([each for each in audit(World(objects, today=today)) if each.rule.startswith("balancer-")]) == count
+
+
+# Weights that a canary controller sets are its work.
+
+
+def rolled_out(**routing: Any) -> Manifest:
+    return thing("Rollout", "shop", {"strategy": {"canary": {"trafficRouting": routing}}})
+
+
+PLUGIN = "argoproj-labs/gatewayAPI"
+
+
+@pytest.mark.parametrize(
+    ("balancer", "rollout"),
+    [
+        (route(to(a=100, b=0)), rolled_out(plugins={PLUGIN: {"httpRoute": "shop"}})),
+        (route(to(a=100, b=0), kind="GRPCRoute"), rolled_out(plugins={PLUGIN: {"grpcRoutes": [{"name": "shop"}]}})),
+        (
+            traefik(named("a", weight=100), named("b", weight=0)),
+            rolled_out(traefik={"weightedTraefikServiceName": "shop"}),
+        ),
+        (virtual(toward(a=100, b=0)), rolled_out(istio={"virtualService": {"name": "shop"}})),
+        (virtual(toward(a=100, b=0)), rolled_out(istio={"virtualServices": [{"name": "shop"}]})),
+    ],
+)
+def test_all_weight_on_one_is_no_fault_where_a_rollout_names_the_route(balancer: Manifest, rollout: Manifest) -> None:
+    def rules(*manifests: Manifest) -> set[str]:
+        return {each.rule.partition("-")[2] for each in findings(list(manifests)) if each.kind == balancer["kind"]}
+
+    assert "all-weight-on-one" in rules(balancer)
+    assert rules(balancer, rollout) == {"owned-by-canary"}
+
+
+@pytest.mark.parametrize("manager", ["flagger", "rollouts-controller", "kruise-rollout"])
+def test_so_it_is_where_one_wrote_the_weights_last(manager: str) -> None:
+    entry = {"manager": manager, "time": "2026-11-28T10:00:00Z", "fieldsV1": {"f:spec": {"f:rules": {}}}}
+    found = findings([route(to(a=100, b=0), metadata={"managedFields": [entry]})])
+    assert [each.rule for each in found] == ["route-owned-by-canary"]
 
 
 # Which objects are meant.
