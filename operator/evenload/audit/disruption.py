@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from evenload.audit.field import Field
 from evenload.audit.finding import Hit, Rule, Severity
 from evenload.audit.world import WORKLOADS, Object, World, selector_of
-from evenload.model.wording import listing
+from evenload.model.wording import listing, number
 
 KIND = ("PodDisruptionBudget",)
 
@@ -31,7 +31,9 @@ def _as_many(pdb: Object, world: World, least: Field) -> Iterator[Hit]:
     replicas = sum(each.spec["replicas"].number if each.spec["replicas"].number is not None else 1 for each in chosen)
     if 0 < replicas <= (least.number or 0):
         names = listing([str(each) for each in chosen])
-        yield Hit(least, f"minAvailable is {least.number}, and {names} has {replicas} replicas")
+        yield Hit(
+            least, f"minAvailable is {least.number}, and {names} {number(chosen, 'has', 'have')} {replicas} replicas"
+        )
 
 
 def _exhausted(pdb: Object, world: World) -> Iterator[Hit]:

@@ -11,7 +11,7 @@ from evenload.audit.field import Field
 from evenload.audit.finding import Hit, Rule, Severity
 from evenload.audit.split import Share, owner_of, split_of
 from evenload.audit.world import Object, Selector, World, host_of, host_service
-from evenload.model.wording import listing
+from evenload.model.wording import listing, number
 
 RULE: Final = ("DestinationRule",)
 ROUTE: Final = ("VirtualService",)
@@ -179,7 +179,10 @@ def _one_subset(route: Object, world: World) -> Iterator[Hit]:
         known = _known(destination, route, world)
         if destination["subset"].text in known and len(known) > 1:
             others = sorted(known - {destination["subset"].text})
-            yield Hit(destination, f"all of it goes to {_name(destination)}; {listing(others)} gets nothing")
+            yield Hit(
+                destination,
+                f"all of it goes to {_name(destination)}; {listing(others)} {number(others, 'gets', 'get')} nothing",
+            )
 
 
 def _known(destination: Field, route: Object, world: World) -> set[str]:
