@@ -1,4 +1,5 @@
-"""Writes the reference pages from what they describe: CRDs, chart, command line, metrics, presets, events, diagnoses.
+"""Writes the reference pages from what they describe: CRDs, chart, command line, metrics, presets, events, diagnoses,
+audit rules.
 
 `python -m docs.generate` writes them, `--check` says which are out of step.
 """
@@ -19,6 +20,10 @@ from typer.cli import get_docs_for_click
 
 from docs.meanings import HELD, PHASES, STEPS
 from evenload.api.crd import Schema, crds
+from evenload.audit.balancers import AS_OF, BALANCERS, Balancer
+from evenload.audit.finding import Rule
+from evenload.audit.rules import CHAPTERS
+from evenload.audit.world import GROUPS
 from evenload.cli.main import app
 from evenload.diagnose.rules import RULES
 from evenload.drivers import DRIVERS, name_of
@@ -230,6 +235,34 @@ def diagnoses() -> str:
     )
 
 
+def audit() -> str:
+    """Every rule of `evenload audit`."""
+    chapters = (f"\n## {title}\n" + "".join(map(_rule, rules)) for title, rules in CHAPTERS.items())
+    versions = table(("balancer", "image", "ended", "source"), map(_ended, BALANCERS))
+    return (
+        "# Audit rules\n\nWhat `evenload audit` looks for ([how to use it](../how-to/audit.md)). `error`: requests, "
+        "evictions or scaling fail because of it. `warning`: load will be uneven, or a fault will be worse than it "
+        "need be. `info`: worth knowing where load is uneven; often meant. An id never changes.\n\nWhere a rule needs "
+        "other kinds, it says nothing without them. That something is missing is only said where all objects of its "
+        "kind are known: in a cluster, or with `--complete`.\n"
+        + "".join(chapters)
+        + f"\n## Versions of balancers\n\nAs of {AS_OF}: the day of the last fix. Older versions ended before; "
+        f"what is not in the table is not judged.\n\n{versions}"
+    )
+
+
+def _ended(balancer: Balancer) -> tuple[str, ...]:
+    days = [f"{major}.{minor}: {day}" for (major, minor), day in balancer.ended.items()]
+    ended = f"retired {balancer.retired}" if balancer.retired else ", ".join(days)
+    return balancer.name, code(balancer.image), ended, f"<{balancer.source}>"
+
+
+def _rule(rule: Rule) -> str:
+    needs = f", with {', '.join(rule.needs)}" if rule.needs else ""
+    kinds = "all that are audited" if len(rule.kinds) == len(GROUPS) else ", ".join(rule.kinds)
+    return f"\n### {rule.id}\n{rule.severity.value} · {kinds}{needs}\n\n{rule.meaning}\n\n*Fix:* {rule.fix}\n"
+
+
 def _words(title: str, meanings: Mapping[Any, str]) -> str:
     rows = ((code(word.value if isinstance(word, StrEnum) else word), meaning) for word, meaning in meanings.items())
     return f"\n## {title}\n\n{table(('word', 'meaning'), rows)}"
@@ -237,6 +270,7 @@ def _words(title: str, meanings: Mapping[Any, str]) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": api,
+    "audit.md": audit,
     "chart-values.md": chart_values,
     "cli.md": command_line,
     "data-planes.md": data_planes,

@@ -59,11 +59,18 @@ class Cluster:
             raise _not_found(resource, name, where, error) from error
 
     def every(self, resource: Resource, *, everywhere: bool = False, selector: str | None = None) -> list[Manifest]:
-        """All objects of the namespace, or of all of them, by pages. Items carry their kind, as `get` gives it."""
+        """All objects of the namespace, or of all of them. Items carry their kind, as `get` gives it."""
+        return list(self.stream(resource, everywhere=everywhere, selector=selector))
+
+    def stream(
+        self, resource: Resource, *, everywhere: bool = False, selector: str | None = None
+    ) -> Iterator[Manifest]:
+        """The same, page by page."""
         path = resource.path(None if everywhere else self.namespace)
         kind = {"apiVersion": resource.api_version, "kind": resource.kind}
         try:
-            return [{**kind, **item} for page in self._pages(path, selector) for item in page]
+            for page in self._pages(path, selector):
+                yield from ({**kind, **item} for item in page)
         except NotFound as error:
             raise _not_installed(resource, error) from error
 

@@ -13,6 +13,7 @@ import typer
 
 from evenload import __version__
 from evenload.api.v1alpha1 import API_VERSION
+from evenload.cli.audit import audit
 from evenload.cli.backtest import backtest
 from evenload.cli.changes import changes
 from evenload.cli.check import check
@@ -79,6 +80,7 @@ for _command, _panel in (
     (with_cluster(undo), DECIDE),
     (with_access(asking_prometheus(signals)), LOOK),
     (with_access(asking_prometheus(record)), LOOK),
+    (with_access(audit), LOOK),
     (replay, LOOK),
     (with_access(asking_prometheus(backtest)), LOOK),
     (simulate, LOOK),

@@ -73,6 +73,17 @@ PDBS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBud
 HTTPROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 GRPCROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute")
 REFERENCEGRANTS: Final = Resource("gateway.networking.k8s.io", "v1beta1", "referencegrants", "ReferenceGrant")
+GATEWAYS: Final = Resource("gateway.networking.k8s.io", "v1", "gateways", "Gateway")
+X_BACKEND_POLICIES: Final = Resource(
+    "gateway.networking.x-k8s.io", "v1alpha1", "xbackendtrafficpolicies", "XBackendTrafficPolicy"
+)
+INGRESSES: Final = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
+INGRESSROUTES: Final = Resource("traefik.io", "v1alpha1", "ingressroutes", "IngressRoute")
+VIRTUALSERVICES: Final = Resource("networking.istio.io", "v1", "virtualservices", "VirtualService")
+DESTINATIONRULES: Final = Resource("networking.istio.io", "v1", "destinationrules", "DestinationRule")
+ENVOY_BACKEND_POLICIES: Final = Resource(
+    "gateway.envoyproxy.io", "v1alpha1", "backendtrafficpolicies", "BackendTrafficPolicy"
+)
 TRAEFIKSERVICES: Final = Resource("traefik.io", "v1alpha1", "traefikservices", "TraefikService")
 BALANCERS: Final = Resource("evenload.dev", "v1alpha1", "balancers", "Balancer")
 REMEDIATIONS: Final = Resource("evenload.dev", "v1alpha1", "remediations", "Remediation", page=20)

@@ -1,0 +1,43 @@
+"""All rules over all objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from evenload.audit.finding import ORDER, Finding, Hit, Rule
+from evenload.audit.rules import RULES
+from evenload.audit.suppression import reasons
+from evenload.audit.world import Object, World
+
+
+def audit(world: World, rules: Mapping[str, Rule] = RULES) -> list[Finding]:
+    """The findings, suppressed ones among them: by object, the worst first."""
+    by_kind: dict[str, list[Rule]] = {}
+    for rule in rules.values():
+        for kind in rule.kinds:
+            by_kind.setdefault(kind, []).append(rule)
+    found = [finding for object_ in world for finding in _of(object_, world, by_kind.get(object_.kind, []))]
+    return sorted(found, key=lambda each: (each.namespace, each.kind, each.name, ORDER[each.severity], each.rule))
+
+
+def _of(object_: Object, world: World, rules: list[Rule]) -> Iterator[Finding]:
+    meant = reasons(object_)
+    for rule in rules:
+        for hit in rule.check(object_, world):
+            yield _finding(object_, rule, hit, meant.get(rule.id))
+
+
+def _finding(object_: Object, rule: Rule, hit: Hit, suppressed: str | None) -> Finding:
+    return Finding(
+        rule=rule.id,
+        severity=rule.severity,
+        kind=object_.kind,
+        namespace=object_.namespace,
+        name=object_.name,
+        path=hit.field.path,
+        keys=hit.field.keys,
+        place=object_.place,
+        what=hit.what,
+        fix=rule.fix,
+        suppressed=suppressed,
+    )

@@ -1,0 +1,73 @@
+"""How a rule of a route splits traffic over backends, whatever the plane calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from evenload.audit.field import Field
+from evenload.audit.finding import Hit
+from evenload.audit.world import Object, World
+from evenload.drivers.metadata import Metadata
+from evenload.model.wording import listing, percent
+
+CONCENTRATED: Final = 0.8
+"""Of the weight: of three backends or more, one with more than this is a mistake more often than a canary, which has
+two."""
+
+
+class Share(NamedTuple):
+    """A backend and its weight; None: it holds something that is no weight."""
+
+    name: str
+    weight: int | None
+    field: Field
+
+
+def split_of(shares: Iterable[Share]) -> list[Share] | None:
+    """The backends of a rule; None where one has no weight that can be read."""
+    found = list(shares)
+    return None if any(each.weight is None or each.weight < 0 for each in found) else found
+
+
+def all_zero(field: Field, split: list[Share]) -> Iterator[Hit]:
+    """Nobody gets anything."""
+    if split and not any(each.weight for each in split):
+        yield Hit(field, f"the weight of {_names(split)} is 0, so every request of this rule fails")
+
+
+def all_on_one(field: Field, split: list[Share], owner: str | None) -> Iterator[Hit]:
+    """Of several, one has it all; not where a canary controller sets the weights."""
+    bearing = [each for each in split if each.weight]
+    if len(split) > 1 and len(bearing) == 1 and not owner:
+        idle = [each for each in split if not each.weight]
+        yield Hit(field, f"{bearing[0].name} has all of the weight, and {_names(idle)} nothing")
+
+
+def concentrated(field: Field, split: list[Share], owner: str | None) -> Iterator[Hit]:
+    """Of three or more, one has nearly all."""
+    total = sum(each.weight or 0 for each in split)
+    bearing = [each for each in split if each.weight]
+    if owner or len(bearing) < 3:
+        return
+    most = max(bearing, key=lambda each: each.weight or 0)
+    share = (most.weight or 0) / total
+    if share > CONCENTRATED:
+        yield Hit(field, f"{most.name} has {percent(share)} of the weight of {len(split)} backends")
+
+
+def owner_of(world: World, object_: Object, field: str) -> str | None:
+    """The canary controller that sets the weights in `spec.<field>`: "Canary/shop"."""
+    if rollout := world.rollout_of(object_):
+        return rollout
+    try:
+        metadata = msgspec.convert(object_.root["metadata"].value, Metadata)
+    except msgspec.ValidationError:
+        return None
+    return metadata.delivery(metadata.writers(field))
+
+
+def _names(shares: list[Share]) -> str:
+    return listing([each.name for each in shares], most=8)
