@@ -72,8 +72,8 @@ def foreign_writes(rules: list[dict[str, Any]]) -> set[Need]:
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_output_is_what_a_person_last_read(name: str) -> None:
-    options = ("--set=crds.enabled=false", "--set=prometheusRule.enabled=false", *SETS[name])
-    check_golden(f"chart/{name}.yaml", helm_template(*options))
+    generated = [f"--set={part}.enabled=false" for part in ("crds", "prometheusRule", "guard")]
+    check_golden(f"chart/{name}.yaml", helm_template(*generated, *SETS[name]))
 
 
 def test_helm_finds_nothing_to_complain_about() -> None:
