@@ -77,6 +77,7 @@ def variables(split: Split) -> Expressions:
         _variable(Mistake.AllZero): _all_zero(),
         _variable(Mistake.Repeated): _repeated(),
         _variable(Mistake.Dropped): _dropped(),
+        "mistakes": " +\n".join(f"({_first(_variable(mistake))})" for mistake in Mistake),
         "reason": _reason("object"),
         "reasonBefore": _reason("oldObject"),
     }
@@ -188,27 +189,24 @@ def _variable(mistake: Mistake) -> str:
     return mistake.value[0].lower() + mistake.value[1:]
 
 
-def passes(mistake: Mistake) -> str:
-    """The validation."""
-    return f"{OVERRIDDEN} || size(variables.{_variable(mistake)}) == 0"
+def _first(variable: str) -> str:
+    return f"size(variables.{variable}) > 0 ? [variables.{variable}[0]] : []"
 
 
 OVERRIDDEN = 'variables.reason != "" && variables.reason != variables.reasonBefore'
 
 
-def message(mistake: Mistake) -> str:
-    """As `verdict.sentence`."""
-    return (
-        f'"the guard of Balancer " + params.metadata.name + ": this update " + variables.{_variable(mistake)}[0] +\n'
-        f'". {WAYS_OUT}"'
-    )
+PASSES = f"{OVERRIDDEN} || size(variables.mistakes) == 0"
 
+MESSAGE = (
+    '"the guard of Balancer " + params.metadata.name + ": this update " + variables.mistakes.join("; ") +\n'
+    f'". {WAYS_OUT}"'
+)
+"""As `verdict.sentence`."""
 
-def record() -> str:
-    """What the audit log keeps of an update that passed by its reason: nothing where it had nothing to say."""
-    every = " + ".join(f"variables.{_variable(mistake)}" for mistake in Mistake)
-    return (
-        f"({OVERRIDDEN}) && size({every}) > 0 ?\n"
-        f'"Balancer " + params.metadata.name + ": this update " + ({every}).join("; ") +\n'
-        '"; the reason given: " + variables.reason : ""'
-    )
+RECORD = (
+    f"{OVERRIDDEN} && size(variables.mistakes) > 0 ?\n"
+    '"Balancer " + params.metadata.name + ": this update " + variables.mistakes.join("; ") +\n'
+    '"; the reason given: " + variables.reason : ""'
+)
+"""What the audit log keeps of an update that passed by its reason: nothing where it had nothing to say."""

@@ -13,7 +13,6 @@ from evenload.api.v1alpha1 import API_VERSION, Balancer
 from evenload.drivers import name_of
 from evenload.drivers.base import Driver, Split
 from evenload.guard import cel
-from evenload.model.guard import Mistake
 from evenload.model.spec import GuardMode
 
 AUDIT_KEY = "guard-override"
@@ -50,14 +49,13 @@ def _policy(driver: Driver, split: Split, mode: GuardMode, name: str) -> dict[st
             "variables": _named(cel.variables(split)),
             "validations": [
                 {
-                    "expression": cel.passes(mistake),
-                    "messageExpression": cel.message(mistake),
+                    "expression": cel.PASSES,
+                    "messageExpression": cel.MESSAGE,
                     "message": "the guard of a Balancer takes this update for a mistake: see spec.guard there",
                     "reason": "Forbidden",
                 }
-                for mistake in Mistake
             ],
-            "auditAnnotations": [{"key": AUDIT_KEY, "valueExpression": cel.record()}],
+            "auditAnnotations": [{"key": AUDIT_KEY, "valueExpression": cel.RECORD}],
         },
     }
 

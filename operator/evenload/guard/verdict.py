@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from evenload.api.v1alpha1 import GUARD_OVERRIDE_ANNOTATION
@@ -15,19 +15,20 @@ from evenload.model.spec import DEFAULT_KIND, DesiredType, GuardMode
 
 
 class Verdict(Value, frozen=True, kw_only=True):
-    """What it does about the update: nothing where there are no sentences, or where the mode is Off."""
+    """What it does about the update: nothing where there are no mistakes, or where the mode is Off."""
 
     mode: GuardMode
-    sentences: dict[Mistake, str]
+    mistakes: tuple[Mistake, ...] = ()
+    sentence: str = ""
     override: str = ""  # the reason given with this very update to let it pass
 
     @property
     def refused(self) -> bool:
         """Whether the update is not stored."""
-        return self.mode is GuardMode.Deny and bool(self.sentences) and not self.override
+        return self.mode is GuardMode.Deny and bool(self.mistakes) and not self.override
 
 
-QUIET = Verdict(mode=GuardMode.Off, sentences={})
+QUIET = Verdict(mode=GuardMode.Off)
 
 
 def verdict(before: Manifest, after: Manifest, balancer: Manifest) -> Verdict:
@@ -41,17 +42,17 @@ def verdict(before: Manifest, after: Manifest, balancer: Manifest) -> Verdict:
         return QUIET
     rule_name = spec["targetRef"].get("ruleName", "")
     found = mistakes(rules_of(before, split, rule_name), rules_of(after, split, rule_name), expected(balancer))
-    name = balancer["metadata"]["name"]
     return Verdict(
         mode=mode,
-        sentences={mistake: sentence(name, text) for mistake, text in found.items()},
+        mistakes=tuple(found),
+        sentence=sentence(balancer["metadata"]["name"], found.values()) if found else "",
         override=_override(before, after) if found else "",
     )
 
 
-def sentence(balancer: str, text: str) -> str:
+def sentence(balancer: str, texts: Iterable[str]) -> str:
     """The whole of it: who says so, what is wrong, and the ways out."""
-    return f"the guard of Balancer {balancer}: this update {text}. {WAYS_OUT}"
+    return f"the guard of Balancer {balancer}: this update {'; '.join(texts)}. {WAYS_OUT}"
 
 
 WAYS_OUT = (
