@@ -7,37 +7,38 @@ update pass (failurePolicy Ignore). `[x].map(y, ...)[0]` is how CEL of Kubernete
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from evenload.api.v1alpha1 import GUARD_OVERRIDE_ANNOTATION
 from evenload.drivers.base import Driver, Split
 from evenload.drivers.metadata import CONTROLLERS, DELIVERY_OWNERS, ROLLOUT_LABEL
 from evenload.guard.verdict import WAYS_OUT
-from evenload.model.guard import PARTS, Mistake
+from evenload.model.guard import Mistake
 from evenload.model.spec import DEFAULT_KIND, GuardMode
 
 Expressions = dict[str, str]
 
 
-def conditions(driver: Driver, split: Split, mode: GuardMode) -> Expressions:
-    """When a policy of that mode looks at an update at all, for one Balancer."""
+def condition(driver: Driver, split: Split, mode: GuardMode) -> str:
+    """When a policy of that mode looks at an update at all, for one Balancer. One expression, the cheapest first: of
+    several conditions the API server evaluates all."""
     canary = " ||\n".join(_delivered(each, split) for each in ("object", "oldObject"))
-    return {
-        "balancer-of-this": (
-            f'params.spec.targetRef.?kind.orValue("{DEFAULT_KIND}") == "{driver.kind}" &&\n'
-            "params.spec.targetRef.name == object.metadata.name &&\n"
-            "params.spec.targetRef.?namespace.orValue(request.namespace) == request.namespace &&\n"
-            "!has(params.metadata.deletionTimestamp)"
-        ),
-        "mode": f'params.spec.?guard.?mode.orValue("{GuardMode.Warn}") == "{mode}"',
-        "no-canary-controller": f"!({canary})",
-    }
+    return (
+        f'params.spec.?guard.?mode.orValue("{GuardMode.Warn}") == "{mode}" &&\n'
+        "params.spec.targetRef.name == object.metadata.name &&\n"
+        f'params.spec.targetRef.?kind.orValue("{DEFAULT_KIND}") == "{driver.kind}" &&\n'
+        "params.spec.targetRef.?namespace.orValue(request.namespace) == request.namespace &&\n"
+        f"!has(params.metadata.deletionTimestamp) &&\n!({canary})"
+    )
 
 
 def _delivered(manifest: str, split: Split) -> str:
     metadata = f"{manifest}.metadata"
     return (
-        f"{metadata}.?ownerReferences.orValue([]).exists(o, o.kind in {_strings(DELIVERY_OWNERS)}) ||\n"
+        f"has({metadata}.ownerReferences) &&\n"
+        f"  {metadata}.ownerReferences.exists(o, o.kind in {_strings(DELIVERY_OWNERS)}) ||\n"
         f'{metadata}.?labels["{ROLLOUT_LABEL}"].orValue("") == "in-progress" ||\n'
-        f'{metadata}.?managedFields.orValue([]).exists(m, m.?manager.orValue("") in\n'
+        f"has({metadata}.managedFields) && {metadata}.managedFields.exists(m, has(m.manager) && m.manager in\n"
         f"  {_strings(CONTROLLERS)} &&\n"
         f'  m.?fieldsV1[?"f:spec"][?"f:{split.field}"].hasValue() && m.?subresource.orValue("") == "")'
     )
@@ -100,10 +101,9 @@ def _all(split: Split, manifest: str) -> str:
         references = "r"
     return (
         f"{rules}.map(r, {references}\n"
-        '  .filter(b, b.?kind.orValue("Service") == "Service" && b.?group.orValue("") == "")\n'
-        '  .map(b, {"backend": dyn((b.?namespace.orValue("") in ["", request.namespace] ? "" : b.namespace + "/") + '
-        "b.name),\n"
-        '    "weight": dyn(b.?weight.orValue(1))}))'
+        '  .filter(b, (!has(b.kind) || b.kind == "Service") && (!has(b.group) || b.group == ""))\n'
+        '  .map(b, {"backend": dyn(has(b.namespace) && !(b.namespace in ["", request.namespace]) ?\n'
+        '    b.namespace + "/" + b.name : b.name), "weight": dyn(has(b.weight) ? b.weight : 1)}))'
     )
 
 
@@ -119,33 +119,55 @@ def _looked_after(rules: str) -> str:
 
 
 def _too_much() -> str:
-    """The text of each rule that does it."""
-    by_limit = (
-        f"    b.weight * {PARTS} > {_limit()} * total &&\n"
+    """The text of each rule that does it. Most backends are ruled out by the first comparison."""
+    over = (
+        f"    {_over(_OWN)} &&\n"
+        f"    (!variables.targetsCover || {_over(_TARGET)}) &&\n"
         "    !variables.before.exists(o, o.exists(old, old.backend == b.backend && old.weight > 0 &&\n"
         f"      old.weight * total >= b.weight * {_total('o')})))"
     )
+    limit = f"[{_limit(_OWN)}, variables.targetsCover ? {_limit(_TARGET)} : 0].max()"
     text = (
         f'    "Service " + b.backend + " " + {_tenths("((b.weight * 1000 + total - 1) / total)")} +\n'
-        f'    " (at most " + {_tenths(f"({_limit()} / 1000)")} + ")"'
+        f'    " (at most " + {_tenths(limit)} + ")"'
     )
     return (
-        f"variables.after.map(r, [{_total('r')}].map(total, r.filter(b,\n{by_limit}\n"
+        f"variables.after.map(r, [{_total('r')}].map(total, r.filter(b,\n{over}\n"
         f"  .map(b,\n{text}))[0])\n"
         '.filter(found, size(found) > 0).map(found, "gives " + found.join(", ") + " of the traffic")'
     )
 
 
-def _limit() -> str:
-    """Of reference b in rule r, in parts of PARTS, rounded up."""
+class _Fraction(NamedTuple):
+    """The share that reference b in rule r should have, as two expressions of whole numbers."""
+
+    part: str
+    whole: str
+
+
+_OWN = _Fraction(
+    "(variables.sharesCover ? variables.shares.filter(s, s.backend == b.backend)[0].weight : 1)",
+    "(variables.sharesCover ? variables.sharesTotal : size(r))",
+)
+_TARGET = _Fraction("int(variables.targets[b.backend])", "variables.targetsTotal")
+
+
+def _over(fraction: _Fraction) -> str:
+    part, whole = fraction
     return (
-        "([variables.sharesCover ?\n"
-        "      [variables.shares.filter(s, s.backend == b.backend)[0].weight, variables.sharesTotal] :\n"
-        "      [1, size(r)]] +\n"
-        "      (variables.targetsCover ? [[int(variables.targets[b.backend]), variables.targetsTotal]] : []))\n"
-        "      .map(f, variables.maxSharePercent > 0 ?\n"
-        f"        [variables.maxSharePercent * {PARTS // 100}, ({PARTS} * f[0] + f[1] - 1) / f[1]].max() :\n"
-        f"        ({2 * PARTS} * f[0] + f[1] + f[0] - 1) / (f[1] + f[0])).max()"
+        "(variables.maxSharePercent > 0 ?\n"
+        f"      b.weight * 100 > variables.maxSharePercent * total && b.weight * {whole} > {part} * total :\n"
+        f"      b.weight * ({whole} + {part}) > 2 * {part} * total)"
+    )
+
+
+def _limit(fraction: _Fraction) -> str:
+    """In thousandths, rounded down."""
+    part, whole = fraction
+    return (
+        "(variables.maxSharePercent > 0 ?\n"
+        f"      [variables.maxSharePercent * 10, 1000 * {part} / {whole}].max() :\n"
+        f"      2000 * {part} / ({whole} + {part}))"
     )
 
 

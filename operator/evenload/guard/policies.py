@@ -45,7 +45,7 @@ def _policy(driver: Driver, split: Split, mode: GuardMode, name: str) -> dict[st
             "failurePolicy": "Ignore",
             "paramKind": {"apiVersion": API_VERSION, "kind": Balancer.__name__},
             "matchConstraints": {"resourceRules": [rule]},
-            "matchConditions": _named(cel.conditions(driver, split, mode)),
+            "matchConditions": [{"name": "of-such-a-balancer", "expression": cel.condition(driver, split, mode)}],
             "variables": _named(cel.variables(split)),
             "validations": [
                 {

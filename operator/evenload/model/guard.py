@@ -18,8 +18,6 @@ from typing import NamedTuple
 
 from evenload.model.base import Value
 
-PARTS = 1_000_000  # a share of 1
-
 
 class Reference(NamedTuple):
     """One entry of a rule: the backend, and its weight."""
@@ -79,10 +77,12 @@ def _too_much(before: Sequence[Rule], after: Sequence[Rule], expected: Expected)
             ]
             if by_targets:
                 fractions.append((expected.targets[reference.backend], sum(expected.targets.values())))
-            limit = _limit(fractions, expected.max_share_percent)
-            if reference.weight * PARTS > limit * total and not _had_as_much(before, reference, total):
+            most = expected.max_share_percent
+            over = all(_over(reference.weight, total, fraction, most) for fraction in fractions)
+            if over and not _had_as_much(before, reference, total):
                 share = -(-1000 * reference.weight // total)
-                named.append(f"Service {reference.backend} {_tenths(share)} (at most {_tenths(limit // 1000)})")
+                limit = max(_limit(fraction, most) for fraction in fractions)
+                named.append(f"Service {reference.backend} {_tenths(share)} (at most {_tenths(limit)})")
         yield f"gives {', '.join(named)} of the traffic" if named else ""
 
 
@@ -92,11 +92,20 @@ def _covers(weights: Mapping[str, int], rules: Sequence[Rule]) -> bool:
     )
 
 
-def _limit(fractions: Sequence[tuple[int, int]], max_share_percent: int | None) -> int:
-    """In parts of PARTS, rounded up."""
+def _over(weight: int, total: int, expected: tuple[int, int], max_share_percent: int | None) -> bool:
+    """Whether weight / total is too large, where part / whole is expected."""
+    part, whole = expected
     if max_share_percent is None:
-        return max(-(-2 * PARTS * part // (whole + part)) for part, whole in fractions)
-    return max(max_share_percent * PARTS // 100, *(-(-PARTS * part // whole) for part, whole in fractions))
+        return weight * (whole + part) > 2 * part * total
+    return weight * 100 > max_share_percent * total and weight * whole > part * total
+
+
+def _limit(expected: tuple[int, int], max_share_percent: int | None) -> int:
+    """In thousandths, rounded down, while shares are rounded up: one that is over its limit always shows it."""
+    part, whole = expected
+    if max_share_percent is None:
+        return 2000 * part // (whole + part)
+    return max(10 * max_share_percent, 1000 * part // whole)
 
 
 def _had_as_much(before: Sequence[Rule], now: Reference, total: int) -> bool:
