@@ -28,7 +28,8 @@ def condition(driver: Driver, split: Split, mode: GuardMode) -> str:
         "params.spec.targetRef.name == object.metadata.name &&\n"
         f'params.spec.targetRef.?kind.orValue("{DEFAULT_KIND}") == "{driver.kind}" &&\n'
         "params.spec.targetRef.?namespace.orValue(request.namespace) == request.namespace &&\n"
-        f"!has(params.metadata.deletionTimestamp) &&\n!({canary})"
+        "!has(params.metadata.deletionTimestamp) && object.?spec != oldObject.?spec &&\n"
+        f"!({canary})"
     )
 
 
