@@ -81,7 +81,9 @@ def guard(_: str) -> str:
 def _guarded(driver: Driver) -> str:
     documents = "".join(f"---\n{_policy(document)}" for document in policies(driver, _PREFIX))
     return (
-        f"{{{{- if and .Values.guard.enabled {_enabled(driver)} }}}}\n{documents}{{{{- end }}}}\n" if documents else ""
+        f"{{{{- if and ((.Values.guard).enabled) {_enabled(driver)} }}}}\n{documents}{{{{- end }}}}\n"
+        if documents
+        else ""
     )
 
 

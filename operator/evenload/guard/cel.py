@@ -102,8 +102,8 @@ def _all(split: Split, manifest: str) -> str:
         references = "r"
     return (
         f"{rules}.map(r, {references}\n"
-        '  .filter(b, (!has(b.kind) || b.kind == "Service") && (!has(b.group) || b.group == ""))\n'
-        '  .map(b, {"backend": dyn(has(b.namespace) && !(b.namespace in ["", request.namespace]) ?\n'
+        '  .map(b, (!has(b.kind) || b.kind == "Service") && (!has(b.group) || b.group == ""),\n'
+        '    {"backend": dyn(has(b.namespace) && !(b.namespace in ["", request.namespace]) ?\n'
         '    b.namespace + "/" + b.name : b.name), "weight": dyn(has(b.weight) ? b.weight : 1)}))'
     )
 
@@ -125,7 +125,7 @@ def _too_much() -> str:
         f"    {_over(_OWN)} &&\n"
         f"    (!variables.targetsCover || {_over(_TARGET)}) &&\n"
         "    !variables.before.exists(o, o.exists(old, old.backend == b.backend && old.weight > 0 &&\n"
-        f"      old.weight * total >= b.weight * {_total('o')})))"
+        f"      old.weight * total >= b.weight * {_total('o')}))"
     )
     limit = f"[{_limit(_OWN)}, variables.targetsCover ? {_limit(_TARGET)} : 0].max()"
     text = (
@@ -133,9 +133,8 @@ def _too_much() -> str:
         f'    " (at most " + {_tenths(limit)} + ")"'
     )
     return (
-        f"variables.after.map(r, [{_total('r')}].map(total, r.filter(b,\n{over}\n"
-        f"  .map(b,\n{text}))[0])\n"
-        '.filter(found, size(found) > 0).map(found, "gives " + found.join(", ") + " of the traffic")'
+        f"variables.after.map(r, [{_total('r')}].map(total, r.map(b,\n{over},\n{text}))[0])\n"
+        '.map(found, size(found) > 0, "gives " + found.join(", ") + " of the traffic")'
     )
 
 
@@ -194,17 +193,16 @@ def _repeated() -> str:
         f"variables.after.map(r, r.filter(t, {twice.format(rule='r', name='t.backend')} &&\n"
         "  !variables.before.exists(o, o.exists(b, b.backend == t.backend) &&\n"
         f"    {twice.format(rule='o', name='t.backend')})))\n"
-        '.filter(found, size(found) > 0).map(found, "names Service " + found[0].backend + " twice in one rule")'
+        '.map(found, size(found) > 0, "names Service " + found[0].backend + " twice in one rule")'
     )
 
 
 def _dropped() -> str:
     return (
-        "variables.before.map(o, o.filter(old, old.weight > 0 &&\n"
-        "  !variables.after.exists(r, r.exists(b, b.backend == old.backend)))\n"
-        '  .map(old, "Service " + old.backend))\n'
-        ".filter(found, size(found) > 0)\n"
-        '.map(found, "drops " + found.join(", ") + ", which had a share of the traffic")'
+        "variables.before.map(o, o.map(old, old.weight > 0 &&\n"
+        "  !variables.after.exists(r, r.exists(b, b.backend == old.backend)),\n"
+        '  "Service " + old.backend))\n'
+        '.map(found, size(found) > 0, "drops " + found.join(", ") + ", which had a share of the traffic")'
     )
 
 
