@@ -1,4 +1,4 @@
-"""Writes what the chart says of data planes from the table of drivers: values, their schema and RBAC rules.
+"""Writes what the chart says of data planes from the table of drivers: values, their schema, RBAC rules, the guard.
 
 `python -m charts.generate` writes it, `--check` says which files are out of step.
 """
@@ -11,12 +11,17 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from evenload.drivers import DRIVERS, name_of
 from evenload.drivers.base import Driver, Handle
+from evenload.guard.policies import policies
 
 CHART = Path(__file__).parents[1] / "charts/evenload"
 RULES = "templates/_drivers.tpl"
+GUARD = "templates/guard.yaml"
 GENERATED = "{{/* Generated from evenload/drivers by `python -m charts.generate`: do not edit. */}}\n"
 
 
@@ -57,6 +62,44 @@ def _enabled(driver: Driver) -> str:
     return f"((.Values.drivers.{name_of(driver)}).enabled)"
 
 
+class _Readable(yaml.SafeDumper):
+    """Texts of several lines as they are."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+
+_Readable.add_representer(str, _Readable.represent_str)
+
+
+def guard(_: str) -> str:
+    """The guard's policies of each data plane that is enabled."""
+    comment = "{{/* What the expressions mean: evenload/guard. They run in the API server, without Evenload. */}}\n"
+    return GENERATED + comment + "".join(map(_guarded, DRIVERS.values()))
+
+
+def _guarded(driver: Driver) -> str:
+    documents = "".join(f"---\n{_policy(document)}" for document in policies(driver, _PREFIX))
+    return (
+        f"{{{{- if and ((.Values.guard).enabled) {_enabled(driver)} }}}}\n{documents}{{{{- end }}}}\n"
+        if documents
+        else ""
+    )
+
+
+_PREFIX = "RELEASE-guard"  # a template in its place would be quoted
+
+
+def _policy(document: dict[str, Any]) -> str:
+    text: str = yaml.dump(document, Dumper=_Readable, sort_keys=False, width=1000)
+    if "{{" in text:
+        raise ValueError(f"{document['metadata']['name']}: an expression would be read as a template: it has {{{{")
+    name = f"  name: {document['metadata']['name']}\n"
+    labels = '  labels:\n    {{- include "evenload.labels" . | nindent 4 }}\n'
+    named = text.replace(name, name + labels, 1)
+    return named.replace(_PREFIX, '{{ include "evenload.clusterName" . }}-guard')
+
+
 def values(text: str) -> str:
     """`text` with the block of the drivers anew."""
     block = "".join(f"  {name_of(driver)}:\n    enabled: true\n" for driver in DRIVERS.values())
@@ -83,7 +126,12 @@ def _enabling(driver: Driver) -> str:
     return "Read them, and above Observe patch their weights." if weighted else "Look after them. They are only read."
 
 
-FILES: dict[str, Callable[[str], str]] = {RULES: rules, "values.yaml": values, "values.schema.json": schema}
+FILES: dict[str, Callable[[str], str]] = {
+    RULES: rules,
+    GUARD: guard,
+    "values.yaml": values,
+    "values.schema.json": schema,
+}
 
 
 def files(chart: Path = CHART) -> dict[str, str]:

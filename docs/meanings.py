@@ -32,6 +32,7 @@ HELD: Mapping[HeldReason, str] = {
     HeldReason.NotPermitted: "It may not read a kind that tells whether pods may be taken away: see `Ready`.",
     HeldReason.ProgressiveDelivery: "A canary controller sets the weights of this route.",
     HeldReason.EmptyBackend: "A backend would have weight and no ready pod.",
+    HeldReason.Guard: "`spec.guard` is Deny, and one backend would have more than it allows.",
 }
 
 PHASES: Mapping[Phase, str] = {

@@ -12,9 +12,12 @@ rules:
     userGroups: ["system:serviceaccounts:kube-system"]
   - level: Metadata
     userGroups: ["system:serviceaccounts"]
+  - level: Metadata
+    verbs: [update, patch]
+    resources: [{group: gateway.networking.k8s.io}]
   - level: None
 """
-"""What pods ask, and by which right; the controllers' own requests would be most of it."""
+"""What pods ask, and by which right; who changes a route. The controllers' own requests would be most of it."""
 
 
 def program(layout: Layout) -> Program:

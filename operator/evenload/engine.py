@@ -121,6 +121,7 @@ class Engine:
             bad_ratio=0.0 if facts.problem else facts.bad_ratio,
             contested_by=verified.contested_by,
             waiting=verified.waiting and not planned.verdicts,
+            targets=_by_backend(facts.fleet, facts.targets_by_backend),
         )
 
     def _facts(self, snapshot: Snapshot, fleet: Fleet, work: Work) -> Facts:

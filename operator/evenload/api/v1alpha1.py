@@ -26,6 +26,7 @@ FIELD_MANAGER = "evenload"
 
 PAUSED_ANNOTATION = f"{GROUP}/paused"  # on a Balancer: any value but "false" stops all writes
 UNDO_ANNOTATION = f"{GROUP}/undo"  # on a Remediation: the user who asks for its weight changes to be undone
+GUARD_OVERRIDE_ANNOTATION = f"{GROUP}/guard-override"  # on a balancer: why the guard is to let this update pass
 CAPACITY_ANNOTATION = f"{GROUP}/capacity"  # on a pod: its relative capacity
 DO_NOT_DISRUPT_ANNOTATION = f"{GROUP}/do-not-disrupt"  # on a pod: "true" means never restarted
 KARPENTER_ANNOTATION = "karpenter.sh/do-not-disrupt"
@@ -290,6 +291,10 @@ class BalancerStatus(Value, frozen=True, kw_only=True):
     ] = ()
     known_good: Annotated[
         KnownGood | None, Meta(description="The last weights under which traffic was seen balanced.")
+    ] = None
+    target_shares: Annotated[
+        Weights | None,
+        Meta(description="The share of the traffic that each backend should have now, in thousandths."),
     ] = None
     changes: Annotated[
         tuple[RouteChange, ...],

@@ -41,6 +41,8 @@ ON_HELD: Final[dict[HeldReason, str]] = {
     HeldReason.NotPermitted: "Give Evenload's role the rule that the condition Ready names (status {balancer}).",
     HeldReason.ProgressiveDelivery: "Nothing to do: a canary controller sets these weights.",
     HeldReason.EmptyBackend: "A backend has no ready endpoints: bring up its pods first.",
+    HeldReason.Guard: "The guard would refuse it, of Evenload as of anybody: raise spec.guard.maxSharePercent, or set "
+    "spec.guard.mode to Warn.",
 }
 
 

@@ -65,6 +65,22 @@ class Limits(Value, frozen=True, kw_only=True):
     largest_weight: int
 
 
+class Split(Value, frozen=True, kw_only=True):
+    """Where the weights stand in the object: paths of field names.
+
+    Each reference has name, weight (absent: 1), namespace (absent or "": the object's own), kind (absent: Service) and
+    group (absent: the core group).
+    """
+
+    rules: tuple[str, ...] = ()  # to the list of rules, which may have a name; none: the object is a single rule
+    references: tuple[str, ...]  # within a rule, to the list of references
+
+    @property
+    def field(self) -> str:
+        """The field of `spec` that its writers own as a whole."""
+        return (self.rules or self.references)[1]
+
+
 class ServiceName(Value, frozen=True, kw_only=True):
     """Where a backend's pods are found."""
 
@@ -162,6 +178,10 @@ class Driver(Protocol):
     @property
     def handles(self) -> tuple[Handle, ...]:
         """What the plane gives at most; `BalancerView.handles` says what one balancer of it gives."""
+
+    @property
+    def split(self) -> Split | None:
+        """Where the weights stand; None where there are none."""
 
     @property
     def about(self) -> str:

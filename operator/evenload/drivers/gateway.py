@@ -40,6 +40,7 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     ServiceName,
+    Split,
     as_shares,
     patch_of,
     set_weight,
@@ -110,6 +111,7 @@ class RouteDriver:
     limits = Limits(largest_weight=LARGEST_WEIGHT)
     handles = (Handle.Weights, Handle.Restart)
     beside = (REFERENCEGRANTS,)
+    split = Split(rules=("spec", "rules"), references=("backendRefs",))
     to_install = "the Gateway API's CRDs (v1) and a gateway"
 
     def __init__(self, resource: Resource) -> None:

@@ -11,9 +11,10 @@ from evenload.api.v1alpha1 import FIELD_MANAGER
 from evenload.clock import from_rfc3339
 from evenload.drivers.base import BalancerView, Parent, RulePlace, ServiceName, Writer
 
-_ROLLOUT_LABEL = "rollouts.argoproj.io/gatewayapi-canary"
+ROLLOUT_LABEL = "rollouts.argoproj.io/gatewayapi-canary"
+DELIVERY_OWNERS = ("Canary", "Rollout")
 
-_CONTROLLERS = {
+CONTROLLERS = {
     "flagger": "Flagger",
     "rollouts-controller": "Argo Rollouts",
     "gatewayAPI": "Argo Rollouts",
@@ -76,11 +77,11 @@ class Metadata(PartialObject):
         """A progressive-delivery controller that owns the weights, by owner, label or its field manager."""
         writer = writers[-1].manager if writers else ""
         for owner in self.owner_references:
-            if owner.kind in ("Canary", "Rollout"):
+            if owner.kind in DELIVERY_OWNERS:
                 return f"{owner.kind}/{owner.name}"
-        if self.labels.get(_ROLLOUT_LABEL) == "in-progress":
+        if self.labels.get(ROLLOUT_LABEL) == "in-progress":
             return "an Argo Rollout"
-        return f"{_CONTROLLERS[writer]} (field manager {writer})" if writer in _CONTROLLERS else None
+        return f"{CONTROLLERS[writer]} (field manager {writer})" if writer in CONTROLLERS else None
 
 
 def view_of(

@@ -48,6 +48,7 @@ class ServiceDriver:
     beside: tuple[Resource, ...] = ()
     limits = Limits(largest_weight=1)
     handles = (Handle.Restart,)
+    split = None
     about = "Services as they are, without a route: their pods are looked after, and nothing is written to them."
     to_install = "a Kubernetes API server, which serves it"
 

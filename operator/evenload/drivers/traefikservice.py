@@ -28,6 +28,7 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     ServiceName,
+    Split,
     as_shares,
     patch_of,
     set_weight,
@@ -70,6 +71,7 @@ class TraefikServiceDriver:
     beside: tuple[Resource, ...] = ()
     limits = Limits(largest_weight=1_000_000)  # Traefik names none: as large as a Balancer may ask for
     handles = (Handle.Weights, Handle.Restart)
+    split = Split(references=("spec", "weighted", "services"))
     about = "TraefikServices with spec.weighted."
     to_install = "Traefik's CRDs (traefik.io/v1alpha1)"
 

@@ -10,11 +10,12 @@ from evenload.govern import budget
 from evenload.govern.case import Case, disrupts, withdraws
 from evenload.model.decision import Held, HeldReason
 from evenload.model.episode import ApprovalDecision
+from evenload.model.guard import Expected, Reference, mistakes, thousandths
 from evenload.model.labels import LABELS
 from evenload.model.plan import Drain, RestartPod, Write
 from evenload.model.policy import strictest
 from evenload.model.snapshot import Pod
-from evenload.model.spec import Mode, RestartWhen
+from evenload.model.spec import GuardMode, Mode, RestartWhen
 from evenload.model.wording import listing, percent
 
 PANIC_RATIO = 0.5
@@ -74,6 +75,21 @@ def sane_weights(case: Case, write: Write) -> Held | None:
         return None
     detail = f"{listing(empty)} has no ready pod: its share would be answered 503"
     return Held(action=write, reason=HeldReason.EmptyBackend, detail=detail)
+
+
+def guarded(case: Case, write: Write) -> Held | None:
+    """What the API server would refuse of anybody is not tried."""
+    if isinstance(write, RestartPod) or case.policy.guard.mode is not GuardMode.Deny:
+        return None
+    expected = Expected(
+        shares={name: int(share) for name, share in case.policy.explicit_shares.items()},
+        targets=thousandths(case.targets),
+        max_share_percent=case.policy.guard.max_share_percent,
+    )
+    before, after = ([[Reference(*pair) for pair in weights.items()]] for weights in (write.before, write.after))
+    found = mistakes(before, after, expected)
+    detail = f"spec.guard would refuse it, as it {'; '.join(found.values())}"
+    return Held(action=write, reason=HeldReason.Guard, detail=detail) if found else None
 
 
 def _empty(case: Case) -> list[str]:
@@ -212,6 +228,7 @@ def empty_by_restart(case: Case, write: Write) -> Held | None:
 GUARDS: tuple[Guard, ...] = (
     trusted_data,  # bad data is why nothing else may be believed
     sane_weights,
+    guarded,
     budget.denied,  # then what a person said
     budget.frozen_after_revert,  # before the mode: nobody is asked to approve what was just undone
     mode,

@@ -38,6 +38,7 @@ class HeldReason(StrEnum):
     NotPermitted = "NotPermitted"
     ProgressiveDelivery = "ProgressiveDelivery"
     EmptyBackend = "EmptyBackend"
+    Guard = "Guard"
 
 
 class Held(Value, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from evenload.errors import InputError
 from evenload.model.base import Value
-from evenload.model.spec import BalancerSpec, DesiredType, Mode, RestartWhen, Share
+from evenload.model.spec import BalancerSpec, DesiredType, Guard, Mode, RestartWhen, Share
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
@@ -43,6 +43,7 @@ class Policy(Value, frozen=True, kw_only=True):
     eviction_deadline_seconds: float
     replacement_timeout_seconds: float
     ramp_window_seconds: float
+    guard: Guard
     # From a written weight to traffic that follows it: a busy proxy throttles its updates (Traefik: 2 s, lab.md).
     actuator_lag_seconds: float = 2.5
 
@@ -69,6 +70,7 @@ class Policy(Value, frozen=True, kw_only=True):
             eviction_deadline_seconds=seconds(restart.eviction_deadline, "spec.restart.evictionDeadline"),
             replacement_timeout_seconds=seconds(restart.replacement_timeout, "spec.restart.replacementTimeout"),
             ramp_window_seconds=seconds(restart.ramp_window, "spec.restart.rampWindow"),
+            guard=spec.guard,
         )
 
 

@@ -261,6 +261,34 @@ class Actions(Value, frozen=True, kw_only=True):
     restart: Annotated[Mode | None, Meta(description="For restarts of pods.")] = None
 
 
+class GuardMode(StrEnum):
+    """Off: nothing is looked at. Warn: who updates is warned, and never stopped. Deny: the update is refused."""
+
+    Off = "Off"
+    Warn = "Warn"
+    Deny = "Deny"
+
+
+class Guard(Value, frozen=True, kw_only=True):
+    """What the API server does about an update of the balancer that looks like a mistake."""
+
+    mode: Annotated[
+        GuardMode,
+        Meta(
+            description="Off, Warn (who updates is warned, and never stopped) or Deny (the update is refused). The "
+            "installation must have the guard's policies."
+        ),
+    ] = GuardMode.Warn
+    max_share_percent: Annotated[
+        Annotated[int, Meta(ge=1, le=100)] | None,
+        Meta(
+            description="The largest share of the traffic that an update may give one backend, in percent; never less "
+            "than the share it should have. Unset: its weight may be at most twice what it should be beside the "
+            "others' (67% of two even backends, 50% of three, 40% of four)."
+        ),
+    ] = None
+
+
 class BalancerSpec(Value, frozen=True, kw_only=True):
     """Desired state of a Balancer. The common case is `targetRef` alone."""
 
@@ -307,6 +335,9 @@ class BalancerSpec(Value, frozen=True, kw_only=True):
     )
     restart: Annotated[Restart, Meta(description="When and how a pod may be restarted.")] = field(
         default_factory=Restart
+    )
+    guard: Annotated[Guard, Meta(description="What the API server does about an update that looks like a mistake.")] = (
+        field(default_factory=Guard)
     )
     suspend: Annotated[bool, Meta(description="Stop all writes for this Balancer; it is still observed.")] = False
     history_limit: Annotated[int, Meta(description="How many closed Remediations are kept.", ge=1, le=500)] = 50

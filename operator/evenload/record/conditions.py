@@ -34,6 +34,7 @@ from evenload.api.values import from_number, moment
 from evenload.model.base import Value
 from evenload.model.decision import Decision, HeldReason
 from evenload.model.diagnosis import INSIDE, Diagnosis, Label, SkewCause
+from evenload.model.guard import thousandths
 from evenload.model.policy import Policy
 from evenload.model.snapshot import SIGNALS, Signal, SignalName, SignalState, Snapshot
 from evenload.model.spec import Mode
@@ -109,6 +110,7 @@ def status_of(known: BalancerStatus, facts: Facts) -> BalancerStatus:
         active_remediation=facts.remediation,
         budgets=budgets(facts) or known.budgets,
         known_good=_known_good(known.known_good, facts),
+        target_shares=_target_shares(known.target_shares, facts.decision),
         changes=changelog(known.changes, facts.changes, facts.remediation),
     )
 
@@ -393,3 +395,15 @@ def _known_good(known: KnownGood | None, facts: Facts) -> KnownGood | None:
     if known is not None and known.weights == weights:
         return known
     return KnownGood(weights=weights, at=moment(facts.decision.time))
+
+
+def _target_shares(known: dict[str, int] | None, decision: Decision | None) -> dict[str, int] | None:
+    """What was told, unless a share has moved by more than its twentieth: the guard needs no better."""
+    shares = {} if decision is None else thousandths(decision.targets)
+    if not any(shares.values()):
+        return known
+    if known is not None and known.keys() == shares.keys():
+        pairs = ((known[name], share) for name, share in shares.items())
+        if all(abs(before - now) * 20 <= max(before, now) for before, now in pairs):
+            return known
+    return shares

@@ -72,8 +72,8 @@ def foreign_writes(rules: list[dict[str, Any]]) -> set[Need]:
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_output_is_what_a_person_last_read(name: str) -> None:
-    options = ("--set=crds.enabled=false", "--set=prometheusRule.enabled=false", *SETS[name])
-    check_golden(f"chart/{name}.yaml", helm_template(*options))
+    generated = [f"--set={part}.enabled=false" for part in ("crds", "prometheusRule", "guard")]
+    check_golden(f"chart/{name}.yaml", helm_template(*generated, *SETS[name]))
 
 
 def test_helm_finds_nothing_to_complain_about() -> None:
@@ -126,6 +126,41 @@ def test_a_driver_that_is_disabled_gets_no_rule_and_is_named_to_the_operator(dri
 def test_a_driver_that_the_values_of_an_older_chart_do_not_know_is_disabled() -> None:
     off = "--set=drivers.httproute=null"
     assert "httproute" in environment(off)["EVENLOAD_DISABLED_DRIVERS"].split(",")
+
+
+def guarded(*options: str) -> dict[str, str]:
+    """Policies of the guard, and the resource of each."""
+    policies = of_kind(rendered(*options), "ValidatingAdmissionPolicy")
+    found = {
+        policy["metadata"]["name"]: policy["spec"]["matchConstraints"]["resourceRules"][0]["resources"]
+        for policy in policies
+    }
+    return {name: resource for name, (resource,) in found.items() if "-guard-" in name}
+
+
+def test_the_guard_of_each_kind_with_weights_has_a_policy_that_warns_and_one_that_denies() -> None:
+    assert guarded() == {
+        f"evenload-guard-{name_of(driver)}-{mode}": driver.resource.plural
+        for driver in WEIGHTED.values()
+        for mode in ("warn", "deny")
+    }
+
+
+@pytest.mark.parametrize("off", ["guard.enabled=false", "guard=null"])
+def test_the_guard_can_be_left_out_and_is_where_the_values_are_of_an_older_chart(off: str) -> None:
+    assert guarded(f"--set={off}") == {}
+
+
+def test_the_guard_of_a_driver_that_is_disabled_is_left_out() -> None:
+    assert set(guarded("--set=drivers.httproute.enabled=false").values()) == {"grpcroutes", "traefikservices"}
+
+
+def test_an_error_in_the_guard_and_a_missing_balancer_let_the_update_pass() -> None:
+    manifests = rendered("--show-only=templates/guard.yaml")
+    assert {each["spec"]["failurePolicy"] for each in of_kind(manifests, "ValidatingAdmissionPolicy")} == {"Ignore"}
+    for binding in of_kind(manifests, "ValidatingAdmissionPolicyBinding"):
+        assert binding["spec"]["paramRef"]["parameterNotFoundAction"] == "Allow"
+        assert binding["spec"]["validationActions"][0].lower() == binding["metadata"]["name"].rpartition("-")[2]
 
 
 def test_what_the_chart_says_of_drivers_is_generated() -> None:

@@ -18,7 +18,7 @@ from evenload.model.fleet import Fleet
 from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, Write
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Backend, Hold, Snapshot
-from evenload.model.spec import Actions, BalancerSpec, Guardrails, Mode, Restart, RestartWhen
+from evenload.model.spec import Actions, BalancerSpec, Guard, GuardMode, Guardrails, Mode, Restart, RestartWhen
 from tests.unit.engine.build import NOW, pod, snapshot
 from tests.unit.engine.plant import spec
 
@@ -38,6 +38,7 @@ def case(sight: Snapshot | None = None, balancer: BalancerSpec | None = None, **
         "bad_ratio": 0.25,
         "contested_by": None,
         "waiting": False,
+        "targets": dict.fromkeys(fleet.backends, 1 / len(fleet.backends)),
         **changes,
     }
     return Case(**fields)  # type: ignore[arg-type]
@@ -656,3 +657,31 @@ def test_a_probes_worth_for_a_drained_backend_is_not_refused_for_want_of_headroo
     assert govern(case(sight, bad_ratio=0.9, predict=lambda weights: np.full(4, 0.99)), back) is None
     frozen = snapshot(weights=drained, ledger=(Disruption(time=NOW - 10, kind="Revert"),))
     assert govern(case(frozen), back) is None
+
+
+def guarded(mode: GuardMode, **guard: int) -> Case:
+    return case(balancer=msgspec.structs.replace(spec(), guard=Guard(mode=mode, **guard)))
+
+
+@pytest.mark.parametrize("write", [weights(a=1000), weights(b=0, c=0, d=0)], ids=["outweighed", "starved"])
+def test_what_the_guard_would_refuse_of_anybody_is_held(write: SetWeights) -> None:
+    held = govern(guarded(GuardMode.Deny), write)
+    assert held is not None
+    assert held.reason is HeldReason.Guard
+    assert "Service a" in held.detail
+    assert "at most 40.0%" in held.detail
+
+
+def test_a_guard_that_warns_holds_nothing() -> None:
+    assert govern(guarded(GuardMode.Warn), weights(a=1000)) is None
+
+
+def test_one_of_four_even_backends_is_drained_under_a_guard_that_denies() -> None:
+    assert govern(guarded(GuardMode.Deny), drain()) is None
+
+
+def test_a_backend_that_should_have_nearly_everything_gets_it_under_a_guard_that_denies() -> None:
+    """Nine pods of ten stand behind it: what is even counts pods."""
+    denied = guarded(GuardMode.Deny, max_share_percent=50)
+    targets = {"a": 0.9, "b": 0.04, "c": 0.03, "d": 0.03}
+    assert govern(msgspec.structs.replace(denied, targets=targets), weights(a=2700, b=120, c=90, d=90)) is None

@@ -19,7 +19,7 @@ from evenload.model.snapshot import SIGNALS, Backend, Signal, SignalState
 from evenload.model.spec import BalancerSpec, Mode, TargetRef
 from evenload.record.conditions import OUTLIERS, Facts, Trouble, status_of
 from tests.unit.engine.build import snapshot as measured
-from tests.unit.record.scenes import FRESH, facts, healthy, held, pod, skewed, snapshot
+from tests.unit.record.scenes import EVEN, FRESH, facts, healthy, held, pod, skewed, snapshot
 
 NONE = BalancerStatus()
 
@@ -250,6 +250,24 @@ def test_the_restart_budget_counts_the_running_hour_and_says_when_the_next_is_fr
     assert budget(1000.0, 9000.0) == (2, None)
     assert budget(7000.0, 8000.0, 9000.0) == (0, moment(7000.0 + 3600.0))
     assert budget(7000.0, 7500.0, 8000.0, 9000.0) == (0, moment(7500.0 + 3600.0))
+
+
+def test_the_share_that_each_backend_should_have_is_told_in_thousandths() -> None:
+    first = status_of(NONE, facts(healthy(1000.0)))
+    assert first.target_shares == dict.fromkeys(EVEN, 250)
+    elsewhere = {**EVEN, "shop-a": 0.4, "shop-b": 0.1}
+    assert status_of(first, facts(healthy(1010.0, targets=elsewhere))).target_shares == {
+        **dict.fromkeys(EVEN, 250),
+        "shop-a": 400,
+        "shop-b": 100,
+    }
+
+
+def test_a_share_that_hardly_moved_or_is_not_known_any_more_is_told_as_before() -> None:
+    first = status_of(NONE, facts(healthy(1000.0)))
+    nearly = {**EVEN, "shop-a": 0.26, "shop-b": 0.24}
+    assert status_of(first, facts(healthy(1010.0, targets=nearly))).target_shares == first.target_shares
+    assert status_of(first, facts(healthy(1010.0, targets={}))).target_shares == first.target_shares
 
 
 def test_settled_weights_are_remembered_as_good_once() -> None:
