@@ -234,6 +234,17 @@ def refuse_foreign(view: BalancerView, granted: Granted | None) -> None:
         raise RouteProblem(Problem.ForeignBackend, f"{who}, {why}")
 
 
+def references(split: Split, manifest: Manifest, rules: Iterable[RulePlace]) -> Iterator[tuple[str, Manifest]]:
+    """Every reference in these rules of the object, with the JSON Pointer (RFC 6901) to it."""
+    for rule in rules:
+        within = (*split.rules, rule.index) if split.rules else ()
+        found: Any = manifest
+        for step in (*within, *split.references):
+            found = found[step]
+        place = "".join(f"/{step}" for step in (*within, *split.references))
+        yield from ((f"{place}/{position}", reference) for position, reference in enumerate(found))
+
+
 def as_shares(weights: Mapping[str, int]) -> dict[str, int]:
     """Weights as they share the traffic: a single backend has all of it, or, at 0, none."""
     return dict(weights) if len(weights) > 1 else {name: min(1, weight) for name, weight in weights.items()}

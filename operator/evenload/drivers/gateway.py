@@ -43,6 +43,7 @@ from evenload.drivers.base import (
     Split,
     as_shares,
     patch_of,
+    references,
     set_weight,
 )
 from evenload.drivers.metadata import Metadata, PartialObject, Reference, view_of
@@ -50,6 +51,7 @@ from evenload.kube.resources import DNS_LABEL, REFERENCEGRANTS, Resource
 from evenload.model.spec import TargetRef
 
 LARGEST_WEIGHT = 1_000_000
+_SPLIT = Split(rules=("spec", "rules"), references=("backendRefs",))
 
 
 class _Ref(Reference):
@@ -111,7 +113,7 @@ class RouteDriver:
     limits = Limits(largest_weight=LARGEST_WEIGHT)
     handles = (Handle.Weights, Handle.Restart)
     beside = (REFERENCEGRANTS,)
-    split = Split(rules=("spec", "rules"), references=("backendRefs",))
+    split = _SPLIT
     to_install = "the Gateway API's CRDs (v1) and a gateway"
 
     def __init__(self, resource: Resource) -> None:
@@ -243,11 +245,10 @@ def _operations(route: Manifest, view: BalancerView, weights: Mapping[str, int])
 
 def _references(route: Manifest, view: BalancerView) -> Iterator[tuple[str, Manifest, _Ref]]:
     """Each reference with a weight of ours: where it stands, as it stands there, and as it is read."""
-    for place in view.rules:
-        for position, ref in enumerate(route["spec"]["rules"][place.index]["backendRefs"]):
-            parsed = msgspec.convert(ref, _Ref)
-            if parsed.is_service:
-                yield f"/spec/rules/{place.index}/backendRefs/{position}", ref, parsed
+    for place, ref in references(_SPLIT, route, view.rules):
+        parsed = msgspec.convert(ref, _Ref)
+        if parsed.is_service:
+            yield place, ref, parsed
 
 
 def _key(ref: _Ref, namespace: str) -> str:

@@ -31,6 +31,7 @@ from evenload.drivers.base import (
     Split,
     as_shares,
     patch_of,
+    references,
     set_weight,
 )
 from evenload.drivers.metadata import Metadata, PartialObject, Reference, view_of
@@ -40,6 +41,10 @@ from evenload.model.spec import TargetRef
 STICKY = (
     "clients with Traefik's sticky cookie stay with their server while it has weight: only new ones follow the weights"
 )
+
+
+_SPLIT = Split(references=("spec", "weighted", "services"))
+_RULES = (RulePlace(index=0),)
 
 
 class _Service(Reference):
@@ -71,7 +76,7 @@ class TraefikServiceDriver:
     beside: tuple[Resource, ...] = ()
     limits = Limits(largest_weight=1_000_000)  # Traefik names none: as large as a Balancer may ask for
     handles = (Handle.Weights, Handle.Restart)
-    split = Split(references=("spec", "weighted", "services"))
+    split = _SPLIT
     about = "TraefikServices with spec.weighted."
     to_install = "Traefik's CRDs (traefik.io/v1alpha1)"
 
@@ -86,7 +91,7 @@ class TraefikServiceDriver:
             "weighted",
             weights=weights,
             services={name: ServiceName(namespace=namespace, name=name) for name in weights},
-            rules=(RulePlace(index=0),),
+            rules=_RULES,
             notes=(STICKY,) if parsed.spec.weighted and parsed.spec.weighted.sticky else (),
         )
 
@@ -169,10 +174,10 @@ def _operations(manifest: Manifest, weights: Mapping[str, int]) -> Iterator[Json
 
 def _references(manifest: Manifest) -> Iterator[tuple[str, Manifest, _Service]]:
     """Each Service with a weight of ours: where it stands, as it stands there, and as it is read."""
-    for position, service in enumerate(manifest["spec"]["weighted"]["services"]):
+    for place, service in references(_SPLIT, manifest, _RULES):
         parsed = msgspec.convert(service, _Service)
         if parsed.kind == "Service":
-            yield f"/spec/weighted/services/{position}", service, parsed
+            yield place, service, parsed
 
 
 def _of(parsed: _TraefikService) -> str:
