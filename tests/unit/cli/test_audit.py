@@ -179,6 +179,21 @@ def test_documents_of_other_kinds_only_are_told_of(tmp_path: Path) -> None:
     assert "none of 3 documents is of a kind that is audited" in result.stderr
 
 
+def test_a_file_that_names_itself_within_itself_is_audited_to_its_end(tmp_path: Path) -> None:
+    """YAML can: an alias within what it stands for."""
+    text = """
+        apiVersion: gateway.networking.k8s.io/v1
+        kind: HTTPRoute
+        metadata: &m {name: a, labels: *m}
+        spec: &s
+          rules: [*s, {backendRefs: [{name: a, port: 80, weight: 0}], matches: [*s]}]
+          parentRefs: [*s]
+    """
+    (tmp_path / "shop.yaml").write_text(text)
+    for output in ("text", "json", "sarif"):
+        assert "route-no-weight" in audited("-f", str(tmp_path / "shop.yaml"), "-o", output).stdout
+
+
 def test_json_has_everything_a_program_needs(tmp_path: Path) -> None:
     file = written(tmp_path, BAD)
     answer = json.loads(audited("-f", str(file), "-o", "json").stdout)
