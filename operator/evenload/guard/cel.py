@@ -58,6 +58,8 @@ def variables(split: Split) -> Expressions:
         "allAfter": _all(split, "object"),
         "before": _looked_after("variables.allBefore"),
         "after": _looked_after("variables.allAfter"),
+        # Only weights change, mostly: then nothing can be dropped or named twice, which costs most to find out.
+        "sameBackends": f"{_names('variables.after')} ==\n{_names('variables.before')}",
         "shares": (
             'params.spec.?desired.?type.orValue("") == "Explicit" ? params.spec.desired.?shares.orValue([]) : []'
         ),
@@ -171,6 +173,10 @@ def _limit(fraction: _Fraction) -> str:
     )
 
 
+def _names(rules: str) -> str:
+    return f"{rules}.map(r, r.map(b, b.backend))"
+
+
 def _total(rule: str) -> str:
     return f"{rule}.map(each, int(each.weight)).sum()"
 
@@ -190,6 +196,7 @@ def _all_zero() -> str:
 def _repeated() -> str:
     twice = "!{rule}.exists_one(b, b.backend == {name})"
     return (
+        "variables.sameBackends ? [] :\n"
         f"variables.after.map(r, r.filter(t, {twice.format(rule='r', name='t.backend')} &&\n"
         "  !variables.before.exists(o, o.exists(b, b.backend == t.backend) &&\n"
         f"    {twice.format(rule='o', name='t.backend')})))\n"
@@ -199,6 +206,7 @@ def _repeated() -> str:
 
 def _dropped() -> str:
     return (
+        "variables.sameBackends ? [] :\n"
         "variables.before.map(o, o.map(old, old.weight > 0 &&\n"
         "  !variables.after.exists(r, r.exists(b, b.backend == old.backend)),\n"
         '  "Service " + old.backend))\n'
