@@ -1,12 +1,13 @@
 """The guard in CEL: `model.guard` and `verdict` once more, for the API server, from the same facts of the drivers.
 
-Read it beside them. Every field that may be absent is read as
-optional, so that no Balancer and no object makes an expression fail; where one fails all the same, the policy lets the
-update pass (failurePolicy Ignore). `[x].map(y, ...)[0]` is how CEL of Kubernetes 1.30 gives a value a name.
+Read it beside them. Every field that may be absent is asked for first, so that no Balancer and no object makes an
+expression fail; where one fails all the same, the policy lets the update pass (failurePolicy Ignore). `[x].map(y, ...)[0]` is how CEL of Kubernetes 1.30 gives a value a name.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from evenload.api.v1alpha1 import GUARD_OVERRIDE_ANNOTATION
@@ -45,9 +46,8 @@ def _delivered(manifest: str, split: Split) -> str:
     )
 
 
-def _strings(texts: object) -> str:
-    assert isinstance(texts, tuple | dict)
-    return f"[{', '.join(f'{chr(34)}{text}{chr(34)}' for text in texts)}]"
+def _strings(texts: Iterable[str]) -> str:
+    return json.dumps(list(texts))
 
 
 def variables(split: Split) -> Expressions:
