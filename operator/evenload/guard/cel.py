@@ -1,7 +1,8 @@
 """The guard in CEL: `model.guard` and `verdict` once more, for the API server, from the same facts of the drivers.
 
 Read it beside them. Every field that may be absent is asked for first, so that no Balancer and no object makes an
-expression fail; where one fails all the same, the policy lets the update pass (failurePolicy Ignore). `[x].map(y, ...)[0]` is how CEL of Kubernetes 1.30 gives a value a name.
+expression fail; where one fails all the same, the policy lets the update pass (failurePolicy Ignore).
+`[x].map(y, ...)[0]` is how CEL of Kubernetes 1.30 gives a value a name.
 """
 
 from __future__ import annotations
