@@ -35,7 +35,7 @@ KINDS = {
 LABEL = "evenload-benchmark"
 WHERE = {"without": (False, False), "no Balancer": (True, False), "guarded": (True, True)}
 """Whether the policies hold there, and whether there is a Balancer."""
-SHAPES = ((1, 4),)
+SHAPES = ((1, 4), (16, 16))
 SETTLE_SECONDS = 3.0
 TURN = 50
 

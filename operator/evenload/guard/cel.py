@@ -1,12 +1,14 @@
 """The guard in CEL: `model.guard` and `verdict` once more, for the API server, from the same facts of the drivers.
 
-Read it beside them. Every field that may be absent is read as
-optional, so that no Balancer and no object makes an expression fail; where one fails all the same, the policy lets the
-update pass (failurePolicy Ignore). `[x].map(y, ...)[0]` is how CEL of Kubernetes 1.30 gives a value a name.
+Read it beside them. Every field that may be absent is asked for first, so that no Balancer and no object makes an
+expression fail; where one fails all the same, the policy lets the update pass (failurePolicy Ignore).
+`[x].map(y, ...)[0]` is how CEL of Kubernetes 1.30 gives a value a name.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from evenload.api.v1alpha1 import GUARD_OVERRIDE_ANNOTATION
@@ -45,9 +47,8 @@ def _delivered(manifest: str, split: Split) -> str:
     )
 
 
-def _strings(texts: object) -> str:
-    assert isinstance(texts, tuple | dict)
-    return f"[{', '.join(f'{chr(34)}{text}{chr(34)}' for text in texts)}]"
+def _strings(texts: Iterable[str]) -> str:
+    return json.dumps(list(texts))
 
 
 def variables(split: Split) -> Expressions:
@@ -58,6 +59,8 @@ def variables(split: Split) -> Expressions:
         "allAfter": _all(split, "object"),
         "before": _looked_after("variables.allBefore"),
         "after": _looked_after("variables.allAfter"),
+        # Only weights change, mostly: then nothing can be dropped or named twice, which costs most to find out.
+        "sameBackends": f"{_names('variables.after')} ==\n{_names('variables.before')}",
         "shares": (
             'params.spec.?desired.?type.orValue("") == "Explicit" ? params.spec.desired.?shares.orValue([]) : []'
         ),
@@ -171,6 +174,10 @@ def _limit(fraction: _Fraction) -> str:
     )
 
 
+def _names(rules: str) -> str:
+    return f"{rules}.map(r, r.map(b, b.backend))"
+
+
 def _total(rule: str) -> str:
     return f"{rule}.map(each, int(each.weight)).sum()"
 
@@ -190,6 +197,7 @@ def _all_zero() -> str:
 def _repeated() -> str:
     twice = "!{rule}.exists_one(b, b.backend == {name})"
     return (
+        "variables.sameBackends ? [] :\n"
         f"variables.after.map(r, r.filter(t, {twice.format(rule='r', name='t.backend')} &&\n"
         "  !variables.before.exists(o, o.exists(b, b.backend == t.backend) &&\n"
         f"    {twice.format(rule='o', name='t.backend')})))\n"
@@ -199,6 +207,7 @@ def _repeated() -> str:
 
 def _dropped() -> str:
     return (
+        "variables.sameBackends ? [] :\n"
         "variables.before.map(o, o.map(old, old.weight > 0 &&\n"
         "  !variables.after.exists(r, r.exists(b, b.backend == old.backend)),\n"
         '  "Service " + old.backend))\n'

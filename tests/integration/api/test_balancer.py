@@ -80,6 +80,14 @@ WRONG: dict[str, tuple[Manifest, tuple[str, ...]]] = {
         ('unknown field "spec.restart.drainTimeOut"',),
     ),
     "wrong mode": (balancer(mode="auto"), ("spec.mode", '"Approve", "Auto", "Observe"')),
+    "guard of an unknown mode": (
+        balancer(guard={"mode": "Block"}),
+        ("spec.guard.mode", '"Deny", "Off", "Warn"'),
+    ),
+    "guard that allows nothing": (
+        balancer(guard={"maxSharePercent": 0}),
+        ("spec.guard.maxSharePercent", "greater than or equal to 1"),
+    ),
     "kind without a driver": (
         balancer(targetRef={"kind": "Ingress", "name": "shop"}),
         ("spec.targetRef.kind", "HTTPRoute"),

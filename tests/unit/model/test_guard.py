@@ -47,10 +47,8 @@ def test_twice_the_weight_of_the_others_is_the_limit(count: int) -> None:
 
 
 @given(weights, weights, percents)
-def test_who_takes_traffic_from_all_but_one_is_said_to(
-    before: dict[str, int], after: dict[str, int], most: int
-) -> None:
-    """However it was: nobody may be given all of it, unless it had all of it or is alone."""
+def test_no_backend_is_given_everything(before: dict[str, int], after: dict[str, int], most: int | None) -> None:
+    """Unless it had that, is alone, or the Balancer says so."""
     one = next(iter(after))
     all_to_one = {**dict.fromkeys(after, 0), one: 1}
     found = Mistake.TooMuch in said(before, all_to_one, max_share_percent=most)
