@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from evenload.audit import split
 from evenload.audit.endpoints import ready_endpoints
 from evenload.audit.field import Field
 from evenload.audit.finding import Check, Hit, Rule, Severity
-from evenload.audit.split import Share, owner_of, split_of
+from evenload.audit.split import Share, Splits, owner_of, split_of
 from evenload.audit.status import current, holds, reason_of, stale
 from evenload.audit.world import Object, World
 
@@ -39,33 +38,21 @@ def _services(route: Object) -> Iterator[tuple[Field, str, str]]:
                 yield ref, ref["namespace"].text or route.namespace, ref["name"].text
 
 
-def _split(rule: Field) -> list[Share] | None:
+def _split(refs: Field) -> list[Share] | None:
     return split_of(
-        Share(ref["name"].text or "?", ref["weight"].number if ref["weight"].given else 1, ref)
-        for ref in rule["backendRefs"].each()
+        Share(ref["name"].text or "?", ref["weight"].number if ref["weight"].given else 1, ref) for ref in refs.each()
     )
 
 
-def _all_zero(route: Object, world: World) -> Iterator[Hit]:
-    for rule in _rules(route):
-        if shares := _split(rule):
-            yield from split.all_zero(rule["backendRefs"], shares)
+def _owner(route: Object, world: World) -> str | None:
+    return owner_of(world, route, "rules")
 
 
-def _all_on_one(route: Object, world: World) -> Iterator[Hit]:
-    for rule in _rules(route):
-        if shares := _split(rule):
-            yield from split.all_on_one(rule["backendRefs"], shares, owner_of(world, route, "rules"))
-
-
-def _concentrated(route: Object, world: World) -> Iterator[Hit]:
-    for rule in _rules(route):
-        if shares := _split(rule):
-            yield from split.concentrated(rule["backendRefs"], shares, owner_of(world, route, "rules"))
+_SPLITS = Splits(lambda route: (rule["backendRefs"] for rule in _rules(route)), _split, _owner)
 
 
 def _canary(route: Object, world: World) -> Iterator[Hit]:
-    if owner := owner_of(world, route, "rules"):
+    if owner := _owner(route, world):
         yield Hit(route.spec["rules"], f"{owner} sets the weights of this route")
 
 
@@ -229,7 +216,7 @@ def _shadowed(route: Object, world: World) -> Iterator[Hit]:
 
 
 def _bearing(rule: Field) -> set[str]:
-    return {share.name for share in _split(rule) or () if share.weight}
+    return {share.name for share in _split(rule["backendRefs"]) or () if share.weight}
 
 
 def _persistence(route: Object, world: World) -> Iterator[Hit]:
@@ -307,7 +294,7 @@ RULES = (
         ROUTES,
         "Every backend of a rule has weight 0: each of its requests fails.",
         "Give at least one backend a weight above 0.",
-        _all_zero,
+        _SPLITS.all_zero,
     ),
     Rule(
         "route-no-backend",
@@ -323,7 +310,7 @@ RULES = (
         ROUTES,
         "A rule names several backends, and one has all of the weight. Not where a canary controller sets the weights.",
         "Give the others weight, or remove them from the rule.",
-        _all_on_one,
+        _SPLITS.all_on_one,
     ),
     Rule(
         "route-weight-concentrated",
@@ -331,7 +318,7 @@ RULES = (
         ROUTES,
         "Of three backends or more with weight, one has over 80% of it. Not where a canary controller sets them.",
         "Set weights as the backends' capacities are; was a digit mistyped?",
-        _concentrated,
+        _SPLITS.concentrated,
     ),
     Rule(
         "route-backend-twice",

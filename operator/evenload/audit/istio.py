@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from evenload.audit import split
 from evenload.audit.endpoints import ready_endpoints
 from evenload.audit.field import Field
 from evenload.audit.finding import Hit, Rule, Severity
-from evenload.audit.split import Share, owner_of, split_of
+from evenload.audit.split import Share, Splits, owner_of, split_of
 from evenload.audit.world import Object, Selector, World, host_of, host_service
 from evenload.model.wording import listing, number
 
@@ -138,8 +137,8 @@ def _name(destination: Field) -> str:
     return "/".join(filter(None, (destination["host"].text, destination["subset"].text))) or "?"
 
 
-def _shares(rule: Field) -> list[Share] | None:
-    refs = list(rule["route"].each())
+def _shares(route: Field) -> list[Share] | None:
+    refs = list(route.each())
     alone = len(refs) == 1  # has everything, whatever its weight
     return split_of(
         Share(_name(each["destination"]), 1 if alone else each["weight"].number if each["weight"].given else 0, each)
@@ -147,33 +146,22 @@ def _shares(rule: Field) -> list[Share] | None:
     )
 
 
-def _all_zero(route: Object, world: World) -> Iterator[Hit]:
-    for rule in _rules(route):
-        if shares := _shares(rule):
-            yield from split.all_zero(rule["route"], shares)
+def _owner(route: Object, world: World) -> str | None:
+    return owner_of(world, route, "http")
 
 
-def _all_on_one(route: Object, world: World) -> Iterator[Hit]:
-    for rule in _rules(route):
-        if shares := _shares(rule):
-            yield from split.all_on_one(rule["route"], shares, owner_of(world, route, "http"))
-
-
-def _concentrated(route: Object, world: World) -> Iterator[Hit]:
-    for rule in _rules(route):
-        if shares := _shares(rule):
-            yield from split.concentrated(rule["route"], shares, owner_of(world, route, "http"))
+_SPLITS = Splits(lambda route: (rule["route"] for rule in _rules(route)), _shares, _owner)
 
 
 def _canary(route: Object, world: World) -> Iterator[Hit]:
-    if owner := owner_of(world, route, "http"):
+    if owner := _owner(route, world):
         yield Hit(route.spec["http"], f"{owner} sets its weights")
 
 
 def _one_subset(route: Object, world: World) -> Iterator[Hit]:
     for rule in _rules(route):
         refs = list(rule["route"].each())
-        if len(refs) != 1 or rule["match"].value or owner_of(world, route, "http"):
+        if len(refs) != 1 or rule["match"].value or _owner(route, world):
             continue
         destination = refs[0]["destination"]
         known = _known(destination, route, world)
@@ -232,7 +220,7 @@ RULES = (
         ROUTE,
         "Of several destinations none has weight (it is 0 where it is not set): each request fails.",
         "Give at least one destination a weight above 0.",
-        _all_zero,
+        _SPLITS.all_zero,
     ),
     Rule(
         "istio-all-weight-on-one",
@@ -241,7 +229,7 @@ RULES = (
         "A route names several destinations, and one has all of the weight. Not where a canary controller sets the "
         "weights.",
         "Give the others weight, or remove them.",
-        _all_on_one,
+        _SPLITS.all_on_one,
     ),
     Rule(
         "istio-weight-concentrated",
@@ -250,7 +238,7 @@ RULES = (
         "Of three destinations or more with weight, one has over 80% of it. Not where a canary controller sets the "
         "weights.",
         "Set weights as the destinations' capacities are; was a digit mistyped?",
-        _concentrated,
+        _SPLITS.concentrated,
     ),
     Rule(
         "istio-owned-by-canary",

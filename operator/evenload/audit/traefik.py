@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from evenload.audit import split
 from evenload.audit.field import Field
 from evenload.audit.finding import Hit, Rule, Severity
-from evenload.audit.split import Share, owner_of, split_of
+from evenload.audit.split import Share, Splits, owner_of, split_of
 from evenload.audit.world import Object, World
 
 KINDS: Final = ("TraefikService", "IngressRoute")
@@ -46,22 +45,7 @@ def _owner(object_: Object, world: World) -> str | None:
     return owner_of(world, object_, "weighted" if object_.kind == "TraefikService" else "routes")
 
 
-def _all_zero(object_: Object, world: World) -> Iterator[Hit]:
-    for services in _splits(object_):
-        if shares := _shares(services):
-            yield from split.all_zero(services, shares)
-
-
-def _all_on_one(object_: Object, world: World) -> Iterator[Hit]:
-    for services in _splits(object_):
-        if shares := _shares(services):
-            yield from split.all_on_one(services, shares, _owner(object_, world))
-
-
-def _concentrated(object_: Object, world: World) -> Iterator[Hit]:
-    for services in _splits(object_):
-        if shares := _shares(services):
-            yield from split.concentrated(services, shares, _owner(object_, world))
+_SPLITS = Splits(_splits, _shares, _owner)
 
 
 def _canary(object_: Object, world: World) -> Iterator[Hit]:
@@ -129,7 +113,7 @@ RULES = (
         KINDS,
         "Every service of a split has weight 0: each request fails.",
         "Give at least one service a weight above 0.",
-        _all_zero,
+        _SPLITS.all_zero,
     ),
     Rule(
         "traefik-all-weight-on-one",
@@ -137,7 +121,7 @@ RULES = (
         KINDS,
         "A split names several services, and one has all of the weight. Not where a canary controller sets them.",
         "Give the others weight, or remove them.",
-        _all_on_one,
+        _SPLITS.all_on_one,
     ),
     Rule(
         "traefik-weight-concentrated",
@@ -145,7 +129,7 @@ RULES = (
         KINDS,
         "Of three services or more with weight, one has over 80% of it. Not where a canary controller sets them.",
         "Set weights as the services' capacities are; was a digit mistyped?",
-        _concentrated,
+        _SPLITS.concentrated,
     ),
     Rule(
         "traefik-owned-by-canary",
