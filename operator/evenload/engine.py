@@ -218,7 +218,7 @@ def _decision(
         settled=_settled(scene),
         worst_ratio=facts.skew.worst if known else None,
         shares=_by_backend(facts.fleet, facts.fleet.shares) if known else {},
-        targets=_by_backend(facts.fleet, facts.targets_by_backend),
+        targets=case.targets,
         saturation=scene.saturation,
         out_of_memory=_out_of_memory(scene),
         sentence=_sentence(scene.diagnosis, planned, ruling),

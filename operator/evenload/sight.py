@@ -25,9 +25,8 @@ from evenload.api.v1alpha1 import (
 )
 from evenload.case import Case, identity_of, read
 from evenload.drivers import driver_of
-from evenload.drivers.base import BalancerView, Granted, RouteProblem, refuse_foreign
+from evenload.drivers.base import BalancerView, Granted, RouteProblem, readable, refuse_foreign
 from evenload.errors import InputError
-from evenload.kube.resources import Manifest
 from evenload.model.base import Value
 from evenload.model.decision import HeldReason
 from evenload.model.snapshot import Hold, Snapshot
@@ -190,7 +189,7 @@ class Observer:
             fleet=sight.fleet,
             samples=samples,
             max_age_seconds=case.policy.max_age_seconds,
-            last_write=last_write(sight.view, _readable(case, previous)),
+            last_write=last_write(sight.view, readable(case.driver, previous, case.target) if previous else None),
             known_good=status.known_good.weights if status.known_good else None,
             episode=episode_of(sight.open, sight.remediations) if sight.open else None,
             ledger=case.ledger,
@@ -368,13 +367,3 @@ def _refusals(view: BalancerView, now: float) -> tuple[tuple[Hold, ...], tuple[s
         detail = f"a gateway does not accept the route: {detail}"
         return (Hold(reason=HeldReason.NotAccepted, detail=detail),), ()
     return (), (f"a gateway does not accept all of the route, and is not waited for: {detail}",)
-
-
-def _readable(case: Case, route: Manifest | None) -> BalancerView | None:
-    """The route before its last change, if a driver could read it."""
-    if route is None:
-        return None
-    try:
-        return case.driver.backends(route, case.target)
-    except RouteProblem:
-        return None

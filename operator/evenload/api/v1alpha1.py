@@ -234,6 +234,7 @@ class KnownGood(Value, frozen=True, kw_only=True):
 
 MOST_CHANGES = 20
 MOST_PLACES = 10
+LONGEST_PLACE = LONGEST_CAUSE = 256
 
 
 class RouteChange(Value, frozen=True, kw_only=True):
@@ -245,14 +246,14 @@ class RouteChange(Value, frozen=True, kw_only=True):
     before: Annotated[Weights | None, Meta(description="The weights before, as far as they were seen.")] = None
     after: Annotated[Weights | None, Meta(description="The weights after.")] = None
     elsewhere: Annotated[
-        tuple[Annotated[str, Meta(max_length=256)], ...],
+        tuple[Annotated[str, Meta(max_length=LONGEST_PLACE)], ...],
         Meta(description="What else of the spec changed: JSON Pointers.", max_length=MOST_PLACES),
     ] = ()
     cause: Annotated[
         str,
         Meta(
             description="Why, as the object says: its annotation kubernetes.io/change-cause, or of a commit.",
-            max_length=256,
+            max_length=LONGEST_CAUSE,
         ),
     ] = ""
     remediation: Annotated[Name | None, Meta(description="The Remediation, where Evenload made it.")] = None

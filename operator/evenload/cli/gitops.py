@@ -14,6 +14,7 @@ from evenload.cli.cluster import Cluster
 from evenload.cli.completing import balancer_names
 from evenload.cli.exits import ExitCode
 from evenload.cli.objects import balancers
+from evenload.cli.options import DocumentOutput
 from evenload.cli.printing import say
 from evenload.drivers import driver_of
 from evenload.drivers.base import Handle
@@ -23,11 +24,6 @@ from evenload.kube.resources import Resource
 class Tool(StrEnum):
     argocd = "argocd"
     flux = "flux"
-
-
-class GitopsOutput(StrEnum):
-    yaml = "yaml"
-    json = "json"
 
 
 class _Weights(NamedTuple):
@@ -53,7 +49,7 @@ def gitops(
     cluster: Cluster,
     tool: Annotated[Tool, typer.Argument(help="Which GitOps tool applies the route.")],
     balancer: Annotated[str, typer.Argument(help="Name of the Balancer.", autocompletion=balancer_names)],
-    output: Annotated[GitopsOutput, typer.Option("-o", "--output", help="Output format.")] = GitopsOutput.yaml,
+    output: Annotated[DocumentOutput, typer.Option("-o", "--output", help="Output format.")] = DocumentOutput.yaml,
 ) -> ExitCode:
     """Print the rules for Argo CD or Flux: they leave the weights of this Balancer's target alone, and the rest in Git.
 
@@ -64,11 +60,9 @@ def gitops(
     driver = driver_of(target.kind)
     manifest = cluster.get(driver.resource, target.name, found.namespace)
     written = Handle.Weights in driver.backends(manifest, target).handles
-    weights = _Weights(
-        driver.resource, found.namespace, target.name, driver.weights_at(manifest, target) if written else ()
-    )
+    weights = _Weights(driver.resource, found.namespace, target.name, driver.weights_at(manifest, target))
     rules = _RULES[tool](weights) if written else _Rules({}, (f"Nothing is written to {weights}: no rule is needed.",))
-    if output is GitopsOutput.json:
+    if output is DocumentOutput.json:
         print(json.dumps({"spec": rules.spec} if rules.spec else {}, indent=2))
     else:
         for line in _yaml(rules):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
@@ -13,6 +12,7 @@ import typer
 from evenload.cli.cluster import Access, connect
 from evenload.cli.exits import ExitCode
 from evenload.cli.manifests import proposed
+from evenload.cli.options import DocumentOutput
 from evenload.cli.printing import note, say
 from evenload.cli.signing import PrometheusAccess
 from evenload.drivers import DRIVERS
@@ -30,11 +30,6 @@ UNEQUAL_RATIO: Final = 1.25  # of CPU limits: from here on an even share loads s
 TOLERANCE_RATIO: Final = 1 + Desired().tolerance_percent / 100
 
 
-class InitOutput(StrEnum):
-    yaml = "yaml"
-    json = "json"
-
-
 class _Part(NamedTuple):
     """Some fields of the spec, and why they are so, a sentence each."""
 
@@ -48,7 +43,7 @@ def init(
     target: Annotated[str, typer.Argument(help="What to look after, as KIND/NAME: HTTPRoute/shop.")],
     name: Annotated[str | None, typer.Option(help="Name of the Balancer; the target's by default.")] = None,
     scrape: Annotated[str, typer.Option(help="The scrape interval of the pods.")] = "10s",
-    output: Annotated[InitOutput, typer.Option("-o", "--output", help="Output format.")] = InitOutput.yaml,
+    output: Annotated[DocumentOutput, typer.Option("-o", "--output", help="Output format.")] = DocumentOutput.yaml,
 ) -> ExitCode:
     """Print the Balancer to begin with, with reasons as comments: `evenload init HTTPRoute/shop | kubectl apply -f -`.
 
@@ -66,7 +61,7 @@ def init(
     parts = [_desired(seen), _signals(seen)]
     for part in parts:
         spec |= part.fields
-    if output is InitOutput.json:
+    if output is DocumentOutput.json:
         print(json.dumps(_bare(manifest), indent=2))
     else:
         _print(manifest, seen, parts)

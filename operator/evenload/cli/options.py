@@ -28,6 +28,13 @@ class Output(StrEnum):
     name = "name"
 
 
+class DocumentOutput(StrEnum):
+    """Formats of something to be applied, or pasted."""
+
+    yaml = "yaml"
+    json = "json"
+
+
 OutputFlag = Annotated[Output, typer.Option("-o", "--output", help="Output format.")]
 Everywhere = Annotated[bool, typer.Option("-A", "--all-namespaces", help="In all namespaces.")]
 Selector = Annotated[

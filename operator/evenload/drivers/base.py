@@ -195,7 +195,7 @@ class Driver(Protocol):
         """Read `route`. Raises RouteProblem."""
 
     def weights_at(self, route: Manifest, target: TargetRef) -> tuple[str, ...]:
-        """JSON Pointers (RFC 6901) of the weights that `patch` may write, in order. Raises RouteProblem."""
+        """JSON Pointers (RFC 6901) to the weights of its backends: `patch` writes nowhere else. Raises RouteProblem."""
 
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
         """The JSON patch that gives exactly `weights` to exactly the route's backends; empty if they stand already.
@@ -203,6 +203,14 @@ class Driver(Protocol):
         It holds only for the very `route` given: any change by anyone makes the API server refuse it.
         Raises RouteProblem (WeightsInvalid for weights no one should write).
         """
+
+
+def readable(driver: Driver, manifest: Manifest, target: TargetRef) -> BalancerView | None:
+    """The object as the driver reads it; None where it cannot."""
+    try:
+        return driver.backends(manifest, target)
+    except RouteProblem:
+        return None
 
 
 Granted = Callable[[ServiceName], bool]

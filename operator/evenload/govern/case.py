@@ -28,7 +28,7 @@ class Case(Value, frozen=True, kw_only=True):
     bad_ratio: float
     contested_by: str | None
     waiting: bool
-    targets: Mapping[str, float]  # backend -> the share it should have now
+    targets: dict[str, float]  # backend -> the share it should have now
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -28,7 +28,7 @@ class Verdict(Value, frozen=True, kw_only=True):
         return self.mode is GuardMode.Deny and bool(self.mistakes) and not self.override
 
 
-QUIET = Verdict(mode=GuardMode.Off)
+UNGUARDED = Verdict(mode=GuardMode.Off)
 
 
 def verdict(before: Manifest, after: Manifest, balancer: Manifest) -> Verdict:
@@ -39,7 +39,7 @@ def verdict(before: Manifest, after: Manifest, balancer: Manifest) -> Verdict:
     spec = balancer["spec"]
     mode, split = GuardMode(spec.get("guard", {}).get("mode", GuardMode.Warn)), _split_of(after, balancer)
     if split is None or mode is GuardMode.Off or any(delivered(each, split) for each in (before, after)):
-        return QUIET
+        return UNGUARDED
     rule_name = spec["targetRef"].get("ruleName", "")
     found = mistakes(rules_of(before, split, rule_name), rules_of(after, split, rule_name), expected(balancer))
     return Verdict(

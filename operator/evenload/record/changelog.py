@@ -7,20 +7,25 @@ while no operator looked is one entry, from the weights that were seen last to t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from evenload.api.v1alpha1 import FIELD_MANAGER, MOST_CHANGES, MOST_PLACES, RouteChange
+from evenload.api.v1alpha1 import (
+    FIELD_MANAGER,
+    LONGEST_CAUSE,
+    LONGEST_PLACE,
+    MOST_CHANGES,
+    MOST_PLACES,
+    RouteChange,
+)
 from evenload.api.values import moment
-from evenload.drivers.base import BalancerView, Driver, Manifest, RouteProblem
+from evenload.drivers.base import BalancerView, Driver, Manifest, Writer, readable
 from evenload.model.spec import TargetRef
 
 CHANGE_CAUSE: Final = "kubernetes.io/change-cause"
 COMMITS: Final = ("/git-commit", "/commit", "/commit-sha", "/git-sha", "/revision")
 """How the annotations end by which pipelines name the commit they roll out."""
-LONGEST_CAUSE: Final = 256
-LONGEST_PLACE: Final = 256
 
 
 def changes_of(driver: Driver, target: TargetRef, versions: Sequence[Manifest]) -> Iterator[RouteChange]:
@@ -28,11 +33,11 @@ def changes_of(driver: Driver, target: TargetRef, versions: Sequence[Manifest]) 
 
     Nothing of a version whose weights nobody owns, or that the driver cannot read.
     """
-    before: Manifest | None = None
-    for now in versions:
-        view = _view(driver, now, target)
-        if view is not None and view.writer is not None:
-            yield _change(driver, target, view, now, before)
+    before: _Version | None = None
+    for manifest in versions:
+        now = _Version.of(driver, manifest, target)
+        if now.view is not None and now.view.writer is not None:
+            yield _change(now.view, now.view.writer, now, before)
         before = now
 
 
@@ -48,26 +53,39 @@ def changelog(
     return known
 
 
-def _change(
-    driver: Driver, target: TargetRef, view: BalancerView, now: Manifest, before: Manifest | None
-) -> RouteChange:
-    assert view.writer is not None
+class _Version(NamedTuple):
+    """One version of the object. `view` and `places` (of its weights): nothing where the driver cannot read it."""
+
+    manifest: Manifest
+    view: BalancerView | None
+    places: frozenset[str]
+
+    @classmethod
+    def of(cls, driver: Driver, manifest: Manifest, target: TargetRef) -> _Version:
+        view = readable(driver, manifest, target)
+        return cls(manifest, view, frozenset(driver.weights_at(manifest, target)) if view else frozenset())
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        return self.manifest["metadata"].get("annotations") or {}
+
+
+def _change(view: BalancerView, writer: Writer, now: _Version, before: _Version | None) -> RouteChange:
     found = RouteChange(
-        manager=view.writer.manager[:128],
-        time=moment(view.writer.time),
+        manager=writer.manager[:128],
+        time=moment(writer.time),
         generation=view.generation,
         after=view.weights,
     )
     if before is None:
         return found
-    weighed = _places(driver, now, target) | _places(driver, before, target)
-    places = sorted(_differences("/spec", before.get("spec"), now.get("spec"), weighed))
-    older = _view(driver, before, target)
+    specs = before.manifest.get("spec"), now.manifest.get("spec")
+    places = sorted(_differences("/spec", *specs, now.places | before.places))
     return replace(
         found,
-        before=older and older.weights,
+        before=before.view and before.view.weights,
         elsewhere=tuple(place[:LONGEST_PLACE] for place in places[:MOST_PLACES]),
-        cause=_cause(_annotations(before), _annotations(now)),
+        cause=_cause(before.annotations, now.annotations),
     )
 
 
@@ -105,20 +123,6 @@ def _both(last: RouteChange, change: RouteChange) -> tuple[str, ...]:
     return tuple(sorted({*last.elsewhere, *change.elsewhere}))[:MOST_PLACES]
 
 
-def _places(driver: Driver, manifest: Manifest, target: TargetRef) -> frozenset[str]:
-    try:
-        return frozenset(driver.weights_at(manifest, target))
-    except RouteProblem:
-        return frozenset()
-
-
-def _view(driver: Driver, manifest: Manifest, target: TargetRef) -> BalancerView | None:
-    try:
-        return driver.backends(manifest, target)
-    except RouteProblem:
-        return None
-
-
 def _differences(place: str, before: Any, now: Any, besides: Collection[str]) -> Iterator[str]:
     """JSON Pointers (RFC 6901) of what differs; a list that grew or shrank is one place."""
     if place in besides or before == now:
@@ -132,10 +136,6 @@ def _differences(place: str, before: Any, now: Any, besides: Collection[str]) ->
             yield from _differences(f"{place}/{index}", old, new, besides)
     else:
         yield place
-
-
-def _annotations(manifest: Manifest) -> Mapping[str, str]:
-    return manifest["metadata"].get("annotations") or {}
 
 
 def _cause(before: Mapping[str, str], now: Mapping[str, str]) -> str:

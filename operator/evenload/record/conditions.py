@@ -398,7 +398,7 @@ def _known_good(known: KnownGood | None, facts: Facts) -> KnownGood | None:
 
 
 def _target_shares(known: dict[str, int] | None, decision: Decision | None) -> dict[str, int] | None:
-    """What was told, unless a share has moved by more than its twentieth: the guard needs no better."""
+    """What is known, unless a share has moved by more than its twentieth: the guard needs no better."""
     shares = {} if decision is None else thousandths(decision.targets)
     if not any(shares.values()):
         return known

@@ -18,7 +18,7 @@ from tests.support.wait import until
 QUIET_SECONDS = 1.5
 
 
-async def quiet(changes: Watching) -> bool:
+async def idle(changes: Watching) -> bool:
     return not await asyncio.to_thread(changes.wait, QUIET_SECONDS)
 
 
@@ -40,7 +40,7 @@ async def test_it_tells_of_a_change_at_once_and_of_nothing_else(
     access = Access(kubeconfig=str(proxy.write_kubeconfig(tmp_path / "kubeconfig")), namespace=namespace)
     changes = Watching(connect(access), everywhere=False)
     await until(lambda: proxy.open_watches == 2, what="both watches")
-    assert await quiet(changes)
+    assert await idle(changes)
 
     async def pause() -> None:
         annotation = {"metadata": {"annotations": {"evenload.dev/paused": f"at {time.monotonic()}"}}}
@@ -51,5 +51,5 @@ async def test_it_tells_of_a_change_at_once_and_of_nothing_else(
     proxy.drop_watches()
     assert await asyncio.to_thread(changes.wait, LONGEST_SECONDS / 3)
     await until(lambda: proxy.open_watches == 2, what="both watches again")
-    await until(lambda: quiet(changes), what="calm")
+    await until(lambda: idle(changes), what="calm")
     assert await seconds_until_told(changes, pause) < LONGEST_SECONDS / 3
