@@ -30,6 +30,7 @@ class Daemons:
         for path, content in program.files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
+        self.layout.logs.mkdir(parents=True, exist_ok=True)
         with self.log(program.name).open("ab") as log:
             self.started[program.name] = subprocess.Popen(
                 self._command_line(program),
@@ -54,7 +55,7 @@ class Daemons:
         return [*group, *self.layout.entering, *mounts, *program.argv]
 
     def log(self, name: str) -> Path:
-        self.layout.logs.mkdir(parents=True, exist_ok=True)
+        """Where the program's log is; asking makes no folder, for a thread may still ask while the lab is removed."""
         return self.layout.logs / f"{name}.log"
 
     def wait(self, what: str, ready: Callable[[], bool], *, seconds: float, needs: Sequence[str] = ()) -> None:

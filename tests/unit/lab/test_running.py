@@ -124,6 +124,12 @@ def test_a_daemon_s_files_are_there_when_it_starts(tmp_path: Path) -> None:
     started.kill()
 
 
+def test_to_ask_for_last_words_brings_back_no_folder_that_was_removed(tmp_path: Path) -> None:
+    removed = tmp_path / "lab"
+    assert "etcd.log" in daemons(removed).last_words("etcd")
+    assert not removed.exists()
+
+
 def test_no_answer_is_none_not_an_error() -> None:
     assert api.get("http://127.0.0.1:1/") is None
 
