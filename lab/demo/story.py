@@ -100,6 +100,7 @@ _VERBS: Final[Mapping[Purpose | None, str]] = {
     None: "set",
     Purpose.Drain: "drain by",
     Purpose.Restore: "restore",
+    Purpose.Rollback: "roll back",
     Purpose.Rebalance: "rebalance",
     Purpose.Eject: "eject by",
     Purpose.Revert: "put back",

@@ -26,7 +26,7 @@ from evenload.act.outcome import Tick, counted_on, culprit, measured, unmended
 from evenload.act.remediations import amend, newest, open_remediation, prune
 from evenload.act.retries import Retries
 from evenload.api.v1alpha1 import Balancer, Remediation, RemediationStatus
-from evenload.api.values import epoch_seconds, moment
+from evenload.api.values import moment
 from evenload.case import Case, identity_of, read, source_within
 from evenload.engine import Engine
 from evenload.errors import InputError, KubeError, NotFound, Unavailable
@@ -37,7 +37,7 @@ from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.episode import Phase
 from evenload.model.plan import RestartPod, Write
-from evenload.model.snapshot import RouteWrite, Snapshot
+from evenload.model.snapshot import Snapshot
 from evenload.model.spec import Mode
 from evenload.model.wording import printable
 from evenload.observe.cluster import ClusterView
@@ -47,7 +47,6 @@ from evenload.record.conditions import Trouble
 from evenload.record.events import Bulletin, Happening, applied, not_made, refused, timeline
 from evenload.record.journal import Journal
 from evenload.record.metrics import Metrics
-from evenload.record.publish import known_status
 from evenload.settings import Settings
 from evenload.sight import ROUTE_TAKEN, Observer, Sight, paused_by
 from evenload.store import Key, Store, balancer_of, key_of
@@ -340,7 +339,7 @@ class Reconciler:
                 decision,
                 previous=before["metadata"]["name"] if before else None,
                 approval_required=self._statuses.mode(balancer) is Mode.Approve,
-                written=self._culprit(key, decision, snapshot),
+                written=culprit(decision, snapshot.last_write),
             )
             self._store.remediations.put(manifest)
         if manifest is None or not is_open(manifest):
@@ -363,16 +362,6 @@ class Reconciler:
         except KubeError as error:  # the next one that closes takes them along
             _log.warning("prune-failed", namespace=key.namespace, balancer=key.name, error=str(error))
         return None
-
-    def _culprit(self, key: Key, decision: Decision, snapshot: Snapshot) -> RouteWrite | None:
-        """The write to blame; the Balancer's status may know what the weights were before, from an earlier process."""
-        found = culprit(decision, snapshot.last_write)
-        if found is None or found.before is not None:
-            return found
-        for change in known_status(self._store.balancers.get(key) or {}).changes:
-            if change.manager == found.manager[:128] and epoch_seconds(change.time) == found.time:
-                return msgspec.structs.replace(found, before=change.before)
-        return found
 
     def _ended(
         self, case: Case, balancer: Balancer, known: Remediation, decision: Decision, happenings: tuple[Happening, ...]

@@ -23,17 +23,18 @@ from evenload.api.v1alpha1 import (
     RouteChange,
     Trigger,
 )
+from evenload.api.values import epoch_seconds
 from evenload.case import Case, identity_of, read
 from evenload.drivers import driver_of
-from evenload.drivers.base import BalancerView, Granted, RouteProblem, readable, refuse_foreign
+from evenload.drivers.base import BalancerView, Granted, RouteProblem, refuse_foreign
 from evenload.errors import InputError
 from evenload.model.base import Value
 from evenload.model.decision import HeldReason
-from evenload.model.snapshot import Hold, Snapshot
+from evenload.model.snapshot import Hold, RouteWrite, Snapshot
 from evenload.model.spec import Mode, Signals, TargetRef
 from evenload.observe import cluster
 from evenload.observe.cluster import ClusterView, Fleet
-from evenload.observe.join import last_write, snapshot_of
+from evenload.observe.join import snapshot_of
 from evenload.observe.prometheus import Interest, Samples
 from evenload.observe.queries import Source
 from evenload.overlap import Overlap
@@ -181,7 +182,6 @@ class Observer:
         """Of a Balancer whose `sight` this is, now."""
         case, now = self.cases[key], self._now()
         case.ledger = self._store.ledger.of(self.subject(key, sight), now)
-        previous = self._cluster.previous(sight.view.kind, sight.view.namespace, sight.view.name)
         status = known_status(self._store.balancers.get(key) or {})
         seen = snapshot_of(
             time=now,
@@ -189,7 +189,7 @@ class Observer:
             fleet=sight.fleet,
             samples=samples,
             max_age_seconds=case.policy.max_age_seconds,
-            last_write=last_write(sight.view, readable(case.driver, previous, case.target) if previous else None),
+            last_write=_last_write(sight, status.changes),
             known_good=status.known_good.weights if status.known_good else None,
             episode=episode_of(sight.open, sight.remediations) if sight.open else None,
             ledger=case.ledger,
@@ -260,6 +260,21 @@ class Observer:
         if reason := self._paused():
             return Trouble(reason="Installation", message=reason)
         return paused_by(manifest)
+
+
+def _last_write(sight: Sight, known: tuple[RouteChange, ...]) -> RouteWrite | None:
+    """Who wrote the route's weights or rules last, and over what: as was seen, or as the status remembers from an
+    earlier process (`known`, newest first)."""
+    writer = sight.view.writer
+    if writer is None:
+        return None
+    seen = (*sight.changes[-1:], *known[:1])
+    same = (each for each in seen if each.before is not None and epoch_seconds(each.time) == writer.time)
+    change = next((each for each in same if each.manager == writer.manager[:128]), None)
+    found = RouteWrite(manager=writer.manager, time=writer.time)
+    if change is None:
+        return found
+    return replace(found, before=change.before, elsewhere=change.elsewhere, undo=change.undo)
 
 
 def route_of(

@@ -235,6 +235,18 @@ class KnownGood(Value, frozen=True, kw_only=True):
 MOST_CHANGES = 20
 MOST_PLACES = 10
 LONGEST_PLACE = LONGEST_CAUSE = 256
+LONGEST_UNDO = 1024
+
+
+class ProbationState(StrEnum):
+    """Running; Passed: nothing got worse because of it; Failed: something did, and a Remediation was opened; Replaced:
+    by another change before it ended; Unknown: the signals did not tell."""
+
+    Running = "Running"
+    Passed = "Passed"
+    Failed = "Failed"
+    Replaced = "Replaced"
+    Unknown = "Unknown"
 
 
 class RouteChange(Value, frozen=True, kw_only=True):
@@ -256,7 +268,19 @@ class RouteChange(Value, frozen=True, kw_only=True):
             max_length=LONGEST_CAUSE,
         ),
     ] = ""
-    remediation: Annotated[Name | None, Meta(description="The Remediation, where Evenload made it.")] = None
+    undo: Annotated[
+        str,
+        Meta(
+            description="A command that puts back what else of the spec it changed; none where a value may be secret.",
+            max_length=LONGEST_UNDO,
+        ),
+    ] = ""
+    remediation: Annotated[
+        Name | None, Meta(description="The Remediation that made it, or that was opened because of it.")
+    ] = None
+    probation: Annotated[
+        ProbationState | None, Meta(description="What came of its probation (spec.guard.probation).")
+    ] = None
     writes: Annotated[int, Meta(description="How many writes it took.", ge=1)] = 1
 
 

@@ -17,6 +17,7 @@ LEAD_SECONDS = 60.0  # shown before the fault
 
 _WORDS = {
     Purpose.Restore: "weights restored",
+    Purpose.Rollback: "update rolled back",
     Purpose.Rebalance: "weights corrected",
     Purpose.Eject: "backend ejected",
     Purpose.Drain: "drained",

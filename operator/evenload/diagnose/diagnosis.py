@@ -7,6 +7,7 @@ from evenload.diagnose.facts import STEADY_RATIO, Facts
 from evenload.diagnose.findings import Finding
 from evenload.diagnose.hysteresis import Confirmed, confirm
 from evenload.diagnose.memory import Memory
+from evenload.diagnose.probation import suspicion
 from evenload.diagnose.refuted import refuted
 from evenload.diagnose.rules import RULES, Rule
 from evenload.model.diagnosis import LOOKS_METRIC, Diagnosis, Evidence, Label
@@ -26,7 +27,8 @@ def diagnose(facts: Facts, memory: Memory) -> Diagnosis:
     if broken_off:
         return _no_data(facts, memory, broken_off)
     memory.outlook.observe(facts.time, facts.snapshot.window, facts.fleet, facts.policy.max_utilization)
-    confirmed = confirm(facts, memory)
+    confirmed = confirm(facts, memory, suspicion(facts))
+    memory.levels.learn(facts.time, facts.fleet)
     memory.in_sight.look(facts.time, hysteresis.apart_seconds(facts))
     rule, finding = _first(facts, confirmed)
     few = quality.too_few(facts.snapshot, facts.fleet, facts.policy)

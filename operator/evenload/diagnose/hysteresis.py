@@ -21,6 +21,7 @@ from evenload.diagnose.facts import BAD_ERROR_FACTOR, SICK_LATENCY_RATIO, STEADY
 from evenload.diagnose.memory import Memory
 from evenload.diagnose.outliers import FAMILY_ERROR
 from evenload.diagnose.skew import SPREAD_SIGMAS
+from evenload.diagnose.update import Suspicion
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Bools, Floats, some
 from evenload.model.vectors import median
@@ -56,6 +57,7 @@ class Confirmed:
     surge: bool
     dependency: bool
     stopped: bool
+    update: Suspicion | None  # an update on probation that made things worse
     empty_backends: bool
     all_zero: bool
     starved: bool
@@ -63,8 +65,8 @@ class Confirmed:
     bent_by_backend: Bools  # the weights lean against a balancer that still bends them
 
 
-def confirm(facts: Facts, memory: Memory) -> Confirmed:
-    """Count this tick in. Called once a tick."""
+def confirm(facts: Facts, memory: Memory, suspected: Suspicion | None = None) -> Confirmed:
+    """Count this tick in. Called once a tick. `suspected`: an update that this tick speaks against."""
     if surging(facts) and _full(facts):
         memory.flooded_at = facts.time
     settled = facts.weights_wrong or facts.compensating or facts.clean
@@ -85,6 +87,7 @@ def confirm(facts: Facts, memory: Memory) -> Confirmed:
         surge=_lasts(facts, memory, Label.Surge, surging(facts), surely=beyond_bursts(facts)),
         dependency=_lasts(facts, memory, Label.Dependency, depends(facts)),
         stopped=_lasts(facts, memory, Label.TrafficStopped, stopped(facts)),
+        update=suspected if _lasts(facts, memory, Label.BadUpdate, suspected is not None, counted=False) else None,
         empty_backends=_lasts(facts, memory, Label.Failing, some(empty_with_weight(facts)), counted=False),
         starved=_lasts(facts, memory, Label.RolloutInProgress, some(facts.starved_by_backend), counted=False),
         all_zero=_lasts(facts, memory, Label.LoadBalancerSkew, facts.all_zero, counted=False),

@@ -14,6 +14,7 @@ import numpy as np
 from evenload.diagnose.baseline import Baseline
 from evenload.diagnose.outlook import Outlook
 from evenload.diagnose.quality import Heard
+from evenload.diagnose.update import Levels
 from evenload.model.diagnosis import Label
 from evenload.model.fleet import Fleet, Floats
 
@@ -54,6 +55,7 @@ class Memory:
         self.heard = Heard()
         self.baseline = Baseline()
         self.outlook = Outlook()
+        self.levels = Levels()
         self.spread: float | None = None
         self.rps: float | None = None  # of the last tick
         self._looked_at = -math.inf

@@ -30,6 +30,8 @@ from evenload.diagnose.findings import (
 )
 from evenload.diagnose.hysteresis import Confirmed
 from evenload.diagnose.inside import Why, why
+from evenload.diagnose.probation import WORSE_POINTS
+from evenload.diagnose.update import Suspicion
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, Label, SkewCause
 from evenload.model.fleet import Bools, some
@@ -62,6 +64,66 @@ def all_zero(facts: Facts, confirmed: Confirmed) -> Finding | None:
         cause=SkewCause.WeightsWrong,
         manager=write.manager if write is not None else None,
         backends=facts.fleet.backends,
+    )
+
+
+def cut_off(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    """Nothing arrives since an update that is no matter of weights: of what it matches, say."""
+    if confirmed.update is None or not confirmed.stopped:
+        return None
+    usual = facts.usual_rps or 0.0
+    stopped = f"almost nothing arrives ({rate(facts.rps)} requests/s, usual are {rate(usual)})"
+    return Finding(
+        sentence=f"{stopped} {_since(confirmed.update)}",
+        manager=confirmed.update.write.manager,
+        evidence=traffic_evidence(facts),
+    )
+
+
+def bad_update(facts: Facts, confirmed: Confirmed) -> Finding | None:
+    update = confirmed.update
+    if update is None:
+        return None
+    where = listing(update.gained) or "most pods"
+    rest = "; the other backends do not" if update.gained else ""
+    return Finding(
+        sentence=f"{where} {_suffering(facts, update)} {_since(update)}{rest}",
+        manager=update.write.manager,
+        pods=facts.names(update.pods),
+        backends=update.gained,
+        evidence=(*error_evidence(facts, update.pods), *latency_evidence(facts, update.pods), _level(facts, update)),
+    )
+
+
+def _suffering(facts: Facts, update: Suspicion) -> str:
+    requests, errors = facts.requests[update.pods], facts.fleet.errors[update.pods]
+    ratio = float(np.nansum(errors)) / max(float(np.nansum(requests)), 1.0)
+    if ratio > update.before.ratio + WORSE_POINTS:
+        return f"{number(update.gained or ('', ''), 'fails', 'fail')} {percent(ratio)} of {_its(update)} requests"
+    latency = median(facts.fleet.latency[update.pods])
+    usual = milliseconds(facts.memory.baseline.latency or 0.0)
+    return f"{number(update.gained or ('', ''), 'answers', 'answer')} in {milliseconds(latency)} (usual are {usual})"
+
+
+def _its(update: Suspicion) -> str:
+    return number(update.gained or ("", ""), "its", "their")
+
+
+def _since(update: Suspicion) -> str:
+    """ "since the update by argocd at 12:00:03, which changed /spec/rules/0/filters": who, when, what."""
+    write = update.write
+    changed = f", which changed {listing(write.elsewhere)}" if write.elsewhere else ""
+    return f"since the update by {write.manager} at {clock(write.time)}{changed}"
+
+
+def _level(facts: Facts, update: Suspicion) -> Evidence:
+    before, now = update.before, facts.error_ratio
+    return Evidence(
+        metric="error_ratio",
+        observed=now,
+        expected=before.ratio,
+        sentence=f"{percent(before.ratio)} of all requests failed before the update"
+        + (f"; {percent(now)} do now" if now is not None else ""),
     )
 
 
@@ -399,6 +461,13 @@ RULES: tuple[Rule, ...] = (
         counted=False,
     ),
     Rule(
+        label=Label.BadUpdate,
+        test=cut_off,
+        why_here="before TrafficStopped: it is why no traffic arrives",
+        explains=frozenset({Label.TrafficStopped}),
+        counted=False,
+    ),
+    Rule(
         label=Label.TrafficStopped,
         test=traffic_stopped,
         why_here="without traffic, nothing below can be seen",
@@ -410,6 +479,13 @@ RULES: tuple[Rule, ...] = (
         why_here="known from the pod list alone, and every request there is lost",
         explains=frozenset({Label.LoadBalancerSkew}),
         counted=False,
+    ),
+    Rule(
+        label=Label.BadUpdate,
+        test=bad_update,
+        why_here="before all that looks at pods: what fails since an update, and only where it changed something, is "
+        "no pod's fault; weights that are wrong by themselves are left to skew",
+        explains=SYMPTOMS | {Label.LoadBalancerSkew},
     ),
     Rule(
         label=Label.Failing,

@@ -66,7 +66,7 @@ def _weighted(work: Work, step: Step) -> Work:
     if step.state not in EFFECTIVE_STATES:
         return work
     match step.purpose:
-        case Purpose.Eject | Purpose.Drain:
+        case Purpose.Eject | Purpose.Drain | Purpose.Rollback:
             return _held(work, step)
         case Purpose.Ramp:
             finished = step.after == work.base

@@ -11,6 +11,7 @@ class Label(StrEnum):
     """The closed table of diagnoses (docs/reference/diagnoses.md)."""
 
     NoData = "NoData"
+    BadUpdate = "BadUpdate"
     TrafficStopped = "TrafficStopped"
     RolloutInProgress = "RolloutInProgress"
     LoadBalancerSkew = "LoadBalancerSkew"

@@ -122,12 +122,18 @@ class Fleet:
         total = float(self.weights.sum())
         return self.weights / total if total else np.full(len(self.backends), np.nan)
 
+    @once
+    def errors_and_requests(self) -> tuple[float, float]:
+        """Of the whole Balancer, over the pods that told both."""
+        errors = float(self.errors.sum())
+        if errors == errors:
+            return errors, self.total_requests
+        known = ~np.isnan(self.errors)
+        return float(self.errors[known].sum()), float(self.requests[known].sum())
+
     def error_ratio(self) -> float | None:
         """Errors over requests of the whole Balancer, or None where that is unknown."""
-        errors, requests = float(self.errors.sum()), self.total_requests
-        if errors != errors:  # only what pods told both
-            known = ~np.isnan(self.errors)
-            errors, requests = float(self.errors[known].sum()), float(self.requests[known].sum())
+        errors, requests = self.errors_and_requests
         return errors / requests if requests > 0 else None
 
 

@@ -36,6 +36,14 @@ LABELS: Mapping[Label, Row] = {
         balanced=None,
         freezes="the data cannot be trusted",
     ),
+    Label.BadUpdate: Row(
+        meaning="Since an update of the balancer by another writer, which is still on probation, requests fail or are "
+        "late that did not before: at the backends that it added or gave more to, or at most pods or before them",
+        answer="puts the weights before it back, with nothing for a backend that it added; what is no weight it only "
+        "names, with the command that puts it back",
+        follow_up="Correct the update before it is made again, and try it with `evenload diff` and the guard first.",
+        restart=False,
+    ),
     Label.TrafficStopped: Row(
         meaning="Almost nothing arrives, where something usually does",
         answer="says so: look before the balancer",

@@ -12,6 +12,7 @@ class Purpose(StrEnum):
     """Why weights are written."""
 
     Restore = "Restore"  # the commanded weights were wrong: desired or last known good ones come back
+    Rollback = "Rollback"  # a bad update: what it added gets nothing, the others what they had
     Rebalance = "Rebalance"  # the estimate-and-invert law
     Eject = "Eject"  # away from a failing or sinkhole backend
     Drain = "Drain"  # before a restart

@@ -44,6 +44,7 @@ class Policy(Value, frozen=True, kw_only=True):
     replacement_timeout_seconds: float
     ramp_window_seconds: float
     guard: Guard
+    probation_seconds: float
     # From a written weight to traffic that follows it: a busy proxy throttles its updates (Traefik: 2 s, lab.md).
     actuator_lag_seconds: float = 2.5
 
@@ -71,6 +72,7 @@ class Policy(Value, frozen=True, kw_only=True):
             replacement_timeout_seconds=seconds(restart.replacement_timeout, "spec.restart.replacementTimeout"),
             ramp_window_seconds=seconds(restart.ramp_window, "spec.restart.rampWindow"),
             guard=spec.guard,
+            probation_seconds=seconds(spec.guard.probation, "spec.guard.probation"),
         )
 
 

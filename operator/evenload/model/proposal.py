@@ -12,6 +12,7 @@ MOST_BACKENDS = 6  # in one line: so many names of 63 letters fit into an Event 
 
 _BRINGS = {
     Purpose.Restore: "traffic is split by these weights again, the desired ones or the last that were seen to work",
+    Purpose.Rollback: "the weights are again as they were before the update; what it added gets nothing",
     Purpose.Rebalance: "each backend gets nearer to the share of the traffic that it should have",
     Purpose.Eject: "fewer requests meet the pods that fail or are slow; the other backends take them",
     Purpose.Drain: "no new request goes to {backend}, so that restarting {pod} fails none",

@@ -87,11 +87,16 @@ class Backend(Value, frozen=True, kw_only=True):
 
 
 class RouteWrite(Value, frozen=True, kw_only=True):
-    """Who last wrote the route's weights, when, and what they were before, as far as was seen."""
+    """Who last wrote the route's weights or rules, when, and what the weights were before, as far as was seen.
+
+    `elsewhere`: JSON Pointers of what else it changed; `undo`: a command that puts those back, where one is known.
+    """
 
     manager: str
     time: float
     before: dict[str, int] | None = None
+    elsewhere: tuple[str, ...] = ()
+    undo: str = ""
 
 
 class Hold(Value, frozen=True, kw_only=True):

@@ -270,7 +270,7 @@ class GuardMode(StrEnum):
 
 
 class Guard(Value, frozen=True, kw_only=True):
-    """What the API server does about an update of the balancer that looks like a mistake."""
+    """What is done about an update of the balancer that looks like a mistake, or turns out to be one."""
 
     mode: Annotated[
         GuardMode,
@@ -287,6 +287,15 @@ class Guard(Value, frozen=True, kw_only=True):
             "others' (67% of two even backends, 50% of three, 40% of four)."
         ),
     ] = None
+    probation: Annotated[
+        str,
+        _between(
+            "0s",
+            "1h",
+            "How long an update by another writer is on probation: if requests fail or are late because of it, its "
+            "weights are put back, as far as the mode allows. 0s: not at all.",
+        ),
+    ] = "3m"
 
 
 class BalancerSpec(Value, frozen=True, kw_only=True):
@@ -336,8 +345,8 @@ class BalancerSpec(Value, frozen=True, kw_only=True):
     restart: Annotated[Restart, Meta(description="When and how a pod may be restarted.")] = field(
         default_factory=Restart
     )
-    guard: Annotated[Guard, Meta(description="What the API server does about an update that looks like a mistake.")] = (
-        field(default_factory=Guard)
-    )
+    guard: Annotated[
+        Guard, Meta(description="What is done about an update that looks like a mistake, or turns out to be one.")
+    ] = field(default_factory=Guard)
     suspend: Annotated[bool, Meta(description="Stop all writes for this Balancer; it is still observed.")] = False
     history_limit: Annotated[int, Meta(description="How many closed Remediations are kept.", ge=1, le=500)] = 50

@@ -311,10 +311,6 @@ class ClusterView:
         grants = self._grants
         return next((_denied(grants, name) for name in namespaces if grants and grants.denied_in(name)), "")
 
-    def previous(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """The balancer's object before its spec last changed, if that was seen."""
-        return next(reversed(self.versions(kind, namespace, name)), None)
-
     def versions(self, kind: str, namespace: str, name: str) -> tuple[Manifest, ...]:
         """The balancer's object before each of the last changes of its spec that were seen, oldest first."""
         return tuple(self._versions.get((kind, (namespace, name)), ()))

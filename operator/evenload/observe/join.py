@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from evenload.drivers.base import BalancerView
 from evenload.model.base import Value
 from evenload.model.episode import Disruption, Episode
 from evenload.model.snapshot import SIGNALS, Backend, Hold, Pod, RouteWrite, Signal, SignalName, SignalState, Snapshot
@@ -77,13 +76,6 @@ def snapshot_of(
         holds=(*lineup.fleet.holds, *holds),
         max_mode=max_mode,
     )
-
-
-def last_write(now: BalancerView, before: BalancerView | None) -> RouteWrite | None:
-    """Who wrote the weights last, and over what, if that was seen."""
-    if now.writer is None:
-        return None
-    return RouteWrite(manager=now.writer.manager, time=now.writer.time, before=before.weights if before else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,8 @@ def continue_ejection(scene: Scene) -> Plan | None:
     work = scene.work
     if not work.held_back or work.last is None:
         return None
+    if work.last.purpose is Purpose.Rollback:
+        return _rolled_back(scene)
     if work.ramps or work.last.purpose is not Purpose.Eject:
         return mend_failing(scene) or _ramp(scene)
     held_for = scene.snapshot.time - work.held_since
@@ -166,6 +168,20 @@ def continue_ejection(scene: Scene) -> Plan | None:
         until = clock(work.held_since + _ejection_seconds(scene))
         return Plan(busy=f"{listing(work.held_back)} {stay} ejected until {until}")
     return _ramp(scene)
+
+
+def _rolled_back(scene: Scene) -> Plan | None:
+    """What an update added gets nothing while the very pods are there that failed: others get their chance."""
+    work, fleet = scene.work, scene.fleet
+    theirs = [pod for pod, where in zip(fleet.pods, fleet.where.tolist(), strict=True) if _held(scene, where)]
+    ready = [pod for pod in theirs if pod.ready and not pod.terminating]
+    if ready and all((pod.created_at or 0.0) > work.held_since for pod in ready):
+        return _ramp(scene)
+    return Plan(busy=f"{listing(work.held_back)} gets nothing until the update is corrected or its pods are others")
+
+
+def _held(scene: Scene, where: int) -> bool:
+    return scene.fleet.backends[where] in scene.work.held_back
 
 
 def _ejection_seconds(scene: Scene) -> float:

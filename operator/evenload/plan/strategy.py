@@ -14,6 +14,7 @@ from evenload.plan.balance import give_back, keep_leaning, rebalance, rescue
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
 from evenload.plan.respread import respread
+from evenload.plan.rollback import roll_back
 from evenload.plan.scene import Scene
 from evenload.plan.sick import mend_failing, relieve_leak, spare_slow
 from evenload.plan.undo import after_undo, resume, undo_harm, wished
@@ -92,6 +93,7 @@ MOVES: tuple[Move, ...] = (
     resume,  # a write that was stored and did not land
     undo_harm,  # what made things worse is taken back
     _blind,  # bad data, no traffic, a rollout, a common cause: nothing is begun
+    roll_back,  # a bad update hurts now
     rescue,  # wrong weights hurt now: before anything that was begun
     continue_restart,
     continue_ejection,

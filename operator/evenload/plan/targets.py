@@ -72,14 +72,14 @@ def restored(fleet: Fleet, policy: Policy, known_good: Mapping[str, int] | None)
     """The weights to put back: the remembered ones, to the digit, where they still ask for what is desired."""
     shares = desired_shares(fleet, policy)
     if known_good is not None and _serves(fleet, policy, known_good, shares):
-        return _without_empty(fleet, known_good)
+        return without_empty(fleet, known_good)
     return weights_of(fleet, shares)
 
 
 def _serves(fleet: Fleet, policy: Policy, known_good: Mapping[str, int], shares: Floats) -> bool:
     if set(known_good) != set(fleet.backends):
         return False
-    asked = shares_of(fleet, _without_empty(fleet, known_good))
+    asked = shares_of(fleet, without_empty(fleet, known_good))
     wanted = shares > 0
     if not bool(((asked > 0) == wanted).all()):
         return False
@@ -87,7 +87,7 @@ def _serves(fleet: Fleet, policy: Policy, known_good: Mapping[str, int], shares:
     return bool((ratios <= policy.tolerance_ratio).all() and (ratios >= 1 / policy.tolerance_ratio).all())
 
 
-def _without_empty(fleet: Fleet, weights: Mapping[str, int]) -> dict[str, int]:
+def without_empty(fleet: Fleet, weights: Mapping[str, int]) -> dict[str, int]:
     """No weight for a backend that nobody answers behind: its share would be 503s."""
     ready = fleet.ready_by_backend > 0
     return {name: int(weights[name]) if ready[i] else 0 for i, name in enumerate(fleet.backends)}

@@ -22,6 +22,7 @@ from evenload.api.v1alpha1 import (
 from evenload.api.values import moment
 from evenload.drivers.base import BalancerView, Driver, Manifest, Writer, readable
 from evenload.model.spec import TargetRef
+from evenload.record.undo import command
 
 CHANGE_CAUSE: Final = "kubernetes.io/change-cause"
 COMMITS: Final = ("/git-commit", "/commit", "/commit-sha", "/git-sha", "/revision")
@@ -37,7 +38,7 @@ def changes_of(driver: Driver, target: TargetRef, versions: Sequence[Manifest]) 
     for manifest in versions:
         now = _Version.of(driver, manifest, target)
         if now.view is not None and now.view.writer is not None:
-            yield _change(now.view, now.view.writer, now, before)
+            yield _change(driver, now.view, now.view.writer, now, before)
         before = now
 
 
@@ -70,7 +71,7 @@ class _Version(NamedTuple):
         return self.manifest["metadata"].get("annotations") or {}
 
 
-def _change(view: BalancerView, writer: Writer, now: _Version, before: _Version | None) -> RouteChange:
+def _change(driver: Driver, view: BalancerView, writer: Writer, now: _Version, before: _Version | None) -> RouteChange:
     found = RouteChange(
         manager=writer.manager[:128],
         time=moment(writer.time),
@@ -85,6 +86,7 @@ def _change(view: BalancerView, writer: Writer, now: _Version, before: _Version 
         found,
         before=before.view and before.view.weights,
         elsewhere=tuple(place[:LONGEST_PLACE] for place in places[:MOST_PLACES]),
+        undo=command(driver.resource, before.manifest, now.manifest, places) if len(places) <= MOST_PLACES else "",
         cause=_cause(before.annotations, now.annotations),
     )
 
@@ -99,7 +101,7 @@ def _with(known: tuple[RouteChange, ...], change: RouteChange, remediation: str 
     if change.before is None and last.after is not None and last.after.keys() == (change.after or {}).keys():
         change = replace(change, before=last.after)
     if _one_of_ours(last, change):
-        whole = replace(change, before=last.before, elsewhere=_both(last, change), writes=last.writes + 1)
+        whole = replace(change, before=last.before, elsewhere=_both(last, change), undo="", writes=last.writes + 1)
         return (whole, *known[1:])
     return (change, *known)[:MOST_CHANGES]
 

@@ -40,6 +40,7 @@ from evenload.model.snapshot import SIGNALS, Signal, SignalName, SignalState, Sn
 from evenload.model.spec import Mode
 from evenload.record.changelog import changelog
 from evenload.record.horizon import upcoming
+from evenload.record.probation import judged
 
 MATERIAL_RATIO = 1.5  # a told figure is told anew when it moved by this factor
 RATE_RATIO = 3.0  # requests a second follow the day, and come in bursts: their order of magnitude is told
@@ -111,8 +112,16 @@ def status_of(known: BalancerStatus, facts: Facts) -> BalancerStatus:
         budgets=budgets(facts) or known.budgets,
         known_good=_known_good(known.known_good, facts),
         target_shares=_target_shares(known.target_shares, facts.decision),
-        changes=changelog(known.changes, facts.changes, facts.remediation),
+        changes=_changes(known.changes, facts),
     )
+
+
+def _changes(known: tuple[RouteChange, ...], facts: Facts) -> tuple[RouteChange, ...]:
+    changes = changelog(known, facts.changes, facts.remediation)
+    if facts.snapshot is None or facts.decision is None or facts.policy is None:
+        return changes
+    seconds = facts.policy.probation_seconds
+    return judged(changes, facts.snapshot, facts.decision, probation_seconds=seconds, remediation=facts.remediation)
 
 
 def _condition(known: BalancerStatus, kind: ConditionType, found: Finding, facts: Facts) -> Condition:

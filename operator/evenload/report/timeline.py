@@ -51,6 +51,7 @@ _MARKED = frozenset({Kind.Cause, Kind.Impact, Kind.Detection, Kind.Action, Kind.
 
 _PURPOSES = {
     Purpose.Restore: "Weights restored",
+    Purpose.Rollback: "Update rolled back",
     Purpose.Rebalance: "Weights rebalanced",
     Purpose.Eject: "Backend ejected",
     Purpose.Drain: "Backend drained",

@@ -32,9 +32,22 @@ class Balancer:
     def __post_init__(self) -> None:
         self._in_force = self._vector(self.weights)
 
-    def command(self, weights: Mapping[str, int], manager: str, now: float, rng: np.random.Generator) -> None:
-        """New weights by `manager`; they hold once the balancer has got round to it."""
-        self.last_write = RouteWrite(manager=manager, time=now, before=dict(self.weights))
+    def leave_out(self, name: str) -> int:
+        """Before anything happens: this backend is not in the route yet. The weight that it had."""
+        weight = self.weights.pop(name)
+        self._in_force = self._vector(self.weights)
+        return weight
+
+    def command(
+        self,
+        weights: Mapping[str, int],
+        manager: str,
+        now: float,
+        rng: np.random.Generator,
+        elsewhere: tuple[str, ...] = (),
+    ) -> None:
+        """New weights by `manager`, and what else that write changed; they hold once the balancer gets round to it."""
+        self.last_write = RouteWrite(manager=manager, time=now, before=dict(self.weights), elsewhere=elsewhere)
         self.weights = dict(weights)
         self.writes += 1
         asked = self._vector(weights)

@@ -290,7 +290,8 @@ class Operator:
     def _check_weights(self, write: WeightAction) -> None:
         plant = self.plant
         names = plant.balancer.names
-        if set(write.before) != set(names) or set(write.after) != set(names):
+        routed = plant.balancer.weights.keys()
+        if write.before.keys() != routed or write.after.keys() != routed:
             self._fault("weights that do not name every backend")
             return
         if write.step is None and write.before != plant.balancer.weights:
@@ -299,7 +300,10 @@ class Operator:
             self._fault("weights that are all zero, or negative")
         ready = plant.ready()
         for index, name in enumerate(names):
-            if write.after[name] > write.before[name] and not ready[plant.servers["backend"] == index].any():
+            if (
+                write.after.get(name, 0) > write.before.get(name, 0)
+                and not ready[plant.servers["backend"] == index].any()
+            ):
                 self._fault(f"more weight for {name}, which has no ready pod")
 
     def _check_restart(self, write: RestartPod) -> None:

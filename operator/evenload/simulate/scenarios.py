@@ -15,6 +15,7 @@ from evenload.simulate import (
     trials_owed,
     trials_robust,
     trials_thin,
+    trials_updates,
     unequal,
 )
 from evenload.simulate.chaos import chaos
@@ -133,6 +134,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("few-hot", "five of 200 servers get 2.5 times their share", trials_thin.few_hot, only_size=200),
     Scenario("long-connections", "one Service is scaled up, the new pods stay cold", trials_inside.long_connections),
     Scenario("drowning-connections", "and an old pod drowns in its clients", trials_inside.drowning_connections),
+    Scenario("broken-addition", "an update adds a backend that fails", trials_updates.broken_addition),
+    Scenario("sound-addition", "an update adds a backend that is sound", trials_updates.sound_addition),
+    Scenario("broken-filter", "all fail since an update of something else", trials_updates.broken_filter),
+    Scenario("outage-then-update", "a harmless update in an outage", trials_updates.unrelated(60.0)),
+    Scenario("update-then-outage", "an outage, long after an update", trials_updates.unrelated(-200.0)),
+    Scenario("update-then-failing", "a pod fails after an update", trials_updates.one_pod_fails_after),
     Scenario("chaos", "one mishap after another; only the rules are kept", chaos, long=True),
     Scenario("two-hot", "two backends share 70%", trials_held_out.two_hot, held_out=True),
     Scenario(

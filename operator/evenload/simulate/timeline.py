@@ -49,7 +49,7 @@ def frames(run: Run, backend: str) -> Iterator[Frame]:
             failed_ratio=failed / max(arrived, 1),
             share=tick.shares[backend],
             fair_share=tick.fair_shares[backend],
-            weight=tick.weights[backend],
+            weight=tick.weights.get(backend, 0),
             skew=tick.skew,
             labels=(diagnosis.label, *diagnosis.also),
             writes=tuple(write for time, write in run.writes if time == tick.time),

@@ -429,8 +429,7 @@ class TestRoutes:
             patch = driver.patch(now, TargetRef(name="shop"), {"shop-a": 9, "shop-b": 1})
             await shop.client.patch_json(HTTPROUTES, shop.namespace, "shop", patch)
             await until(lambda: len(changes) > seen)
-            before = view.previous("HTTPRoute", shop.namespace, "shop")
-            assert before is not None
+            before = view.versions("HTTPRoute", shop.namespace, "shop")[-1]
             assert driver.backends(before, TargetRef(name="shop")).weights == {"shop-a": 100, "shop-b": 100}
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenload.drivers.base import BalancerView, Writer
-from evenload.model.snapshot import Hold, Pod, RouteWrite, SignalState, Snapshot
+from evenload.model.snapshot import Hold, Pod, SignalState, Snapshot
 from evenload.observe.cluster import Fleet
-from evenload.observe.join import Lineup, last_write, snapshot_of
+from evenload.observe.join import Lineup, snapshot_of
 from evenload.observe.prometheus import Reading
 from tests.unit.observe.fleets import NOW, fleet, member, reading, samples, snapshot
 
@@ -207,28 +205,6 @@ class TestPods:
         rollout, paused = Hold(reason="Rollout"), Hold(reason="Paused")
         who = Fleet(backends={}, holds=(rollout,))
         assert snapshot(who, samples(), holds=(paused,)).holds == (rollout, paused)
-
-
-class TestLastWrite:
-    view = BalancerView(
-        kind="HTTPRoute",
-        namespace="shop",
-        name="shop",
-        uid="u",
-        resource_version="1",
-        generation=1,
-        weights={"a": 1, "b": 1},
-        services={},
-        rules=(),
-    )
-
-    def test_it_names_the_writer_and_what_was_there_before(self) -> None:
-        now = msgspec.structs.replace(self.view, weights={"a": 9, "b": 1}, writer=Writer(manager="kubectl", time=5.0))
-        assert last_write(now, self.view) == RouteWrite(manager="kubectl", time=5.0, before={"a": 1, "b": 1})
-        assert last_write(now, None) == RouteWrite(manager="kubectl", time=5.0)
-
-    def test_without_a_writer_there_is_none(self) -> None:
-        assert last_write(self.view, None) is None
 
 
 numbers = st.one_of(st.none(), st.floats())
