@@ -204,7 +204,8 @@ class Plant:
         pods: dict[str, dict[str, Pod]] = {name: {} for name in names}
         for place, serial, pod in zip(places, self.servers["serial"].tolist(), self._pods(window_seconds), strict=True):
             pods[names[place]][_pod_name(names[place], serial)] = pod
-        return {name: Backend(weight=weight, pods=pods[name]) for name, weight in sorted(self.balancer.weights.items())}
+        weights = self.balancer.weights
+        return {name: Backend(weight=weights[name], pods=pods[name]) for name in names if name in weights}
 
     def signals(self, backends: Mapping[str, Backend]) -> dict[str, Signal]:
         """The quality of each signal, judged as an operator would: by age, and by which ready pods have a number."""
