@@ -77,7 +77,7 @@ async def test_a_lone_candidate_is_elected_at_once_and_renews(client: Client, na
     async def renewed() -> bool:
         return bool((await client.get(LEASES, namespace, "evenload"))["spec"]["renewTime"] > first["renewTime"])
 
-    await until(renewed, seconds=3)
+    await until(renewed)
     assert first["leaseTransitions"] == 0
     assert first["leaseDurationSeconds"] == 3
 

@@ -202,8 +202,8 @@ async def test_a_watch_that_went_well_is_taken_up_at_once_whatever_came_before(
     monkeypatch.setattr(reflector_module, "SETTLED_SECONDS", 0.3)
     troubled = proxy.inject(Answer(500), path=WATCHED, times=4)
     reflector = await start(longest_backoff_seconds=8.0)
-    await until(lambda: troubled.hits == 4, seconds=20)
-    await until(lambda: proxy.open_watches == 1, seconds=20)
+    await until(lambda: troubled.hits == 4)
+    await until(lambda: proxy.open_watches == 1)
     assert reflector.synced
     opened = asyncio.get_running_loop().time()
     await until(lambda: asyncio.get_running_loop().time() > opened + 0.4)

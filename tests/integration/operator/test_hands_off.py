@@ -12,8 +12,6 @@ from tests.support.apiproxy import ApiProxy
 from tests.support.processes import OperatorProcess
 from tests.support.town import BACKENDS, BAD, EQUAL, Shop, Town, shares
 
-MEND_SECONDS = 100.0  # alone it takes 25
-
 
 class Day:
     """One shop of the day, before the bad update."""
@@ -26,7 +24,7 @@ class Day:
 
     async def mended(self) -> None:
         """And rightly so."""
-        await self.shop.until(self.shop.closed, seconds=MEND_SECONDS)
+        await self.shop.until(self.shop.closed)
         assert await self.shop.phase() == "Succeeded"
         assert shares(await self.shop.weights()) == shares(EQUAL)
         assert len(evictions(self.proxy.writes(), self.shop)) == 1
@@ -104,10 +102,10 @@ async def rival(day: Day) -> None:
     shop.fragile = False
     await shop.set_weights(BAD, manager="argocd-controller")
     for _ in range(2):
-        await shop.until(shop.even, what="restored weights", seconds=MEND_SECONDS)
+        await shop.until(shop.even, what="restored weights")
         await shop.until(lambda: _last_applied(shop), what="a step that is applied")
         await shop.set_weights(BAD, manager="argocd-controller")
-    await shop.until(lambda: _is(shop, "Contested", "True"), what="the condition Contested", seconds=MEND_SECONDS)
+    await shop.until(lambda: _is(shop, "Contested", "True"), what="the condition Contested")
     assert "argocd-controller" in await shop.message("Contested")
     before = len(touched(day.proxy.writes(), shop))
     await day.operator.ticked(6)
@@ -171,7 +169,7 @@ async def test_modes_pauses_and_others_at_work_are_respected(town: Town, start: 
     )
     shops = dict(zip(days, opened, strict=True))
     operator, other_installation = start(*opened), start(braked)
-    await asyncio.gather(*(shop.until(shop.remembers_good_weights, seconds=60) for shop in (*opened, braked)))
+    await asyncio.gather(*(shop.until(shop.remembers_good_weights) for shop in (*opened, braked)))
     await side_by_side(
         **{name: day(Day(shops[name], operator, proxy)) for name, day in days.items()},
         brake=brake(Day(braked, other_installation, proxy)),

@@ -158,7 +158,7 @@ async def test_the_eviction_of_the_last_ready_pod_is_noticed(
         slices, _ = await client.list(ENDPOINTSLICES, shop.namespace, "kubernetes.io/service-name=shop-a")
         return not any(each.get("endpoints") for each in slices)
 
-    await shop.until(alone, seconds=60)
+    await shop.until(alone)
     invariants = Invariants(client)
     async with ApiProxy(connection) as proxy, Client(proxy.connection()) as behind:
         proxy.inspect(invariants.look)

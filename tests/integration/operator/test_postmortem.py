@@ -42,7 +42,7 @@ async def test_the_postmortem_is_mended_in_one_go(town: Town, start: Start, prox
     await shop.set_weights(BAD, manager="ci-deploy")
     await shop.until(lambda: shop.sick_pods, what="a sick pod")
     (sick,) = shop.sick_pods
-    await shop.until(shop.closed, seconds=90)
+    await shop.until(shop.closed)
     # then the weights came back in one step, the sick pod was drained, evicted once, replaced and ramped up
     remediation = await shop.remediation()
     assert remediation["status"]["phase"] == "Succeeded"

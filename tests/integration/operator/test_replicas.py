@@ -33,7 +33,7 @@ async def killed_leader(shop: Shop, start: Start, proxy: ApiProxy) -> None:
     took = time.monotonic() - killed_at
     print(f"takeover after {took:.1f} s")  # noqa: T201
     assert str(other.pid) in await _holder(shop)
-    await shop.until(shop.closed, seconds=90)
+    await shop.until(shop.closed)
     remediation = await shop.remediation()
     assert remediation["status"]["phase"] == "Succeeded"
     assert purposes(remediation) == WHOLE
@@ -51,7 +51,7 @@ async def two_leaders(shop: Shop, start: Start, proxy: ApiProxy) -> None:
     await shop.until(shop.healthy)
     await shop.set_weights(BAD)
     # then the preconditions of each write let one of them win
-    await shop.until(shop.closed, seconds=120)
+    await shop.until(shop.closed)
     remediation = await shop.remediation()
     assert remediation["status"]["phase"] == "Succeeded"
     assert purposes(remediation) == WHOLE

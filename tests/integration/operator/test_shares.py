@@ -63,7 +63,7 @@ async def left_out(day: Day) -> None:
     await day.refused(f"spec.desired.shares: no share is given for shop-c; {NO_SHARE}")
     await day.shop.patch_balancer({"spec": desired(DESIRED)})
     await day.shop.until(day.works, what="Ready True")
-    await day.shop.until(lambda: day.has(DESIRED), seconds=60, what="the desired weights")
+    await day.shop.until(lambda: day.has(DESIRED), what="the desired weights")
 
 
 async def added_later(day: Day) -> None:
