@@ -84,7 +84,7 @@ def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path, tok
             "scrape_seconds": SCRAPE_SECONDS,
             "prometheus_url": town.prometheus.url,
             "prometheus_allowed_urls": "*",  # a shop may have a stand-in of its own
-            "query_timeout_seconds": 3.0,  # a stand-in on a busy machine may be late
+            "query_timeout_seconds": 10.0,  # a stand-in on a busy machine may be late
             "watch_namespaces": ",".join(shop.namespace for shop in shops),
             "pod_namespace": shops[0].namespace,
         }
