@@ -7,9 +7,7 @@ import contextlib
 import itertools
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from evenload.errors import InvariantBroken
+from lab.control_plane import free_ports
 from tests.support.wait import PATIENCE_SECONDS, until
 
 ROOT = Path(__file__).parents[2]
@@ -160,7 +159,7 @@ class Operators:
 
         `clock`: a file that says by how many seconds the wall clock is off.
         """
-        number, port = next(self._numbers), free_port()
+        number, (port,) = next(self._numbers), free_ports(1)
         log = self.folder / f"operator-{number}.log"
         log.touch()
         environment = {"KUBECONFIG": str(kubeconfig), "EVENLOAD_LISTEN_PORT": str(port)}
@@ -209,13 +208,3 @@ class Operators:
             self._zygote.stdin.close()
             self._zygote.wait(60)
             self._zygote.stdout.close()
-
-
-def free_port() -> int:
-    """A port that nobody listens at. Below the range of outgoing connections: one of those could take it meanwhile."""
-    # Not the seeded generator: tests that run side by side would all find the same one.
-    for port in random.SystemRandom().sample(range(10_000, 32_000), 200):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise InvariantBroken("no port between 10000 and 32000 is free")
