@@ -15,7 +15,8 @@ from evenload.kube.resources import Manifest, Resource
 from lab import state
 from tests.support.chart import of_kind, rendered
 from tests.support.kubectl import Kubectl
-from tests.support.town import SERVICE_ACCOUNTS, Shop
+from tests.support.namespaces import SERVICE_ACCOUNTS
+from tests.support.town import Shop
 
 Right = tuple[str, str, str]
 """API group, resource (with its subresource), verb."""

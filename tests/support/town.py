@@ -39,10 +39,10 @@ from evenload.kube.resources import (
     Resource,
 )
 from tests.support.fakeprometheus import FakePrometheus
+from tests.support.namespaces import create_namespace
 from tests.support.wait import until
 
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
-SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 
 BACKENDS = ("shop-a", "shop-b", "shop-c", "shop-d")
 SICK = "shop-d"
@@ -171,11 +171,10 @@ class Town:
         `replicas`: pods of each backend.
         """
         namespace = f"shop-{uuid.uuid4().hex[:8]}"
-        await self.client.create(NAMESPACES, None, {"metadata": {"name": namespace}})
+        await create_namespace(self.client, namespace)
         shop = self.shops[namespace] = Shop(
             self, namespace, tuple(backends), prometheus or self.prometheus, replicas=replicas, fragile=False
         )
-        await until(shop.has_account, what="the default service account", pause=0.05)
         for name in backends:
             await self.client.create(SERVICES, namespace, service(name))
             await self.client.create(DEPLOYMENTS, namespace, deployment(name, replicas))
@@ -292,13 +291,6 @@ class Shop:
         return [uid for uid in self.pods if uid in self.servers and self.servers[uid].sick]
 
     # What there is.
-
-    async def has_account(self) -> bool:
-        try:
-            await self.client.get(SERVICE_ACCOUNTS, self.namespace, "default")
-        except NotFound:
-            return False
-        return True
 
     def all_served(self) -> bool:
         """Whether every backend has a pod whose numbers fill a window."""

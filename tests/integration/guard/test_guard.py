@@ -27,6 +27,7 @@ from tests.support.chart import rendered
 from tests.support.guardcases import CASES, KINDS, Case, drawn, made, of_each_kind, reason, reference
 from tests.support.kinds import install, install_traefik_services
 from tests.support.kubectl import Kubectl, apply_cluster_wide
+from tests.support.namespaces import create_namespace
 from tests.support.wait import until
 
 LABEL = "evenload-test-guard"
@@ -52,7 +53,7 @@ async def guarded(guard: str, client: Client) -> AsyncIterator[str]:
     await install(client)
     await install_traefik_services(client)
     name = f"test-{uuid.uuid4().hex[:10]}"
-    await client.create(NAMESPACES, None, {"metadata": {"name": name, "labels": {LABEL: guard}}})
+    await create_namespace(client, name, {LABEL: guard})
     yield name
     await client.delete(NAMESPACES, None, name)
 
