@@ -21,6 +21,18 @@ from lab.control_plane import free_ports
 from tests.support.wait import PATIENCE_SECONDS, until
 
 ROOT = Path(__file__).parents[2]
+Lease = tuple[float, float]
+PATIENT_LEASE: Lease = 90.0, 60.0
+"""Its length, and when its holder gives up: whatever a busy machine does, it is not lost."""
+SHORT_LEASE: Lease = 40.0, 30.0
+"""For who waits until it is dead. The product's own are 15 and 10 s."""
+WHOLE = """
+import runpy, sys
+from tests.support.zygote import hold_lease_for
+hold_lease_for(*{lease})
+sys.argv[1:] = ["run"]
+runpy.run_module("evenload", run_name="__main__", alter_sys=True)
+"""
 EXIT_SECONDS = 5.0 + 25.0  # what the product promises, and time for a busy machine; what hangs does so for minutes
 
 
@@ -153,27 +165,34 @@ class Operators:
     _whole: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(
-        self, kubeconfig: Path, *, whole: bool = False, clock: Path | None = None, **settings: object
+        self,
+        kubeconfig: Path,
+        *,
+        whole: bool = False,
+        clock: Path | None = None,
+        lease: Lease = PATIENT_LEASE,
+        **settings: object,
     ) -> OperatorProcess:
-        """`settings` become EVENLOAD_*. `whole`: by `python -m evenload run`; else forked from warm imports.
+        """`settings` become EVENLOAD_*. `whole`: as by `python -m evenload run`; else forked from warm imports.
 
-        `clock`: a file that says by how many seconds the wall clock is off.
+        `clock`: a file that says by how many seconds the wall clock is off. `lease`: its length and when its holder
+        gives up, in seconds.
         """
         number, (port,) = next(self._numbers), free_ports(1)
         log = self.folder / f"operator-{number}.log"
         log.touch()
         environment = {"KUBECONFIG": str(kubeconfig), "EVENLOAD_LISTEN_PORT": str(port)}
         environment |= {f"EVENLOAD_{name.upper()}": str(value) for name, value in settings.items()}
-        pid = self._run(environment, log) if whole else self._fork(environment, log, clock)
+        pid = self._run(environment, log, lease) if whole else self._fork(environment, log, clock, lease)
         process = OperatorProcess(pid, port, log)
         self.started.append(process)
         return process
 
-    def _run(self, environment: Mapping[str, str], log: Path) -> int:
+    def _run(self, environment: Mapping[str, str], log: Path, lease: Lease) -> int:
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "evenload", "run"],
-                env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), **environment},
+                [sys.executable, "-c", WHOLE.format(lease=lease)],
+                env={**os.environ, "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}", **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -181,7 +200,7 @@ class Operators:
         self._whole.append(process)
         return process.pid
 
-    def _fork(self, environment: Mapping[str, str], log: Path, clock: Path | None) -> int:
+    def _fork(self, environment: Mapping[str, str], log: Path, clock: Path | None, lease: Lease) -> int:
         if self._zygote is None:
             self._zygote = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.zygote"],
@@ -193,7 +212,7 @@ class Operators:
             )
         assert self._zygote.stdin is not None
         assert self._zygote.stdout is not None
-        order = {"environment": environment, "log": str(log), "clock": str(clock) if clock else None}
+        order = {"environment": environment, "log": str(log), "clock": str(clock) if clock else None, "lease": lease}
         print(json.dumps(order), file=self._zygote.stdin, flush=True)
         return int(self._zygote.stdout.readline())
 

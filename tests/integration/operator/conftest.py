@@ -12,7 +12,7 @@ from tests.campaign.conftest import SCALE
 from tests.support.apiproxy import ApiProxy
 from tests.support.invariants import Invariants
 from tests.support.kinds import install
-from tests.support.processes import OperatorProcess, Operators
+from tests.support.processes import PATIENT_LEASE, Lease, OperatorProcess, Operators
 from tests.support.rights import token_of_all_namespaces
 from tests.support.town import SCRAPE_SECONDS, Shop, Town
 
@@ -76,6 +76,7 @@ def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path, tok
         whole: bool = False,
         clock: Path | None = None,
         kubeconfig: Path | None = None,
+        lease: Lease = PATIENT_LEASE,
         **settings: object,
     ) -> OperatorProcess:
         chosen: dict[str, object] = {
@@ -88,7 +89,7 @@ def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path, tok
             "watch_namespaces": ",".join(shop.namespace for shop in shops),
             "pod_namespace": shops[0].namespace,
         }
-        process = operators.start(kubeconfig or usual, whole=whole, clock=clock, **(chosen | settings))
+        process = operators.start(kubeconfig or usual, whole=whole, clock=clock, lease=lease, **(chosen | settings))
         mine.append(process)
         return process
 

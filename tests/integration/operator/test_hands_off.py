@@ -38,7 +38,7 @@ async def observe(day: Day) -> None:
     await shop.until(lambda: _held_for(shop, "ObserveMode"), what="a held action")
     await day.operator.ticked(5)
     assert await shop.weights() == BAD
-    assert await shop.condition("Balanced") == ("False", "LoadBalancerSkew")
+    await shop.until(lambda: _is(shop, "Balanced", "False", "LoadBalancerSkew"), what="the diagnosis")
     assert _resources_written(day) <= {"balancers", "remediations", "events"}
     assert (await shop.remediation())["status"].get("steps", []) == []
 
@@ -50,7 +50,7 @@ async def approve(day: Day) -> None:
     await shop.until(lambda: _phase_is(shop, "AwaitingApproval"), what="a question")
     await day.operator.ticked(3)
     assert day.untouched()
-    assert "ApprovalNeeded" in await shop.event_reasons()
+    await shop.until(lambda: _told_of(shop, "ApprovalNeeded"), what="an Event that asks for it")
     await shop.decide("Approved")
     await day.mended()
     assert purposes(await shop.remediation()) == WHOLE
@@ -111,7 +111,7 @@ async def rival(day: Day) -> None:
     await day.operator.ticked(6)
     assert len(touched(day.proxy.writes(), shop)) == before
     assert await shop.weights() == BAD
-    assert await shop.condition("Balanced") == ("False", "LoadBalancerSkew")
+    await shop.until(lambda: _is(shop, "Balanced", "False", "LoadBalancerSkew"), what="the diagnosis")
 
 
 async def rollout(day: Day) -> None:
@@ -199,6 +199,10 @@ async def _held_for(shop: Shop, reason: str) -> bool:
 async def _is(shop: Shop, kind: str, status: str, reason: str | None = None) -> bool:
     told = await shop.condition(kind)
     return told[0] == status and reason in (None, told[1])
+
+
+async def _told_of(shop: Shop, reason: str) -> bool:
+    return reason in await shop.event_reasons()
 
 
 async def _last_applied(shop: Shop) -> bool:

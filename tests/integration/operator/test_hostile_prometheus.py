@@ -44,9 +44,8 @@ async def test_a_lost_lease_ends_the_process_though_a_prometheus_does_not_answer
         operator = start(shop, prometheus_allowed_urls="*")
         await operator.ready()
         await operator.ticked(2)
-        lease = await shop.client.get(LEASES, shop.namespace, "evenload")
-        lease["spec"]["holderIdentity"] = "another"
-        await shop.client.replace(LEASES, shop.namespace, "evenload", lease)
+        usurper = {"spec": {"holderIdentity": "another"}}
+        await shop.client.patch_merge(LEASES, shop.namespace, "evenload", usurper)
         taken = time.monotonic()
         await until(lambda: not operator.alive, what="the end of the operator")
         # It looks every two seconds, and may have sent a renewal just before.

@@ -7,7 +7,7 @@ import time
 from tests.integration.operator.conftest import Start
 from tests.integration.operator.outcome import WHOLE, evictions, purposes, weights_written
 from tests.support.apiproxy import ApiProxy
-from tests.support.town import BAD, EQUAL, SICK, Town, shares
+from tests.support.town import BAD, EQUAL, SICK, Shop, Town, shares
 from tests.support.wait import until
 
 LARGEST_MEMORY_BYTES = 150e6
@@ -62,9 +62,12 @@ async def test_the_postmortem_is_mended_in_one_go(town: Town, start: Start, prox
     )
     assert remediation["status"]["outcome"]["restarts"] == 1
     assert remediation["status"]["recording"]
-    reasons = await shop.event_reasons()
-    assert len(set(reasons)) >= 4, reasons
+    await shop.until(lambda: _told(shop, 4), what="an Event for each thing that happened")
     await shop.until(shop.rests, what="a status that says that all is well")
     # and it ends at once when it is told to, handing the lease back
     operator.terminate()
     await operator.gone()
+
+
+async def _told(shop: Shop, things: int) -> bool:
+    return len(set(await shop.event_reasons())) >= things
