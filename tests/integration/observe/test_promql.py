@@ -366,7 +366,7 @@ async def test_a_pod_that_is_scraped_no_more_is_absent_long_before_its_last_samp
     most = max(count or 0.0 for count in counts)
     later = counts[max(index for index, count in enumerate(counts) if count and count > 0.95 * most) :]
     assert later[-1] is None
-    assert min(count for count in later if count is not None) > 0.65 * most
+    assert min(count for count in later if count is not None) > 0.4 * most  # it would go down to nothing
 
 
 async def test_a_pod_whose_target_is_replaced_is_never_counted_twice(look: Look) -> None:
