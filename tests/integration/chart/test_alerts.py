@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
 
 DEADLINE = 120.0
 WINDOW = "4s"
-HOLD = "1s"
+HOLD = "3s"  # several scrapes: a busy machine may miss one
 
 # namespace -> pod -> requests a second; None: the pod is scraped and never had a request
 TRAFFIC: Mapping[str, Mapping[str, float | None]] = {

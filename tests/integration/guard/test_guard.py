@@ -28,6 +28,7 @@ from tests.support.guardcases import CASES, KINDS, Case, drawn, made, of_each_ki
 from tests.support.kinds import install, install_traefik_services
 from tests.support.kubectl import Kubectl, apply_cluster_wide
 from tests.support.namespaces import create_namespace
+from tests.support.rights import whole_lines
 from tests.support.wait import until
 
 LABEL = "evenload-test-guard"
@@ -187,7 +188,7 @@ def recorded(why: str) -> list[str]:
     """What the audit log keeps of updates that passed by this reason."""
     log = state.load().audit_log
     assert log is not None
-    entries = (json.loads(line) for line in log.read_text().splitlines() if why in line)
+    entries = (json.loads(line) for line in whole_lines(log) if why in line)
     notes = (note for entry in entries for note in entry["annotations"].items())
     return [text for key, text in notes if key.endswith(f"/{AUDIT_KEY}")]
 

@@ -61,7 +61,7 @@ async def test_a_recording_ends_by_itself_after_its_duration(town: Town, proxy: 
     async with command(proxy, tmp_path, *recorder(town, shop, file, "--duration", "3s")) as process:
         _, complaints = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 0, complaints.decode()
-    assert await recorded_lines(file) == 2
+    assert 1 <= await recorded_lines(file) <= 2  # the first look may take so long that it is the only one
 
 
 async def test_what_is_recorded_beside_the_operator_replays_to_its_decisions(
