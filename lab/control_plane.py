@@ -7,6 +7,7 @@ ends all of it with the first process. Where namespaces are not to be had it lis
 import contextlib
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -83,10 +84,20 @@ def loopback_layout(folder: Path) -> Layout:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on just now; all are held until the last is found, so they differ."""
+    """Ports nobody listens on just now; all are held until the last is found, so they differ.
+
+    Below the range of outgoing connections: one of those could take it before whoever it is for listens.
+    """
+    found: list[int] = []
+    # Not a seeded generator: those who look at the same time would all find the same one.
+    candidates = iter(random.SystemRandom().sample(range(10_000, 32_000), 1000))
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(each.getsockname()[1]) for each in sockets]
+        while len(found) < count:
+            port = next(candidates)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+    return found
 
 
 def isolation_command() -> list[str] | None:

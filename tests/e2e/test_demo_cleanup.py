@@ -18,7 +18,7 @@ import pytest
 from lab import cluster, state, teardown
 from lab.demo.__main__ import PASSING_NAME, clear_killed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 STARTING = "containerd, etcd and the API server"
 INSTALLING = "evenload: by its Helm chart"
@@ -84,24 +84,24 @@ def _read(process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
 
 @pytest.mark.parametrize("moment", [STARTING, LOADED])
 def test_ctrl_c_leaves_nothing_even_when_pressed_twice(demo: Demo, moment: str) -> None:
-    demo.wait_for(moment, seconds=120)
+    demo.wait_for(moment, seconds=300)
     for _ in range(2):
         os.killpg(demo.process.pid, signal.SIGINT)
         time.sleep(0.2)  # a person's second thought
-    assert demo.process.wait(timeout=60) == 128 + signal.SIGINT
+    assert demo.process.wait(timeout=120) == 128 + signal.SIGINT
     assert demo.leftovers() == []
 
 
 def test_a_polite_kill_of_the_first_process_alone_leaves_nothing(demo: Demo) -> None:
-    demo.wait_for(INSTALLING, seconds=120)
+    demo.wait_for(INSTALLING, seconds=300)
     assert demo.leftovers() != []
     demo.process.terminate()
-    assert demo.process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert demo.process.wait(timeout=120) == 128 + signal.SIGTERM
     assert demo.leftovers() == []
 
 
 def test_what_a_demo_that_was_killed_outright_left_is_cleared_by_the_next(demo: Demo) -> None:
-    demo.wait_for(INSTALLING, seconds=120)
+    demo.wait_for(INSTALLING, seconds=300)
     demo.process.kill()
     demo.process.wait()
     assert demo.leftovers() != []

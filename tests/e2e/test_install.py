@@ -8,7 +8,7 @@ from lab import clients, state
 from tests.e2e.conftest import MANIFESTS, NAMESPACE, REPOSITORY
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 CHART = REPOSITORY / "charts" / "evenload"
 
@@ -33,7 +33,7 @@ def install(lab: state.LabState, *values: str) -> None:
 
 async def test_the_chart_installs_an_operator_that_passes_its_own_check(clean: state.LabState) -> None:
     install(clean, f"prometheus.url={clean.prometheus_url}")
-    await until(lambda: deployed(clean), seconds=60, what="an operator that leads", pause=0.5)
+    await until(lambda: deployed(clean), seconds=120, what="an operator that leads", pause=0.5)
     clients.helm(clean, "test", "evenload", f"--namespace={NAMESPACE}")
 
 
@@ -46,7 +46,7 @@ def test_uninstalling_leaves_the_route_and_the_record_and_nothing_that_hangs(cle
         clients.helm(clean, "uninstall", "evenload", f"--namespace={NAMESPACE}", "--wait")
         left = clients.kubectl(clean, "get", "crd", "--output=name")
         assert "balancers.evenload.dev" in left, "the CRDs stay, or every Balancer would be deleted with them"
-        clients.kubectl(clean, "delete", f"--filename={example}", "--timeout=20s")
+        clients.kubectl(clean, "delete", f"--filename={example}", "--timeout=60s")
         roles = clients.kubectl(clean, "get", "clusterroles,clusterrolebindings", "--output=name")
         assert "evenload" not in roles
     finally:
@@ -57,4 +57,4 @@ async def test_the_plain_manifests_install_the_same_operator(clean: state.LabSta
     clients.kubectl(clean, "apply", "--server-side", f"--filename={MANIFESTS}")
     # The lab has no registry to pull the released image from.
     clients.kubectl(clean, "set", "image", "deployment/evenload", "evenload=evenload:lab", f"--namespace={NAMESPACE}")
-    await until(lambda: deployed(clean), seconds=90, what="an operator that leads", pause=0.5)
+    await until(lambda: deployed(clean), seconds=120, what="an operator that leads", pause=0.5)

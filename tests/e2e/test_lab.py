@@ -23,10 +23,10 @@ import pytest
 from lab import api, clients, cluster, images, state, teardown
 from lab.errors import CommandFailed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SECOND = "e2e-second"
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
 
 
 def until(what: str, ready: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:
@@ -88,7 +88,7 @@ def deploy(lab: state.LabState, namespace: str, *names: str) -> None:
     content = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     clients.kubectl(lab, "--namespace", namespace, "apply", "--filename", "-", stdin=content)
     for name in names:
-        clients.kubectl(lab, "--namespace", namespace, "rollout", "status", f"deployment/{name}", "--timeout=60s")
+        clients.kubectl(lab, "--namespace", namespace, "rollout", "status", f"deployment/{name}", "--timeout=120s")
 
 
 def query(lab: state.LabState, expression: str) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ def query(lab: state.LabState, expression: str) -> list[dict[str, Any]]:
 
 def test_a_pod_reaches_prometheus_by_its_cluster_address(lab: state.LabState, namespace: str) -> None:
     deploy(lab, namespace, "probe")
-    script = f"import urllib.request as u; print(u.urlopen('{lab.prometheus_service_url}/-/ready', timeout=5).status)"
+    script = f"import urllib.request as u; print(u.urlopen('{lab.prometheus_service_url}/-/ready', timeout=30).status)"
     said = clients.kubectl(lab, "--namespace", namespace, "exec", "deployment/probe", "--", "python3", "-c", script)
     assert said.strip() == "200"
 
@@ -108,7 +108,7 @@ def test_a_pod_reaches_prometheus_by_its_cluster_address(lab: state.LabState, na
 def test_a_pod_reaches_itself_through_its_own_service(lab: state.LabState, namespace: str) -> None:
     deploy(lab, namespace, "loop")
     address = clients.kubectl(lab, "-n", namespace, "get", "service", "loop", "-o", "jsonpath={.spec.clusterIP}")
-    script = f"import urllib.request as u; print(u.urlopen('http://{address}/tmp/', timeout=5).status)"
+    script = f"import urllib.request as u; print(u.urlopen('http://{address}/tmp/', timeout=30).status)"
 
     def reached() -> bool:
         with contextlib.suppress(CommandFailed):  # the node has not heard of the Service's new endpoint yet
@@ -135,7 +135,7 @@ def test_a_pod_runs_as_an_ordinary_user_with_rights_of_its_service_account_only(
 def test_the_kubelet_turns_strangers_away(lab: state.LabState) -> None:
     trust = ssl.create_default_context(cafile=str(lab.folder / "pki" / "ca.crt"))
     with pytest.raises(urllib.error.HTTPError, match="401") as refused:
-        urllib.request.urlopen(f"https://{lab.node_address}:10250/metrics/cadvisor", context=trust, timeout=5)
+        urllib.request.urlopen(f"https://{lab.node_address}:10250/metrics/cadvisor", context=trust, timeout=30)
     refused.value.close()
 
 
@@ -168,7 +168,7 @@ def test_traefik_splits_by_the_weights_of_the_route(lab: state.LabState, namespa
 def ask(lab: state.LabState, namespace: str) -> int:
     request = urllib.request.Request(f"{lab.gateway_url}/tmp/", headers={"Host": f"{namespace}.test"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()

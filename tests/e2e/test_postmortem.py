@@ -16,14 +16,14 @@ import pytest
 from lab.state import LabState
 from tests.e2e.conftest import REPOSITORY
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
 def played(clean: LabState, tmp_path: Path) -> Path:
     """The arm of the demo in which Evenload acts, played in this lab; the folder with what came of it."""
     command = [sys.executable, "-m", "lab.demo", "--inside", "--arm", "evenload", "--out", str(tmp_path)]
-    subprocess.run(command, cwd=REPOSITORY, timeout=400, check=False)  # pytest shows what it says if the test fails
+    subprocess.run(command, cwd=REPOSITORY, timeout=850, check=False)  # pytest shows what it says if the test fails
     return tmp_path
 
 

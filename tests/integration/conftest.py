@@ -20,7 +20,9 @@ from evenload.kube.resources import NAMESPACES
 from lab.control_plane import OWN_CLUSTER
 from lab.state import VARIABLE as LAB
 from tests.support.apiproxy import ApiProxy
+from tests.support.namespaces import create_namespace
 
+CLIENT_SECONDS = 30.0  # for one request through the proxy
 HOW_TO = "these tests need a real API server: run `make integration` (it brings one up), or name a test cluster in "
 
 
@@ -67,7 +69,7 @@ async def proxy(connection: Connection) -> AsyncIterator[ApiProxy]:
 @pytest.fixture
 async def proxied(proxy: ApiProxy) -> AsyncIterator[Client]:
     """A client behind `proxy`."""
-    async with Client(proxy.connection(), timeout_seconds=5) as client:
+    async with Client(proxy.connection(), timeout_seconds=CLIENT_SECONDS) as client:
         yield client
 
 
@@ -75,7 +77,7 @@ async def proxied(proxy: ApiProxy) -> AsyncIterator[Client]:
 async def namespace(client: Client) -> AsyncIterator[str]:
     """A namespace of the test's own, deleted afterwards (which takes its time, and nobody waits for it)."""
     name = f"test-{uuid.uuid4().hex[:10]}"
-    await client.create(NAMESPACES, None, {"metadata": {"name": name}})
+    await create_namespace(client, name)
     yield name
     with contextlib.suppress(NotFound):
         await client.delete(NAMESPACES, None, name)

@@ -55,6 +55,8 @@ class GitOps:
         for path in self._ignored(live):
             _adopt(wanted, live, path)
         if _differs(wanted["spec"], live["spec"]):
+            # What is adopted is that of this version: real tools may put back what was written in between.
+            wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
             await self._client.apply(self._resource, metadata["namespace"], metadata["name"], wanted, force=True)
             self.applied += 1
 

@@ -248,7 +248,7 @@ class Site:
 
     async def idle(self) -> None:
         """No signals are read, nobody is warmed, and nothing waits or runs."""
-        await until(lambda: not self.reconciler._reading, seconds=20, what="every answer", pause=0.005)
+        await until(lambda: not self.reconciler._reading, what="every answer", pause=0.005)
         await self.runs_end()
 
     async def runs_end(self) -> None:
@@ -256,7 +256,6 @@ class Site:
         queue = self.reconciler.queue
         await until(
             lambda: not (list(self.reconciler._warming) or queue.depth or queue._running),
-            seconds=20,
             what="the end of every run",
             pause=0.005,
         )

@@ -12,10 +12,11 @@ import yaml
 from evenload.errors import KubeError
 from evenload.kube.client import Client
 from evenload.kube.resources import BALANCERS, REMEDIATIONS, TRAEFIKSERVICES, Manifest, Resource
+from tests.support.wait import PATIENCE_SECONDS
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "crds"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = PATIENCE_SECONDS
 
 _installed: set[str] = set()
 

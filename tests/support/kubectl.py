@@ -41,7 +41,7 @@ class Kubectl:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=120,
         )
         return done.stdout if done.returncode == 0 else Refusal(text=done.stderr)
 
@@ -81,7 +81,7 @@ def kinds(connection: Connection) -> None:
     """Both CRDs, established."""
     apply_cluster_wide(list(crds().values()))
     Kubectl(namespace="default")(
-        "wait", "--for=condition=established", "--timeout=20s", *map(crd_name, crds().values())
+        "wait", "--for=condition=established", "--timeout=60s", *map(crd_name, crds().values())
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -15,7 +16,8 @@ from evenload.kube.resources import Manifest, Resource
 from lab import state
 from tests.support.chart import of_kind, rendered
 from tests.support.kubectl import Kubectl
-from tests.support.town import SERVICE_ACCOUNTS, Shop
+from tests.support.namespaces import SERVICE_ACCOUNTS
+from tests.support.town import Shop
 
 Right = tuple[str, str, str]
 """API group, resource (with its subresource), verb."""
@@ -103,8 +105,13 @@ def audited(user: str) -> list[Asked]:
     """What that user asked of the lab's API server so far. AssertionError where it keeps no account of it."""
     log = state.load().audit_log
     assert log is not None, "the lab's API server keeps an audit log; another cluster's is not read"
-    entries = (json.loads(line) for line in log.read_text().splitlines() if f'"{user}"' in line)
+    entries = (json.loads(line) for line in whole_lines(log) if f'"{user}"' in line)
     return [_asked(entry) for entry in entries if "objectRef" in entry]
+
+
+def whole_lines(log: Path) -> list[str]:
+    """Of a file that is being written: what stands after the last line's end is half an entry."""
+    return log.read_text().split("\n")[:-1]
 
 
 def _asked(entry: Any) -> Asked:

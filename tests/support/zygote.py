@@ -1,8 +1,9 @@
 """Starts operator processes by forking one that has everything imported: a start costs milliseconds, not a second.
 
-Reads a JSON line for each: {"environment": {...}, "log": path, "clock": path}; answers with the process id. What runs
-then is `evenload.app.main`, exactly as `python -m evenload run` does; or, with a clock, the same operator whose wall
-clock is off by as many seconds as that file says. Ends, and all of them with it, at the end of its input.
+Reads a JSON line for each: {"environment": {...}, "log": path, "clock": path, "lease": [seconds, renew deadline]};
+answers with the process id. What runs then is `evenload.app.main`, as `python -m evenload run` does, but for the length
+of the lease; or, with a clock, the same operator whose wall clock is off by as many seconds as that file says. Ends,
+and all of them with it, at the end of its input.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import traceback
 from pathlib import Path
 
 from evenload import app, clock
+from evenload.kube.lease import LeaderElector
 from evenload.record.log import configure
 from evenload.settings import Settings
 
@@ -28,12 +30,20 @@ def main() -> None:
         order = json.loads(line)
         pid = os.fork()
         if pid == 0:
+            hold_lease_for(*order["lease"])
             _become_operator(order["environment"], order["log"], order["clock"])
         started.append(pid)
         print(pid, flush=True)  # noqa: T201
     for pid in started:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def hold_lease_for(seconds: float, renew_deadline: float) -> None:
+    """For this process: a machine so busy that a lease is lost ends an operator, and nobody here starts it again."""
+    defaults = LeaderElector.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults |= {"lease_seconds": seconds, "renew_deadline_seconds": renew_deadline}
 
 
 def _become_operator(environment: dict[str, str], log: str, clock_file: str | None) -> None:

@@ -68,9 +68,9 @@ async def test_those_who_do_not_read_keep_only_so_many_places_and_not_for_long(m
         async def served() -> bool:
             return not await refused()
 
-        await until(refused, seconds=5, what="a refusal while the places are taken")
+        await until(refused, what="a refusal while the places are taken")
         assert (await client.get("/healthz")).status == 200
-        await until(served, seconds=5, what="a place")
+        await until(served, what="a place")
         for each in idle:
             each.close()
         await asyncio.sleep(0)

@@ -17,9 +17,10 @@ from evenload.kube.client import Client
 from evenload.kube.resources import HTTPROUTES, PODS, REMEDIATIONS, REPLICASETS, Manifest
 from tests.support.kinds import install
 from tests.support.scripted import BACKENDS, BAD, SICK, check_outcome
+from tests.support.wait import PATIENCE_SECONDS
 from tests.unit.drivers.routes import ref, route, rule
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = PATIENCE_SECONDS
 
 
 @dataclass

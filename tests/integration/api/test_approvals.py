@@ -48,7 +48,7 @@ def people(approval_policy: str, kubectl: Kubectl) -> None:
 
 def wait_until_in_force(kubectl: Kubectl) -> None:
     """The API server takes a moment to compile a new policy."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     probe = yaml.safe_dump({**remediation("probe"), "spec": {**remediation()["spec"], **decision("nobody")["spec"]}})
     while isinstance(kubectl.run("create", "--dry-run=server", "--filename=-", stdin=probe), str):
         assert time.monotonic() < deadline, "the policy did not come into force"

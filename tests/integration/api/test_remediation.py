@@ -170,5 +170,5 @@ def test_it_outlives_its_balancer(kubectl: Kubectl) -> None:
         }
     )
     kubectl.create(remediation())
-    kubectl("delete", "balancer/shop", "--wait=true", "--timeout=10s")
+    kubectl("delete", "balancer/shop", "--wait=true", "--timeout=60s")
     assert "shop-7k2fq" in kubectl("get", "rem", "--output=name")

@@ -30,7 +30,7 @@ class Release:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -142,7 +142,7 @@ def test_its_pods_are_admitted_where_only_restricted_ones_are(kubectl: Kubectl) 
     for each in (check, pod):
         each["metadata"].pop("namespace", None)
         each["spec"]["serviceAccountName"] = "default"
-        kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=20s")
+        kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
         kubectl("create", "--dry-run=server", "--filename=-", stdin=yaml.safe_dump(each))
 
 
@@ -156,7 +156,7 @@ def test_the_plain_manifests_are_taken_whole(kubectl: Kubectl, how: str) -> None
     )
     folder = f"{REPOSITORY / 'manifests'}/"
     kubectl_anywhere = ["kubectl", "apply", "--dry-run=server", how, folder]
-    done = subprocess.run(kubectl_anywhere, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(kubectl_anywhere, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     for line in ("deployment.apps/evenload", "customresourcedefinition.apiextensions.k8s.io/balancers.evenload.dev"):
         assert line in done.stdout

@@ -45,6 +45,7 @@ spec: {defaultBackend: {service: {name: shpo, port: {number: 80}}}}
 
 @pytest.fixture
 def shop(kubectl: Kubectl) -> Kubectl:
+    kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")  # no pod is taken before
     for manifest in yaml.safe_load_all(SHOP):
         kubectl.create(manifest)
     return kubectl

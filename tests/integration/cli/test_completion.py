@@ -37,5 +37,5 @@ def test_kubectl_offers_our_commands_and_the_names_that_are_there(kubectl: Kubec
 def offered(*words: str) -> list[str]:
     """What kubectl tells the shell, without descriptions and directive."""
     command = ["kubectl", "__complete", "evenload", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return [line.partition("\t")[0] for line in done.stdout.splitlines() if not line.startswith(":")]

@@ -27,11 +27,12 @@ from tests.support.chart import rendered
 from tests.support.guardcases import CASES, KINDS, Case, drawn, made, of_each_kind, reason, reference
 from tests.support.kinds import install, install_traefik_services
 from tests.support.kubectl import Kubectl, apply_cluster_wide
+from tests.support.namespaces import create_namespace
+from tests.support.rights import whole_lines
 from tests.support.wait import until
 
 LABEL = "evenload-test-guard"
 BAD = next(case for case in CASES if case.name == "nearly-all-to-one")
-IN_FORCE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ async def guarded(guard: str, client: Client) -> AsyncIterator[str]:
     await install(client)
     await install_traefik_services(client)
     name = f"test-{uuid.uuid4().hex[:10]}"
-    await client.create(NAMESPACES, None, {"metadata": {"name": name, "labels": {LABEL: guard}}})
+    await create_namespace(client, name, {LABEL: guard})
     yield name
     await client.delete(NAMESPACES, None, name)
 
@@ -75,7 +76,7 @@ async def in_force(client: Client, namespace: str, kinds: Iterable[str] = KINDS)
         before, after = BAD.objects(kind, namespace, name)
         await client.create(BALANCERS, namespace, BAD.balancer(kind, namespace, name))
         await client.create(KINDS[kind].resource, namespace, before)
-        await until(partial(_refuses, client, KINDS[kind], before, after), seconds=IN_FORCE_SECONDS, pause=0.05)
+        await until(partial(_refuses, client, KINDS[kind], before, after), pause=0.05)
 
 
 async def _refuses(client: Client, driver: Driver, before: Manifest, after: Manifest) -> bool:
@@ -128,7 +129,7 @@ def _own(manifest: Manifest) -> dict[str, Any]:
     return {key: manifest["metadata"].get(key) or {} for key in ("annotations", "labels")}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_each_update_of_the_table_is_judged_as_in_python(client: Client, guarded: str) -> None:
     answers = await judged(client, guarded, list(of_each_kind()))
     assert {name: real for name, (real, _) in answers.items()} == {name: model for name, (_, model) in answers.items()}
@@ -136,7 +137,7 @@ async def test_each_update_of_the_table_is_judged_as_in_python(client: Client, g
     assert {name for name, (real, _) in answers.items() if real} == refused
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_drawn_updates_are_judged_as_in_python(client: Client, guarded: str, seed: int) -> None:
     answers = await judged(client, guarded, drawn(seed, 120))
@@ -178,7 +179,7 @@ async def test_a_reason_lets_its_own_update_pass_and_stands_in_the_audit_log(cli
     assert await updated(client, HTTP, stored, put_back) == ""
     stored = await client.get(HTTPROUTES, guarded, "shop")
     assert "gives Service a 99.3%" in await updated(client, HTTP, stored, bad(guarded, **reason(why)))
-    await until(lambda: recorded(why), seconds=IN_FORCE_SECONDS, what="the audit log")
+    await until(lambda: recorded(why), what="the audit log")
     (text,) = recorded(why)
     assert text.startswith("Balancer shop: this update gives Service a 99.3% (at most 50.0%)")
 
@@ -187,7 +188,7 @@ def recorded(why: str) -> list[str]:
     """What the audit log keeps of updates that passed by this reason."""
     log = state.load().audit_log
     assert log is not None
-    entries = (json.loads(line) for line in log.read_text().splitlines() if why in line)
+    entries = (json.loads(line) for line in whole_lines(log) if why in line)
     notes = (note for entry in entries for note in entry["annotations"].items())
     return [text for key, text in notes if key.endswith(f"/{AUDIT_KEY}")]
 
@@ -200,7 +201,7 @@ def _replaced(namespace: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
 
 

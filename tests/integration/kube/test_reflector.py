@@ -12,7 +12,7 @@ import pytest
 
 from evenload.kube import reflector as reflector_module
 from evenload.kube.client import Client
-from evenload.kube.reflector import Key, Reflector
+from evenload.kube.reflector import Backoff, Key, Reflector
 from evenload.kube.resources import CONFIGMAPS, NAMESPACES, Manifest, Resource
 from tests.support.apiproxy import Answer, ApiProxy, Refuse
 from tests.support.wait import until
@@ -202,14 +202,22 @@ async def test_a_watch_that_went_well_is_taken_up_at_once_whatever_came_before(
     monkeypatch.setattr(reflector_module, "SETTLED_SECONDS", 0.3)
     troubled = proxy.inject(Answer(500), path=WATCHED, times=4)
     reflector = await start(longest_backoff_seconds=8.0)
-    await until(lambda: troubled.hits == 4, seconds=20)
-    await until(lambda: proxy.open_watches == 1, seconds=20)
+    await until(lambda: troubled.hits == 4)
+    await until(lambda: proxy.open_watches == 1)
     assert reflector.synced
     opened = asyncio.get_running_loop().time()
     await until(lambda: asyncio.get_running_loop().time() > opened + 0.4)
+    failures: list[int] = []
+
+    def seconds(backoff: Backoff, retry_after: float | None = None) -> float:
+        failures.append(backoff._failures)
+        return 0.0
+
+    monkeypatch.setattr(Backoff, "seconds", seconds)
     proxy.drop_watches()
-    await until(lambda: proxy.open_watches == 0)
-    await until(lambda: proxy.open_watches == 1, seconds=1.5, what="a new watch within the first, shortest backoff")
+    await until(lambda: failures, what="the wait before a new watch")
+    assert failures[0] == 0, "the first, shortest backoff"
+    await until(lambda: proxy.open_watches == 1, what="a new watch")
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

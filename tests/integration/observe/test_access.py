@@ -85,7 +85,7 @@ def access(folder: Path, **changes: str) -> Access:
 
 
 def ask(url: str, how: Access) -> bytes:
-    prometheus = Prometheus(url, access=how, deadline_seconds=10.0)
+    prometheus = Prometheus(url, access=how, deadline_seconds=60.0)
     try:
         return prometheus.now("vector(1)", bytes)
     finally:
@@ -100,7 +100,7 @@ async def ready(url: str, folder: Path) -> str:
         except SignalsUnavailable:
             return False
 
-    await until(answers, seconds=60, what="an answer", pause=0.2)
+    await until(answers, what="an answer", pause=0.2)
     return url
 
 
@@ -123,7 +123,7 @@ async def test_without_one_of_them_it_does_not_and_nothing_secret_is_said(
 
 async def test_files_that_are_replaced_are_used_without_a_restart(ready: str, folder: Path) -> None:
     (folder / "rotated.crt").write_bytes((folder / "other.crt").read_bytes())
-    prometheus = Prometheus(ready, access=access(folder, ca_file="rotated.crt"), deadline_seconds=10.0)
+    prometheus = Prometheus(ready, access=access(folder, ca_file="rotated.crt"), deadline_seconds=60.0)
     with pytest.raises(SignalsUnavailable, match="certificate"):
         prometheus.now("vector(1)", bytes)
     (folder / "rotated.crt").write_bytes((folder / "ca.crt").read_bytes() + b"\n")

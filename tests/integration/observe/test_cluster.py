@@ -33,7 +33,7 @@ from tests.support.apiproxy import Answer, ApiProxy
 from tests.support.kinds import install_traefik_services
 from tests.support.wait import until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 HTTP_ROUTE, SERVICE = DRIVERS["HTTPRoute"], DRIVERS["Service"]
 
@@ -65,7 +65,7 @@ class Shop:
 
     async def run_pods(self) -> None:
         """Play the kubelet: every pod runs and is ready."""
-        await until(lambda: self._all_running(), seconds=30, what="pods of all Deployments", pause=0.1)
+        await until(lambda: self._all_running(), what="pods of all Deployments", pause=0.1)
 
     async def _all_running(self) -> bool:
         deployments, _ = await self.client.list(DEPLOYMENTS, self.namespace)
@@ -159,7 +159,7 @@ async def view(proxied: Client, namespace: str) -> AsyncIterator[ClusterView]:
 async def shop(client: Client, namespace: str, view: ClusterView) -> AsyncIterator[Shop]:
     shop = Shop(client, namespace, view)
     await shop.open("shop-a", "shop-b")
-    await until(lambda: shop.ready() == {"shop-a": 2, "shop-b": 2}, seconds=20)
+    await until(lambda: shop.ready() == {"shop-a": 2, "shop-b": 2})
     yield shop
     await client.delete(NODES, None, namespace)
 
@@ -177,7 +177,7 @@ class TestFleet:
 
     async def test_a_pod_that_stops_being_ready_is_seen(self, shop: Shop) -> None:
         await shop.say(await shop.pod_of("shop-a"), ready=False)
-        await until(lambda: shop.ready() == {"shop-a": 1, "shop-b": 2}, seconds=20)
+        await until(lambda: shop.ready() == {"shop-a": 1, "shop-b": 2})
         assert len(shop.fleet().backends["shop-a"]) == 2
 
     async def test_an_evicted_pod_is_replaced_by_another_of_the_same_workload(self, shop: Shop) -> None:
@@ -189,9 +189,9 @@ class TestFleet:
         )
         assert shop.fleet().backends["shop-b"][name].facts.terminating
         await shop.client.delete(PODS, shop.namespace, name, grace_seconds=0)  # the kubelet has ended it
-        await until(lambda: name not in shop.fleet().backends["shop-b"], seconds=20)
+        await until(lambda: name not in shop.fleet().backends["shop-b"])
         await shop.run_pods()
-        await until(lambda: shop.ready() == {"shop-a": 2, "shop-b": 2}, seconds=20)
+        await until(lambda: shop.ready() == {"shop-a": 2, "shop-b": 2})
         assert {member.workload for member in shop.fleet().backends["shop-b"].values()} == {"Deployment/shop-b"}
         await until(lambda: shop.fleet().holds == (), what="no hold by our own restart")
 
@@ -213,7 +213,7 @@ class TestFleet:
         refs = [{"name": name, "port": 80, "weight": 1} for name in ("lone", "shop-b")]
         patch = {"spec": {"rules": [{"backendRefs": refs}]}}
         await shop.client.patch_merge(HTTPROUTES, shop.namespace, "shop", patch)
-        await until(lambda: shop.ready().get("lone") == 1, seconds=20)
+        await until(lambda: shop.ready().get("lone") == 1)
         assert shop.fleet().backends["lone"]["lone"].workload is None
 
 
@@ -221,14 +221,14 @@ class TestHolds:
     async def test_a_rollout_holds_and_its_end_lets_go(self, shop: Shop) -> None:
         change = {"spec": {"template": {"metadata": {"annotations": {"version": "2"}}}}}
         await shop.client.patch_merge(DEPLOYMENTS, shop.namespace, "shop-a", change)
-        await until(lambda: [hold.reason for hold in shop.fleet().holds] == ["Rollout"], seconds=20)
+        await until(lambda: [hold.reason for hold in shop.fleet().holds] == ["Rollout"])
         assert "Deployment/shop-a" in shop.fleet().holds[0].detail
 
         async def finished() -> bool:
             await shop._all_running()
             return not shop.fleet().holds
 
-        await until(finished, seconds=40, pause=0.2)
+        await until(finished, pause=0.2)
 
     async def test_an_autoscaler_that_wants_another_number_holds(self, shop: Shop) -> None:
         target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop-a"}
@@ -259,10 +259,10 @@ class TestProblems:
     async def test_services_without_pods_are_named_where_no_other_has_any(self, shop: Shop) -> None:
         patch = {"spec": {"selector": {"app": "nobody"}}}
         await shop.client.patch_merge(SERVICES, shop.namespace, "shop-b", patch)
-        await until(lambda: shop.ready() == {"shop-a": 2, "shop-b": 0}, seconds=20)
+        await until(lambda: shop.ready() == {"shop-a": 2, "shop-b": 0})
         assert shop.fleet().problems == ()
         await shop.client.patch_merge(SERVICES, shop.namespace, "shop-a", patch)
-        await until(lambda: {each.reason for each in shop.fleet().problems} == {Trouble.NoPods}, seconds=20)
+        await until(lambda: {each.reason for each in shop.fleet().problems} == {Trouble.NoPods})
         assert "selector" in shop.fleet().problems[0].sentence
 
     async def test_a_service_without_selector_is_called_that(self, shop: Shop) -> None:
@@ -284,13 +284,13 @@ class TestProblems:
                     await shop.client.delete(ENDPOINTSLICES, shop.namespace, each["metadata"]["name"])
             return [each.reason for each in shop.fleet().problems] == [Trouble.NoSelector]
 
-        await until(called_that, seconds=20, pause=0.2)
+        await until(called_that, pause=0.2)
         assert "has no selector" in shop.fleet().problems[0].sentence
 
     async def test_one_pod_behind_two_backends_is_named(self, shop: Shop) -> None:
         patch = {"spec": {"selector": {"app": "shop-a"}}}
         await shop.client.patch_merge(SERVICES, shop.namespace, "shop-b", patch)
-        await until(lambda: Trouble.PodShared in {each.reason for each in shop.fleet().problems}, seconds=20)
+        await until(lambda: Trouble.PodShared in {each.reason for each in shop.fleet().problems})
 
     async def test_a_cluster_without_the_gateway_api_is_a_state_not_a_crash(
         self, proxy: ApiProxy, proxied: Client, namespace: str
@@ -317,7 +317,7 @@ class TestProblems:
             assert [each.reason for each in fleet.problems] == [Trouble.NotPermitted]
             assert 'resources: ["pods"]' in fleet.problems[0].sentence
             proxy.remove(refused)
-            await until(lambda: view.fresh_age_in([namespace], "HTTPRoute") < 60 and not view.troubles, seconds=60)
+            await until(lambda: view.fresh_age_in([namespace], "HTTPRoute") < 60 and not view.troubles)
 
     async def test_a_right_to_see_autoscalers_that_is_missing_takes_only_restarts_away(
         self, proxy: ApiProxy, proxied: Client, shop: Shop, namespace: str
@@ -346,7 +346,7 @@ class TestKinds:
         def seen() -> Manifest | Problem:
             return shop.view.balancer(driver, shop.namespace, "rpc")
 
-        await until(lambda: not isinstance(seen(), Problem), seconds=60)
+        await until(lambda: not isinstance(seen(), Problem))
         found = seen()
         assert not isinstance(found, Problem)
         view = driver.backends(found, target)
@@ -389,7 +389,7 @@ class TestKinds:
                 return (found,)
             return shop.view.fleet(SERVICE.backends(found, TargetRef(kind="Service", name="odd"))).problems
 
-        await until(lambda: [each.reason for each in problems()] == ([reason] if reason else []), seconds=20)
+        await until(lambda: [each.reason for each in problems()] == ([reason] if reason else []))
         assert says in "".join(each.sentence for each in problems())
 
     async def test_a_service_that_is_not_there_is_named(self, shop: Shop) -> None:
@@ -414,7 +414,7 @@ class TestKinds:
             assert not isinstance(found, Problem)
             assert view.fleet(HTTP_ROUTE.backends(found, TargetRef(name="shop"))).problems == ()
             proxy.remove(missing)
-            await until(lambda: reason(view) is Trouble.TargetNotFound, seconds=60)
+            await until(lambda: reason(view) is Trouble.TargetNotFound)
 
 
 class TestRoutes:

@@ -127,7 +127,7 @@ async def settled(look: Look, preset: str, *pods: str, **signals: Any) -> Snapsh
         counts = [numbers(seen[-1], pod).requests for pod in pods]
         return all(count is not None for count in counts) and max(filter(None, counts), default=0) > 500
 
-    await until(whole, seconds=30, what=f"numbers of {preset}")
+    await until(whole, what=f"numbers of {preset}")
     return seen[-1]
 
 

@@ -214,7 +214,7 @@ async def look(prometheus: str) -> Any:
             count > 0.9 * rate * look.source().span_seconds for count, rate in zip(counts, (200, 100, 50), strict=True)
         )
 
-    await until(warm, seconds=30, what="a whole window of scrapes", pause=0.2)
+    await until(warm, what="a whole window of scrapes", pause=0.2)
     yield look
     reader.close()
 
@@ -259,7 +259,7 @@ async def counted(look: Look, name: str, **signals: Any) -> Snapshot:
         detail = taken[-1].signals["requests"].detail
         return (pod(taken[-1], name).requests or 0) > 80 * look.source().span_seconds or "spec.signals" in detail
 
-    await until(whole, seconds=30, what="a whole window", pause=0.2)
+    await until(whole, what="a whole window", pause=0.2)
     return taken[-1]
 
 
@@ -288,7 +288,7 @@ async def test_where_nobody_can_know_which_series_is_the_pods_it_has_no_number_u
         taken.append(await look.at(name, namespace="copies"))
         return "spec.signals" in taken[-1].signals["requests"].detail
 
-    await until(refused, seconds=60, what="a refusal", pause=0.2)
+    await until(refused, what="a refusal", pause=0.2)
     unclear = taken[-1]
     assert pod(unclear, name).requests is None
     assert pod(unclear, name).errors is None
@@ -311,7 +311,7 @@ async def test_counters_that_several_workers_answer_by_turns_are_no_data(look: L
     async def torn() -> bool:
         return "worker processes" in (await look.at("w-0", namespace="workers")).signals["requests"].detail
 
-    await until(torn, seconds=60, what="counters that begin anew", pause=0.2)
+    await until(torn, what="counters that begin anew", pause=0.2)
     taken = await look.at("w-0", namespace="workers")
     assert taken.signals["requests"].state is SignalState.Missing
     assert pod(taken, "w-0").requests is None
@@ -356,7 +356,7 @@ async def test_a_pod_that_is_scraped_no_more_is_absent_long_before_its_last_samp
             counted_at = time.monotonic()
         return time.monotonic() - counted_at > source.window_seconds
 
-    await until(left, seconds=60, what="its last sample left the window", pause=0.5)
+    await until(left, what="its last sample left the window", pause=0.5)
     reader = RangeReader(source, {"shop"}, deadline_seconds=10.0)
     now = time.time()
     grid = Grid.between(now - 120, now, 0.5)
@@ -366,7 +366,7 @@ async def test_a_pod_that_is_scraped_no_more_is_absent_long_before_its_last_samp
     most = max(count or 0.0 for count in counts)
     later = counts[max(index for index, count in enumerate(counts) if count and count > 0.95 * most) :]
     assert later[-1] is None
-    assert min(count for count in later if count is not None) > 0.65 * most
+    assert min(count for count in later if count is not None) > 0.4 * most  # it would go down to nothing
 
 
 async def test_a_pod_whose_target_is_replaced_is_never_counted_twice(look: Look) -> None:
@@ -392,7 +392,7 @@ async def dialect(look: Look, namespace: str, **signals: Any) -> Snapshot:
         taken.append(await look.at(*pods, namespace=namespace, **signals))
         return all(pod(taken[-1], name).requests is not None for name in pods)
 
-    await until(counted, seconds=30, what="requests of every pod", pause=0.2)
+    await until(counted, what="requests of every pod", pause=0.2)
     return taken[-1]
 
 
@@ -479,7 +479,7 @@ def _but_for(name: str, reading: Reading) -> Reading:
 
 async def test_a_range_query_tells_of_each_moment_what_an_instant_query_told_then(look: Look) -> None:
     source, began = look.source(), math.floor(time.time())
-    await until(lambda: time.time() > began + 8, seconds=20, what="a past to look at", pause=0.2)
+    await until(lambda: time.time() > began + 8, what="a past to look at", pause=0.2)
     grid = Grid(began + 1.0, 1.0, 6)
     await counted(look, "own-labels")
     places = {"shop", "mixed", "grpc", "copies"}

@@ -35,7 +35,7 @@ async def command(proxy: ApiProxy, folder: Path, *arguments: str) -> AsyncIterat
 
 
 async def answer(
-    proxy: ApiProxy, folder: Path, *arguments: str, given: str = "", seconds: float = 60.0
+    proxy: ApiProxy, folder: Path, *arguments: str, given: str = "", seconds: float = 120.0
 ) -> tuple[int | None, str, str]:
     """Exit code, stdout and stderr; `given` is its stdin."""
     async with command(proxy, folder, *arguments) as process:

@@ -12,7 +12,7 @@ from tests.campaign.conftest import SCALE
 from tests.support.apiproxy import ApiProxy
 from tests.support.invariants import Invariants
 from tests.support.kinds import install
-from tests.support.processes import OperatorProcess, Operators
+from tests.support.processes import PATIENT_LEASE, Lease, OperatorProcess, Operators
 from tests.support.rights import token_of_all_namespaces
 from tests.support.town import SCRAPE_SECONDS, Shop, Town
 
@@ -32,7 +32,7 @@ Start = Callable[..., OperatorProcess]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/integration/operator" in item.path.as_posix() and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(180))
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +76,7 @@ def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path, tok
         whole: bool = False,
         clock: Path | None = None,
         kubeconfig: Path | None = None,
+        lease: Lease = PATIENT_LEASE,
         **settings: object,
     ) -> OperatorProcess:
         chosen: dict[str, object] = {
@@ -84,11 +85,11 @@ def start(operators: Operators, town: Town, proxy: ApiProxy, tmp_path: Path, tok
             "scrape_seconds": SCRAPE_SECONDS,
             "prometheus_url": town.prometheus.url,
             "prometheus_allowed_urls": "*",  # a shop may have a stand-in of its own
-            "query_timeout_seconds": 3.0,  # a stand-in on a busy machine may be late
+            "query_timeout_seconds": 10.0,  # a stand-in on a busy machine may be late
             "watch_namespaces": ",".join(shop.namespace for shop in shops),
             "pod_namespace": shops[0].namespace,
         }
-        process = operators.start(kubeconfig or usual, whole=whole, clock=clock, **(chosen | settings))
+        process = operators.start(kubeconfig or usual, whole=whole, clock=clock, lease=lease, **(chosen | settings))
         mine.append(process)
         return process
 

@@ -14,7 +14,6 @@ from tests.support.apiproxy import Answer, ApiProxy, Call, Fault, LoseAnswer, Se
 from tests.support.processes import OperatorProcess
 from tests.support.town import BACKENDS, BAD, EQUAL, HASTE, Shop, Town, shares
 
-MEND_SECONDS = 120.0
 WRITES = ("/httproutes/shop$", "/remediations$", "/remediations/[^/]*/status$", "/balancers/shop/status$", "/eviction$")
 
 
@@ -32,7 +31,7 @@ class Day:
 
     async def mended_once(self) -> None:
         """Everything was done, and nothing twice."""
-        await self.shop.until(self.shop.closed, seconds=MEND_SECONDS)
+        await self.shop.until(self.shop.closed)
         remediation = await self.shop.remediation()
         assert remediation["status"]["phase"] == "Succeeded"
         assert purposes(remediation) == WHOLE
@@ -103,8 +102,8 @@ async def weights_of_zero(day: Day) -> None:
     """Everybody gets 503: the weights come back although nothing can be measured."""
     shop = day.shop
     await shop.set_weights(dict.fromkeys(BACKENDS, 0))
-    await shop.until(shop.even, what="equal weights", seconds=60)
-    await shop.until(shop.closed, seconds=MEND_SECONDS)
+    await shop.until(shop.even, what="equal weights")
+    await shop.until(shop.closed)
     assert await shop.phase() == "Succeeded"
     assert evictions(day.proxy.writes(), shop) == []
 
@@ -151,7 +150,7 @@ async def test_bad_days_of_the_api_server(town: Town, start: Start, proxy: ApiPr
     opened = await asyncio.gather(*(town.open_shop() for _ in days), town.open_shop(balancer=False))
     *shops, other = opened
     operator = start(*opened)
-    await asyncio.gather(*(shop.until(shop.remembers_good_weights, seconds=60) for shop in shops))
+    await asyncio.gather(*(shop.until(shop.remembers_good_weights) for shop in shops))
     breaking = asyncio.create_task(watches_break(proxy))
     ready = {name: Day(shop, operator, proxy) for name, shop in zip(days, shops, strict=True)}
     stranger = points_at_another_namespace(ready["points_at_nothing"], other)

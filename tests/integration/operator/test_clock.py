@@ -42,7 +42,7 @@ async def back_in_the_middle(shop: Shop, clock: Clock, proxy: ApiProxy) -> None:
     await shop.set_weights(BAD)
     await shop.until(lambda: touched(proxy.writes(), shop), what="the restored weights")
     clock.jump(-HOUR)
-    await shop.until(shop.closed, seconds=90)
+    await shop.until(shop.closed)
     remediation = await shop.remediation()
     assert remediation["status"]["phase"] == "Succeeded"
     assert purposes(remediation) == WHOLE

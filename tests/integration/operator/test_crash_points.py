@@ -22,8 +22,6 @@ from tests.support.processes import OperatorProcess
 from tests.support.town import BAD, EQUAL, Shop, Town, shares
 
 LANES = 6
-KILL_SECONDS = 60.0  # from one death to the next
-END_SECONDS = 120.0  # alone it takes 25
 
 
 class Lane:
@@ -33,6 +31,7 @@ class Lane:
         self.shop, self.proxy, self.start = shop, proxy, start
         self.pods: set[str] = set()
         self.kills: list[str] = []
+        self.points: list[str] = []  # what an undisturbed one writes, in order
 
     async def break_down(self) -> None:
         self.pods = set(self.shop.pods)
@@ -44,23 +43,32 @@ class Lane:
         return self.start(self.shop, leader_election=False)
 
     async def killed(self, target: str, side: Side) -> None:
-        """An operator begins, and dies there."""
+        """An operator begins, and dies there; or later, at the first write about a step that passes it by.
+
+        Whether a phase or a verdict is written by itself depends on how fast the machine is.
+        """
         process: list[OperatorProcess] = []
         point = self.proxy.kill_at(
-            side=side, kill=lambda: process[0].kill(), matching=lambda seen: self.mine(seen) and kind(seen) == target
+            side=side,
+            kill=lambda: process[0].kill(),
+            matching=lambda seen: self.mine(seen) and self.reached(kind(seen), target),
         )
         process.append(self.operator())
         where = f"{side.value} {target}"
-        await self.shop.until(lambda: point.hits, seconds=KILL_SECONDS, what=f"death {where}, after {self.kills}")
+        await self.shop.until(lambda: point.hits, what=f"death {where}, after {self.kills}")
         await process[0].gone()
         self.kills.append(where)
 
     async def ended(self) -> None:
         """An operator lives until the Remediation is closed."""
         process = self.operator()
-        await self.shop.until(self.shop.closed, seconds=END_SECONDS, what=f"the end, after {self.kills}")
+        await self.shop.until(self.shop.closed, what=f"the end, after {self.kills}")
         process.kill()
         await process.gone()
+
+    def reached(self, found: str, target: str) -> bool:
+        about_a_step = found[0].isdigit() and found in self.points
+        return found == target or (about_a_step and self.points.index(found) > self.points.index(target))
 
     def mine(self, seen: Seen) -> bool:
         return f"/namespaces/{self.shop.namespace}/" in seen.path
@@ -89,7 +97,8 @@ async def whole(lane: Lane) -> None:
     await lane.check()
 
 
-async def killed(lane: Lane, targets: Sequence[str]) -> None:
+async def killed(lane: Lane, points: list[str], targets: Sequence[str]) -> None:
+    lane.points = points
     await lane.break_down()
     for target in targets:
         await lane.killed(target, Side.Before)
@@ -98,7 +107,7 @@ async def killed(lane: Lane, targets: Sequence[str]) -> None:
     await lane.check()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_killed_at_any_write_the_next_operator_ends_it_and_doubles_nothing(
     town: Town, start: Start, proxy: ApiProxy
 ) -> None:
@@ -108,7 +117,7 @@ async def test_killed_at_any_write_the_next_operator_ends_it_and_doubles_nothing
     await whole(undisturbed)
     points = list(dict.fromkeys(kind(seen) for seen in undisturbed.writes()))
     assert len(points) > len(WHOLE) * 3, points
-    await side_by_side(**{f"lane {at}": killed(lane, points[at::LANES]) for at, lane in enumerate(lanes)})
+    await side_by_side(**{f"lane {at}": killed(lane, points, points[at::LANES]) for at, lane in enumerate(lanes)})
     assert sum(len(lane.kills) for lane in lanes) == 2 * len(points)
 
 

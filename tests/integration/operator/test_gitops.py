@@ -21,7 +21,6 @@ from tests.support.gitops import GitOps, Ignored, as_argocd, as_flux, nothing
 from tests.support.processes import OperatorProcess
 from tests.support.town import BAD, EQUAL, Shop, Town, route
 
-MEND_SECONDS = 100.0  # alone it takes 25
 MANAGERS = {"argocd": "argocd-controller", "flux": "kustomize-controller"}
 READS: Mapping[str, Callable[[Mapping[str, Any]], Ignored]] = {"argocd": as_argocd, "flux": as_flux}
 
@@ -47,11 +46,11 @@ async def with_rules(shop: Shop, proxy: ApiProxy, folder: Path, tool: str) -> No
         GitOps(client, HTTPROUTES, repository(shop, EQUAL), rules).reconciling() as writer,
     ):
         await shop.set_weights(BAD)
-        await shop.until(lambda: touched(proxy.writes(), shop), what="the restored weights", seconds=MEND_SECONDS)
+        await shop.until(lambda: touched(proxy.writes(), shop), what="the restored weights")
         before = writer.applied
         writer.git["spec"]["hostnames"] = ["new.example"]
-        await shop.until(lambda: writer.applied > before, what="the commit, applied", seconds=MEND_SECONDS)
-        await shop.until(shop.closed, seconds=MEND_SECONDS)
+        await shop.until(lambda: writer.applied > before, what="the commit, applied")
+        await shop.until(shop.closed)
     assert (await shop.route())["spec"]["hostnames"] == ["new.example"]
     assert await shop.phase() == "Succeeded"
     assert await shop.even()
@@ -72,7 +71,7 @@ async def without_rules(shop: Shop, proxy: ApiProxy, folder: Path, operator: Ope
         Client(shop.client.connection, field_manager=MANAGERS["argocd"]) as client,
         GitOps(client, HTTPROUTES, repository(shop, BAD), nothing).reconciling(),
     ):
-        await shop.until(lambda: _contested(shop), what="the condition Contested", seconds=MEND_SECONDS)
+        await shop.until(lambda: _contested(shop), what="the condition Contested")
         before = len(touched(proxy.writes(), shop))
         await operator.ticked(6)
         assert len(touched(proxy.writes(), shop)) == before
@@ -86,7 +85,7 @@ async def test_with_the_printed_rules_there_is_no_fight_and_without_them_there_i
 ) -> None:
     shops = await asyncio.gather(*(town.open_shop() for _ in range(3)))
     operator = start(*shops)
-    await asyncio.gather(*(shop.until(shop.remembers_good_weights, seconds=60) for shop in shops))
+    await asyncio.gather(*(shop.until(shop.remembers_good_weights) for shop in shops))
     argocd, flux, alone = shops
     await side_by_side(
         argocd=with_rules(argocd, proxy, tmp_path, "argocd"),

@@ -12,8 +12,6 @@ from tests.support.apiproxy import ApiProxy
 from tests.support.processes import OperatorProcess
 from tests.support.town import BACKENDS, BAD, EQUAL, Shop, Town, shares
 
-MEND_SECONDS = 100.0  # alone it takes 25
-
 
 class Day:
     """One shop of the day, before the bad update."""
@@ -26,7 +24,7 @@ class Day:
 
     async def mended(self) -> None:
         """And rightly so."""
-        await self.shop.until(self.shop.closed, seconds=MEND_SECONDS)
+        await self.shop.until(self.shop.closed)
         assert await self.shop.phase() == "Succeeded"
         assert shares(await self.shop.weights()) == shares(EQUAL)
         assert len(evictions(self.proxy.writes(), self.shop)) == 1
@@ -40,7 +38,7 @@ async def observe(day: Day) -> None:
     await shop.until(lambda: _held_for(shop, "ObserveMode"), what="a held action")
     await day.operator.ticked(5)
     assert await shop.weights() == BAD
-    assert await shop.condition("Balanced") == ("False", "LoadBalancerSkew")
+    await shop.until(lambda: _is(shop, "Balanced", "False", "LoadBalancerSkew"), what="the diagnosis")
     assert _resources_written(day) <= {"balancers", "remediations", "events"}
     assert (await shop.remediation())["status"].get("steps", []) == []
 
@@ -52,7 +50,7 @@ async def approve(day: Day) -> None:
     await shop.until(lambda: _phase_is(shop, "AwaitingApproval"), what="a question")
     await day.operator.ticked(3)
     assert day.untouched()
-    assert "ApprovalNeeded" in await shop.event_reasons()
+    await shop.until(lambda: _told_of(shop, "ApprovalNeeded"), what="an Event that asks for it")
     await shop.decide("Approved")
     await day.mended()
     assert purposes(await shop.remediation()) == WHOLE
@@ -104,16 +102,16 @@ async def rival(day: Day) -> None:
     shop.fragile = False
     await shop.set_weights(BAD, manager="argocd-controller")
     for _ in range(2):
-        await shop.until(shop.even, what="restored weights", seconds=MEND_SECONDS)
+        await shop.until(shop.even, what="restored weights")
         await shop.until(lambda: _last_applied(shop), what="a step that is applied")
         await shop.set_weights(BAD, manager="argocd-controller")
-    await shop.until(lambda: _is(shop, "Contested", "True"), what="the condition Contested", seconds=MEND_SECONDS)
+    await shop.until(lambda: _is(shop, "Contested", "True"), what="the condition Contested")
     assert "argocd-controller" in await shop.message("Contested")
     before = len(touched(day.proxy.writes(), shop))
     await day.operator.ticked(6)
     assert len(touched(day.proxy.writes(), shop)) == before
     assert await shop.weights() == BAD
-    assert await shop.condition("Balanced") == ("False", "LoadBalancerSkew")
+    await shop.until(lambda: _is(shop, "Balanced", "False", "LoadBalancerSkew"), what="the diagnosis")
 
 
 async def rollout(day: Day) -> None:
@@ -171,7 +169,7 @@ async def test_modes_pauses_and_others_at_work_are_respected(town: Town, start: 
     )
     shops = dict(zip(days, opened, strict=True))
     operator, other_installation = start(*opened), start(braked)
-    await asyncio.gather(*(shop.until(shop.remembers_good_weights, seconds=60) for shop in (*opened, braked)))
+    await asyncio.gather(*(shop.until(shop.remembers_good_weights) for shop in (*opened, braked)))
     await side_by_side(
         **{name: day(Day(shops[name], operator, proxy)) for name, day in days.items()},
         brake=brake(Day(braked, other_installation, proxy)),
@@ -201,6 +199,10 @@ async def _held_for(shop: Shop, reason: str) -> bool:
 async def _is(shop: Shop, kind: str, status: str, reason: str | None = None) -> bool:
     told = await shop.condition(kind)
     return told[0] == status and reason in (None, told[1])
+
+
+async def _told_of(shop: Shop, reason: str) -> bool:
+    return reason in await shop.event_reasons()
 
 
 async def _last_applied(shop: Shop) -> bool:

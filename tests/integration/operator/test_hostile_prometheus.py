@@ -29,10 +29,10 @@ async def test_a_hostile_prometheus_harms_its_own_balancer_alone(town: Town, sta
         for number, host in enumerate(hostile):
             await ask_there(evil, f"evil-{number}", host.url)
         operator = start(good, evil, prometheus_allowed_urls="*")
-        await good.until(good.remembers_good_weights, seconds=60)
+        await good.until(good.remembers_good_weights)
         assert (await operator.page("healthz"))[0] == 200
         await good.set_weights(BAD)
-        await good.until(good.even, seconds=40, what="equal weights")
+        await good.until(good.even, what="equal weights")
         await operator.ends()
 
 
@@ -44,10 +44,9 @@ async def test_a_lost_lease_ends_the_process_though_a_prometheus_does_not_answer
         operator = start(shop, prometheus_allowed_urls="*")
         await operator.ready()
         await operator.ticked(2)
-        lease = await shop.client.get(LEASES, shop.namespace, "evenload")
-        lease["spec"]["holderIdentity"] = "another"
-        await shop.client.replace(LEASES, shop.namespace, "evenload", lease)
+        usurper = {"spec": {"holderIdentity": "another"}}
+        await shop.client.patch_merge(LEASES, shop.namespace, "evenload", usurper)
         taken = time.monotonic()
-        await until(lambda: not operator.alive, seconds=30, what="the end of the operator")
+        await until(lambda: not operator.alive, what="the end of the operator")
         # It looks every two seconds, and may have sent a renewal just before.
         assert time.monotonic() - taken < 2 * RETRY_SECONDS + EXIT_SECONDS

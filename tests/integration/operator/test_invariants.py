@@ -14,6 +14,7 @@ from evenload.errors import KubeError
 from evenload.kube.client import Client
 from evenload.kube.config import Connection
 from evenload.kube.resources import DEPLOYMENTS, ENDPOINTSLICES, HTTPROUTES, REMEDIATIONS, Manifest
+from tests.integration.conftest import CLIENT_SECONDS
 from tests.support.apiproxy import Answer, ApiProxy
 from tests.support.invariants import Invariants, written
 from tests.support.town import BAD, EQUAL, SICK, Shop, Town, route
@@ -81,7 +82,7 @@ class Misbehaving:
 async def misbehaving(connection: Connection, client: Client, town: Town) -> Any:
     shop = await town.open_shop(spec=SPEC)
     invariants = Invariants(client)
-    async with ApiProxy(connection) as proxy, Client(proxy.connection(), timeout_seconds=5) as behind:
+    async with ApiProxy(connection) as proxy, Client(proxy.connection(), timeout_seconds=CLIENT_SECONDS) as behind:
         proxy.inspect(invariants.look)
         proxy.inject(Answer(403), method="PATCH", path="/httproutes/", times=None)
         proxy.inject(Answer(403), method="POST", path="/eviction", times=None)
@@ -158,7 +159,7 @@ async def test_the_eviction_of_the_last_ready_pod_is_noticed(
         slices, _ = await client.list(ENDPOINTSLICES, shop.namespace, "kubernetes.io/service-name=shop-a")
         return not any(each.get("endpoints") for each in slices)
 
-    await shop.until(alone, seconds=60)
+    await shop.until(alone)
     invariants = Invariants(client)
     async with ApiProxy(connection) as proxy, Client(proxy.connection()) as behind:
         proxy.inspect(invariants.look)

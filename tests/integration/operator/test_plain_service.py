@@ -19,15 +19,15 @@ async def test_a_pod_of_a_plain_service_that_stays_sick_is_restarted_and_the_ser
     shop = await town.open_shop(backends=("web",), replicas=4, spec=WEB)
     await shop.grow_old()
     start(shop)
-    await shop.until(shop.healthy, seconds=60)
+    await shop.until(shop.healthy)
     assert (await shop.balancer())["status"]["resolved"]["handles"] == ["Restart"]
     before = await shop.client.get(SERVICES, shop.namespace, "web")
     uid, pod = next(iter(shop.pods.items()))
     shop.servers[uid].sick = True
-    await shop.until(lambda: evictions(proxy.writes(), shop), seconds=90, what="a restart")
+    await shop.until(lambda: evictions(proxy.writes(), shop), what="a restart")
     assert evictions(proxy.writes(), shop) == [pod["metadata"]["name"]]
-    await shop.until(shop.closed, seconds=90)
-    await shop.until(shop.rests, seconds=60)
+    await shop.until(shop.closed)
+    await shop.until(shop.rests)
     assert await shop.steps() == [("RestartPod", "", "Verified")]
     assert await shop.client.get(SERVICES, shop.namespace, "web") == before
     written = {seen.path.split(f"/{shop.namespace}/")[1].split("/")[0] for seen in done(proxy.writes(), shop)}
@@ -41,10 +41,10 @@ async def test_of_a_service_and_a_route_over_it_the_older_balancer_works_and_the
     await asyncio.sleep(1.1)  # creation times are whole seconds
     await shop.create_balancer({**WEB, "targetRef": {"kind": "HTTPRoute", "name": "shop"}}, name="route")
     start(shop)
-    await shop.until(lambda: _ready(shop, "route", "RouteTaken"), seconds=60, what="a refusal")
-    await shop.until(lambda: _ready(shop, "shop", "Watching"), seconds=60, what="an owner")
+    await shop.until(lambda: _ready(shop, "route", "RouteTaken"), what="a refusal")
+    await shop.until(lambda: _ready(shop, "shop", "Watching"), what="an owner")
     await shop.delete_balancer()
-    await shop.until(lambda: _ready(shop, "route", "Watching"), seconds=60, what="a new owner")
+    await shop.until(lambda: _ready(shop, "route", "Watching"), what="a new owner")
 
 
 async def _ready(shop: Shop, balancer: str, reason: str) -> bool:

@@ -34,7 +34,7 @@ async def test_the_charts_roles_give_what_a_remediation_needs_and_no_more(
     granted, token = sign_in(shop, *(f"--set=drivers.{name}.enabled=false" for name in others))
     kubeconfig = proxy.write_kubeconfig(tmp_path / "under-roles", token=token)
     operator = start(shop, kubeconfig=kubeconfig, lease_name="evenload", disabled_drivers=",".join(others))
-    await shop.until(shop.remembers_good_weights, seconds=60)
+    await shop.until(shop.remembers_good_weights)
     conflict = Answer(409, message="the object has been modified")
     proxy.inject(conflict, method="PATCH", path=r"/remediations/[^/]+/status$")
     shop.fragile = False
@@ -55,7 +55,7 @@ async def remediate(shop: Shop) -> None:
     before = await _names(shop)
     await shop.set_weights(BAD)
     await shop.until(lambda: _another(shop, before), what="a new Remediation")
-    await shop.until(shop.closed, seconds=100, what="its end")
+    await shop.until(shop.closed, what="its end")
 
 
 async def _names(shop: Shop) -> set[str]:

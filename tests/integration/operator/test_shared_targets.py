@@ -38,15 +38,15 @@ async def test_of_two_balancers_on_one_route_the_older_one_works_and_then_the_ot
     await asyncio.sleep(1.1)  # creation times are whole seconds
     await shop.create_balancer(sparing("shop-b"), name="copy")
     operator = start(shop)
-    await shop.until(lambda: _ready(shop, "copy", "RouteTaken"), seconds=60, what="a refusal")
-    await shop.until(lambda: _spares(shop, "shop-a"), seconds=90, what="the shares of the older one")
+    await shop.until(lambda: _ready(shop, "copy", "RouteTaken"), what="a refusal")
+    await shop.until(lambda: _spares(shop, "shop-a"), what="the shares of the older one")
     before = len(touched(proxy.writes(), shop))
     await operator.ticked(10)
     assert len(touched(proxy.writes(), shop)) == before
     assert {each["spec"]["balancerRef"]["name"] for each in await shop.remediations()} == {"shop"}
     await shop.delete_balancer()
-    await shop.until(lambda: _ready(shop, "copy", "Watching"), seconds=60, what="a new owner")
-    await shop.until(lambda: _spares(shop, "shop-b"), seconds=90, what="the shares of the other one")
+    await shop.until(lambda: _ready(shop, "copy", "Watching"), what="a new owner")
+    await shop.until(lambda: _spares(shop, "shop-b"), what="the shares of the other one")
 
 
 async def test_two_balancers_over_the_same_pods_and_made_again_have_one_budget(
@@ -63,13 +63,13 @@ async def test_two_balancers_over_the_same_pods_and_made_again_have_one_budget(
         for name, spec in specs.items():
             await shop.create_balancer(spec, name=name)
         operator = start(shop, clock=clock)
-        await shop.until(lambda: evictions(proxy.writes(), shop), seconds=90, what="the one restart")
-        await shop.until(lambda: _held_by_budget(shop), seconds=60, what="a restart held back by a budget")
+        await shop.until(lambda: evictions(proxy.writes(), shop), what="the one restart")
+        await shop.until(lambda: _held_by_budget(shop), what="a restart held back by a budget")
         for name, spec in specs.items():
             await shop.client.delete(BALANCERS, shop.namespace, name)
             await shop.create_balancer(spec, name=name)
         for name in specs:
-            await shop.until(lambda name=name: _ready(shop, name, "Watching"), seconds=60, what="one made again")
+            await shop.until(lambda name=name: _ready(shop, name, "Watching"), what="one made again")
         await operator.ticked(30)
     assert len(evictions(proxy.writes(), shop)) == 1
 

@@ -63,16 +63,16 @@ async def left_out(day: Day) -> None:
     await day.refused(f"spec.desired.shares: no share is given for shop-c; {NO_SHARE}")
     await day.shop.patch_balancer({"spec": desired(DESIRED)})
     await day.shop.until(day.works, what="Ready True")
-    await day.shop.until(lambda: day.has(DESIRED), seconds=60, what="the desired weights")
+    await day.shop.until(lambda: day.has(DESIRED), what="the desired weights")
 
 
 async def added_later(day: Day) -> None:
     """By a pipeline, say: what its share should be is nobody's to guess."""
     await day.shop.until(day.works, what="Ready True")
-    written = len(touched(day.proxy.writes(), day.shop))
     added = {"op": "add", "path": "/spec/rules/0/backendRefs/-", "value": {"name": "shop-e", "port": 80, "weight": 1}}
     await day.shop.client.patch_json(HTTPROUTES, day.shop.namespace, "shop", [added])
     await day.shop.until(day.told, what="Ready False SharesInvalid")
+    written = len(touched(day.proxy.writes(), day.shop))
     assert f"no share is given for shop-e; {NO_SHARE}" in await day.shop.message("Ready")
     await day.operator.ticked(4)
     await day.shop.set_weights({**BAD, "shop-e": 1})

@@ -21,9 +21,9 @@ async def test_nobody_says_that_nothing_fails_and_weights_are_judged_by_requests
         assert 'errors: no series of http_requests_total of these pods carries the label "code"' in message
         assert "set spec.signals.labels.code" in message
         assert "(these series have: method, status)" in message
-        await shop.until(shop.remembers_good_weights, seconds=60)
+        await shop.until(shop.remembers_good_weights)
         await shop.set_weights(BAD)
-        await shop.until(shop.closed, seconds=100, what="a closed Remediation")
+        await shop.until(shop.closed, what="a closed Remediation")
         assert shares(await shop.weights()) == shares(EQUAL)
         summary = (await shop.balancer())["status"]["summary"]
         assert "errorPercent" not in summary

@@ -78,7 +78,7 @@ async def test_backends_of_another_namespace_that_grants_it_get_weights_and_are_
     await near.until(lambda: says(near, "Watching", ""), what="Ready")
     await operator.ticked(5)
     fall_ill(far)
-    await near.until(lambda: spared(near), seconds=60, what="less weight for the sick one")
+    await near.until(lambda: spared(near), what="less weight for the sick one")
     await operator.ticked(20)
     assert evictions(proxy.writes(), far) == []
     assert not touched(proxy.writes(), far)
@@ -116,18 +116,18 @@ async def test_a_suspended_balancer_is_left_alone_though_the_watch_of_balancers_
 ) -> None:
     shop = await town.open_shop()
     operator = start(shop)
-    await shop.until(shop.remembers_good_weights, seconds=60)
+    await shop.until(shop.remembers_good_weights)
     broken = proxy.inject(Answer(429), method="GET", path=r"/balancers$", times=None)
     proxy.drop_watches()
-    await until(lambda: broken.hits > 0, seconds=20, what="a list of Balancers that is refused")
+    await until(lambda: broken.hits > 0, what="a list of Balancers that is refused")
     await shop.patch_balancer({"spec": {"suspend": True}})
     await shop.set_weights(BAD)
-    await shop.until(lambda: _opened(shop), seconds=30, what="a Remediation")
+    await shop.until(lambda: _opened(shop), what="a Remediation")
     await operator.ticked(10)
     assert not touched(proxy.writes(), shop)
     proxy.remove(broken)
     await shop.patch_balancer({"spec": {"suspend": False}})
-    await shop.until(shop.closed, seconds=100, what="the end of the incident")
+    await shop.until(shop.closed, what="the end of the incident")
     assert await shop.phase() == "Succeeded"
 
 

@@ -27,15 +27,15 @@ class Person:
         """The closed Remediation of a bad update; nobody was made sick by it."""
         self.shop.fragile = False
         await self.shop.set_weights(BAD)
-        await self.shop.until(self.shop.closed, seconds=90)
-        await self.shop.until(self.shop.rests, seconds=60)
+        await self.shop.until(self.shop.closed)
+        await self.shop.until(self.shop.rests)
         return await self.shop.remediation()
 
     async def undo(self, remediation: Manifest) -> str:
         """The name of the Remediation that asks for it."""
         name = remediation["metadata"]["name"]
         async with command(self.proxy, self.folder, "undo", name, "-n", self.shop.namespace) as process:
-            said, complaints = await asyncio.wait_for(process.communicate(), 60)
+            said, complaints = await asyncio.wait_for(process.communicate(), 120)
         assert process.returncode == 0, complaints.decode()
         return said.decode().splitlines()[0].rpartition(" ")[2].rstrip(".")
 
@@ -46,7 +46,7 @@ class Person:
             found[:] = [await self.shop.client.get(REMEDIATIONS, self.shop.namespace, name)]
             return "closedAt" in found[0].get("status", {})
 
-        await self.shop.until(ended, seconds=90, what=f"the end of {name}")
+        await self.shop.until(ended, what=f"the end of {name}")
         return found[0]
 
 
@@ -107,7 +107,7 @@ async def test_a_person_takes_back_what_a_closed_remediation_changed(
     scenarios = {each.__name__: each for each in (taken_back, refused, paused)}
     shops = await asyncio.gather(*(town.open_shop() for _ in scenarios))
     operator = start(*shops)
-    await asyncio.gather(*(shop.until(shop.remembers_good_weights, seconds=60) for shop in shops))
+    await asyncio.gather(*(shop.until(shop.remembers_good_weights) for shop in shops))
     people = [Person(shop, operator, proxy, tmp_path) for shop in shops]
     await side_by_side(**{name: act(person) for (name, act), person in zip(scenarios.items(), people, strict=True)})
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from evenload.clock import now
@@ -19,9 +17,9 @@ async def test_an_operator_that_begins_is_shown_the_last_minutes(town: Town, sta
     shop = await town.open_shop()
     opened = now()
     town.prometheus.history = lambda time: dict(town.prometheus.pods)
-    await until(lambda: now() > opened + LONG_ENOUGH, seconds=30, what="some history")
+    await until(lambda: now() > opened + LONG_ENOUGH, what="some history")
     operator = start(shop)
-    await until(lambda: operator.lines("warm-start"), seconds=30, what="a warm start")
+    await until(lambda: operator.lines("warm-start"), what="a warm start")
     assert [(line["warm"], line["cold"]) for line in operator.lines("warm-start")] == [(1, 0)]
     await shop.until(shop.healthy)
 
@@ -30,12 +28,10 @@ async def test_an_operator_that_begins_is_shown_the_last_minutes(town: Town, sta
 async def test_a_prometheus_that_cannot_answer_delays_nobody_for_long(town: Town, start: Start, mode: Mode) -> None:
     shop = await town.open_shop()
     opened = now()
-    await until(lambda: now() > opened + LONG_ENOUGH, seconds=30, what="some history")
-    town.prometheus.mode = mode
+    await until(lambda: now() > opened + LONG_ENOUGH, what="some history")
+    town.prometheus.mode, town.prometheus.delay_seconds = mode, 600.0  # who waits for it, waits for longer than we do
     operator = start(shop)
-    await until(lambda: operator.lines("cold-start"), seconds=30, what="a cold start")
-    began = time.monotonic()
+    await until(lambda: operator.lines("cold-start"), what="a cold start")
     town.prometheus.mode = Mode.Ok
     await shop.until(shop.healthy)
-    assert time.monotonic() - began < 15
     assert len(operator.lines("cold-start")) == 1

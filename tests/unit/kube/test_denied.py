@@ -47,7 +47,7 @@ async def reflecting(server: Server) -> AsyncIterator[Reflector[dict[str, Any]]]
 
 async def test_a_403_is_an_answer_and_the_kind_is_denied_there() -> None:
     async with reflecting(Server(Refused("forbidden", status=403))) as reflector:
-        await until(lambda: reflector.tried, seconds=5)
+        await until(lambda: reflector.tried)
         assert reflector.answered
         assert reflector.denied_in("shop")
         assert not reflector.denied_in("elsewhere")
@@ -56,12 +56,12 @@ async def test_a_403_is_an_answer_and_the_kind_is_denied_there() -> None:
 
 async def test_what_is_allowed_later_is_used() -> None:
     async with reflecting(Server(Refused("forbidden", status=403), None)) as reflector:
-        await until(lambda: reflector.synced, seconds=5)
+        await until(lambda: reflector.synced)
         assert not reflector.denied_in("shop")
 
 
 async def test_another_failure_is_still_waited_for() -> None:
     async with reflecting(Server(Unavailable("down", status=503))) as reflector:
-        await until(lambda: reflector.tried, seconds=5)
+        await until(lambda: reflector.tried)
         assert not reflector.answered
         assert not reflector.denied_in("shop")

@@ -91,6 +91,11 @@ def test_free_ports_differ() -> None:
     assert len(set(control_plane.free_ports(3))) == 3
 
 
+def test_no_outgoing_connection_is_given_a_free_port_before_it_is_used() -> None:
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert all(port < first for _ in range(20) for port in control_plane.free_ports(3))
+
+
 @pytest.mark.parametrize("name", ["", "Lab", "a/b", "-x", "a" * 21, "a b"])
 def test_a_name_that_would_not_do_as_path_and_namespace_is_refused(name: str) -> None:
     with pytest.raises(CannotRun, match="a-z"):

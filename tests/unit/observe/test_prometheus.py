@@ -268,7 +268,7 @@ async def until_read(reader: SignalReader, wanted: Source) -> None:
     async def good() -> bool:
         return not any(reading.problem for reading in (await read(reader, wanted)).values())
 
-    await until(good, seconds=5, what="a good reading after Prometheus came back")
+    await until(good, what="a good reading after Prometheus came back")
 
 
 class TestCredentials:

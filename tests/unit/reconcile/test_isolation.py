@@ -234,7 +234,7 @@ async def test_a_prometheus_that_does_not_answer_about_the_past_keeps_nobody_els
             site.add_shop(f"{EVIL}-{number}", {"signals": {"prometheusUrl": hostile.url}})
         site.sync()
         await site.reconciler.tick()
-        await until(lambda: site.condition(GOOD, "Ready") == WATCHING, seconds=10, what="the neighbour's turn")
+        await until(lambda: site.condition(GOOD, "Ready") == WATCHING, what="the neighbour's turn")
 
 
 async def test_a_balancer_made_again_while_it_is_warmed_starts_under_its_new_spec(site: Site) -> None:
