@@ -58,6 +58,7 @@ CAPACITY = 100.0  # requests a second a pod can serve
 SICKENING_SECONDS = 0.5  # of overload
 SICK_ERROR_RATIO = 0.6
 LIMIT_CORES = 0.25
+TOO_SHORT = "1ms"  # as a route's timeout: most requests take longer
 POD_SECRET = "hunter2-of-the-shop"  # in objects that the operator reads, and does not need
 
 SIGNALS = {"preset": "app", "window": f"{WINDOW_SECONDS:g}s"}
@@ -95,11 +96,14 @@ class Server:
     overloaded_seconds: float = 0.0
     sick: bool = False
 
-    def serve(self, rate: float, now: float, seconds: float, *, fragile: bool) -> dict[str, float]:
-        """Its metrics after `seconds` of `rate` requests a second."""
+    def serve(
+        self, rate: float, now: float, seconds: float, *, fragile: bool, failing_ratio: float = 0.0
+    ) -> dict[str, float]:
+        """Its metrics after `seconds` of `rate` requests a second, of which `failing_ratio` fail whatever it does."""
         self.overloaded_seconds = self.overloaded_seconds + seconds if rate > 1.5 * CAPACITY else 0.0
         self.sick |= fragile and self.overloaded_seconds > SICKENING_SECONDS
-        failing = max(SICK_ERROR_RATIO if self.sick else 0.0, 1 - CAPACITY / rate if rate > CAPACITY else 0.0)
+        overloaded = 1 - CAPACITY / rate if rate > CAPACITY else 0.0
+        failing = max(SICK_ERROR_RATIO if self.sick else 0.0, overloaded, failing_ratio)
         done = self._grown(rate, now, seconds, failing)
         busy = min(1.0, rate / CAPACITY)
         latency = 0.3 if self.sick or busy == 1.0 else 0.02
@@ -254,6 +258,7 @@ class Shop:
     replicas: int = 1
     fragile: bool = True
     starts_pods: bool = True
+    broken: set[str] = field(default_factory=set)  # backends whose pods fail most of what they get, as they come up
     pods: dict[str, Manifest] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
     lost: float = 0.0  # requests that no pod was there for
@@ -266,6 +271,7 @@ class Shop:
         """Spread the traffic over the pods as the route says."""
         weights = weights_of(routes[0]) if routes else {}
         total = sum(weights.values())
+        failing_ratio = SICK_ERROR_RATIO if routes and timeout_of(routes[0]) == TOO_SHORT else 0.0
         ready: dict[str, list[Manifest]] = {name: [] for name in self.backends}
         for pod in self.pods.values():
             if "podIP" in pod["status"] and "deletionTimestamp" not in pod["metadata"]:
@@ -276,9 +282,9 @@ class Shop:
             if not pods:
                 self.lost += rate * seconds
             for pod in pods:
-                server = self.servers.setdefault(pod["metadata"]["uid"], Server())
+                server = self.servers.setdefault(pod["metadata"]["uid"], Server(sick=backend in self.broken))
                 told[self.namespace, pod["metadata"]["name"]] = server.serve(
-                    rate / len(pods), now, seconds, fragile=self.fragile
+                    rate / len(pods), now, seconds, fragile=self.fragile, failing_ratio=failing_ratio
                 )
         for key in [key for key in self.prometheus.pods if key[0] == self.namespace]:
             if key not in told:
@@ -419,6 +425,27 @@ class Shop:
             ]
             await other.patch_json(HTTPROUTES, self.namespace, "shop", operations)
 
+    async def update_route(self, operations: Sequence[Mapping[str, Any]], manager: str = "kubectl-edit") -> None:
+        """A JSON Patch as that field manager."""
+        async with Client(self.client.connection, field_manager=manager) as other:
+            await other.patch_json(HTTPROUTES, self.namespace, "shop", [*operations])
+
+    async def add_backend(self, name: str, *, broken: bool, manager: str = "kubectl-edit") -> None:
+        """A Deployment and a Service, and once its pod runs an update of the route that gives it its share."""
+        if broken:
+            self.broken.add(name)
+        self.backends = (*self.backends, name)
+        await self.client.create(SERVICES, self.namespace, service(name))
+        await self.client.create(DEPLOYMENTS, self.namespace, deployment(name, self.replicas))
+        await self.until(lambda: self.runs(name), seconds=60, what=f"a pod of {name}")
+        reference = {"name": name, "port": 80, "weight": 250}
+        await self.update_route([{"op": "add", "path": "/spec/rules/0/backendRefs/-", "value": reference}], manager)
+
+    def runs(self, name: str) -> bool:
+        """Whether a pod of this backend does."""
+        apps = ((pod["metadata"]["labels"]["app"], "podIP" in pod["status"]) for pod in self.pods.values())
+        return (name, True) in apps
+
     async def until(self, condition: Any, *, seconds: float = REMEDIATION_SECONDS, what: str = "") -> None:
         await until(condition, seconds=seconds, what=what or getattr(condition, "__name__", "it"), pause=0.1)
 
@@ -438,6 +465,11 @@ def fake_prometheus() -> FakePrometheus:
 def weights_of(manifest: Manifest) -> dict[str, int]:
     """As a gateway reads them, also where Evenload would find nothing to balance."""
     return {each["name"]: each.get("weight", 1) for each in manifest["spec"]["rules"][0].get("backendRefs", ())}
+
+
+def timeout_of(manifest: Manifest) -> str:
+    """Of a request, as the route has it; empty where it has none."""
+    return str(manifest["spec"]["rules"][0].get("timeouts", {}).get("request", ""))
 
 
 def service(name: str) -> Manifest:

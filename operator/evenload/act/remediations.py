@@ -114,7 +114,13 @@ def _labels(balancer: ObjectMeta) -> dict[str, str]:
 
 def _route_change(write: RouteWrite) -> RouteChange:
     """As it is kept."""
-    return RouteChange(manager=write.manager[:128], time=moment(write.time), before=write.before)
+    return RouteChange(
+        manager=write.manager[:128],
+        time=moment(write.time),
+        before=write.before,
+        elsewhere=write.elsewhere,
+        undo=write.undo,
+    )
 
 
 def _recorded(diagnosis: Diagnosis, written: RouteWrite | None) -> RecordedDiagnosis:

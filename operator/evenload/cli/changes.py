@@ -52,7 +52,7 @@ def changes(
     if output is ChangesOutput.json:
         print(json.dumps([*map(_built, found)], indent=2))
     elif found:
-        titles = ("WHEN", "BALANCER", "WHO", "WHY", "WHAT")
+        titles = ("WHEN", "BALANCER", "WHO", "WHY", "PROBATION", "WHAT")
         first = ("NAMESPACE",) if everywhere else ()
         print_table((*first, *titles), [(*_namespace(entry, everywhere), *_row(entry)) for entry in found])
     else:
@@ -66,7 +66,8 @@ def _namespace(entry: _Entry, everywhere: bool) -> tuple[str, ...]:
 
 def _row(entry: _Entry) -> tuple[str, ...]:
     change = entry.change
-    return (local_time(change.time), entry.balancer.name, change.manager, _why(change), "; ".join(described(change)))
+    what = "; ".join(described(change))
+    return (local_time(change.time), entry.balancer.name, change.manager, _why(change), _probation(change), what)
 
 
 def described(change: RouteChange) -> Iterator[str]:
@@ -87,8 +88,15 @@ def described(change: RouteChange) -> Iterator[str]:
         yield "the same weights"
 
 
+def _probation(change: RouteChange) -> str:
+    if change.probation is None:
+        return ""
+    word = change.probation.value.lower()
+    return f"{word}: {change.remediation}" if change.remediation else word
+
+
 def _why(change: RouteChange) -> str:
-    if change.remediation is None:
+    if change.remediation is None or change.probation is not None:
         return change.cause
     writes = f", {change.writes} writes" if change.writes > 1 else ""
     return f"Remediation {change.remediation}{writes}"

@@ -42,8 +42,9 @@ from evenload.cli.text import age, local_time, other_clock
 from evenload.episode.pauses import DENIED_SECONDS, frozen_until
 from evenload.model.base import Value
 from evenload.model.decision import HeldReason
+from evenload.model.diagnosis import Label
 from evenload.model.episode import StepState
-from evenload.model.wording import duration, reweighting
+from evenload.model.wording import duration, listing, reweighting
 
 
 class WhyOutput(StrEnum):
@@ -176,7 +177,7 @@ def _evidence(remediation: Remediation | None) -> Iterator[Section]:
 def _observed(diagnosis: RecordedDiagnosis) -> Iterator[str]:
     for each in diagnosis.evidence:
         yield _measured(each)
-    if diagnosis.manager:
+    if diagnosis.manager and diagnosis.label is not Label.BadUpdate:
         yield f'The weights were last written by the field manager "{diagnosis.manager}".'
 
 
@@ -242,10 +243,21 @@ def _way_out(item: Item[Balancer], current: Item[Remediation] | None) -> Iterato
     yield from dict.fromkeys(line for line in advice if line)
     if current is None:
         return
+    yield from _update_back(current.object.spec.diagnosis)
     if not paused:
         yield f"To stop it: {evenload('pause', item.name, namespace=item.namespace)}"
     if any(step.before for step in current.object.status.steps):
         yield f"To have its weight changes undone: {evenload('undo', current.name, namespace=item.namespace)}"
+
+
+def _update_back(diagnosis: RecordedDiagnosis) -> Iterator[str]:
+    """How to take back what an update changed besides weights."""
+    update = diagnosis.route_change
+    if diagnosis.label is not Label.BadUpdate or update is None or not update.elsewhere:
+        return
+    yield f"Suspect the update by {update.manager} at {_moment(update.time)}: it changed {listing(update.elsewhere)}."
+    where = "Take it back where it was made, or a GitOps tool makes it again"
+    yield f"{where}. By hand: {update.undo}" if update.undo else f"{where}."
 
 
 def keeping_still(history: Sequence[Item[Remediation]]) -> Iterator[str]:

@@ -25,7 +25,14 @@ def log(api: FakeApi) -> list[Manifest]:
             "remediation": "shop-7k2fq",
             "writes": 5,
         },
-        {"manager": "deploy-pipeline", "time": objects.at(0), "before": story.EVEN, "after": story.BAD},
+        {
+            "manager": "deploy-pipeline",
+            "time": objects.at(0),
+            "before": story.EVEN,
+            "after": story.BAD,
+            "probation": "Failed",
+            "remediation": "shop-7k2fq",
+        },
         {
             "manager": "argocd-controller",
             "time": objects.at(-600),
@@ -33,6 +40,7 @@ def log(api: FakeApi) -> list[Manifest]:
             "after": story.EVEN,
             "elsewhere": ["/spec/rules/0/backendRefs", "/spec/rules/0/timeouts"],
             "cause": "commit 4f1c2ab",
+            "probation": "Passed",
         },
         {"manager": "helm", "time": objects.at(-3600), "after": wider},
     ]
