@@ -27,7 +27,7 @@ from tests.support.wait import until
 pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.timeout(1800)]
 
 SCRAPE_SECONDS, WINDOW_SECONDS = 1.0, 4.0
-RATE, FAILING, LATENCY_SECONDS, IN_FLIGHT = 200, 20, 0.02, 3
+RATE, FAILING, LATENCY_SECONDS, IN_FLIGHT = 50, 5, 0.02, 3  # so few that a slow machine can serve them for real
 
 
 def busy(text: str) -> Page:
@@ -125,9 +125,11 @@ async def settled(look: Look, preset: str, *pods: str, **signals: Any) -> Snapsh
     async def whole() -> bool:
         seen.append(await look.at(*pods, namespace=preset, preset=preset, **signals))
         counts = [numbers(seen[-1], pod).requests for pod in pods]
-        return all(count is not None for count in counts) and max(filter(None, counts), default=0) > 500
+        return all(count is not None for count in counts) and max(filter(None, counts), default=0) > 0.8 * RATE * (
+            WINDOW_SECONDS - SCRAPE_SECONDS
+        )
 
-    await until(whole, what=f"numbers of {preset}")
+    await until(whole, seconds=120, what=f"numbers of {preset}")
     return seen[-1]
 
 

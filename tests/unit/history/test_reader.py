@@ -14,6 +14,7 @@ from evenload.history.reader import RangeReader
 from evenload.model.spec import Signals
 from evenload.observe.queries import Source, source_of
 from tests.support.rawserver import RawServer, answering
+from tests.support.wait import PATIENCE_SECONDS
 
 GRID = Grid(1000.0, 10.0, 5)
 
@@ -22,7 +23,7 @@ def foreign(server: RawServer) -> Source:
     return source_of(Signals(preset="app", prometheus_url=server.url), default_url="", scrape_seconds=5.0)
 
 
-def reader_of(source: Source, *, seconds: float = 5.0, limited: bool = True, pods: int = 0) -> RangeReader:
+def reader_of(source: Source, *, seconds: float = PATIENCE_SECONDS, limited: bool = True, pods: int = 0) -> RangeReader:
     return RangeReader(source, {"shop"}, deadline_seconds=seconds, limited=limited, expected_pods=pods)
 
 
@@ -41,7 +42,7 @@ def series(number: int) -> bytes:
 def test_closing_it_ends_a_chunk_that_is_being_read() -> None:
     said: list[str] = []
     with RawServer(drip) as server:
-        reader = reader_of(foreign(server), seconds=60.0)
+        reader = reader_of(foreign(server), seconds=600.0)
 
         def read() -> None:
             try:
@@ -55,8 +56,8 @@ def test_closing_it_ends_a_chunk_that_is_being_read() -> None:
             thread.join(0.01)
         started = time.monotonic()
         reader.close()
-        thread.join(5)
-    assert time.monotonic() - started < 2
+        thread.join(PATIENCE_SECONDS)
+    assert time.monotonic() - started < PATIENCE_SECONDS
     assert "closed" in said[0]
     with pytest.raises(SignalsUnavailable, match="closed"):
         reader.chunk(GRID)

@@ -24,6 +24,7 @@ from evenload.observe.prometheus import Interest, SignalReader
 from evenload.observe.queries import Source, source_of
 from tests.support.fakeprometheus import FakePrometheus
 from tests.support.fakeprometheus import Mode as Answers
+from tests.support.wait import PATIENCE_SECONDS
 from tests.unit.observe.fleets import member
 
 NOW = 1_760_089_500.0
@@ -89,14 +90,14 @@ def newcomer(prometheus: FakePrometheus, *queries: Query, **known: Any) -> Newco
 
 async def warmed(newcomers: Mapping[str, Newcomer], **more: Any) -> Warmed[str]:
     """In a thread, as the operator does: the stand-in lives in this loop."""
-    options = {"now": NOW, "tick_seconds": TICK, "deadline_seconds": 5.0} | more
+    options = {"now": NOW, "tick_seconds": TICK, "deadline_seconds": PATIENCE_SECONDS} | more
     return await asyncio.to_thread(lambda: warm_engines(newcomers, **options))
 
 
 async def seen_live(prometheus: FakePrometheus, source: Source, time: float) -> Snapshot:
     """The Snapshot of the live path at that moment."""
     prometheus.pods = numbers(time)
-    reader = SignalReader(deadline_seconds=5.0)
+    reader = SignalReader(deadline_seconds=PATIENCE_SECONDS)
     samples = await reader.read({"shop": Interest(source=source, namespaces=frozenset({"shop"}))})
     reader.close()
     who = fleet()
