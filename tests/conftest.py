@@ -13,7 +13,7 @@ from tests.campaign.conftest import SCALE_VARIABLE
 
 # How long an example takes tells how busy the machine is, not whether the code is right; each test has a time limit.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# The same examples in every run: whether a change is right is not for the dice to say. `make campaign` looks for new ones.
+# The same examples in every run: whether a change is right is not for the dice to say. `make campaign` tries others.
 settings.register_profile("same-examples", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("explore" if SCALE_VARIABLE in os.environ else "same-examples")
 

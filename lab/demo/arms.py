@@ -54,11 +54,9 @@ async def settle(stage: Stage, scene: Scene) -> None:
     """Customers come until Evenload, in the arm's mode, sees a healthy shop; raises CommandFailed if it does not."""
     await cluster.set_balancer(stage.lab, scene.arm.mode)
     scene.text = "waiting until Evenload sees a healthy shop"
-    async with _customers(
-        stage, incident.earlier_customers(stage.seed, HEALTHY_DEADLINE_SECONDS + 10), scene.tally.add
-    ):
+    async with customers(stage, incident.earlier_customers(stage.seed, HEALTHY_DEADLINE_SECONDS + 10), scene.tally.add):
         await stage.watch.until(
-            "Evenload to see a healthy shop", lambda: _healthy(stage.watch, scene.arm), seconds=HEALTHY_DEADLINE_SECONDS
+            "Evenload to see a healthy shop", lambda: healthy(stage.watch, scene.arm), seconds=HEALTHY_DEADLINE_SECONDS
         )
 
 
@@ -70,7 +68,7 @@ async def run(stage: Stage, scene: Scene) -> Run:
             scene.tally.add(record)
             file.write(to_line(record) + "\n")
 
-        async with _customers(stage, incident.schedule(stage.seed), keep):
+        async with customers(stage, incident.schedule(stage.seed), keep):
             scene.text = "all is well"
             await asyncio.sleep(incident.HEALTHY_SECONDS)
             scene.text = "a bad balancer update"
@@ -121,14 +119,14 @@ async def _play(stage: Stage, scene: Scene, onset: float) -> None:
     if scene.arm.acts:
         remaining = onset + incident.TIMEOUT_SECONDS - time.time()
         with contextlib.suppress(CommandFailed):  # a figure that is missed, not a demo that broke
-            await stage.watch.until("the end", lambda: _is_over(stage.watch, onset), seconds=remaining)
-        scene.text = "it is over" if _is_over(stage.watch, onset) else "time is up"
+            await stage.watch.until("the end", lambda: is_over(stage.watch, onset), seconds=remaining)
+        scene.text = "it is over" if is_over(stage.watch, onset) else "time is up"
         await asyncio.sleep(incident.TAIL_SECONDS)
     await asyncio.sleep(max(0.0, onset + incident.PERIOD_SECONDS - time.time()))
 
 
 @contextlib.asynccontextmanager
-async def _customers(stage: Stage, schedule: tuple[float, ...], keep: Callable[[Record], None]) -> AsyncIterator[None]:
+async def customers(stage: Stage, schedule: tuple[float, ...], keep: Callable[[Record], None]) -> AsyncIterator[None]:
     """Load on the gateway while the block runs."""
     if stage.lab.gateway_url is None:
         raise NotUp(f"{stage.lab.name} has no gateway; the demo needs the whole lab (`python -m lab up`).")
@@ -147,7 +145,8 @@ async def _customers(stage: Stage, schedule: tuple[float, ...], keep: Callable[[
             await load
 
 
-def _healthy(watch: Watch, arm: Arm) -> bool:
+def healthy(watch: Watch, arm: Arm) -> bool:
+    """Whether Evenload, in the arm's mode, sees a healthy shop and has nothing to do."""
     balancer = watch.balancer
     return (
         balancer is not None
@@ -159,7 +158,8 @@ def _healthy(watch: Watch, arm: Arm) -> bool:
     )
 
 
-def _is_over(watch: Watch, onset: float) -> bool:
+def is_over(watch: Watch, onset: float) -> bool:
+    """Whether the Remediation of what began at `onset` (Unix seconds) has ended."""
     remediation = watch.remediation_since(onset)
     return remediation is not None and remediation.status.phase in FINAL_PHASES
 

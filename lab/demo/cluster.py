@@ -77,14 +77,30 @@ def chart_values(lab: LabState) -> dict[str, object]:
     }
 
 
-async def set_balancer(lab: LabState, mode: str) -> None:
-    """Create the shop's Balancer, or change its mode."""
-    await apply(lab, [incident.balancer(mode)], manager="shop-owner")
+async def set_balancer(lab: LabState, mode: str, guard: str = "Warn") -> None:
+    """Create the shop's Balancer, or change its mode and its guard's."""
+    await apply(lab, [incident.balancer(mode, guard)], manager="shop-owner")
 
 
 async def release(lab: LabState, weights: Mapping[str, int]) -> None:
     """Apply the route with these weights, as the release pipeline does."""
     await apply(lab, [incident.release(weights, lab.gateway)])
+
+
+async def refusal(lab: LabState, weights: Mapping[str, int], *, dry_run: bool = False) -> str | None:
+    """What the API server says to such a release; None where it takes it."""
+    try:
+        await apply(lab, [incident.release(weights, lab.gateway)], dry_run=dry_run)
+    except CommandFailed as refused:
+        return str(refused)
+    return None
+
+
+async def install_next_server(lab: LabState) -> None:
+    """Apply the server of the next release and wait until it is ready; the route does not lead to it yet."""
+    await apply(lab, shop.next_release(incident.NEXT_FAILURE_SHARE))
+    wait = ("wait", "--for=condition=Available", "deployment", shop.NEXT, f"--timeout={INSTALL_SECONDS:.0f}s")
+    await kubectl(lab, "--namespace", shop.NAMESPACE, *wait)
 
 
 async def replace_pods(lab: LabState, server: str) -> None:
@@ -93,10 +109,12 @@ async def replace_pods(lab: LabState, server: str) -> None:
     await kubectl(lab, "--namespace", shop.NAMESPACE, "delete", "pod", *chosen, "--wait=false")
 
 
-async def apply(lab: LabState, objects: Sequence[Manifest], manager: str = incident.RELEASE) -> None:
+async def apply(
+    lab: LabState, objects: Sequence[Manifest], manager: str = incident.RELEASE, *, dry_run: bool = False
+) -> None:
     """Server-side apply that takes over what others own, as most pipelines are set to."""
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-    how = ("--server-side", f"--field-manager={manager}", "--force-conflicts")
+    how = ("--server-side", f"--field-manager={manager}", "--force-conflicts", *(["--dry-run=server"] * dry_run))
     await kubectl(lab, "apply", *how, "--filename", "-", stdin=text)
 
 

@@ -32,6 +32,13 @@ GOOD_WEIGHTS: Final = dict.fromkeys(shop.SERVERS, shop.EQUAL_WEIGHT)
 BAD_WEIGHTS: Final = {server: 970 if server == FLOODED else 10 for server in shop.SERVERS}
 
 
+NEXT_WEIGHTS: Final = {**GOOD_WEIGHTS, shop.NEXT: shop.EQUAL_WEIGHT}
+"""A later update: a new server gets its fair share, so nothing is wrong with the weights, but with the server."""
+NEXT_FAILURE_SHARE: Final = 0.8
+ROLLBACK_SECONDS: Final = 60.0
+"""So long the update of the new server may take to be taken back, before the demo goes on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """One run of the incident; `mode` is what Evenload may do in it."""
@@ -60,7 +67,7 @@ def earlier_customers(seed: int, limit_seconds: float) -> tuple[float, ...]:
     return poisson(rate=REQUESTS_PER_SECOND, duration_seconds=limit_seconds, seed=seed + 1)
 
 
-def balancer(mode: str) -> Manifest:
+def balancer(mode: str, guard: str = "Warn") -> Manifest:
     """What the shop's owner writes: the reference, the mode, and shorter windows than the defaults."""
     return {
         "apiVersion": "evenload.dev/v1alpha1",
@@ -69,6 +76,7 @@ def balancer(mode: str) -> Manifest:
         "spec": {
             "targetRef": {"kind": "HTTPRoute", "name": shop.ROUTE},
             "mode": mode,
+            "guard": {"mode": guard},
             "signals": {"window": "15s"},
             "restart": {"rampWindow": "20s", "drainTimeout": "15s"},
         },
@@ -79,6 +87,5 @@ def release(weights: Mapping[str, int], gateway: str = shop.GATEWAY) -> Manifest
     """The route as the release pipeline applies it, with these weights."""
     route = copy.deepcopy(next(each for each in shop.objects(gateway) if each["kind"] == "HTTPRoute"))
     for rule in route["spec"]["rules"]:
-        for backend in rule["backendRefs"]:
-            backend["weight"] = weights[backend["name"]]
+        rule["backendRefs"] = [{"name": name, "port": 80, "weight": weight} for name, weight in weights.items()]
     return route

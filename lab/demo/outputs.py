@@ -7,7 +7,7 @@ import gzip
 import json
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,18 +24,22 @@ from evenload.replay import replay
 from evenload.report import ClientBin, ClientRecord, Report, build
 from lab import api, golang
 from lab.demo import incident
-from lab.demo.summary import Figures, Run, Target
+from lab.demo.summary import Figures, Run, Target, Updates
 from lab.demo.view import percent
 from lab.load.analysis import percentile, time_to_mitigate, within
 from lab.load.record import Record
+from lab.shop import manifests as shop
 from lab.state import LabState
 
 FLIGHT: Final = "flight.jsonl"
 SHOWN_BEFORE_SECONDS: Final = incident.HEALTHY_SECONDS + 10.0
 """The flight recording goes back further, into the other arm, which would be taken for a part of this incident."""
+ROLLBACK: Final = "rollback"  # the folder of what is about the update that was taken back
+OF_AN_INCIDENT: Final = ("report.html", "postmortem.md", FLIGHT, "remediation.json")
 OURS: Final = (
     *("report.html", "postmortem.md", "summary.json", FLIGHT, "remediation.json", "live-view.svg"),
     *("load-alone.jsonl", "load-evenload.jsonl"),
+    *(f"{ROLLBACK}/{name}" for name in OF_AN_INCIDENT),
 )
 
 
@@ -53,6 +57,7 @@ async def fetch_remediation(client: Client, namespace: str, name: str) -> Manife
 
 def write_incident(folder: Path, remediation: Manifest, run: Run, alone: Run | None) -> None:
     """The Remediation, its flight recording, and the report made of both and of the customers' records."""
+    folder.mkdir(exist_ok=True)
     (folder / "remediation.json").write_text(json.dumps(remediation, indent=2) + "\n")
     flight = _flight(remediation)
     if flight:
@@ -132,10 +137,17 @@ def _prometheus_version() -> str | None:
 
 
 def print_results(
-    console: Console, evenload: Figures | None, alone: Figures | None, judged: Sequence[Target], folder: Path
+    console: Console,
+    evenload: Figures | None,
+    alone: Figures | None,
+    judged: Sequence[Target],
+    folder: Path,
+    updates: Updates | None = None,
 ) -> None:
     """The last thing one sees."""
     console.print(_comparison(evenload, alone))
+    for line in told(updates) if updates else ():
+        console.print(line, highlight=False, markup=False)
     if judged:
         console.print(_targets(judged))
     missed = [target.name for target in judged if target.met is False]
@@ -152,6 +164,21 @@ def print_results(
     for name in OURS:
         if (folder / name).exists():
             console.print(f"  {folder / name}", highlight=False)
+
+
+def told(updates: Updates) -> Iterator[str]:
+    """The two later updates, in sentences."""
+    if updates.refusal is None:
+        yield "The same update with the guard on was NOT refused."
+    else:
+        yield f"The same update with the guard on was refused by the API server: {updates.refusal}"
+    if updates.rolled_back_seconds is None:
+        yield f"An update that gave {shop.NEXT}, which fails, its fair share was NOT taken back."
+    else:
+        yield (
+            f"An update that gave {shop.NEXT}, which fails, its fair share was taken back after "
+            f"{updates.rolled_back_seconds:.1f} s: {updates.failed:,} of {updates.requests:,} requests failed."
+        )
 
 
 def _comparison(evenload: Figures | None, alone: Figures | None) -> Table:

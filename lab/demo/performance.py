@@ -17,11 +17,11 @@ from evenload.errors import EvenloadError
 from evenload.kube import config
 from evenload.kube.client import Client
 from lab import progress, state
-from lab.demo import arms, cluster, incident, live, outputs, summary
+from lab.demo import arms, cluster, incident, live, outputs, summary, updates
 from lab.demo.arms import Scene, Stage
 from lab.demo.incident import ALONE, EVENLOAD, Arm
 from lab.demo.live import Broadcast
-from lab.demo.summary import Figures, Run
+from lab.demo.summary import Figures, Run, Updates
 from lab.demo.watch import watching
 from lab.errors import CommandFailed
 from lab.shop.manifests import NAMESPACE
@@ -38,6 +38,8 @@ class Results:
 
     alone: Run | None = None
     evenload: Run | None = None
+    updates: Updates | None = None
+    rollback: Run | None = None
 
 
 def perform(arm: str, seed: int, folder: Path) -> int:
@@ -114,6 +116,8 @@ async def _play(lab: LabState, client: Client, chosen: tuple[Arm, ...], seed: in
             scene = await _arm(stage, broadcast, arm, results)
             if arm is ALONE:
                 broadcast.alone = scene
+        if results.evenload is not None:
+            await _updates(stage, broadcast, results)
         live.save_picture(broadcast, folder / "live-view.svg")
     return results
 
@@ -134,11 +138,17 @@ async def _arm(stage: Stage, broadcast: Broadcast, arm: Arm, results: Results) -
     return scene
 
 
+async def _updates(stage: Stage, broadcast: Broadcast, results: Results) -> None:
+    scene = Scene(arm=EVENLOAD)
+    broadcast.begin(scene, stage.watch)
+    results.updates, results.rollback = await updates.play(stage, scene)
+
+
 async def _finish(lab: LabState, client: Client, results: Results, seed: int, folder: Path) -> int:
     """Write everything down, then judge."""
     await cluster.save_logs(lab, folder / "logs")
     evenload, alone = _figures(results.evenload), _figures(results.alone)
-    judged = summary.targets(evenload, alone) if evenload else ()
+    judged = summary.targets(evenload, alone, results.updates) if evenload else ()
     about = {
         "periodSeconds": incident.PERIOD_SECONDS,
         "requestsPerSecond": incident.REQUESTS_PER_SECOND,
@@ -146,11 +156,14 @@ async def _finish(lab: LabState, client: Client, results: Results, seed: int, fo
         "badWeights": incident.BAD_WEIGHTS,
         "versions": await asyncio.to_thread(outputs.versions, lab),
     }
-    outputs.write_summary(folder, summary.document(evenload, alone, judged, about))
+    outputs.write_summary(folder, summary.document(evenload, alone, judged, about, results.updates))
     if results.evenload is not None and results.evenload.remediation is not None:
         remediation = await outputs.fetch_remediation(client, NAMESPACE, results.evenload.remediation)
         outputs.write_incident(folder, remediation, results.evenload, results.alone)
-    outputs.print_results(_console(), evenload, alone, judged, folder)
+    if results.rollback is not None and results.rollback.remediation is not None:
+        remediation = await outputs.fetch_remediation(client, NAMESPACE, results.rollback.remediation)
+        outputs.write_incident(folder / outputs.ROLLBACK, remediation, results.rollback, None)
+    outputs.print_results(_console(), evenload, alone, judged, folder, results.updates)
     return 0 if summary.passed(judged) else 1
 
 

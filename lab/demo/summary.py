@@ -61,6 +61,18 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Updates:
+    """What became of two later updates. Counts are of the comparison period after the second."""
+
+    refusal: str | None
+    """What the API server said to the update of the incident with the guard on; None where it took it."""
+    rolled_back_seconds: float | None
+    """From the update that the guard cannot see until the server that it added got nothing."""
+    requests: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A figure and its limit; `met` is None where it could not be judged."""
 
@@ -97,9 +109,16 @@ def figures(run: Run, period_seconds: float) -> Figures:
     )
 
 
-def targets(evenload: Figures, alone: Figures | None) -> tuple[Target, ...]:
+def targets(evenload: Figures, alone: Figures | None, updates: Updates | None = None) -> tuple[Target, ...]:
     """Every figure that was promised."""
-    return tuple(_targets(evenload, alone))
+    later = () if updates is None else _later(updates)
+    return (*_targets(evenload, alone), *later)
+
+
+def _later(updates: Updates) -> Iterator[Target]:
+    refused = updates.refusal is not None
+    yield Target(name="the same update with the guard", value=int(refused), limit=1, met=refused, text="refused")
+    yield _at_most("a bad update taken back", updates.rolled_back_seconds, 30, "s")
 
 
 def _targets(evenload: Figures, alone: Figures | None) -> Iterator[Target]:
@@ -128,12 +147,17 @@ def _fifth(evenload: Figures, alone: Figures | None) -> Target:
 
 
 def document(
-    evenload: Figures | None, alone: Figures | None, judged: Sequence[Target], about: Mapping[str, Any]
+    evenload: Figures | None,
+    alone: Figures | None,
+    judged: Sequence[Target],
+    about: Mapping[str, Any],
+    updates: Updates | None = None,
 ) -> dict[str, Any]:
     """summary.json: the figures with Evenload at the top, those without under `alone`."""
     return {
         **(camel(asdict(evenload)) if evenload else {}),
         "alone": camel(asdict(alone)) if alone else None,
+        "updates": camel(asdict(updates)) if updates else None,
         "targets": [camel(asdict(target)) for target in judged],
         "passed": passed(judged),
         **about,

@@ -21,6 +21,7 @@ Manifest = dict[str, Any]
 
 NAMESPACE: Final = "shop"
 SERVERS: Final = ("shop-a", "shop-b", "shop-c", "shop-d")
+NEXT: Final = "shop-next"
 IMAGE: Final = "evenload-shop:lab"
 HOSTNAME: Final = "shop.example"
 ROUTE: Final = "shop"
@@ -44,6 +45,14 @@ def objects(gateway: str = GATEWAY) -> list[Manifest]:
     """All of the shop, in the order to create it in."""
     servers = (made for server in SERVERS for made in (_deployment(server), _service(server)))
     return [_namespace(), *servers, _route(gateway)]
+
+
+def next_release(failure_share: float) -> list[Manifest]:
+    """A fifth server, NEXT, of a release that fails so many of its requests; no route leads to it yet."""
+    deployment = _deployment(NEXT)
+    for container in deployment["spec"]["template"]["spec"]["containers"]:
+        container["env"].append({"name": "SHOP_FAILURE_SHARE", "value": str(failure_share)})
+    return [deployment, _service(NEXT)]
 
 
 def render() -> str:

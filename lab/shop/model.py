@@ -124,7 +124,8 @@ class Shop:
         """The work of the request that reaches a worker now: health counts when work starts, not on arrival."""
         cpu_seconds = self._settings.cost_cpu_ms / 1000
         if not self.sick:
-            return Job(cpu_seconds=cpu_seconds, status=OK)
+            failed = self._dice.random() < self._settings.failure_share
+            return Job(cpu_seconds=cpu_seconds, status=FAILED if failed else OK)
         failed = self._dice.random() < self._settings.sick_failure_share
         return Job(cpu_seconds=cpu_seconds * self._settings.sick_cost_factor, status=FAILED if failed else OK)
 

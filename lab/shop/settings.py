@@ -24,6 +24,8 @@ class Settings:
     workers: int = 1
     queue_length: int = 16
     """Requests that may wait for a worker; the next one is answered 503 at once."""
+    failure_share: float = 0.0
+    """Share of requests that a release with a fault answers 500, however well it is."""
     sick_rejections: int = 40
     sick_window_seconds: float = 5.0
     sick_cost_factor: float = 5.0
@@ -56,6 +58,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     option("cost_cpu_ms", _number(float, 0.0, 1000.0), "CPU milliseconds a healthy request burns")
     option("workers", _number(int, 1, 64), "requests worked on at once")
     option("queue_length", _number(int, 0, 10_000), "requests that may wait")
+    option("failure_share", _number(float, 0.0, 1.0), "share of requests that fail though the server is well")
     option("sick_rejections", _number(int, 1, 1_000_000), "rejections within the window that make it sick")
     option("sick_window_seconds", _number(float, 0.1, 3600.0), "the window, in seconds")
     option("sick_cost_factor", _number(float, 1.0, 100.0), "cost of a request when sick, as a multiple")

@@ -26,7 +26,7 @@ from evenload.api.v1alpha1 import (
 from evenload.api.values import epoch_seconds
 from evenload.case import Case, identity_of, read
 from evenload.drivers import driver_of
-from evenload.drivers.base import BalancerView, Granted, RouteProblem, refuse_foreign
+from evenload.drivers.base import BalancerView, Granted, RouteProblem, Writer, refuse_foreign
 from evenload.errors import InputError
 from evenload.model.base import Value
 from evenload.model.decision import HeldReason
@@ -189,7 +189,7 @@ class Observer:
             fleet=sight.fleet,
             samples=samples,
             max_age_seconds=case.policy.max_age_seconds,
-            last_write=_last_write(sight, status.changes),
+            last_write=last_write(sight.view.writer, sight.changes, status.changes),
             known_good=status.known_good.weights if status.known_good else None,
             episode=episode_of(sight.open, sight.remediations) if sight.open else None,
             ledger=case.ledger,
@@ -262,19 +262,19 @@ class Observer:
         return paused_by(manifest)
 
 
-def _last_write(sight: Sight, known: tuple[RouteChange, ...]) -> RouteWrite | None:
-    """Who wrote the route's weights or rules last, and over what: as was seen, or as the status remembers from an
-    earlier process (`known`, newest first)."""
-    writer = sight.view.writer
+def last_write(
+    writer: Writer | None, seen: tuple[RouteChange, ...], known: tuple[RouteChange, ...]
+) -> RouteWrite | None:
+    """What `writer`, who wrote the route's weights or rules last, changed: as was seen (oldest first), or as the status
+    remembers from an earlier process (`known`, newest first)."""
     if writer is None:
         return None
-    seen = (*sight.changes[-1:], *known[:1])
-    same = (each for each in seen if each.before is not None and epoch_seconds(each.time) == writer.time)
-    change = next((each for each in same if each.manager == writer.manager[:128]), None)
     found = RouteWrite(manager=writer.manager, time=writer.time)
-    if change is None:
-        return found
-    return replace(found, before=change.before, elsewhere=change.elsewhere, undo=change.undo)
+    for change in (*seen[-1:], *known[:1]):
+        same = change.manager == writer.manager[:128] and epoch_seconds(change.time) == writer.time
+        if same and change.before is not None:
+            return replace(found, before=change.before, elsewhere=change.elsewhere, undo=change.undo)
+    return found
 
 
 def route_of(

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from evenload.api.v1alpha1 import PAUSED_ANNOTATION
+from evenload.api.v1alpha1 import PAUSED_ANNOTATION, RouteChange
+from evenload.api.values import moment
+from evenload.drivers.base import Writer
 from evenload.history.live import Onlooker
 from evenload.kube.resources import HTTPROUTES, Manifest
 from evenload.model.policy import strictest
-from evenload.model.snapshot import Snapshot
+from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.record.conditions import Trouble
+from evenload.sight import last_write
 from tests.support.inprocess import SCRAPE_SECONDS, Site
 
 SHOP, OTHER = "market", "elsewhere"
@@ -206,3 +209,31 @@ def change_if_possible(change: World, site: Site) -> None:
         change(site)
     except (KeyError, IndexError):  # another change has taken away what this one is about
         return
+
+
+class TestLastWrite:
+    """Of the route: who, over what, and what else it changed."""
+
+    writer = Writer(manager="helm", time=5.0)
+    change = RouteChange(
+        manager="helm", time=moment(5.0), before={"a": 1}, elsewhere=("/spec/rules/0/timeouts",), undo="kubectl patch"
+    )
+    whole = RouteWrite(
+        manager="helm", time=5.0, before={"a": 1}, elsewhere=("/spec/rules/0/timeouts",), undo="kubectl patch"
+    )
+
+    def test_it_is_as_it_was_seen(self) -> None:
+        earlier = replace(self.change, time=moment(4.0), before={"a": 2})
+        assert last_write(self.writer, (earlier, self.change), ()) == self.whole
+
+    def test_an_operator_that_begins_knows_it_from_the_status(self) -> None:
+        fresh = replace(self.change, before=None, elsewhere=(), undo="")
+        assert last_write(self.writer, (fresh,), (self.change, replace(self.change, time=moment(4.0)))) == self.whole
+
+    @pytest.mark.parametrize("other", [{"manager": "kubectl-edit"}, {"time": moment(4.0)}, {"before": None}])
+    def test_what_another_write_changed_is_not_laid_to_it(self, other: dict[str, Any]) -> None:
+        bare = RouteWrite(manager="helm", time=5.0)
+        assert last_write(self.writer, (), (replace(self.change, **other),)) == bare
+
+    def test_without_a_writer_there_is_none(self) -> None:
+        assert last_write(None, (self.change,), ()) is None

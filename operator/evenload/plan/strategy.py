@@ -7,9 +7,9 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from evenload.model.diagnosis import INSIDE, Label, SkewCause
-from evenload.model.episode import EFFECTIVE_STATES, Phase
+from evenload.model.episode import EFFECTIVE_STATES, Phase, Step, StepState
 from evenload.model.labels import LABELS
-from evenload.model.plan import Advise, Freeze, RestartPod
+from evenload.model.plan import Advise, Freeze, Purpose, RestartPod
 from evenload.plan.balance import give_back, keep_leaning, rebalance, rescue
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
@@ -80,10 +80,15 @@ def _finish(scene: Scene) -> Plan | None:
     episode = scene.episode
     if episode is None:
         return None
-    written = any(step.state in EFFECTIVE_STATES for step in episode.steps)
+    written = any(step.state in EFFECTIVE_STATES or _corrected(step) for step in episode.steps)
     if scene.calm and scene.work.idle and not scene.work.compensating:
         return Plan(close=Phase.Succeeded if written else Phase.Expired, verdicts=ended_well(scene.unjudged))
     return None
+
+
+def _corrected(step: Step) -> bool:
+    """A rollback that stood until somebody corrected the update that it took back."""
+    return step.purpose is Purpose.Rollback and step.state is StepState.Overwritten
 
 
 MOVES: tuple[Move, ...] = (

@@ -40,6 +40,20 @@ def test_why_a_healthy_balancer_tells_of_its_last_remediation(run: Run, api: Fak
     check_golden("cli/why-healthy.txt", result.stdout)
 
 
+@pytest.mark.parametrize("command", ["kubectl patch httproutes shop -p '[]'", ""])
+def test_why_names_the_update_that_is_suspected_and_how_to_take_it_back(run: Run, api: FakeApi, command: str) -> None:
+    update = {"manager": "helm", "time": objects.at(-5), "elsewhere": ["/spec/rules/0/timeouts"], "undo": command}
+    remediation = objects.waiting()
+    remediation["spec"]["diagnosis"] |= {"label": "BadUpdate", "manager": "helm", "routeChange": update}
+    api.put_balancer(objects.skewed())
+    api.put_remediation(remediation)
+    said = " ".join(run("why", "shop").stdout.split())
+    assert "Suspect the update by helm at" in said
+    assert "it changed /spec/rules/0/timeouts. Take it back where it was made" in said
+    assert ("By hand:" in said) == bool(command)
+    assert command in said
+
+
 def denied() -> objects.Manifest:
     manifest = objects.waiting()
     manifest["spec"]["approval"] |= {"decision": "Denied", "by": "kim"}

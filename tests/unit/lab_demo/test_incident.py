@@ -39,6 +39,14 @@ def test_a_release_leaves_the_installed_manifests_alone() -> None:
     assert shop.weights(incident.release(incident.GOOD_WEIGHTS)) == incident.GOOD_WEIGHTS
 
 
+def test_the_update_that_the_guard_cannot_see_gives_each_server_the_same() -> None:
+    assert shop.weights(incident.release(incident.NEXT_WEIGHTS)) == dict.fromkeys([*shop.SERVERS, shop.NEXT], 100)
+    deployment, service = shop.next_release(0.5)
+    assert {deployment["metadata"]["name"], service["metadata"]["name"]} == {shop.NEXT}
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "SHOP_FAILURE_SHARE", "value": "0.5"} in container["env"]
+
+
 @pytest.mark.parametrize("arm", [incident.ALONE, incident.EVENLOAD])
 def test_the_balancer_is_one_the_operator_can_read(arm: incident.Arm) -> None:
     balancer = msgspec.convert(incident.balancer(arm.mode), Balancer)

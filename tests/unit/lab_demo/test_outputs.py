@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.demo import incident, outputs
-from lab.demo.summary import Run
+from lab.demo.summary import Run, Updates
 from lab.load.record import Record
 
 ONSET = 1_000.0
@@ -35,3 +35,14 @@ def test_clearing_removes_our_files_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.md").write_text("years of work")
     outputs.clear(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.md"]
+
+
+def test_the_later_updates_are_told_with_what_came_of_them() -> None:
+    good = Updates(refusal="the guard says no", rolled_back_seconds=12.34, requests=5_000, failed=40)
+    assert list(outputs.told(good)) == [
+        "The same update with the guard on was refused by the API server: the guard says no",
+        "An update that gave shop-next, which fails, its fair share was taken back after 12.3 s: 40 of 5,000 requests "
+        "failed.",
+    ]
+    bad = Updates(refusal=None, rolled_back_seconds=None, requests=5_000, failed=900)
+    assert all("NOT" in line for line in outputs.told(bad))

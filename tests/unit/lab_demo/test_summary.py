@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.demo.summary import Restart, Run, camel, document, figures, passed, targets
+from lab.demo.summary import Restart, Run, Updates, camel, document, figures, passed, targets
 from lab.load.record import Record
 
 ONSET = 1_000.0
@@ -162,3 +162,20 @@ def test_the_document_of_the_other_arm_by_itself_has_no_figures_on_top() -> None
 
 def test_keys_are_camel_case() -> None:
     assert camel({"time_to_detect_seconds": 1.23456}) == {"timeToDetectSeconds": 1.2346}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "seconds", "missed"),
+    [
+        ("no", 12.0, set()),
+        (None, 12.0, {"the same update with the guard"}),
+        ("no", None, {"a bad update taken back"}),
+        ("no", 30.1, {"a bad update taken back"}),
+    ],
+)
+def test_the_later_updates_have_targets_too(refusal: str | None, seconds: float | None, missed: set[str]) -> None:
+    updates = Updates(refusal=refusal, rolled_back_seconds=seconds, requests=100, failed=1)
+    judged = targets(figures(mended(), PERIOD), None, updates)
+    assert {target.name for target in judged if target.met is False} == missed
+    written = document(None, None, judged, {}, updates)["updates"]
+    assert written == {"refusal": refusal, "rolledBackSeconds": seconds, "requests": 100, "failed": 1}

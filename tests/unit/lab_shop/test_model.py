@@ -105,6 +105,13 @@ def test_a_sick_server_fails_its_share_of_requests_at_any_rate() -> None:
     assert set(statuses) == {OK, FAILED}
 
 
+def test_a_release_with_a_fault_fails_its_share_though_the_server_is_well() -> None:
+    shop = Shop(Settings(failure_share=0.8))
+    statuses = [shop.next_job().status for _ in range(10_000)]
+    assert not shop.sick
+    assert 0.78 < statuses.count(FAILED) / len(statuses) < 0.82
+
+
 def test_the_same_seed_and_name_fail_the_same_requests_and_another_name_does_not() -> None:
     def statuses(settings: Settings) -> list[int]:
         shop = Shop(settings)
