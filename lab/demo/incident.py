@@ -35,7 +35,7 @@ BAD_WEIGHTS: Final = {server: 970 if server == FLOODED else 10 for server in sho
 NEXT_WEIGHTS: Final = {**GOOD_WEIGHTS, shop.NEXT: shop.EQUAL_WEIGHT}
 """A later update: a new server gets its fair share, so nothing is wrong with the weights, but with the server."""
 NEXT_FAILURE_SHARE: Final = 0.8
-ROLLBACK_SECONDS: Final = 60.0
+ROLLBACK_SECONDS: Final = 120.0
 """So long the update of the new server may take to be taken back, before the demo goes on."""
 
 

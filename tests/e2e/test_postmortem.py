@@ -35,13 +35,25 @@ def test_a_bad_update_is_found_and_mended_and_the_sick_server_restarted_once(pla
     assert None not in [summary[f"timeTo{done}Seconds"] for done in ("Detect", "Mitigate", "Resolve")]
     assert "shop-release" in (played / "postmortem.md").read_text(), "the postmortem names who wrote the weights"
     assert "<svg" in (played / "report.html").read_text()
-    replayed(played / "flight.jsonl")
+    replayed(played / "flight.jsonl", "LoadBalancerSkew")
+    refused_or_taken_back(summary["updates"], played / "rollback")
 
 
-def replayed(recording: Path) -> None:
+def refused_or_taken_back(updates: dict[str, Any], folder: Path) -> None:
+    """The same update once more, with the guard on; and one that the guard cannot see."""
+    assert "the guard of Balancer shop" in updates["refusal"]
+    assert updates["rolledBackSeconds"] is not None
+    remediation = json.loads((folder / "remediation.json").read_text())
+    diagnosis = remediation["spec"]["diagnosis"]
+    assert (diagnosis["label"], diagnosis["manager"]) == ("BadUpdate", "shop-release")
+    assert "shop-next" in (folder / "postmortem.md").read_text()
+    replayed(folder / "flight.jsonl", "BadUpdate")
+
+
+def replayed(recording: Path, label: str) -> None:
     """The flight recording replays, the same bytes twice."""
     command = [sys.executable, "-m", "evenload", "replay", str(recording), "-o", "json"]
     first, second = (subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2))
     assert first == second
     labels = [json.loads(line)["diagnosis"] for line in first.splitlines()]
-    assert "LoadBalancerSkew" in labels
+    assert label in labels
