@@ -79,6 +79,17 @@ def snapshot_of(
     )
 
 
+def without_numbers(fleet: Fleet, weights: Mapping[str, int], time: float) -> Snapshot:
+    """The pods alone, where nobody measures them; of no window."""
+    lineup = Lineup.of(fleet)
+    pods = iter(lineup.blanks)
+    backends = {
+        backend: Backend(weight=weights[backend], pods=dict(zip(of, pods, strict=False)))  # the next ones
+        for backend, of in lineup.names.items()
+    }
+    return Snapshot(time=time, window=0.0, backends=backends)
+
+
 def last_write(now: BalancerView, before: BalancerView | None) -> RouteWrite | None:
     """Who wrote the weights last, and over what, if that was seen."""
     if now.writer is None:

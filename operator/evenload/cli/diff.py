@@ -1,0 +1,343 @@
+"""`diff`: what a changed balancer would do, before it is applied. Writes nothing: what it sends is a dry run.
+
+Each object of the files is compared with the one in the cluster: the shares of its backends, what its Balancers make of
+them, what the guard and the API server say, and what the audit finds that it does not find now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple
+
+import typer
+
+from evenload.audit.finding import ORDER, Finding, Severity
+from evenload.audit.run import audit as run_audit
+from evenload.audit.world import Object, Scope, World, objects_of
+from evenload.cli.audit import FailOn, Unseen, everything_in, seen_kinds, today
+from evenload.cli.cluster import Access, Cluster, connect
+from evenload.cli.completing import balancer_names
+from evenload.cli.diff_pages import print_json, print_markdown, print_text
+from evenload.cli.exits import ExitCode
+from evenload.cli.foreseeing import Balancers, Question, about, balancers_in, looking
+from evenload.cli.manifests import Located, spec_of
+from evenload.cli.rehearsal import MANAGER, Change, Document, documents_of, place_of, rehearsed
+from evenload.cli.signing import PrometheusAccess
+from evenload.drivers.base import Driver, RouteProblem, ServiceName, readable
+from evenload.errors import InputError
+from evenload.foresight import (
+    Answer,
+    Concern,
+    ObjectDiff,
+    Outlook,
+    Report,
+    Sighting,
+    Standing,
+    State,
+    foresee,
+    guarded,
+    new_findings,
+    overloads,
+    standing_of,
+    unready,
+)
+from evenload.guard.verdict import verdict
+from evenload.kube.resources import BALANCERS, Manifest
+from evenload.model.policy import Policy, seconds
+from evenload.model.shares import shares_problem
+from evenload.model.spec import TargetRef
+
+ABOUT_BACKENDS: Final = frozenset(
+    {"route-backend-missing", "route-weight-on-empty-service", "traefik-service-missing", "istio-host-missing"}
+)
+"""Rules of the audit that say the same as `foresight.unready`."""
+
+
+class DiffOutput(StrEnum):
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+
+
+def diff(
+    access: Access,
+    source: PrometheusAccess,
+    files: Annotated[
+        list[Path],
+        typer.Option("-f", "--file", help='File or folder with manifests; "-" is stdin. May be repeated.'),
+    ],
+    balancer: Annotated[
+        str | None,
+        typer.Option(
+            "--balancer", help="Only with the eyes of this Balancer.", metavar="NAME", autocompletion=balancer_names
+        ),
+    ] = None,
+    field_manager: Annotated[
+        str | None,
+        typer.Option(
+            "--field-manager",
+            help=f"Whose name to apply with; by default who applied the object last, else {MANAGER}.",
+            metavar="NAME",
+        ),
+    ] = None,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", help="The mildest finding that makes the exit code 1.")
+    ] = FailOn.error,
+    scrape: Annotated[str, typer.Option(help="The scrape interval of the pods.")] = "10s",
+    output: Annotated[DiffOutput, typer.Option("-o", "--output", help="Output format.")] = DiffOutput.text,
+) -> ExitCode:
+    """Say what a changed balancer would do before it is applied; nothing is stored.
+
+    Shares before and after, predicted CPU and errors from live signals, what the guard and the API server say, and what
+    the audit finds that it does not find now. Exit code 1: a finding as bad as --fail-on, or worse; 3: none, but
+    something that was asked for could not be told.
+    """
+    report = compared(access, source, files, balancer, field_manager, seconds(scrape, "--scrape"))
+    code = judged(report, fail_on)
+    match output:
+        case DiffOutput.json:
+            print_json(report, code)
+        case DiffOutput.markdown:
+            print_markdown(report, code, fail_on.value)
+        case DiffOutput.text:
+            print_text(report, code, fail_on.value)
+    return code
+
+
+def judged(report: Report, fail_on: FailOn) -> ExitCode:
+    """What a pipeline goes by."""
+    if fail_on is FailOn.never:
+        return ExitCode.Fine
+    if any(ORDER[each.severity] <= ORDER[Severity(fail_on.value)] for each in report.concerns):
+        return ExitCode.Findings
+    return ExitCode.CouldNotTell if report.untold or report.refused else ExitCode.Fine
+
+
+class Worlds(NamedTuple):
+    """The namespaces of the files, before and after."""
+
+    before: list[Finding]
+    after: list[Finding]
+    world: World  # after
+    unseen: list[Unseen]
+
+
+def _worlds(cluster: Cluster, changes: list[Change]) -> Worlds:
+    namespaces = sorted({change.document.namespace for change in changes})
+    manifests: list[Manifest] = []
+    unseen: dict[str, Unseen] = {}
+    for namespace in namespaces:
+        found, missed = everything_in(cluster.within(namespace), everywhere=False)
+        manifests += found
+        unseen |= {each.kind: each for each in missed}
+    scope = Scope(kinds=seen_kinds(unseen.values()), namespaces=frozenset(namespaces))
+    before = list(objects_of(manifests))
+    changed = list(objects_of(change.after for change in changes))
+    ours = {_key(each) for each in changed}
+    after = [each for each in before if _key(each) not in ours]
+    after = [each._replace(place=place) for place, each in enumerate((*changed, *after))]
+    world = World(after, scope, today())
+    return Worlds(run_audit(World(before, scope, today())), run_audit(world), world, list(unseen.values()))
+
+
+def _key(each: Object) -> tuple[str, str, str]:
+    return each.kind, each.namespace, each.name
+
+
+def compared(
+    access: Access,
+    prometheus: PrometheusAccess,
+    files: list[Path],
+    balancer: str | None,
+    manager: str | None,
+    scrape_seconds: float,
+) -> Report:
+    """Raises InputError naming what is wrong with a file, KubeError where the cluster does not answer."""
+    cluster = connect(access)
+    documents, ignored = documents_of(files, cluster.namespace)
+    for each in documents:
+        if each.resource.kind == BALANCERS.kind:
+            _checked(each)
+    changes = [rehearsed(cluster, each, manager) for each in documents]
+    worlds = _worlds(cluster, changes)
+    balancers = {
+        namespace: balancers_in(cluster, namespace, changes)
+        for namespace in {each.document.namespace for each in changes if each.document.driver}
+    }
+    questions = list(_questions(changes, balancers, balancer))
+    sightings = looking(access, prometheus, scrape_seconds)(questions)
+    brought = new_findings(worlds.before, worlds.after)
+    objects = []
+    for change in changes:
+        seen = [(q, s) for q, s in zip(questions, sightings, strict=True) if q.change is change]
+        own = [each for each in brought if (each.kind, each.namespace, each.name) == change.document.key]
+        objects.append(_object(change, seen, own, worlds.world, balancers.get(change.document.namespace)))
+    ours = {change.document.key for change in changes}
+    return Report(
+        objects=tuple(objects),
+        elsewhere=tuple(_of_audit(each) for each in brought if (each.kind, each.namespace, each.name) not in ours),
+        known=sum(each.suppressed is None for each in worlds.after) - len(brought),
+        ignored=dict(ignored),
+        refused={each.kind: each.why for each in worlds.unseen if each.refused},
+        untold=bool(prometheus.url) and any(each.before is None for each in sightings),
+    )
+
+
+def _checked(document: Document) -> None:
+    try:
+        Policy.of(spec_of(document.manifest))
+    except InputError as error:
+        raise InputError(f"{place_of(document.located, 'spec')}: {error}") from error
+
+
+def _questions(changes: list[Change], balancers: Mapping[str, Balancers], only: str | None) -> Iterator[Question]:
+    """Raises InputError where nothing is looked after by the Balancer that was named."""
+    named = False
+    for change in changes:
+        if change.document.driver is None:
+            continue
+        for manifest, applied in balancers[change.document.namespace].all:
+            if not about(manifest, change) or only not in (None, manifest["metadata"]["name"]):
+                continue
+            named = True
+            if change.state is not State.unchanged:
+                yield Question(change, manifest, applied)
+    if only is not None and not named:
+        raise InputError(f"--balancer {only}: no balancer in these files is looked after by a Balancer of that name")
+
+
+def _object(
+    change: Change,
+    seen: list[tuple[Question, Sighting]],
+    findings: list[Finding],
+    world: World,
+    balancers: Balancers | None,
+) -> ObjectDiff:
+    document, notes = change.document, []
+    outlooks: list[Outlook] = []
+    concerns = [*_refusal(change)]
+    if document.driver is not None and change.state is not State.unchanged:
+        unseen: list[tuple[Question | None, Sighting | None]] = [(None, None)]
+        for question, sighting in seen or unseen:
+            outlook, problem = _outlook(change, document.driver, question, sighting, world)
+            if outlook is not None:
+                outlooks.append(outlook)
+            concerns += _of_outlook(change, outlook, problem, question, findings, balancers)
+        if not seen:
+            why = balancers.problem if balancers else ""
+            notes.append(f"Balancers: {why}" if why else "no Balancer looks after it: shares and the audit alone")
+    concerns += [_of_audit(each, document.located) for each in findings]
+    said = [each.what for each in concerns]
+    return ObjectDiff(
+        name=document.name,
+        file=str(document.located.file),
+        line=document.located.line(()),
+        state=change.state,
+        answer=change.answer,
+        manager=change.manager,
+        detail=change.detail if change.answer is Answer.unasked else "",
+        warnings=tuple(each for each in change.warnings if not any(what in each for what in said)),
+        outlooks=tuple(outlooks),
+        places=change.places,
+        concerns=tuple(sorted(concerns, key=lambda each: ORDER[each.severity])),
+        notes=tuple(notes),
+    )
+
+
+def _refusal(change: Change) -> Iterator[Concern]:
+    if change.answer is Answer.refused:
+        yield Concern(
+            severity=Severity.error,
+            rule="api-server",
+            object=change.document.name,
+            what=f"the API server would not take it: {change.detail.removeprefix('refused: ')}",
+            fix="Correct what it names, and run this again.",
+        )
+
+
+def _outlook(
+    change: Change, driver: Driver, question: Question | None, sighting: Sighting | None, world: World
+) -> tuple[Outlook | None, str]:
+    """And why the weights cannot be read as one split, "" where they can."""
+    kind, _, name = change.document.key
+    target = question.target if question else TargetRef(kind=kind, name=name)
+    try:
+        after = driver.backends(change.after, target)
+    except RouteProblem as error:
+        return None, str(error)
+    before = readable(driver, change.before, target) if change.before is not None else None
+    services = {**(before.services if before else {}), **after.services}
+    outlook = foresee(
+        before.weights if before else {},
+        after.weights,
+        _standings(world, services),
+        sighting,
+        balancer=question.balancer["metadata"]["name"] if question else "",
+        rule=target.rule_name or "",
+    )
+    return outlook, ""
+
+
+def _standings(world: World, services: Mapping[str, ServiceName]) -> dict[str, Standing]:
+    return {name: standing_of(world, service) for name, service in services.items()}
+
+
+def _of_outlook(
+    change: Change,
+    outlook: Outlook | None,
+    problem: str,
+    question: Question | None,
+    findings: list[Finding],
+    balancers: Balancers | None,
+) -> Iterator[Concern]:
+    name = change.document.name
+    if problem:
+        who = f"Balancer {question.balancer['metadata']['name']}" if question else "a Balancer"
+        what = f"{who} could not look after it: {problem}"
+        severity = Severity.warning if question else Severity.info
+        yield Concern(severity=severity, rule="balancer-unable", object=name, what=what)
+    if question is not None:
+        yield from _of_guard(change, question, balancers)
+    if outlook is None:
+        return
+    if question is not None:
+        backends = [row.backend for row in outlook.rows if row.weight_after is not None]
+        if complaint := shares_problem(question.policy, backends, change.document.name):
+            what = f"Balancer {outlook.balancer} would write nothing: {complaint}"
+            fix = "Change the Balancer with it: both in the same files."
+            yield Concern(severity=Severity.warning, rule="balancer-unable", object=name, what=what, fix=fix)
+        for severity, what in overloads(outlook, question.policy):
+            fix = "Give it less, move traffic in smaller steps, or add pods first."
+            yield Concern(severity=severity, rule="overload", object=name, what=what, fix=fix)
+    covered = " ".join(each.what for each in findings if each.rule in ABOUT_BACKENDS)
+    for backend, what, fix in unready(outlook):
+        if backend not in covered:
+            yield Concern(severity=Severity.error, rule="backend-not-ready", object=name, what=what, fix=fix)
+
+
+def _of_guard(change: Change, question: Question, balancers: Balancers | None) -> Iterator[Concern]:
+    """By the Balancer that the API server has: a file's own one is not in force yet."""
+    if change.before is None:
+        return
+    name = question.balancer["metadata"]["name"]
+    judge = balancers.stored.get(name, question.balancer) if balancers else question.balancer
+    said = verdict(change.before, change.after, judge)
+    if change.answer is Answer.refused and said.refused and said.sentence in change.detail:
+        return  # it said so itself
+    accepted = {Answer.accepted: True, Answer.refused: False}.get(change.answer)
+    for severity, what in guarded(said, accepted=accepted):
+        yield Concern(severity=severity, rule="guard", object=change.document.name, what=what)
+
+
+def _of_audit(finding: Finding, located: Located | None = None) -> Concern:
+    where = f" (line {located.line(finding.keys)})" if located else ""
+    return Concern(
+        severity=finding.severity,
+        rule=finding.rule,
+        object=f"{finding.kind} {finding.namespace}/{finding.name}",
+        what=f"{finding.what}{where}",
+        fix=finding.fix,
+        path=finding.path,
+    )
