@@ -20,7 +20,7 @@ from evenload.audit.endpoints import ready_endpoints
 from evenload.audit.finding import ORDER, Finding, Severity
 from evenload.audit.world import World
 from evenload.drivers.base import ServiceName
-from evenload.guard.verdict import Verdict
+from evenload.guard.verdict import WAYS_OUT, Verdict
 from evenload.model.base import Value
 from evenload.model.fleet import Bools, Fleet, Floats
 from evenload.model.policy import Policy
@@ -107,6 +107,15 @@ class Outlook(Value, frozen=True, kw_only=True):
     failing: float | None = None
     failing_after: float | None = None
     missing: tuple[str, ...] = ()
+
+    @property
+    def moves(self) -> bool:
+        """Whether any traffic goes elsewhere."""
+        return any(row.share_before != row.share_after for row in self.rows)
+
+    @property
+    def predicted(self) -> bool:
+        return any(row.use_after is not None for row in self.rows)
 
 
 class State(StrEnum):
@@ -332,16 +341,17 @@ def unready(outlook: Outlook) -> Iterator[tuple[str, str, str]]:
 
 
 def guarded(verdict: Verdict, *, accepted: bool | None) -> Iterator[tuple[Severity, str]]:
-    """What the guard says. `accepted`: what the API server did in a dry run; None where there was none."""
+    """What the guard says, without the ways out. `accepted`: what a dry run came to; None where there was none."""
+    said = verdict.sentence.removesuffix(f". {WAYS_OUT}")
     if not verdict.mistakes:
         return
     if verdict.override and verdict.mode is GuardMode.Deny:
-        yield Severity.info, f"{verdict.sentence} It is overridden, with the reason: {verdict.override}"
+        yield Severity.info, f"{said}; that is overridden, with the reason: {verdict.override}"
     elif verdict.refused:
-        unknown = " But the API server would store it: the guard's policies are not in force here."
-        yield Severity.error, f"{verdict.sentence}{unknown if accepted else ''}"
+        stored = "; yet the API server would store it: the guard's policies are not in force here"
+        yield Severity.error, f"{said}{stored if accepted else ''}"
     else:
-        yield Severity.warning, verdict.sentence
+        yield Severity.warning, said
 
 
 def new_findings(before: list[Finding], after: list[Finding]) -> list[Finding]:

@@ -21,7 +21,7 @@ from evenload.cli.cluster import Access, Cluster, connect
 from evenload.cli.completing import balancer_names
 from evenload.cli.diff_pages import print_json, print_markdown, print_text
 from evenload.cli.exits import ExitCode
-from evenload.cli.foreseeing import Balancers, Question, about, balancers_in, looking
+from evenload.cli.foreseeing import Balancers, Question, about, balancers_in, look
 from evenload.cli.manifests import Located, spec_of
 from evenload.cli.rehearsal import MANAGER, Change, Document, documents_of, place_of, rehearsed
 from evenload.cli.signing import PrometheusAccess
@@ -43,7 +43,7 @@ from evenload.foresight import (
     standing_of,
     unready,
 )
-from evenload.guard.verdict import verdict
+from evenload.guard.verdict import WAYS_OUT, verdict
 from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.policy import Policy, seconds
 from evenload.model.shares import shares_problem
@@ -167,7 +167,7 @@ def compared(
         for namespace in {each.document.namespace for each in changes if each.document.driver}
     }
     questions = list(_questions(changes, balancers, balancer))
-    sightings = looking(access, prometheus, scrape_seconds)(questions)
+    sightings = look(access, prometheus, scrape_seconds, questions)
     brought = new_findings(worlds.before, worlds.after)
     objects = []
     for change in changes:
@@ -181,8 +181,13 @@ def compared(
         known=sum(each.suppressed is None for each in worlds.after) - len(brought),
         ignored=dict(ignored),
         refused={each.kind: each.why for each in worlds.unseen if each.refused},
-        untold=bool(prometheus.url) and any(each.before is None for each in sightings),
+        untold=bool(prometheus.url) and any(_untold(each) for each in objects),
     )
+
+
+def _untold(each: ObjectDiff) -> bool:
+    """Whether a Balancer's numbers, which there should be, are not there."""
+    return each.state is State.changed and any(o.balancer and o.moves and not o.predicted for o in each.outlooks)
 
 
 def _checked(document: Document) -> None:
@@ -328,7 +333,7 @@ def _of_guard(change: Change, question: Question, balancers: Balancers | None) -
         return  # it said so itself
     accepted = {Answer.accepted: True, Answer.refused: False}.get(change.answer)
     for severity, what in guarded(said, accepted=accepted):
-        yield Concern(severity=severity, rule="guard", object=change.document.name, what=what)
+        yield Concern(severity=severity, rule="guard", object=change.document.name, what=what, fix=f"{WAYS_OUT}.")
 
 
 def _of_audit(finding: Finding, located: Located | None = None) -> Concern:

@@ -30,14 +30,16 @@ def print_text(report: Report, code: ExitCode, fail_on: str) -> None:
 
     for each in report.objects:
         put(f"{each.name} ({each.file}:{each.line}): {_state(each)}")
+        for sentence in _said(each):
+            put(f"  {sentence}")
         for outlook in each.outlooks:
             put(f"  {_title(outlook)}")
+            if not outlook.moves:
+                continue
             for line in table(*_cells(outlook), max(40, target.width - len(_INDENT))):
                 target.print(styled(_INDENT).append_text(line), soft_wrap=True)
             for sentence in _sentences(outlook):
                 put(f"{_INDENT}{sentence}")
-        for sentence in _said(each):
-            put(f"  {sentence}")
         for concern in each.concerns:
             _print_concern(concern)
     if report.elsewhere:
@@ -70,12 +72,13 @@ def _markdown(report: Report, code: ExitCode, fail_on: str) -> Iterator[str]:
     yield from (MARKER, f"### evenload diff: {_text(verdict(report, code, fail_on))}", "")
     for each in report.objects:
         yield from (f"#### {_text(each.name)} ({_text(each.file)}:{each.line}): {_text(_state(each))}", "")
-        for outlook in each.outlooks:
-            titles, rows = _cells(outlook)
-            yield from (f"{_text(_title(outlook))}", "", _row([title.lower() for title in titles]))
-            yield from (_row(["---"] * len(titles)), *map(_row, rows), "")
-            yield from (f"{_text(sentence)}  " for sentence in _sentences(outlook))
         yield from (f"{_text(sentence)}  " for sentence in _said(each))
+        for outlook in each.outlooks:
+            yield from ("", f"{_text(_title(outlook))}")
+            if outlook.moves:
+                titles, rows = _cells(outlook)
+                yield from ("", _row([title.lower() for title in titles]), _row(["---"] * len(titles)))
+                yield from (*map(_row, rows), "", *(f"{_text(sentence)}  " for sentence in _sentences(outlook)))
         yield from ("", *(_item(concern) for concern in each.concerns), "")
     yield from (_item(concern, about=f"{concern.object}: ") for concern in report.elsewhere)
     yield from ("", *(f"{_text(sentence)}  " for sentence in _besides(report)))
@@ -206,7 +209,8 @@ def _state(each: ObjectDiff) -> str:
 
 def _title(outlook: Outlook) -> str:
     rule = f" (rule {outlook.rule})" if outlook.rule else ""
-    return f"Balancer {outlook.balancer}{rule}" if outlook.balancer else "Shares"
+    whose = f"Balancer {outlook.balancer}{rule}" if outlook.balancer else "Shares"
+    return whose if outlook.moves else f"{whose}: no share changes"
 
 
 _TITLES: Final = ("BACKEND", "WEIGHT", "SHARE", "SHOULD BE", "READY", "TRAFFIC NOW", "CPU")
@@ -214,21 +218,26 @@ _TITLES: Final = ("BACKEND", "WEIGHT", "SHARE", "SHOULD BE", "READY", "TRAFFIC N
 
 def _cells(outlook: Outlook) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Titles and rows, without columns that nothing stands in."""
-    rows = [_of_row(row) for row in outlook.rows]
+    new = all(row.weight_before is None for row in outlook.rows)
+    rows = [_of_row(row, new=new) for row in outlook.rows]
     kept = [at for at in range(len(_TITLES)) if at == 0 or any(row[at] for row in rows)]
     return [_TITLES[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
 
-def _of_row(row: Row) -> tuple[str, ...]:
+def _of_row(row: Row, *, new: bool) -> tuple[str, ...]:
     about = "~" if row.guessed and row.use_after is not None else ""
+    weights, shares = (
+        (_whole(row.weight_before), _whole(row.weight_after)),
+        (_part(row.share_before), _part(row.share_after)),
+    )
     return (
         row.backend,
-        _step(_whole(row.weight_before), _whole(row.weight_after)),
-        _step(_part(row.share_before), _part(row.share_after)),
+        weights[1] if new else _step(*weights),
+        shares[1] if new else _step(*shares),
         _part(row.due),
         _ready(row),
         _part(row.traffic),
-        _step(_part(row.use), about + _part(row.use_after)) if row.use_after is not None else _part(row.use),
+        _step(_part(row.use) or "?", about + _part(row.use_after)) if row.use_after is not None else _part(row.use),
     )
 
 
@@ -242,7 +251,7 @@ def _step(before: str, after: str) -> str:
     """ "250 -> 10", or the one that there is."""
     if before == after:
         return before
-    return f"{before or '-'} -> {after or '-'}"
+    return f"{before or 'none'} -> {after or 'none'}"
 
 
 def _whole(number: int | None) -> str:
@@ -260,7 +269,7 @@ def _sentences(outlook: Outlook) -> Iterator[str]:
     if any(row.guessed and row.use_after is not None for row in outlook.rows):
         yield "~ at what a request costs the other backends: it has too little traffic to tell itself"
     for why in outlook.missing:
-        yield f"no full prediction: {why}"
+        yield f"{'not all is' if outlook.predicted else 'CPU and errors are not'} predicted: {why}"
 
 
 def _said(each: ObjectDiff) -> Iterator[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from evenload.history.live import Seen
     from evenload.kube.client import Client
     from evenload.observe.cluster import ClusterView
+
+NO_TRAFFIC: Final = "it is new, and there is no traffic yet to predict from"
 
 
 class Question(NamedTuple):
@@ -83,12 +85,11 @@ def about(balancer: Manifest, change: Change) -> bool:
     )
 
 
-Look = Callable[[list[Question]], list[Sighting]]
-
-
-def looking(access: Access, prometheus: PrometheusAccess, scrape_seconds: float) -> Look:
-    """At the cluster and at Prometheus, as the operator would."""
-    return lambda questions: asyncio.run(_look(access, prometheus, scrape_seconds, questions)) if questions else []
+def look(
+    access: Access, prometheus: PrometheusAccess, scrape_seconds: float, questions: list[Question]
+) -> list[Sighting]:
+    """At the cluster and at Prometheus, as the operator would: an answer to each question."""
+    return asyncio.run(_look(access, prometheus, scrape_seconds, questions)) if questions else []
 
 
 async def _look(
@@ -111,19 +112,12 @@ async def _look(
 async def _sighting(
     client: Client, view: ClusterView, prometheus: PrometheusAccess, scrape_seconds: float, question: Question
 ) -> Sighting:
-    from evenload.cli.observing import onlooker, reading
     from evenload.observe.join import snapshot_of, without_numbers
 
     sighting = Sighting(policy=question.policy, targets=_targets(question))
-    seen: Seen | str | None = None
-    try:
-        with reading(prometheus) as reader:
-            look = onlooker(
-                client, view, reader, question.balancer, scrape_seconds, prometheus, applied=question.applied
-            )
-            seen = await look.read()
-    except EvenloadError as error:
-        sighting = replace(sighting, missing=(str(error),))
+    seen: Seen | str = NO_TRAFFIC
+    if question.change.before is not None:
+        seen = await _read(client, view, prometheus, scrape_seconds, question)
     if isinstance(seen, str):
         sighting, seen = replace(sighting, missing=(seen,)), None
     route = readable(_driver(question), question.change.after, question.target)
@@ -140,6 +134,21 @@ async def _sighting(
         max_age_seconds=question.policy.max_age_seconds,
     )
     return replace(sighting, before=seen.snapshot, after=after)
+
+
+async def _read(
+    client: Client, view: ClusterView, prometheus: PrometheusAccess, scrape_seconds: float, question: Question
+) -> Seen | str:
+    """What the operator would see now, or in a sentence why it sees nothing."""
+    from evenload.cli.observing import onlooker, reading
+
+    applied = question.applied
+    try:
+        with reading(prometheus) as reader:
+            found = onlooker(client, view, reader, question.balancer, scrape_seconds, prometheus, applied=applied)
+            return await found.read()
+    except EvenloadError as error:
+        return str(error)
 
 
 def _driver(question: Question) -> Driver:
