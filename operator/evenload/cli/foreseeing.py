@@ -118,14 +118,14 @@ async def _sighting(
     seen: Seen | str = NO_TRAFFIC
     if question.change.before is not None:
         seen = await _read(client, view, prometheus, scrape_seconds, question)
-    if isinstance(seen, str):
-        sighting, seen = replace(sighting, missing=(seen,)), None
     route = readable(_driver(question), question.change.after, question.target)
-    if route is None:
-        return sighting if seen is None else replace(sighting, before=seen.snapshot)
-    fleet = view.fleet(route)
-    if seen is None:
-        return replace(sighting, after=without_numbers(fleet, route.weights, clock.now()))
+    fleet = view.fleet(route) if route is not None else None
+    if isinstance(seen, str):
+        bare = without_numbers(fleet, route.weights, clock.now()) if route and fleet else None
+        return replace(sighting, after=bare, missing=(seen,))
+    sighting = replace(sighting, before=seen.snapshot)
+    if route is None or fleet is None:
+        return sighting
     after = snapshot_of(
         time=seen.snapshot.time,
         weights=route.weights,
@@ -133,7 +133,7 @@ async def _sighting(
         samples=seen.samples,
         max_age_seconds=question.policy.max_age_seconds,
     )
-    return replace(sighting, before=seen.snapshot, after=after)
+    return replace(sighting, after=after)
 
 
 async def _read(
