@@ -6,6 +6,7 @@ them, what the guard and the API server say, and what the audit finds that it do
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -43,8 +44,9 @@ from evenload.foresight import (
     standing_of,
     unready,
 )
-from evenload.guard.verdict import WAYS_OUT, verdict
+from evenload.guard.verdict import WAYS_OUT, rules_of, verdict
 from evenload.kube.resources import BALANCERS, Manifest
+from evenload.model.guard import Rule
 from evenload.model.policy import Policy, seconds
 from evenload.model.shares import shares_problem
 from evenload.model.spec import TargetRef
@@ -226,13 +228,15 @@ def _object(
     if document.driver is not None and change.state is not State.unchanged:
         unseen: list[tuple[Question | None, Sighting | None]] = [(None, None)]
         for question, sighting in seen or unseen:
-            outlook, problem = _outlook(change, document.driver, question, sighting, world)
-            if outlook is not None:
-                outlooks.append(outlook)
-            concerns += _of_outlook(change, outlook, problem, question, findings, balancers)
-        if not seen:
-            why = balancers.problem if balancers else ""
-            notes.append(f"Balancers: {why}" if why else "no Balancer looks after it: shares and the audit alone")
+            found, problem = _outlooks(change, document.driver, question, sighting, world)
+            outlooks += found
+            if question is not None:
+                concerns += _of_balancer(change, question, found, problem, balancers)
+            concerns += _of_backends(change, found, findings)
+        if balancers and balancers.problem:
+            notes.append(f"Balancers: {balancers.problem}")
+        elif not seen:
+            notes.append("no Balancer looks after it: shares and the audit alone")
     concerns += [_of_audit(each, document.located) for each in findings]
     said = [each.what for each in concerns]
     return ObjectDiff(
@@ -262,63 +266,77 @@ def _refusal(change: Change) -> Iterator[Concern]:
         )
 
 
-def _outlook(
+def _outlooks(
     change: Change, driver: Driver, question: Question | None, sighting: Sighting | None, world: World
-) -> tuple[Outlook | None, str]:
-    """And why the weights cannot be read as one split, "" where they can."""
+) -> tuple[list[Outlook], str]:
+    """One; or one a rule, and why the weights cannot be read as one split."""
     kind, _, name = change.document.key
     target = question.target if question else TargetRef(kind=kind, name=name)
+    whose = question.balancer["metadata"]["name"] if question else ""
     try:
         after = driver.backends(change.after, target)
     except RouteProblem as error:
-        return None, str(error)
+        return list(_by_rule(change, driver, target, whose)), str(error)
     before = readable(driver, change.before, target) if change.before is not None else None
-    services = {**(before.services if before else {}), **after.services}
-    outlook = foresee(
-        before.weights if before else {},
-        after.weights,
-        _standings(world, services),
-        sighting,
-        balancer=question.balancer["metadata"]["name"] if question else "",
-        rule=target.rule_name or "",
+    standings = _standings(world, {**(before.services if before else {}), **after.services})
+    old = before.weights if before else {}
+    return [foresee(old, after.weights, standings, sighting, balancer=whose, rule=target.rule_name or "")], ""
+
+
+def _by_rule(change: Change, driver: Driver, target: TargetRef, whose: str) -> Iterator[Outlook]:
+    """Shares alone, rule by rule, as long as there are as many rules as before."""
+    assert driver.split is not None
+    before, after = (
+        [_summed(rule) for rule in rules_of(each, driver.split, target.rule_name or "")] if each is not None else []
+        for each in (change.before, change.after)
     )
-    return outlook, ""
+    if before and len(before) != len(after):
+        return
+    for number, weights in enumerate(after, 1):
+        old = before[number - 1] if before else {}
+        if old != weights:
+            yield foresee(old, weights, {}, balancer=whose, rule=target.rule_name or str(number))
+
+
+def _summed(rule: Rule) -> dict[str, int]:
+    """Of a Service that stands twice, both weights."""
+    found: Counter[str] = Counter()
+    for reference in rule:
+        found[reference.backend] += reference.weight
+    return dict(found)
 
 
 def _standings(world: World, services: Mapping[str, ServiceName]) -> dict[str, Standing]:
     return {name: standing_of(world, service) for name, service in services.items()}
 
 
-def _of_outlook(
-    change: Change,
-    outlook: Outlook | None,
-    problem: str,
-    question: Question | None,
-    findings: list[Finding],
-    balancers: Balancers | None,
+def _of_balancer(
+    change: Change, question: Question, outlooks: list[Outlook], problem: str, balancers: Balancers | None
 ) -> Iterator[Concern]:
-    name = change.document.name
+    """What its guard says, what it could not do any more, and what would be too much."""
+    name, who = change.document.name, f"Balancer {question.balancer['metadata']['name']}"
+    yield from _of_guard(change, question, balancers)
     if problem:
-        who = f"Balancer {question.balancer['metadata']['name']}" if question else "a Balancer"
         what = f"{who} could not look after it: {problem}"
-        severity = Severity.warning if question else Severity.info
-        yield Concern(severity=severity, rule="balancer-unable", object=name, what=what)
-    if question is not None:
-        yield from _of_guard(change, question, balancers)
-    if outlook is None:
+        yield Concern(severity=Severity.warning, rule="balancer-unable", object=name, what=what)
         return
-    if question is not None:
+    for outlook in outlooks:
         backends = [row.backend for row in outlook.rows if row.weight_after is not None]
-        if complaint := shares_problem(question.policy, backends, change.document.name):
-            what = f"Balancer {outlook.balancer} would write nothing: {complaint}"
+        if complaint := shares_problem(question.policy, backends, name):
             fix = "Change the Balancer with it: both in the same files."
+            what = f"{who} would write nothing: {complaint}"
             yield Concern(severity=Severity.warning, rule="balancer-unable", object=name, what=what, fix=fix)
         for severity, what in overloads(outlook, question.policy):
             fix = "Give it less, move traffic in smaller steps, or add pods first."
             yield Concern(severity=severity, rule="overload", object=name, what=what, fix=fix)
+
+
+def _of_backends(change: Change, outlooks: list[Outlook], findings: list[Finding]) -> Iterator[Concern]:
+    """Those without anybody to answer, where the audit does not say so."""
     covered = " ".join(each.what for each in findings if each.rule in ABOUT_BACKENDS)
-    for backend, what, fix in unready(outlook):
+    for backend, what, fix in (found for outlook in outlooks for found in unready(outlook)):
         if backend not in covered:
+            name = change.document.name
             yield Concern(severity=Severity.error, rule="backend-not-ready", object=name, what=what, fix=fix)
 
 

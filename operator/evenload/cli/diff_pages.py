@@ -209,7 +209,7 @@ def _state(each: ObjectDiff) -> str:
 
 def _title(outlook: Outlook) -> str:
     rule = f" (rule {outlook.rule})" if outlook.rule else ""
-    whose = f"Balancer {outlook.balancer}{rule}" if outlook.balancer else "Shares"
+    whose = f"Balancer {outlook.balancer}{rule}" if outlook.balancer else f"Shares{rule}"
     return whose if outlook.moves else f"{whose}: no share changes"
 
 
@@ -267,7 +267,7 @@ def _sentences(outlook: Outlook) -> Iterator[str]:
         now = f"{percent(outlook.failing)} now, " if outlook.failing is not None else ""
         yield f"requests that fail: {now}{percent(outlook.failing_after)} predicted, if traffic follows the weights"
     if any(row.guessed and row.use_after is not None for row in outlook.rows):
-        yield "~ at what a request costs the other backends: it has too little traffic to tell itself"
+        yield "~ at what a request costs the other backends: its own traffic is too little to tell"
     for why in outlook.missing:
         yield f"{'not all is' if outlook.predicted else 'CPU and errors are not'} predicted: {why}"
 

@@ -15,11 +15,11 @@ from evenload.cli.rehearsal import Change
 from evenload.cli.signing import PrometheusAccess
 from evenload.drivers import DRIVERS
 from evenload.drivers.base import Driver, readable
-from evenload.errors import EvenloadError, InvalidName, NotFound, Refused
+from evenload.errors import EvenloadError, InputError, InvalidName, NotFound, Refused
 from evenload.foresight import Sighting, State
 from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.policy import Policy
-from evenload.model.spec import DEFAULT_KIND, BalancerSpec, TargetRef
+from evenload.model.spec import BalancerSpec, TargetRef
 
 if TYPE_CHECKING:
     from evenload.history.live import Seen
@@ -50,7 +50,8 @@ class Question(NamedTuple):
 
 
 class Balancers(NamedTuple):
-    """Those that look after something in a namespace. `stored`: as the API server has them, by name."""
+    """Those of a namespace, each with whether the cluster has it as it is here. `stored`: as the API server has them,
+    by name. `problem`: why some are not known."""
 
     all: list[tuple[Manifest, bool]]
     stored: Mapping[str, Manifest]
@@ -72,17 +73,23 @@ def balancers_in(cluster: Cluster, namespace: str, changes: list[Change]) -> Bal
         kind, where, name = change.document.key
         if (kind, where) == (BALANCERS.kind, namespace) and change.state is not State.unchanged:
             given[name] = proposed(name, namespace, change.after["spec"])
-    live = [(each, True) for name, each in stored.items() if name not in given]
+    live = []
+    for name, each in stored.items():
+        try:
+            spec_of(each)
+        except InputError as error:
+            problem = f"this version of Evenload cannot read one: {error}"
+            continue
+        if name not in given:
+            live.append((each, True))
     return Balancers([*((each, False) for each in given.values()), *live], stored, problem)
 
 
 def about(balancer: Manifest, change: Change) -> bool:
+    """Whether it looks after that object."""
     kind, namespace, name = change.document.key
-    target = balancer["spec"].get("targetRef") or {}
-    return (target.get("kind", DEFAULT_KIND), target.get("name")) == (kind, name) and target.get("namespace") in (
-        None,
-        namespace,
-    )
+    target = spec_of(balancer).target_ref
+    return (target.kind, target.namespace or namespace, target.name) == (kind, namespace, name)
 
 
 def look(

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from evenload.audit.field import Field
 from evenload.cli.audit import AUDITED, files_of
 from evenload.cli.cluster import Cluster
 from evenload.cli.manifests import Located, located_in
 from evenload.drivers import DRIVERS
-from evenload.drivers.base import Driver, RouteProblem
+from evenload.drivers.base import Driver, Split
 from evenload.drivers.metadata import CONTROLLERS
 from evenload.errors import InputError, NotFound, Refused
 from evenload.foresight import Answer, State
 from evenload.kube.resources import BALANCERS, Manifest, Resource
-from evenload.model.spec import TargetRef
 from evenload.record.changelog import differences
 
 LOOKED_AT: Final[Mapping[tuple[str, str], Resource]] = {
@@ -128,13 +128,8 @@ class Change(NamedTuple):
         """JSON Pointers to what differs, weights left out."""
         if self.before is None:
             return ()
-        driver, target = self.document.driver, TargetRef(kind=self.document.resource.kind, name=self.document.key[2])
-        weights = [
-            place
-            for each in (self.before, self.after)
-            if driver is not None
-            for place in _weights_at(driver, each, target)
-        ]
+        split = self.document.driver.split if self.document.driver else None
+        weights = [place for each in (self.before, self.after) if split for place in _weights_at(split, each)]
         return tuple(sorted(differences("", _compared(self.before), _compared(self.after), frozenset(weights))))
 
     @property
@@ -144,11 +139,12 @@ class Change(NamedTuple):
         return State.unchanged if _compared(self.before) == _compared(self.after) else State.changed
 
 
-def _weights_at(driver: Driver, manifest: Manifest, target: TargetRef) -> tuple[str, ...]:
-    try:
-        return driver.weights_at(manifest, target)
-    except RouteProblem:
-        return ()
+def _weights_at(split: Split, manifest: Manifest) -> Iterator[str]:
+    """JSON Pointers to the weights of all rules."""
+    root = Field(manifest)
+    for rule in root.at(*split.rules).each() if split.rules else (root,):
+        for reference in rule.at(*split.references).each():
+            yield "".join(f"/{key}" for key in reference["weight"].keys)
 
 
 def _compared(manifest: Manifest) -> Manifest:
@@ -169,7 +165,15 @@ def rehearsed(cluster: Cluster, document: Document, manager: str | None) -> Chan
     except Refused as error:
         answer = Answer.unasked if _not_permitted(error) else Answer.refused
         return Change(document, before, _merged(before, document.manifest), who, answer, str(error))
-    return Change(document, before, found.manifest, who, Answer.accepted, warnings=found.warnings)
+    return Change(document, before, _as_owned(before, found.manifest), who, Answer.accepted, warnings=found.warnings)
+
+
+def _as_owned(before: Manifest | None, after: Manifest) -> Manifest:
+    """With the owners of now: a canary controller does not lose the weights because somebody asks what would be."""
+    if before is None:
+        return after
+    owners = {"managedFields": before["metadata"].get("managedFields", [])}
+    return {**after, "metadata": {**after["metadata"], **owners}}
 
 
 def _live(cluster: Cluster, document: Document) -> Manifest | None:

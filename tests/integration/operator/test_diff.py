@@ -46,7 +46,6 @@ async def test_what_the_bad_update_would_do_is_foretold_with_numbers_and_nothing
     before = await shop.route()
     prometheus = ("--prometheus", town.prometheus.url, "--scrape", "2s")
     code, said, complaints = await diffed(proxy, tmp_path, shop, as_file(BAD), more=(*prometheus, "-o", "json"))
-    print(said, complaints)
     assert code == 1, complaints
     (found,) = told(said)["objects"]
     (outlook,) = found["outlooks"]
@@ -62,19 +61,36 @@ async def test_what_the_bad_update_would_do_is_foretold_with_numbers_and_nothing
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
-async def test_text_and_markdown(town: Town, shop: Shop, proxy: ApiProxy, tmp_path: Path) -> None:
-    prometheus = ("--prometheus", town.prometheus.url, "--scrape", "2s")
-    for more in (prometheus, (*prometheus, "-o", "markdown"), ()):
-        print(*(await diffed(proxy, tmp_path, shop, as_file(BAD), more=more)), sep="\n")
-    extra = as_file({**EQUAL, "shop-x": 100})
-    print(*(await diffed(proxy, tmp_path, shop, extra, more=prometheus)), sep="\n")
-    print(*(await diffed(proxy, tmp_path, shop, as_file({"shop-a": 250, "shop-b": 250}), more=prometheus)), sep="\n")
-    print(*(await diffed(proxy, tmp_path, shop, await shop.route(), more=prometheus)), sep="\n")
-    bad = as_file(EQUAL)
-    bad["spec"]["rules"][0]["timeouts"] = {"request": "nonsense"}
-    print(*(await diffed(proxy, tmp_path, shop, bad, more=())), sep="\n")
-    bad["spec"]["rules"][0]["timeouts"] = {"request": "10s"}
-    print(*(await diffed(proxy, tmp_path, shop, bad, more=())), sep="\n")
-    bad["metadata"]["name"] = "other"
-    print(*(await diffed(proxy, tmp_path, shop, bad, more=())), sep="\n")
-    raise AssertionError
+async def test_the_object_as_it_is_stored_is_no_change(town: Town, shop: Shop, proxy: ApiProxy, tmp_path: Path) -> None:
+    code, said, complaints = await diffed(proxy, tmp_path, shop, await shop.route())
+    assert (code, complaints) == (0, "")
+    assert said.splitlines()[0].endswith(": no change")
+    assert said.splitlines()[-1] == "No change."
+
+
+async def test_without_prometheus_shares_services_and_the_api_servers_own_words_are_told(
+    town: Town, shop: Shop, proxy: ApiProxy, tmp_path: Path
+) -> None:
+    changed = as_file({**EQUAL, "shop-x": 100})
+    changed["spec"]["rules"][0]["timeouts"] = {"request": "nonsense"}
+    code, said, _ = await diffed(proxy, tmp_path, shop, changed, more=("--scrape", "2s"))
+    assert code == 1
+    assert "CPU and errors are not predicted: spec.signals.prometheusUrl: no Prometheus is set" in said
+    assert "no Service" in said
+    assert (
+        f"route-backend-missing: spec.rules[0].backendRefs[4].name: there is no Service {shop.namespace}/shop-x" in said
+    )
+    assert "the API server would not take it: " in said
+    assert 'timeouts.request: Invalid value: "nonsense"' in said
+    assert "also changes: /spec/rules/0/backendRefs, /spec/rules/0/timeouts" in said
+
+
+async def test_a_signal_source_that_does_not_answer_is_not_passed_over(
+    town: Town, shop: Shop, proxy: ApiProxy, tmp_path: Path
+) -> None:
+    changed = as_file({**EQUAL, SICK: 260})
+    nobody = ("--prometheus", "http://127.0.0.1:9", "--scrape", "2s")
+    code, said, _ = await diffed(proxy, tmp_path, shop, changed, more=nobody)
+    assert code == 3, said
+    assert "250 -> 260" in said
+    assert "CPU and errors are not predicted: " in said
