@@ -28,7 +28,7 @@ def print_text(report: Report, code: ExitCode, fail_on: str) -> None:
     def put(line: str) -> None:
         target.print(plain(line), soft_wrap=True)
 
-    for each in report.objects:
+    for each in _telling(report):
         put(f"{each.name} ({each.file}:{each.line}): {_state(each)}")
         for sentence in _said(each):
             put(f"  {sentence}")
@@ -70,7 +70,7 @@ def print_markdown(report: Report, code: ExitCode, fail_on: str) -> None:
 
 def _markdown(report: Report, code: ExitCode, fail_on: str) -> Iterator[str]:
     yield from (MARKER, f"### evenload diff: {_text(verdict(report, code, fail_on))}", "")
-    for each in report.objects:
+    for each in _telling(report):
         yield from (f"#### {_text(each.name)} ({_text(each.file)}:{each.line}): {_text(_state(each))}", "")
         yield from (f"{_text(sentence)}  " for sentence in _said(each))
         for outlook in each.outlooks:
@@ -194,7 +194,15 @@ def _counts(report: Report) -> Counter[Severity]:
     return Counter(each.severity for each in report.concerns)
 
 
+def _telling(report: Report) -> list[ObjectDiff]:
+    """Those of which there is more to say than that they stay as they are."""
+    return [each for each in report.objects if each.state is not State.unchanged or each.concerns or [*_said(each)]]
+
+
 def _besides(report: Report) -> Iterator[str]:
+    told = _telling(report)
+    if same := [each.name for each in report.objects if each not in told]:
+        yield f"no change: {listing(same, most=6)}"
     yield from (f"not audited: {kind}: {why}" for kind, why in report.refused.items())
     if report.ignored:
         kinds = listing([f"{count} {kind}" for kind, count in sorted(report.ignored.items())], most=6)

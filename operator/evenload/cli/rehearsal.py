@@ -16,7 +16,7 @@ from evenload.cli.manifests import Located, located_in
 from evenload.drivers import DRIVERS
 from evenload.drivers.base import Driver, Split
 from evenload.drivers.metadata import CONTROLLERS
-from evenload.errors import InputError, NotFound, Refused
+from evenload.errors import InputError, InvalidName, NotFound, Refused
 from evenload.foresight import Answer, State
 from evenload.kube.resources import BALANCERS, Manifest, Resource
 from evenload.record.changelog import differences
@@ -93,6 +93,10 @@ def _document(located: Located, default: str) -> Document | str:
         raise InputError(f"{place_of(located, 'metadata')}: metadata: must have fields (name, namespace)")
     name = _text(located, metadata, "name", "metadata")
     namespace = _text(located, metadata, "namespace", "metadata") if metadata.get("namespace") else default
+    try:
+        resource.path(namespace, name)
+    except InvalidName as error:
+        raise InputError(f"{place_of(located, 'metadata')}: metadata: {error}") from error
     kept = {key: value for key, value in metadata.items() if key not in OF_THE_SERVER}
     body = {**manifest, "metadata": {**kept, "name": name, "namespace": namespace}}
     body.pop("status", None)
@@ -163,7 +167,7 @@ def rehearsed(cluster: Cluster, document: Document, manager: str | None) -> Chan
     try:
         found = cluster.rehearse(document.resource, name, document.manifest, namespace, who)
     except Refused as error:
-        answer = Answer.unasked if _not_permitted(error) else Answer.refused
+        answer = Answer.unasked if _could_not_ask(error) else Answer.refused
         return Change(document, before, _merged(before, document.manifest), who, answer, str(error))
     return Change(document, before, _as_owned(before, found.manifest), who, Answer.accepted, warnings=found.warnings)
 
@@ -193,9 +197,12 @@ def _applier(before: Manifest | None) -> str:
     return str(newest.get("manager") or MANAGER)
 
 
-def _not_permitted(error: Refused) -> bool:
-    """Whether this person lacks the right; admission refuses with the same status."""
-    return error.status == 403 and " cannot " in str(error) and ' resource "' in str(error)
+def _could_not_ask(error: Refused) -> bool:
+    """Whether this person lacks the right (admission refuses with the same status), or a webhook takes no dry runs."""
+    words = str(error)
+    return "does not support dry run" in words or (
+        error.status == 403 and " cannot " in words and ' resource "' in words
+    )
 
 
 def _merged(old: Any, new: Any) -> Any:

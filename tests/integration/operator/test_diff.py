@@ -64,7 +64,7 @@ async def test_what_the_bad_update_would_do_is_foretold_with_numbers_and_nothing
 async def test_the_object_as_it_is_stored_is_no_change(town: Town, shop: Shop, proxy: ApiProxy, tmp_path: Path) -> None:
     code, said, complaints = await diffed(proxy, tmp_path, shop, await shop.route())
     assert (code, complaints) == (0, "")
-    assert said.splitlines()[0].endswith(": no change")
+    assert said.splitlines()[0] == f"no change: HTTPRoute {shop.namespace}/shop"
     assert said.splitlines()[-1] == "No change."
 
 

@@ -166,7 +166,9 @@ def test_nothing_is_stored(shop: FakeApi, diff: Diff, seen: list[Question]) -> N
 
 def test_a_file_that_is_the_live_object_changes_nothing(shop: FakeApi, diff: Diff, seen: list[Question]) -> None:
     result = diff(live(EVEN))
-    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "No change.")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "no change: HTTPRoute shop/shop"
+    assert result.stdout.splitlines()[-1] == "No change."
     assert seen == []
 
 
@@ -232,6 +234,13 @@ def test_whoever_may_not_rehearse_is_told_so_and_gets_the_rest(shop: FakeApi, di
     assert result.exit_code == 0
     assert "API server: not asked, so defaults and admission are unknown: not allowed: " in result.stdout
     assert "250 -> 260" in result.stdout
+
+
+def test_a_webhook_that_takes_no_dry_runs_is_no_refusal(shop: FakeApi, diff: Diff, seen: list[Question]) -> None:
+    shop.refuse("PATCH", SHOP, 400, 'admission webhook "x.example" does not support dry run')
+    result = diff(route({**EVEN, "shop-d": 260}))
+    assert result.exit_code == 0
+    assert "API server: not asked, so defaults and admission are unknown: " in result.stdout
 
 
 def test_without_the_right_to_rehearse_an_equal_file_is_no_change_either(
@@ -375,6 +384,10 @@ def test_signals_that_lack_are_named(
         ("apiVersion: v1\nkind: 3\n", "shop.yaml:2: kind is 3, which is no name"),
         ("apiVersion: v1\nkind: Service\n", "shop.yaml:1: metadata: must have fields (name, namespace)"),
         ("apiVersion: v1\nkind: Service\nmetadata:\n  name: 5\n", "shop.yaml:4: metadata.name is 5"),
+        (
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: ..\n",
+            'shop.yaml:3: metadata: ".." is no name of an object',
+        ),
         (
             "apiVersion: evenload.dev/v1alpha1\nkind: Balancer\nmetadata:\n  name: x\nspec: {}\n",
             'shop.yaml:5: Balancer "x": ',
