@@ -25,6 +25,8 @@ TIMEOUT_SECONDS: Final = (5.0, 20.0)
 """To connect, and for the answer: a person is waiting."""
 WATCH_SECONDS: Final = 120
 _HOME: Final = "~/.kube/config"
+_NO_SUCH_FIELD: Final = "field not declared in schema"
+"""What the API server says, with status 500, to an applied object with a field that its kind does not have."""
 _SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -138,15 +140,17 @@ class Cluster:
 
         Raises Refused with the API server's words where it would not take the object.
         """
-        query = urlencode({"dryRun": "All", "fieldManager": manager, "force": "true"})
-        path = f"{resource.path(namespace, name)}?{query}"
+        query = {"dryRun": "All", "fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
+        path = f"{resource.path(namespace, name)}?{urlencode(query)}"
         headers = {"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"}
         try:
             status, text, answered = self._exchange("PATCH", path, headers, json.dumps(body))
-            if status >= 400:
-                raise _refusal(status, text, "PATCH")
-        except Unknown as error:  # there is nothing that may have landed
-            raise Unavailable(f"the API server gave no answer to a dry run: {error}", status=error.status) from error
+        except Unknown as error:  # nothing can have landed
+            raise Unavailable(f"a dry run was sent to {self.server} and no answer came. Try again") from error
+        if status >= 500 and _NO_SUCH_FIELD in _message(text):
+            raise Refused(f"refused: {_message(text)}", status=status)
+        if status >= 400:
+            raise _refusal(status, text, "GET")
         return Rehearsal(self._parsed(text), tuple(_warning(each) for each in answered.getlist("Warning")))
 
     def read(self, path: str) -> Manifest:

@@ -85,6 +85,17 @@ async def test_without_prometheus_shares_services_and_the_api_servers_own_words_
     assert "also changes: /spec/rules/0/backendRefs, /spec/rules/0/timeouts" in said
 
 
+async def test_a_field_that_does_not_exist_is_what_the_api_server_refuses(
+    town: Town, shop: Shop, proxy: ApiProxy, tmp_path: Path
+) -> None:
+    changed = as_file(EQUAL)
+    changed["spec"]["rules"][0]["backendRef"] = []
+    code, said, complaints = await diffed(proxy, tmp_path, shop, changed, more=("--scrape", "2s"))
+    assert code == 1, complaints
+    assert "the API server would not take it: " in said
+    assert ".backendRef: field not declared in schema" in said
+
+
 async def test_a_signal_source_that_does_not_answer_is_not_passed_over(
     town: Town, shop: Shop, proxy: ApiProxy, tmp_path: Path
 ) -> None:

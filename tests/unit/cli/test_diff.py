@@ -236,6 +236,33 @@ def test_whoever_may_not_rehearse_is_told_so_and_gets_the_rest(shop: FakeApi, di
     assert "250 -> 260" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("status", "message", "code", "says"),
+    [
+        (500, ".spec.rules[0].backendRef: field not declared in schema", 1, "the API server would not take it: .spec"),
+        (500, "etcdserver: request timed out", 3, "error: the API server failed: etcdserver"),
+        (429, "too many requests", 3, "error: the API server is busy: "),
+    ],
+)
+def test_a_field_that_does_not_exist_is_a_refusal_and_a_server_that_fails_is_none(
+    shop: FakeApi, diff: Diff, seen: list[Question], status: int, message: str, code: int, says: str
+) -> None:
+    shop.refuse("PATCH", SHOP, status, message)
+    result = diff(route(EVEN))
+    assert result.exit_code == code
+    assert says in result.stdout + result.stderr
+
+
+def test_an_answer_that_never_comes_is_not_taken_for_a_change_that_may_have_landed(
+    shop: FakeApi, diff: Diff, seen: list[Question]
+) -> None:
+    shop.cut_after = "PATCH"
+    result = diff(route(BAD))
+    assert result.exit_code == 3
+    assert "a dry run was sent" in result.stderr
+    assert "may have" not in result.stderr
+
+
 def test_a_webhook_that_takes_no_dry_runs_is_no_refusal(shop: FakeApi, diff: Diff, seen: list[Question]) -> None:
     shop.refuse("PATCH", SHOP, 400, 'admission webhook "x.example" does not support dry run')
     result = diff(route({**EVEN, "shop-d": 260}))
