@@ -3,7 +3,8 @@
 Shares follow from the weights. What a backend would need of its CPU follows from what it needs now and from how its
 traffic changes (plan/headroom); of one that has too little traffic now to tell, from what a request costs the others.
 Errors are those of now, what a backend cannot serve beyond all of its CPU, and what goes to one without a ready pod.
-They take the balancer at its word: that traffic follows the weights.
+Traffic is taken to follow the weights as it does now: a backend that gets twice its share goes on to. Just after a
+change of the weights that is not known, and it is taken to follow them to the letter.
 """
 
 from __future__ import annotations
@@ -198,7 +199,7 @@ def foresee(
         for name in sorted(before.keys() | after.keys())
     )
     outlook = Outlook(rows=rows, balancer=balancer, rule=rule)
-    return outlook if sighting is None else _predicted(outlook, after, sighting)
+    return outlook if sighting is None else _predicted(outlook, before, after, sighting)
 
 
 def _shares(weights: Mapping[str, int]) -> dict[str, float]:
@@ -206,13 +207,13 @@ def _shares(weights: Mapping[str, int]) -> dict[str, float]:
     return {name: weight / total if total else 0.0 for name, weight in weights.items()}
 
 
-def _predicted(outlook: Outlook, after: Mapping[str, int], sighting: Sighting) -> Outlook:
+def _predicted(outlook: Outlook, before: Mapping[str, int], after: Mapping[str, int], sighting: Sighting) -> Outlook:
     due = _due(after, sighting)
     rows = tuple(replace(row, due=due.get(row.backend)) for row in outlook.rows)
     outlook = replace(outlook, rows=rows, missing=(*sighting.missing, *_missing(sighting.before)))
     if sighting.before is None or not _told(sighting.before, "requests"):
         return outlook
-    seen = _Seen.of(sighting.before, sighting.after, after)
+    seen = _Seen.of(sighting.before, sighting, before, after)
     return replace(
         outlook,
         rows=tuple(seen.filled(row) for row in rows),
@@ -248,17 +249,19 @@ class _Seen(NamedTuple):
     """All backends there are or will be, with the numbers of now. Vectors are by backend."""
 
     fleet: Fleet
-    shares: Floats  # as they would be
+    shares: Floats  # of the traffic, as they would be
     use: Floats
     use_after: Floats
     guessed: Bools
 
     @classmethod
-    def of(cls, before: Snapshot, after: Snapshot | None, weights: Mapping[str, int]) -> _Seen:
-        backends = {**(after.backends if after else {}), **before.backends}
-        fleet = Fleet(replace(before, backends=backends))
-        shares = shares_of(fleet, weights)
-        own = Cost().predicted(fleet, before.window, shares, clean=True)
+    def of(cls, now: Snapshot, sighting: Sighting, before: Mapping[str, int], after: Mapping[str, int]) -> _Seen:
+        backends = {**(sighting.after.backends if sighting.after else {}), **now.backends}
+        fleet = Fleet(replace(now, backends=backends))
+        shares = shares_of(fleet, after)
+        if _settled(now, sighting.policy):
+            shares = _bent(fleet, shares_of(fleet, before), shares)
+        own = Cost().predicted(fleet, now.window, shares, clean=True)
         guessed = np.isnan(own) & (shares > 0)
         return cls(fleet, shares, worst_use(fleet), np.where(guessed, _as_the_others(fleet, shares), own), guessed)
 
@@ -281,9 +284,29 @@ class _Seen(NamedTuple):
             return None if self.shares.sum() else 1.0
         requests, errors = fleet.requests_by_backend, fleet.by_backend(fleet.errors)
         ratio = np.where(requests > 0, errors / np.where(requests > 0, requests, 1.0), overall)
-        served = np.where(self.use_after > MOST_USE, MOST_USE / np.where(self.use_after > 0, self.use_after, 1.0), 1.0)
+        served = np.minimum(_served(self.use_after) / _served(self.use), 1.0)  # what is lost now is in the ratio
         lost = np.where(fleet.ready_by_backend > 0, 1 - (1 - ratio) * served, 1.0)
         return float((self.shares * lost).sum())
+
+
+def _served(use: Floats) -> Floats:
+    """What of the requests a backend of that use can serve, 0..1; all where nobody knows."""
+    return np.where(use > MOST_USE, MOST_USE / np.where(use > 0, use, 1.0), 1.0)
+
+
+def _settled(now: Snapshot, policy: Policy) -> bool:
+    """Whether the window lies behind the last change of the weights: then traffic shows what is made of them."""
+    last = now.last_write
+    return last is None or now.time - last.time > now.window + policy.actuator_lag_seconds
+
+
+def _bent(fleet: Fleet, commanded: Floats, shares: Floats) -> Floats:
+    """`shares` as traffic would follow them if it did as it follows `commanded` now (plan/gains, of a single look)."""
+    told = (commanded > 0) & fleet.told_by_backend & (fleet.requests_by_backend > 0)
+    gains = np.where(told, fleet.shares / np.where(told, commanded, 1.0), 1.0)
+    bent = shares * gains
+    total = float(bent.sum())
+    return bent / total if total else shares
 
 
 def _as_the_others(fleet: Fleet, shares: Floats) -> Floats:
@@ -314,7 +337,7 @@ def standing_of(world: World, service: ServiceName) -> Standing:
 
 def overloads(outlook: Outlook, policy: Policy) -> Iterator[tuple[Severity, str]]:
     """Backends that the change brings over the most that a receiver may have, with how sure that is."""
-    for row in outlook.rows:
+    for row in outlook.rows if outlook.moves else ():
         use = row.use_after
         if use is None or use <= policy.max_utilization or use <= WORSE_RATIO * (row.use or 0.0):
             continue

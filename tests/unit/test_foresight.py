@@ -19,7 +19,7 @@ from evenload.foresight import (
     unready,
 )
 from evenload.model.policy import Policy
-from evenload.model.snapshot import Backend, Pod, Signal, SignalState, Snapshot
+from evenload.model.snapshot import Backend, Pod, RouteWrite, Signal, SignalState, Snapshot
 from evenload.model.spec import BalancerSpec, Desired, DesiredType, Share, TargetRef
 
 POLICY = Policy.of(BalancerSpec(target_ref=TargetRef(name="shop")))
@@ -84,6 +84,35 @@ def test_weights_that_stay_predict_what_is_there_where_traffic_follows_them(seed
         assert not row.guessed
     assert outlook.failing == pytest.approx(0.1)
     assert outlook.failing_after == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_weights_that_stay_predict_what_is_there_also_where_traffic_does_not_follow_them(seed: int) -> None:
+    chance = random.Random(seed)
+    weights = {name: chance.randint(1, 100) for name in "abcd"}
+    pods = {n: [pod(chance.uniform(0, 1.5), chance.uniform(1, 99), chance.random())] for n in weights}
+    outlook = foresee(weights, weights, {}, seen(pods))
+    for row in outlook.rows:
+        assert row.use_after == pytest.approx(row.use)
+    assert outlook.failing_after == pytest.approx(outlook.failing)
+    assert list(overloads(outlook, POLICY)) == []
+
+
+def test_a_backend_that_gets_more_than_its_share_goes_on_to() -> None:
+    pods = {"a": [pod(0.3, rps=75.0)], "b": [pod(0.1, rps=25.0)]}
+    outlook = foresee({"a": 1, "b": 1}, {"a": 3, "b": 1}, {}, seen(pods))
+    assert of(outlook.rows, "a").use_after == pytest.approx(0.3 * 0.9 / 0.75)
+    assert of(outlook.rows, "b").use_after == pytest.approx(0.1 * 0.1 / 0.25)
+
+
+def test_just_after_a_change_traffic_is_taken_to_follow_the_weights_to_the_letter() -> None:
+    sighting = seen(PAIR)
+    assert sighting.before is not None
+    for seconds, expected in ((1.0, 0.5), (60.0, 0.9)):
+        write = RouteWrite(manager="ci", time=-seconds)
+        just = replace(sighting, before=replace(sighting.before, last_write=write))
+        outlook = foresee({"a": 1, "b": 9}, {"a": 1, "b": 1}, {}, just)
+        assert of(outlook.rows, "a").use_after == pytest.approx(expected)
 
 
 def test_use_grows_with_the_traffic_and_what_is_beyond_all_of_the_cpu_fails() -> None:
@@ -183,7 +212,8 @@ def test_without_signals_what_should_be_is_known_all_the_same() -> None:
     ],
 )
 def test_an_overload_is_what_the_change_brings_over_the_limit(row: Row, expected: Severity | None) -> None:
-    found = list(overloads(replace(foresee({}, {}, {}), rows=(row,)), POLICY))
+    moved = replace(row, share_before=0.1, share_after=0.9)
+    found = list(overloads(replace(foresee({}, {}, {}), rows=(moved,)), POLICY))
     assert [severity for severity, _ in found] == ([expected] if expected else [])
 
 

@@ -26,7 +26,8 @@ from evenload.cli.foreseeing import Balancers, Question, about, balancers_in, lo
 from evenload.cli.manifests import Located, spec_of
 from evenload.cli.rehearsal import MANAGER, Change, Document, documents_of, place_of, rehearsed
 from evenload.cli.signing import PrometheusAccess
-from evenload.drivers.base import Driver, RouteProblem, ServiceName, readable
+from evenload.drivers import DRIVERS
+from evenload.drivers.base import Driver, Problem, RouteProblem, ServiceName, readable
 from evenload.errors import InputError
 from evenload.foresight import (
     Answer,
@@ -276,26 +277,35 @@ def _outlooks(
     try:
         after = driver.backends(change.after, target)
     except RouteProblem as error:
-        return list(_by_rule(change, driver, target, whose)), str(error)
+        by_rule = [] if error.reason is Problem.Unreadable else _by_rule(change, driver, target, whose)
+        return list(by_rule), str(error)
     before = readable(driver, change.before, target) if change.before is not None else None
     standings = _standings(world, {**(before.services if before else {}), **after.services})
-    old = before.weights if before else {}
+    old = before.weights if before else _only_rule(change.before, driver, target)
     return [foresee(old, after.weights, standings, sighting, balancer=whose, rule=target.rule_name or "")], ""
 
 
 def _by_rule(change: Change, driver: Driver, target: TargetRef, whose: str) -> Iterator[Outlook]:
     """Shares alone, rule by rule, as long as there are as many rules as before."""
-    assert driver.split is not None
-    before, after = (
-        [_summed(rule) for rule in rules_of(each, driver.split, target.rule_name or "")] if each is not None else []
-        for each in (change.before, change.after)
-    )
+    before, after = (_weights_by_rule(each, driver, target) for each in (change.before, change.after))
     if before and len(before) != len(after):
         return
     for number, weights in enumerate(after, 1):
         old = before[number - 1] if before else {}
         if old != weights:
             yield foresee(old, weights, {}, balancer=whose, rule=target.rule_name or str(number))
+
+
+def _weights_by_rule(manifest: Manifest | None, driver: Driver, target: TargetRef) -> list[dict[str, int]]:
+    if manifest is None or driver.split is None:
+        return []
+    return [_summed(rule) for rule in rules_of(manifest, driver.split, target.rule_name or "")]
+
+
+def _only_rule(manifest: Manifest | None, driver: Driver, target: TargetRef) -> dict[str, int]:
+    """Of an object that no Balancer could look after: all of its weights may be 0, say."""
+    rules = _weights_by_rule(manifest, driver, target)
+    return rules[0] if len(rules) == 1 else {}
 
 
 def _summed(rule: Rule) -> dict[str, int]:
@@ -315,7 +325,8 @@ def _of_balancer(
 ) -> Iterator[Concern]:
     """What its guard says, what it could not do any more, and what would be too much."""
     name, who = change.document.name, f"Balancer {question.balancer['metadata']['name']}"
-    yield from _of_guard(change, question, balancers)
+    if _shaped(change.after, question):
+        yield from _of_guard(change, question, balancers)
     if problem:
         what = f"{who} could not look after it: {problem}"
         yield Concern(severity=Severity.warning, rule="balancer-unable", object=name, what=what)
@@ -331,11 +342,20 @@ def _of_balancer(
             yield Concern(severity=severity, rule="overload", object=name, what=what, fix=fix)
 
 
+def _shaped(manifest: Manifest, question: Question) -> bool:
+    """Whether it has the shape that its API promises: what the API server did not look at may have any."""
+    try:
+        DRIVERS[question.target.kind].backends(manifest, question.target)
+    except RouteProblem as error:
+        return error.reason is not Problem.Unreadable
+    return True
+
+
 def _of_backends(change: Change, outlooks: list[Outlook], findings: list[Finding]) -> Iterator[Concern]:
     """Those without anybody to answer, where the audit does not say so."""
-    covered = " ".join(each.what for each in findings if each.rule in ABOUT_BACKENDS)
+    covered = {word for each in findings if each.rule in ABOUT_BACKENDS for word in each.what.split()}
     for backend, what, fix in (found for outlook in outlooks for found in unready(outlook)):
-        if backend not in covered:
+        if not {backend, f"{change.document.namespace}/{backend}"} & covered:
             name = change.document.name
             yield Concern(severity=Severity.error, rule="backend-not-ready", object=name, what=what, fix=fix)
 

@@ -273,7 +273,8 @@ def _part(number: float | None) -> str:
 def _sentences(outlook: Outlook) -> Iterator[str]:
     if outlook.failing_after is not None:
         now = f"{percent(outlook.failing)} now, " if outlook.failing is not None else ""
-        yield f"requests that fail: {now}{percent(outlook.failing_after)} predicted, if traffic follows the weights"
+        then = percent(outlook.failing_after)
+        yield f"requests that fail: {now}{then} predicted, if traffic follows the weights as it does now"
     if any(row.guessed and row.use_after is not None for row in outlook.rows):
         yield "~ at what a request costs the other backends: its own traffic is too little to tell"
     for why in outlook.missing:

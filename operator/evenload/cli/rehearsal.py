@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -97,9 +98,19 @@ def _document(located: Located, default: str) -> Document | str:
         resource.path(namespace, name)
     except InvalidName as error:
         raise InputError(f"{place_of(located, 'metadata')}: metadata: {error}") from error
-    kept = {key: value for key, value in metadata.items() if key not in OF_THE_SERVER}
+    for field in ("labels", "annotations"):
+        if not isinstance(metadata.get(field), dict | None):
+            raise InputError(f"{place_of(located, 'metadata', field)}: metadata.{field}: must have fields of texts")
+    kept = {key: value for key, value in metadata.items() if key not in OF_THE_SERVER and value is not None}
     body = {**manifest, "metadata": {**kept, "name": name, "namespace": namespace}}
     body.pop("status", None)
+    try:
+        json.dumps(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{place_of(located)}: {kind} {name} holds a value that JSON does not have ({error}): a date, say, is text "
+            "only in quotes"
+        ) from error
     return Document(msgspec.structs.replace(resource, version=of_group), namespace, body, located)
 
 
@@ -117,7 +128,8 @@ def place_of(located: Located, *keys: str) -> str:
 
 
 class Change(NamedTuple):
-    """An object before and after. `before`: None where it is new. `refusal`: the API server's words."""
+    """An object before and after. `before`: None where it is new. `detail`: the API server's words, where it would not
+    take the object or was not asked. `manager`: whose name it is applied with."""
 
     document: Document
     before: Manifest | None

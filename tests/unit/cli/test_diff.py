@@ -282,6 +282,38 @@ def test_without_the_right_to_rehearse_an_equal_file_is_no_change_either(
     assert machine(diff(route(EVEN), more=AS_JSON))["objects"][0]["state"] == "unchanged"
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"rules": "none"},
+        {"rules": [{"backendRefs": [3]}]},
+        {"rules": [{"backendRefs": [{"weight": "much"}]}]},
+        None,
+        [],
+    ],
+)
+@pytest.mark.parametrize("status", [403, 422])
+def test_whatever_shape_a_refused_or_unseen_object_has_is_a_finding_and_no_crash(
+    shop: FakeApi, diff: Diff, seen: list[Question], monkeypatch: pytest.MonkeyPatch, spoilt: Any, status: int
+) -> None:
+    monkeypatch.setattr(diff_module, "look", lambda a, p, s, questions: [Sighting(policy=q.policy) for q in questions])
+    words = 'User "x" cannot patch resource "httproutes"' if status == 403 else "spec: wrong"
+    shop.refuse("PATCH", SHOP, status, words)
+    given = {**route(EVEN), "spec": spoilt}
+    given["metadata"]["annotations"] = None
+    result = diff(given, more=AS_JSON)
+    assert result.exit_code == (1 if status == 422 else 0)
+    assert ("warning", "balancer-unable") in findings(result)
+
+
+def test_all_weights_at_zero_are_told_by_their_shares(shop: FakeApi, diff: Diff, seen: list[Question]) -> None:
+    result = diff(route(dict.fromkeys(BACKENDS, 0)))
+    assert "25% -> 0%" in result.stdout
+    assert result.exit_code == 1
+    shop.put(SHOP, live(dict.fromkeys(BACKENDS, 0)))
+    assert "0 -> 250" in diff(route(EVEN)).stdout
+
+
 def test_warnings_of_the_api_server_are_shown(shop: FakeApi, diff: Diff, seen: list[Question]) -> None:
     shop.warnings = [r"spec.x is deprecated: use \"y\"", "another"]
     out = diff(route({**EVEN, "shop-d": 260})).stdout
