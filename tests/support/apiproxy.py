@@ -101,7 +101,8 @@ class Seen:
 
     @property
     def is_write(self) -> bool:
-        return self.method not in READS
+        """A dry run is none: nothing is stored."""
+        return self.method not in READS and "dryRun" not in self.query
 
     @property
     def is_watch(self) -> bool:

@@ -128,15 +128,15 @@ def audit(
 
 def in_files(files: Iterable[Path], namespace: str, complete: bool) -> Audited:
     """Raises InputError naming the file and the line."""
-    documents = [each for file in files for path in _paths(file) for each in located_in(path)]
+    documents = [each for file in files for path in files_of(file) for each in located_in(path)]
     scope = Scope(kinds=frozenset(GROUPS) - NOT_IN_FILES) if complete else Scope()
     objects = list(objects_of((each.manifest for each in documents), namespace))
     if not objects:
         note(f"none of {len(documents)} documents is of a kind that is audited")
-    return Audited(objects, run_audit(World(objects, scope, _today())), dict(enumerate(documents)), [])
+    return Audited(objects, run_audit(World(objects, scope, today())), dict(enumerate(documents)), [])
 
 
-def _paths(file: Path) -> list[Path]:
+def files_of(file: Path) -> list[Path]:
     """The file itself, or those of a folder, hidden ones left out."""
     if not file.is_dir():
         return [file]
@@ -155,6 +155,15 @@ def _paths(file: Path) -> list[Path]:
 def in_cluster(access: Access, everywhere: bool) -> Audited:
     """Raises KubeError where the API server does not answer."""
     cluster = connect(access)
+    manifests, unseen = everything_in(cluster, everywhere=everywhere)
+    _tell_unseen(cluster, unseen)
+    scope = Scope(kinds=seen_kinds(unseen), namespaces=None if everywhere else frozenset({cluster.namespace}))
+    objects = list(objects_of(manifests))
+    return Audited(objects, run_audit(World(objects, scope, today())), {}, unseen)
+
+
+def everything_in(cluster: Cluster, *, everywhere: bool) -> tuple[list[Manifest], list[Unseen]]:
+    """All objects of the kinds that are audited, and the kinds that are not served or may not be listed."""
     manifests: list[Manifest] = []
     unseen: list[Unseen] = []
     for resource in AUDITED:
@@ -164,14 +173,16 @@ def in_cluster(access: Access, everywhere: bool) -> Audited:
             if isinstance(error, InvalidName) or error.status not in (403, 404):
                 raise
             unseen.append(Unseen(resource.kind, str(error), refused=error.status == 403))
-    _tell_unseen(cluster, unseen)
-    kinds = frozenset(GROUPS) - {each.kind for each in unseen}
-    scope = Scope(kinds=kinds, namespaces=None if everywhere else frozenset({cluster.namespace}))
-    objects = list(objects_of(manifests))
-    return Audited(objects, run_audit(World(objects, scope, _today())), {}, unseen)
+    return manifests, unseen
 
 
-def _today() -> str:
+def seen_kinds(unseen: Iterable[Unseen]) -> frozenset[str]:
+    """Those of which all objects are known."""
+    return frozenset(GROUPS) - {each.kind for each in unseen}
+
+
+def today() -> str:
+    """In UTC: "2026-11-28"."""
     return moment(clock.now()).date().isoformat()
 
 

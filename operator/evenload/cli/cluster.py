@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,8 @@ TIMEOUT_SECONDS: Final = (5.0, 20.0)
 """To connect, and for the answer: a person is waiting."""
 WATCH_SECONDS: Final = 120
 _HOME: Final = "~/.kube/config"
+_NO_SUCH_FIELD: Final = "field not declared in schema"
+"""What the API server says, with status 500, to an applied object with a field that its kind does not have."""
 _SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -34,6 +37,13 @@ class Access(NamedTuple):
     kubeconfig: str | None = None
     as_user: str | None = None
     namespace: str | None = None
+
+
+class Rehearsal(NamedTuple):
+    """What the API server would hold, and what it warned of."""
+
+    manifest: Manifest
+    warnings: tuple[str, ...]
 
 
 class Cluster:
@@ -49,6 +59,12 @@ class Cluster:
     @property
     def server(self) -> str:
         return str(self._api.configuration.host)
+
+    def within(self, namespace: str) -> Cluster:
+        """The same connection, for commands about that namespace."""
+        other = Cluster(self._api, namespace)
+        other._user = self._user
+        return other
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest:
         """One object. Raises NotFound, naming how to list those there are."""
@@ -117,6 +133,26 @@ class Cluster:
         path = f"{resource.path(where, name)}?fieldManager=evenload-cli"
         return self._call("PATCH", path, body, "application/merge-patch+json")
 
+    def rehearse(
+        self, resource: Resource, name: str, body: Mapping[str, object], namespace: str, manager: str
+    ) -> Rehearsal:
+        """Server-side apply as a dry run: validation, defaults and admission answer, and nothing is stored.
+
+        Raises Refused with the API server's words where it would not take the object.
+        """
+        query = {"dryRun": "All", "fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
+        path = f"{resource.path(namespace, name)}?{urlencode(query)}"
+        headers = {"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"}
+        try:
+            status, text, answered = self._exchange("PATCH", path, headers, json.dumps(body))
+        except Unknown as error:  # nothing can have landed
+            raise Unavailable(f"a dry run was sent to {self.server} and no answer came. Try again") from error
+        if status >= 500 and _NO_SUCH_FIELD in _message(text):
+            raise Refused(f"refused: {_message(text)}", status=status)
+        if status >= 400:
+            raise _refusal(status, text, "GET")
+        return Rehearsal(self._parsed(text), tuple(_warning(each) for each in answered.getlist("Warning")))
+
     def read(self, path: str) -> Manifest:
         """GET any path."""
         return self._call("GET", path)
@@ -150,9 +186,12 @@ class Cluster:
         headers = {"Accept": "application/json"}
         if content_type:
             headers["Content-Type"] = content_type
-        status, text = self._send(method, path, headers, body)
+        status, text, _ = self._exchange(method, path, headers, body)
         if status >= 400:
             raise _refusal(status, text, method)
+        return self._parsed(text)
+
+    def _parsed(self, text: bytes) -> Manifest:
         try:
             answer: Manifest = json.loads(text)
         except ValueError as error:
@@ -161,9 +200,10 @@ class Cluster:
             ) from error
         return answer
 
-    def _send(
-        self, method: str, path: str, headers: dict[str, str], body: Mapping[str, object] | None
-    ) -> tuple[int, bytes]:
+    def _exchange(
+        self, method: str, path: str, headers: dict[str, str], body: Mapping[str, object] | str | None
+    ) -> tuple[int, bytes, Any]:
+        """Status, body and headers of the answer."""
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -172,7 +212,7 @@ class Cluster:
                 method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
             )
             response = self._api.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
-            return response.status, response.read()
+            return response.status, response.read(), response.headers
         except (HTTPError, ApiException) as error:
             raise self._unreachable(method, error) from error
 
@@ -274,6 +314,13 @@ def _refusal(status: int, text: bytes, method: str) -> KubeError:
             )
         case _:
             return Refused(f"refused: {message}", status=status)
+
+
+def _warning(header: str) -> str:
+    """The text of a Warning header (RFC 7234): 299 - "text"."""
+    _, _, quoted = header.partition('"')
+    text = quoted.rpartition('"')[0]
+    return re.sub(r"\\(.)", r"\1", text) if text else header
 
 
 def _message(text: bytes) -> str:

@@ -18,6 +18,7 @@ from evenload.cli.backtest import backtest
 from evenload.cli.changes import changes
 from evenload.cli.check import check
 from evenload.cli.decide import approve, deny, pause, resume, undo
+from evenload.cli.diff import diff
 from evenload.cli.get import get, history
 from evenload.cli.gitops import gitops
 from evenload.cli.incident_report import report
@@ -81,6 +82,7 @@ for _command, _panel in (
     (with_access(asking_prometheus(signals)), LOOK),
     (with_access(asking_prometheus(record)), LOOK),
     (with_access(audit), LOOK),
+    (with_access(asking_prometheus(diff)), LOOK),
     (replay, LOOK),
     (with_access(asking_prometheus(backtest)), LOOK),
     (simulate, LOOK),

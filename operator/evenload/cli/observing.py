@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from evenload import clock
 from evenload.cli.cluster import Access
@@ -32,21 +32,42 @@ async def onlooking(
 ) -> AsyncIterator[Onlooker]:
     """For what the operator would see of that Balancer. Raises InputError naming the field that cannot be met."""
     async with observing(access, manifest["metadata"]["namespace"]) as (client, view):
-        reader = SignalReader(trusted_url=prometheus.url, access=prometheus.access)
-        try:
-            yield Onlooker(
-                client,
-                view,
-                reader,
-                manifest,
-                prometheus_url=prometheus.url,
-                matchers=prometheus.matchers,
-                scrape_seconds=scrape_seconds,
-                now=clock.now,
-                applied=applied,
-            )
-        finally:
-            reader.close()
+        with reading(prometheus) as reader:
+            yield onlooker(client, view, reader, manifest, scrape_seconds, prometheus, applied=applied)
+
+
+@contextmanager
+def reading(prometheus: PrometheusAccess) -> Iterator[SignalReader]:
+    """A reader that signs in as this person."""
+    reader = SignalReader(trusted_url=prometheus.url, access=prometheus.access)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def onlooker(
+    client: Client,
+    view: ClusterView,
+    reader: SignalReader,
+    manifest: Manifest,
+    scrape_seconds: float,
+    prometheus: PrometheusAccess,
+    *,
+    applied: bool,
+) -> Onlooker:
+    """Raises InputError naming the field that cannot be met."""
+    return Onlooker(
+        client,
+        view,
+        reader,
+        manifest,
+        prometheus_url=prometheus.url,
+        matchers=prometheus.matchers,
+        scrape_seconds=scrape_seconds,
+        now=clock.now,
+        applied=applied,
+    )
 
 
 @asynccontextmanager

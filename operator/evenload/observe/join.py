@@ -78,6 +78,17 @@ def snapshot_of(
     )
 
 
+def without_numbers(fleet: Fleet, weights: Mapping[str, int], time: float) -> Snapshot:
+    """The pods alone, where nobody measures them; of no window."""
+    lineup = Lineup.of(fleet)
+    pods = iter(lineup.blanks)
+    backends = {
+        backend: Backend(weight=weights[backend], pods=dict(zip(of, pods, strict=False)))  # the next ones
+        for backend, of in lineup.names.items()
+    }
+    return Snapshot(time=time, window=0.0, backends=backends)
+
+
 @dataclass(frozen=True, slots=True)
 class Lineup:
     """A fleet in the order of its names, and all of its Snapshot that does not change while the fleet does not.

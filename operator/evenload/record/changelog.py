@@ -81,7 +81,7 @@ def _change(driver: Driver, view: BalancerView, writer: Writer, now: _Version, b
     if before is None:
         return found
     specs = before.manifest.get("spec"), now.manifest.get("spec")
-    places = sorted(_differences("/spec", *specs, now.places | before.places))
+    places = sorted(differences("/spec", *specs, now.places | before.places))
     return replace(
         found,
         before=before.view and before.view.weights,
@@ -125,17 +125,20 @@ def _both(last: RouteChange, change: RouteChange) -> tuple[str, ...]:
     return tuple(sorted({*last.elsewhere, *change.elsewhere}))[:MOST_PLACES]
 
 
-def _differences(place: str, before: Any, now: Any, besides: Collection[str]) -> Iterator[str]:
-    """JSON Pointers (RFC 6901) of what differs; a list that grew or shrank is one place."""
+def differences(place: str, before: Any, now: Any, besides: Collection[str]) -> Iterator[str]:
+    """JSON Pointers (RFC 6901), from `place` on, of what differs; a list that grew or shrank is one place.
+
+    `besides`: pointers to what is not looked at.
+    """
     if place in besides or before == now:
         return
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in before.keys() | now.keys():
             part = str(key).replace("~", "~0").replace("/", "~1")
-            yield from _differences(f"{place}/{part}", before.get(key), now.get(key), besides)
+            yield from differences(f"{place}/{part}", before.get(key), now.get(key), besides)
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for index, (old, new) in enumerate(zip(before, now, strict=True)):
-            yield from _differences(f"{place}/{index}", old, new, besides)
+            yield from differences(f"{place}/{index}", old, new, besides)
     else:
         yield place
 

@@ -29,6 +29,9 @@ class FakeApi:
         self.allowed: Callable[[Manifest], bool] = lambda spec: True
         self.port = 0
         self.cut_after: str | None = None  # a method whose answers never arrive
+        self.served = {"balancers", "remediations", "deployments"}  # what may be listed
+        self.warnings: list[str] = []  # of dry runs
+        self.applied: list[dict[str, list[str]]] = []  # with what query dry runs came
 
     def put(self, path: str, manifest: Manifest) -> None:
         """Hold `manifest` at `path`, with a resourceVersion."""
@@ -62,6 +65,9 @@ class FakeApi:
                 return 201, self._create(path, body)
             case "POST":
                 return 201, self._review(path, body, headers)
+            case "PATCH" if "dryRun" in query:
+                self.applied.append(query)
+                return 200, _merged(self.objects.get(path, {}), body)
             case "PATCH":
                 return self._patch(path, body)
             case _:
@@ -84,7 +90,7 @@ class FakeApi:
         if path in self.objects:
             return 200, self.objects[path]
         plural = path.rpartition("/")[2]
-        if plural not in ("balancers", "remediations", "deployments"):
+        if plural not in self.served:
             return _status(404, f'"{plural}" not found')
         return 200, self._page(self._found(path, plural, query), query)
 
@@ -166,6 +172,8 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))
+            for warning in api.warnings if "dryRun" in self.path else ():
+                self.send_header("Warning", f'299 - "{warning}"')
             self.end_headers()
             self.wfile.write(text)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from evenload.model.snapshot import Hold, Pod, SignalState, Snapshot
 from evenload.observe.cluster import Fleet
-from evenload.observe.join import Lineup, snapshot_of
+from evenload.observe.join import Lineup, snapshot_of, without_numbers
 from evenload.observe.prometheus import Reading
 from tests.unit.observe.fleets import NOW, fleet, member, reading, samples, snapshot
 
@@ -224,3 +224,18 @@ def test_whatever_prometheus_answers_a_snapshot_holds_finite_numbers_or_none(
         assert found.errors is None or (found.requests is not None and found.errors <= found.requests)
         if found.requests is not None:
             assert name in requests
+
+
+def test_without_numbers_the_pods_stand_behind_their_backends_and_nothing_is_measured() -> None:
+    pods = {name: member(name, ready=name != "a-2") for name in ("a-1", "a-2", "b-1")}
+    who = Fleet(backends={"b": {"b-1": pods["b-1"]}, "a": {"a-1": pods["a-1"], "a-2": pods["a-2"]}})
+    bare = without_numbers(who, {"a": 7, "b": 1}, NOW)
+    assert {name: each.weight for name, each in bare.backends.items()} == {"a": 7, "b": 1}
+    assert {name: sorted(each.pods) for name, each in bare.backends.items()} == {"a": ["a-1", "a-2"], "b": ["b-1"]}
+    measured = snapshot(who, samples(requests=reading(**{"a-1": 5.0})))
+    for backend, each in bare.backends.items():
+        for name, found in each.pods.items():
+            same = measured.backends[backend].pods[name]
+            assert (found.uid, found.ready, found.cpu_limit) == (same.uid, same.ready, same.cpu_limit)
+            assert (found.requests, found.errors, found.cpu) == (None, None, None)
+    assert bare.signals == {}
