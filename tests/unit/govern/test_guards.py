@@ -659,8 +659,9 @@ def test_a_probes_worth_for_a_drained_backend_is_not_refused_for_want_of_headroo
     assert govern(case(frozen), back) is None
 
 
-def guarded(mode: GuardMode, **guard: int) -> Case:
-    return case(balancer=msgspec.structs.replace(spec(), guard=Guard(mode=mode, **guard)))
+def guarded(mode: GuardMode, max_share_percent: int | None = None) -> Case:
+    guard = Guard(mode=mode, max_share_percent=max_share_percent)
+    return case(balancer=msgspec.structs.replace(spec(), guard=guard))
 
 
 @pytest.mark.parametrize("write", [weights(a=1000), weights(b=0, c=0, d=0)], ids=["outweighed", "starved"])
