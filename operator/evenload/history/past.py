@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import BalancerView, ServiceName, check_shares
+from evenload.drivers.base import BalancerView, Place, check_shares
 from evenload.errors import InputError, SignalsUnavailable
 from evenload.history.ranges import Grid
 from evenload.history.reader import Chunk, Extra, RangeReader
@@ -53,7 +53,7 @@ class Subject(Value, frozen=True, kw_only=True):
         return {service.namespace for service in self.services.values()}
 
     @property
-    def services(self) -> dict[str, ServiceName]:
+    def services(self) -> dict[str, Place]:
         return {name: each.service for name, each in self.backends.items()}
 
 
