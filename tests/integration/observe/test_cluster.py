@@ -30,7 +30,7 @@ from evenload.kube.resources import (
 from evenload.model.spec import TargetRef
 from evenload.observe.cluster import ClusterView, Fleet, Problem, Trouble
 from tests.support.apiproxy import Answer, ApiProxy
-from tests.support.kinds import install_traefik_services
+from tests.support.kinds import install_traefik
 from tests.support.wait import until
 
 pytestmark = pytest.mark.timeout(120)
@@ -337,7 +337,7 @@ class TestKinds:
     async def test_each_kind_is_read_and_written_as_the_api_server_has_it(self, shop: Shop, kind: str) -> None:
         driver, target = DRIVERS[kind], TargetRef(kind=kind, name="rpc")
         if kind == "TraefikService":
-            await install_traefik_services(shop.client)
+            await install_traefik(shop.client)
         refs = [{"name": name, "port": 80, "weight": 100} for name in ("shop-a", "shop-b")]
         spec = {"weighted": {"services": refs}} if kind == "TraefikService" else {"rules": [{"backendRefs": refs}]}
         manifest = {"apiVersion": driver.resource.api_version, "kind": kind, "metadata": {"name": "rpc"}, "spec": spec}

@@ -11,6 +11,11 @@ from evenload.model.spec import TargetRef
 
 SHOP = TargetRef(kind="VirtualService", name="shop")
 
+HEADERS: st.SearchStrategy[dict[str, Any]] = st.sampled_from([{}, {"headers": {"request": {"set": {"x": "1"}}}}])
+TRIMMINGS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{}, {"timeout": "3s"}, {"match": [{"uri": {"prefix": "/"}}]}]
+)
+
 
 def virtual_service(*rules: dict[str, Any], **spec: Any) -> dict[str, Any]:
     """As the API server would answer it; `spec` stands beside `http`."""
@@ -80,15 +85,14 @@ def balanceable(draw: st.DrawFn) -> tuple[dict[str, Any], TargetRef]:
     )
     weights = [draw(st.none() | st.integers(0, 100)) for _ in places]
     spectators = draw(st.sampled_from([[], [to("api.example.com", 0)], [to("api.example.com")]]))
-    trimmings = st.sampled_from([{}, {"timeout": "3s"}, {"match": [{"uri": {"prefix": "/"}}]}])
 
     def one() -> dict[str, Any]:
-        headers = [draw(st.sampled_from([{}, {"headers": {"request": {"set": {"x": "1"}}}}])) for _ in places]
+        headers = [draw(HEADERS) for _ in places]
         refs: list[dict[str, Any]] = [
-            {**to(host, weight, subset=subset), **besides}
-            for (host, subset), weight, besides in zip(places, weights, headers, strict=True)
+            {**to(host, weight, subset=subset), **more}
+            for (host, subset), weight, more in zip(places, weights, headers, strict=True)
         ]
-        return rule(*draw(st.permutations([*refs, *spectators])), **draw(trimmings))
+        return rule(*draw(st.permutations([*refs, *spectators])), **draw(TRIMMINGS))
 
     rules = [one() for _ in range(draw(st.integers(1, 2)))]
     others = draw(st.sampled_from([[], [rule(to("other", 7))], [{"redirect": {"uri": "/"}, "route": []}]]))

@@ -262,7 +262,7 @@ def test_a_ramp_step_that_stands_already_is_not_written_again() -> None:
 
 
 def test_in_whole_per_cent_a_ramp_passes_over_stages_that_are_no_step() -> None:
-    sight = msgspec.structs.replace(snapshot(weights={"a": 1, "b": 33, "c": 33, "d": 33}), weights_total=100)
+    sight = msgspec.structs.replace(snapshot(weights={"a": 1, "b": 33, "c": 32, "d": 34}), weights_total=100)
     work = Work(base={"a": 3, "b": 32, "c": 32, "d": 33}, held_back=("a",))
     write = restarts.ramp(sight, Fleet(sight), POLICY, work, frozenset({"a"}))
     assert write is not None
