@@ -530,8 +530,8 @@ GATEWAY: Plane = Plane(
 )
 MESH: Plane = Plane(
     resource=VIRTUALSERVICES,
-    backend_of=lambda reference: str(reference["destination"]["subset"]),
-    references=lambda manifest: ("/spec/http/0/route", manifest["spec"]["http"][0]["route"]),
+    backend_of=lambda reference: str(reference["destination"].get("subset", "")),
+    references=lambda manifest: ("/spec/http/0/route", manifest["spec"]["http"][0].get("route", [])),
     route=virtual_service,
     even=lambda backends: dict.fromkeys(backends, 100 // len(backends)),
     besides=subsets,

@@ -22,7 +22,7 @@ weights do not steer. The object has no status that says whether proxies took it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -160,9 +160,10 @@ class VirtualServiceDriver:
 
     def located(self, view: BalancerView, beside: Beside) -> BalancerView:
         """With the labels of its subsets, from the DestinationRules of its namespace. Raises RouteProblem."""
-        if not any(place.subset for place in view.services.values()):
+        names = {place.name for place in view.services.values() if place.subset}
+        if not names:
             return view
-        subsets = list(_subsets(beside(DESTINATIONRULES), view.namespace))
+        subsets = list(_subsets(beside(DESTINATIONRULES), names, view.namespace))
         places = {key: _located(view, place, subsets) for key, place in view.services.items()}
         return replace(view, services=places)
 
@@ -279,13 +280,15 @@ def _notes(parsed: _VirtualService, rules: Iterable[tuple[int, _Rule]]) -> Itera
         yield "routes of tcp and tls are not looked after"
 
 
-def _subsets(rules: Iterable[Manifest], namespace: str) -> Iterator[tuple[Place, str]]:
-    """Each subset of each Service, as a place with its labels, and the DestinationRule that says so.
+def _subsets(rules: Iterable[Manifest], names: Container[str], namespace: str) -> Iterator[tuple[Place, str]]:
+    """Each subset of the Services of these names, as a place with its labels, and the DestinationRule that says so.
 
     Those for certain clients alone (workloadSelector) do not say what the subset is for the others. One that cannot be
     read describes nothing.
     """
     for manifest in rules:
+        if _host_of(manifest).partition(".")[0] not in names:
+            continue  # not decoded: every tick looks at all of them
         try:
             rule = msgspec.convert(manifest, _DestinationRule)
         except msgspec.ValidationError:
@@ -295,6 +298,12 @@ def _subsets(rules: Iterable[Manifest], namespace: str) -> Iterator[tuple[Place,
             for each in rule.spec.subsets:
                 labels = tuple(sorted(each.labels.items()))
                 yield replace(service, subset=each.name, labels=labels), rule.metadata.name
+
+
+def _host_of(manifest: Manifest) -> str:
+    spec = manifest.get("spec")
+    host = spec.get("host") if isinstance(spec, dict) else None
+    return host if isinstance(host, str) else ""
 
 
 def _located(view: BalancerView, place: Place, subsets: list[tuple[Place, str]]) -> Place:

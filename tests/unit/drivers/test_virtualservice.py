@@ -175,6 +175,8 @@ def test_a_destination_of_the_whole_service_needs_no_destination_rule() -> None:
             "no DestinationRule of namespace shop",
         ),
         (({"metadata": {"name": "odd"}, "spec": {"host": 7}},), "no DestinationRule of namespace shop"),
+        (({"metadata": {"name": "odd"}},), "no DestinationRule of namespace shop"),
+        ((destination_rule(subsets=TWO, workloadSelector=7),), "no DestinationRule of namespace shop"),
     ],
 )
 def test_a_subset_that_nothing_describes_is_refused_with_a_sentence(rules: tuple[Manifest, ...], says: str) -> None:
