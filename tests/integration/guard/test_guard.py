@@ -129,7 +129,7 @@ def _own(manifest: Manifest) -> dict[str, Any]:
     return {key: manifest["metadata"].get(key) or {} for key in ("annotations", "labels")}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_each_update_of_the_table_is_judged_as_in_python(client: Client, guarded: str) -> None:
     answers = await judged(client, guarded, list(of_each_kind()))
     assert {name: real for name, (real, _) in answers.items()} == {name: model for name, (_, model) in answers.items()}
@@ -137,7 +137,7 @@ async def test_each_update_of_the_table_is_judged_as_in_python(client: Client, g
     assert {name for name, (real, _) in answers.items() if real} == refused
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_drawn_updates_are_judged_as_in_python(client: Client, guarded: str, seed: int) -> None:
     answers = await judged(client, guarded, drawn(seed, 120))

@@ -31,7 +31,7 @@ async def town(client: Client) -> AsyncIterator[Town]:
         yield town
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_skewed_virtual_service_is_mended_in_whole_per_cent_and_the_undo_gives_back_what_stood(
     town: Town, start: Start, proxy: ApiProxy, tmp_path: Path
 ) -> None:
@@ -69,6 +69,7 @@ async def test_a_skewed_virtual_service_is_mended_in_whole_per_cent_and_the_undo
     assert await shop.weights() == BAD
 
 
+@pytest.mark.timeout(600)
 async def test_what_is_wrong_with_a_virtual_service_stands_in_the_balancer_and_goes_once_it_is_right(
     town: Town, start: Start
 ) -> None:
