@@ -130,7 +130,7 @@ def main() -> None:
 
 
 def _measure(url: str, days: float, tick: float, unit: float, *, profile: bool) -> None:
-    from evenload.drivers.base import ServiceName
+    from evenload.drivers.base import Place
     from evenload.history.backtest import backtest
     from evenload.history.past import Subject
     from evenload.history.ranges import Grid
@@ -145,8 +145,7 @@ def _measure(url: str, days: float, tick: float, unit: float, *, profile: bool) 
         source=source_of(Signals(preset="app"), default_url=url, scrape_seconds=tick),
         weights=dict.fromkeys(names, 200),
         backends={
-            name: Behind(service=ServiceName(namespace="shop", name=name), workloads=frozenset({name}))
-            for name in names
+            name: Behind(service=Place(namespace="shop", name=name), workloads=frozenset({name})) for name in names
         },
         max_age_seconds=60.0,
         origin="a benchmark",

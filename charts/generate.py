@@ -18,6 +18,7 @@ import yaml
 from evenload.drivers import DRIVERS, name_of
 from evenload.drivers.base import Driver, Handle
 from evenload.guard.policies import policies
+from evenload.kube.resources import Resource
 
 CHART = Path(__file__).parents[1] / "charts/evenload"
 RULES = "templates/_drivers.tpl"
@@ -31,8 +32,11 @@ def rules(_: str) -> str:
     weighted = [driver for driver in drivers if Handle.Weights in driver.handles]  # the others' kind is read anyway
     return (
         GENERATED
-        + _defined("evenload.driverReadRules", (_rule(driver, "list, watch") for driver in weighted))
-        + _defined("evenload.driverActRules", (_rule(driver, "get, patch") for driver in weighted))
+        + _defined(
+            "evenload.driverReadRules",
+            (_rule(driver, each, "list, watch") for driver in weighted for each in (driver.resource, *driver.beside)),
+        )
+        + _defined("evenload.driverActRules", (_rule(driver, driver.resource, "get, patch") for driver in weighted))
         + '\n{{- define "evenload.disabledDrivers" -}}\n{{- $names := list -}}\n'
         + "".join(map(_disabled, drivers))
         + '{{- join "," $names -}}\n{{- end }}\n'
@@ -43,8 +47,7 @@ def _defined(name: str, parts: Iterator[str]) -> str:
     return f'\n{{{{- define "{name}" -}}}}\n{"".join(parts)}{{{{- end }}}}\n'
 
 
-def _rule(driver: Driver, verbs: str) -> str:
-    resource = driver.resource
+def _rule(driver: Driver, resource: Resource, verbs: str) -> str:
     return (
         f"{{{{- if {_enabled(driver)} }}}}\n"
         f"- apiGroups: [{resource.group}]\n  resources: [{resource.plural}]\n  verbs: [{verbs}]\n"

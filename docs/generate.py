@@ -27,7 +27,7 @@ from evenload.audit.world import GROUPS
 from evenload.cli.main import app
 from evenload.diagnose.rules import RULES
 from evenload.drivers import DRIVERS, name_of
-from evenload.drivers.base import Handle
+from evenload.drivers.base import Driver, Handle
 from evenload.model.labels import LABELS
 from evenload.presets import PRESETS, Preset
 from evenload.record.events import REASONS
@@ -181,6 +181,13 @@ def metrics() -> str:
     )
 
 
+def _weights(driver: Driver) -> str:
+    if Handle.Weights not in driver.handles:
+        return "none"
+    total = driver.limits.total
+    return f"0 to {driver.limits.largest_weight}" if total is None else f"whole numbers that come to {total}"
+
+
 def data_planes() -> str:
     """Every kind of balancer."""
     rows = (
@@ -188,7 +195,7 @@ def data_planes() -> str:
             code(kind),
             code(driver.resource.api_version),
             ", ".join(handle.value for handle in driver.handles),
-            f"0 to {driver.limits.largest_weight}" if Handle.Weights in driver.handles else "none",
+            _weights(driver),
             code(f"drivers.{name_of(driver)}.enabled"),
             driver.about,
         )

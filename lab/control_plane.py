@@ -26,6 +26,8 @@ from lab.signals import in_foreground, shielded, stoppable
 
 OWN_CLUSTER = "EVENLOAD_TEST_KUBECONFIG"
 ASSETS = "KUBEBUILDER_ASSETS"
+TO_INSTALL = ("istio-crds", "traefik-crds")  # by the tests that need them
+CRDS = ("gateway-api", *TO_INSTALL)
 INSIDE = "EVENLOAD_LAB_FOLDER"  # set for the copy of ourselves that runs inside the namespaces
 READY_SECONDS = 60.0
 PR_SET_PDEATHSIG = 1
@@ -38,7 +40,7 @@ def run(command: Sequence[str], *, with_scheduler: bool = False, also: Sequence[
     """
     own = os.environ.get(OWN_CLUSTER)
     if own:
-        build.ensure(also)
+        build.ensure((*TO_INSTALL, *also))
         return in_foreground(command, {**os.environ, "KUBECONFIG": str(Path(own).expanduser())})
     inside = os.environ.get(INSIDE)
     if inside:
@@ -52,8 +54,8 @@ def run(command: Sequence[str], *, with_scheduler: bool = False, also: Sequence[
 
 
 def needed_parts(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """With somebody else's binaries only the CRDs must be fetched."""
-    return ("gateway-api",) if environment.get(ASSETS) else ("kubernetes", "gateway-api")
+    """With somebody else's binaries only the CRDs must be fetched: the Gateway API's, and those that tests install."""
+    return CRDS if environment.get(ASSETS) else ("kubernetes", *CRDS)
 
 
 def programs() -> dict[str, Path]:

@@ -38,7 +38,7 @@ class Part:
     make: Callable[[Path, COUNTED], None]
     needs: tuple[str, ...] = ()
     compiles: bool = False  # takes every core: one such part at a time
-    plane: bool = False  # of another data plane than the lab's own: built only where that is asked for
+    plane: bool = False  # of another data plane than the lab's own, or for tests: built only where it is asked for
 
     def folder(self) -> Path:
         """Where the part is, or will be once built."""
@@ -122,6 +122,16 @@ def _make_gateway_api(target: Path, counted: COUNTED) -> None:
         shutil.copyfile(crd, target / crd.name)
 
 
+def _make_istio_crds(target: Path, counted: COUNTED) -> None:
+    module = golang.module_folder(go_command(), "istio-crds", "istio.io/api")
+    shutil.copyfile(module / "kubernetes" / "customresourcedefinitions.gen.yaml", target / "crds.yaml")
+
+
+def _make_traefik_crds(target: Path, counted: COUNTED) -> None:
+    module = golang.module_folder(go_command(), "traefik-crds", "github.com/traefik/traefik/v3")
+    shutil.copyfile(module / "integration" / "fixtures" / "k8s" / "01-traefik-crd.yml", target / "crds.yaml")
+
+
 def _make_envoy_gateway(target: Path, counted: COUNTED) -> None:
     """Its program, its chart, and its own CRDs; those of the Gateway API are the lab's."""
     path = "github.com/envoyproxy/gateway"
@@ -197,6 +207,22 @@ PARTS: dict[str, Part] = {
             inputs=lambda: cache.tree_inputs(golang.MODULES / "gateway-api"),
             make=_make_gateway_api,
             needs=("go",),
+        ),
+        Part(
+            name="istio-crds",
+            what="the CRDs of Istio, from a Go module",
+            inputs=lambda: cache.tree_inputs(golang.MODULES / "istio-crds"),
+            make=_make_istio_crds,
+            needs=("go",),
+            plane=True,
+        ),
+        Part(
+            name="traefik-crds",
+            what="the CRDs of Traefik, from a Go module",
+            inputs=lambda: cache.tree_inputs(golang.MODULES / "traefik-crds"),
+            make=_make_traefik_crds,
+            needs=("go",),
+            plane=True,
         ),
         Part(
             name="traefik",

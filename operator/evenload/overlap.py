@@ -1,6 +1,6 @@
-"""One owner of a Service's pods: a Balancer of the Service itself, or Balancers of routes over it, not both.
+"""One owner of a Service's pods: a Balancer of the Service itself, or Balancers of objects over it of a single plane.
 
-Both would judge and restart the same pods, on different grounds. The older one owns, as with the rules of a route
+Others would judge and restart the same pods, on different grounds. The older one owns, as with the rules of a route
 (ownership.py): by creation, then by UID. Routes over the same Services do not exclude each other: each has weights of
 its own, and restarts are budgeted by workload. A Balancer that owns nothing locks nobody out. Pure, apart from what is
 remembered of a tick.
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from evenload.drivers import driver_of
 from evenload.drivers.base import BalancerView
-from evenload.kube.resources import SERVICES
 from evenload.ownership import identity, seniority
 
 Manifest = Mapping[str, Any]
@@ -39,7 +39,7 @@ class Overlap:
         view_of: Callable[[Manifest], BalancerView | None],
         loses: Callable[[Manifest, BalancerView], object],
     ) -> None:
-        """`neighbours`: the manifests of a namespace's Balancers, or none where no Service is a target there.
+        """`neighbours`: the manifests of a namespace's Balancers, or none where all targets there are of one plane.
         `view_of`: what a Balancer looks after, None where it reads nothing; it must not raise. `loses`: whether another
         Balancer owns the rules of what it looks after."""
         self._neighbours = neighbours
@@ -59,21 +59,21 @@ class Overlap:
 
     def _settle(self, namespace: str, asker: Manifest) -> _Settled:
         rivals = sorted(self._neighbours(namespace), key=seniority)
-        itself: dict[str, _Owner] = {}  # by Service: who has it as its target
-        behind: dict[str, _Owner] = {}  # by Service: the oldest that has it behind a route
+        owners: dict[str, tuple[str, _Owner]] = {}  # by Service: the plane that has it, and the oldest of it
         lost: dict[str, str] = {}
         for each in rivals:
             view = None if "deletionTimestamp" in each["metadata"] else self._view_of(each)
             if view is None or self._loses(each, view):
                 continue
-            mine, others = (itself, behind) if view.kind == SERVICES.kind else (behind, itself)
+            plane = driver_of(view.kind).plane
             names = sorted(service.name for service in view.services.values() if service.namespace == namespace)
-            if (taken := next((name for name in names if name in others), None)) is not None:
-                lost[each["metadata"]["uid"]] = _refusal(namespace, taken, others[taken])
+            taken = next((name for name in names if name in owners and owners[name][0] != plane), None)
+            if taken is not None:
+                lost[each["metadata"]["uid"]] = _refusal(namespace, taken, owners[taken][1])
                 continue
             owner = _Owner(balancer=f"{namespace}/{each['metadata']['name']}", through=f"{view.kind} {view.name}")
             for name in names:
-                mine.setdefault(name, owner)
+                owners.setdefault(name, (plane, owner))
         return _Settled(known=frozenset(map(identity, (*rivals, asker))), lost=lost)
 
 

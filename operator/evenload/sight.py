@@ -103,7 +103,7 @@ class Observer:
             lambda view: store.balancers.group(Target(view.namespace, view.kind, view.name)), self._view_of
         )
         self._overlap = Overlap(
-            store.beside_services, self._view_of, lambda each, view: self._ownership.taken(each, view, self.turn)
+            store.across_planes, self._view_of, lambda each, view: self._ownership.taken(each, view, self.turn)
         )
 
     def begin_turn(self) -> None:
@@ -195,6 +195,7 @@ class Observer:
             ledger=case.ledger,
             holds=sight.holds,
             max_mode=self._max_mode(status),
+            weights_total=case.driver.limits.total,
         )
         return case.ahead.settled(seen)
 
@@ -296,11 +297,12 @@ def route_of(
             message=f"spec.targetRef.namespace: {target.namespace} is not the Balancer's own namespace; "
             f"create the Balancer in {target.namespace}",
         )
-    route = view.balancer(driver_of(target.kind), namespace, target.name)
+    driver = driver_of(target.kind)
+    route = view.balancer(driver, namespace, target.name)
     if isinstance(route, cluster.Problem):
         return Trouble(reason=route.reason.value, message=route.sentence)
     try:
-        seen = read_as(route)
+        seen = driver.located(read_as(route), lambda resource: view.beside(resource, namespace))
         others = {service.namespace for service in seen.services.values()} - {namespace}
         if granted is not None and (unknown := _unwatched(view, others) or _ungranted(view, others)):
             return unknown

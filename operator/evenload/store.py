@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from evenload.act.ledger import Ledger
 from evenload.act.recordings import without_recording
+from evenload.drivers import DRIVERS, PLANES
 from evenload.groups import Groups
-from evenload.kube.resources import SERVICES
 from evenload.model.spec import DEFAULT_KIND
 
 MOST_GONE: Final = 10_000
@@ -152,21 +152,21 @@ class Store:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.balancers = Objects(group_of=target_of, on_change=self._balancer_changed)
-        self._in_namespace: Groups[str, Key] = Groups()
-        self._services_in: Groups[str, Key] = Groups()  # by namespace: Balancers that target a Service
+        self._of_plane = {plane: Groups[str, Key]() for plane in PLANES}  # by namespace
         self.remediations = Objects(group_of=balancer_of, on_change=self.ledger.changed, kept=without_recording)
         self.unlisted: set[str] = set()
         """Namespaces whose Balancers or Remediations are not known yet: nothing there is looked after."""
 
     def _balancer_changed(self, key: Key, after: Manifest | None) -> None:
-        of_service = after is not None and target_of(after).kind == SERVICES.kind
-        for group, belongs in ((self._in_namespace, after is not None), (self._services_in, of_service)):
-            (group.add if belongs else group.discard)(key.namespace, key)
+        driver = DRIVERS.get(target_of(after).kind) if after is not None else None
+        for plane, group in self._of_plane.items():
+            (group.add if driver is not None and driver.plane == plane else group.discard)(key.namespace, key)
 
-    def beside_services(self, namespace: str) -> Iterator[Manifest]:
-        """All Balancers of a namespace where one targets a Service, else none: they may meet over the same pods."""
-        keys = self._in_namespace.of(namespace) if self._services_in.of(namespace) else ()
-        return iter([found for key in keys if (found := self.balancers.get(key)) is not None])
+    def across_planes(self, namespace: str) -> Iterator[Manifest]:
+        """All Balancers of a namespace whose targets are of several planes, else none: they may meet over pods."""
+        found = [keys for group in self._of_plane.values() if (keys := group.of(namespace))]
+        meeting = found if len(found) > 1 else ()
+        return iter([each for keys in meeting for key in keys if (each := self.balancers.get(key)) is not None])
 
     def remediations_of(self, balancer: Key) -> tuple[Manifest, ...]:
         """Remediations of the Balancer of that name, oldest first (by name within a second)."""

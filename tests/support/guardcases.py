@@ -85,7 +85,12 @@ def made(driver: Driver, namespace: str, name: str, rules: list[Any], metadata: 
     }
     split = driver.split
     assert isinstance(split, Split)
-    found = [dict(_put({}, split.references, _references(rule)), **_name_of(rule)) for rule in rules]
+    written = [
+        [_as_destination(each, namespace) if split.mesh else each for each in _references(rule)] for rule in rules
+    ]
+    found = [
+        dict(_put({}, split.references, each), **_name_of(rule)) for each, rule in zip(written, rules, strict=True)
+    ]
     return _put(manifest, split.rules, found) if split.rules else {**manifest, **found[0]}
 
 
@@ -99,6 +104,16 @@ def _references(rule: Any) -> list[dict[str, Any]]:
     if isinstance(given, list):
         return given
     return [reference(name, weight) for name, weight in given.items()]
+
+
+def _as_destination(reference: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """The same as one of a mesh: "web/v1" is a subset; with a namespace ("{own}": the object's) it is named in full."""
+    host, _, subset = reference["name"].partition("/")
+    if "namespace" in reference:
+        host = f"{host}.{reference['namespace'].format(own=namespace)}.svc.cluster.local"
+    destination = {"host": host, "port": {"number": reference["port"]}, **({"subset": subset} if subset else {})}
+    weight = {"weight": reference["weight"]} if "weight" in reference else {}
+    return {"destination": destination, **weight}
 
 
 def _name_of(rule: Any) -> dict[str, str]:
@@ -118,6 +133,9 @@ def reason(text: str) -> dict[str, Any]:
 
 
 ROUTES = ("HTTPRoute", "GRPCRoute")
+MESH = ("VirtualService",)
+WITH_RULES = (*ROUTES, *MESH)
+OF_GATEWAYS = tuple(kind for kind in KINDS if kind not in MESH)
 BAD: Weights = {"a": 250, "b": 1, "c": 1}
 EXPLICIT = {"desired": {"type": "Explicit", "shares": [{"backend": "a", "weight": 80}, {"backend": "b", "weight": 20}]}}
 
@@ -134,7 +152,49 @@ CASES = (
         [{"a": 9, "b": 9, "c": 1, "d": 1, "e": 1, "f": 1}],
         ("gives Service a 41.0% (at most 28.5%), Service b 41.0% (at most 28.5%) of the traffic",),
     ),
-    Case("no-weights-written", [{"a": None, "b": None}], [{"a": 9, "b": None}], (too_much("a", 90.0, 66.6),)),
+    Case(
+        "no-weights-written",
+        [{"a": None, "b": None}],
+        [{"a": 9, "b": None}],
+        (too_much("a", 90.0, 66.6),),
+        only=OF_GATEWAYS,
+    ),
+    Case(
+        "no-weight-beside-others-in-a-mesh",
+        [{"a": 50, "b": 50}],
+        [{"a": 50, "b": None}],
+        (too_much("a", 100.0, 66.6),),
+        only=MESH,
+    ),
+    Case("no-weights-in-a-mesh", [{"a": 50, "b": 50}], [{"a": None, "b": None}], (ALL_ZERO,), only=MESH),
+    Case("the-only-one-at-zero-in-a-mesh", [{"a": 100}], [{"a": 0}], only=MESH),
+    Case(
+        "too-much-to-a-subset",
+        [{"web/v1": 50, "web/v2": 50}],
+        [{"web/v1": 95, "web/v2": 5}],
+        (too_much("web/v1", 95.0, 66.6),),
+        only=MESH,
+    ),
+    Case(
+        "a-subset-dropped",
+        [{"web": 50, "web/v2": 50}],
+        [{"web": 100}],
+        ("drops Service web/v2, which had a share of the traffic",),
+        only=MESH,
+    ),
+    Case(
+        "a-host-written-in-full",
+        [{"a": 50, "b": 50}],
+        [[reference("a", 95, namespace="{own}"), reference("b", 5)]],
+        (too_much("a", 95.0, 66.6),),
+        only=MESH,
+    ),
+    Case(
+        "a-host-that-is-no-service",
+        [[reference("a", 50), reference("b", 50)]],
+        [[reference("a", 50), reference("b", 50), reference("api.example.com", 900)]],
+        only=MESH,
+    ),
     Case("as-it-was", [BAD], [BAD]),
     Case("better-than-it-was", [BAD], [{"a": 90, "b": 5, "c": 5}]),
     Case("worse-than-it-was", [{"a": 90, "b": 5, "c": 5}], [BAD], (TOO_MUCH,)),
@@ -171,7 +231,7 @@ CASES = (
     Case("status-of-zeros", [EVEN], [BAD], (TOO_MUCH,), targets={"a": 0, "b": 0, "c": 0}),
     Case("all-zero", [EVEN], [{"a": 0, "b": 0, "c": 0}], (ALL_ZERO,)),
     Case("all-zero-as-it-was", [{"a": 0, "b": 0}], [{"a": 0, "b": 0, "c": 0}]),
-    Case("the-only-one-at-zero", [{"a": 1}], [{"a": 0}], (ALL_ZERO,)),
+    Case("the-only-one-at-zero", [{"a": 1}], [{"a": 0}], (ALL_ZERO,), only=OF_GATEWAYS),
     Case(
         "named-twice",
         [EVEN],
@@ -214,29 +274,31 @@ CASES = (
         [[reference("a", 1, namespace="other"), reference("a", 1)]],
         [[reference("a", 1, namespace="other"), reference("a", 9)]],
         (too_much("a", 90.0, 66.6),),
+        only=OF_GATEWAYS,
     ),
     Case(
         "too-much-to-another-namespace",
         [[reference("a", 1, namespace="other"), reference("a", 1)]],
         [[reference("a", 9, namespace="other"), reference("a", 1)]],
         (too_much("other/a", 90.0, 66.6),),
+        only=OF_GATEWAYS,
     ),
-    Case("in-the-second-of-two-rules", [EVEN, {"x": 1}], [BAD, {"x": 1}], (TOO_MUCH,), only=ROUTES),
-    Case("a-rule-of-one-beside-a-split", [{"x": 1}, EVEN], [{"y": 1}, EVEN], only=ROUTES),
+    Case("in-the-second-of-two-rules", [EVEN, {"x": 1}], [BAD, {"x": 1}], (TOO_MUCH,), only=WITH_RULES),
+    Case("a-rule-of-one-beside-a-split", [{"x": 1}, EVEN], [{"y": 1}, EVEN], only=WITH_RULES),
     Case(
         "the-rule-that-it-names",
         [named("main", a=1, b=1, c=1), named("rest", x=1, y=1)],
         [named("main", a=250, b=1, c=1), named("rest", x=1, y=1)],
         (TOO_MUCH,),
         target={"ruleName": "main"},
-        only=ROUTES,
+        only=WITH_RULES,
     ),
     Case(
         "another-rule-than-it-names",
         [named("main", a=1, b=1, c=1), named("rest", x=1, y=1)],
         [named("main", a=1, b=1, c=1), named("rest", x=99, y=0)],
         target={"ruleName": "main"},
-        only=ROUTES,
+        only=WITH_RULES,
     ),
     Case(
         "its-rule-is-renamed",
@@ -244,10 +306,10 @@ CASES = (
         [named("first", a=1, b=1)],
         ("drops Service a, Service b, which had a share of the traffic",),
         target={"ruleName": "main"},
-        only=ROUTES,
+        only=WITH_RULES,
     ),
     Case("a-rule-where-there-are-none", [EVEN], [BAD], target={"ruleName": "main"}, only=("TraefikService",)),
-    Case("rules-moved", [EVEN, {"x": 1}], [{"x": 1}, EVEN], only=ROUTES),
+    Case("rules-moved", [EVEN, {"x": 1}], [{"x": 1}, EVEN], only=WITH_RULES),
     Case("off", [EVEN], [BAD], guard={"mode": "Off"}),
     Case("another-object", [EVEN], [BAD], target={"name": "another"}),
     Case("a-canary-controller-owns-it", [EVEN], [BAD], metadata=owner("Canary")),

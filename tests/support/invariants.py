@@ -20,7 +20,15 @@ import msgspec
 from evenload.api.v1alpha1 import PAUSED_ANNOTATION, UNDO_ANNOTATION
 from evenload.clock import from_rfc3339
 from evenload.errors import NotFound
-from evenload.kube.resources import BALANCERS, ENDPOINTSLICES, HTTPROUTES, REMEDIATIONS, Manifest, Resource
+from evenload.kube.resources import (
+    BALANCERS,
+    ENDPOINTSLICES,
+    HTTPROUTES,
+    REMEDIATIONS,
+    VIRTUALSERVICES,
+    Manifest,
+    Resource,
+)
 from evenload.model.policy import Policy
 from evenload.model.spec import BalancerSpec, Mode
 from tests.support.apiproxy import Seen
@@ -29,8 +37,9 @@ LARGEST_WEIGHT = 1_000_000  # the Gateway API's
 HOUR_SECONDS = 3600.0
 PRECONDITION_FAILED = (409, 422)  # another version of the object; a JSON patch whose test does not hold
 _EVICTION = re.compile(r"^/api/v1/namespaces/([^/]+)/pods/([^/]+)/eviction$")
-_ROUTE = re.compile(r"^/apis/gateway\.networking\.k8s\.io/[^/]+/namespaces/([^/]+)/httproutes/([^/]+)$")
-_WEIGHT = re.compile(r"^/spec/rules/(\d+)/backendRefs/(\d+)/weight$")
+_ROUTES = {each.plural: each for each in (HTTPROUTES, VIRTUALSERVICES)}
+_ROUTE = re.compile(rf"^/apis/[^/]+/[^/]+/namespaces/([^/]+)/({'|'.join(_ROUTES)})/([^/]+)$")
+_WEIGHT = re.compile(r"^/spec/(?:rules|http)/(\d+)/(?:backendRefs|route)/(\d+)/weight$")
 
 
 class Reads(Protocol):
@@ -90,9 +99,9 @@ class Invariants:
         if not await self._others_ready(namespace, uid):
             self._break(seen, f"{pod} is the last ready pod of {namespace}")
 
-    async def _judge_weights(self, seen: Seen, namespace: str, name: str) -> None:
+    async def _judge_weights(self, seen: Seen, namespace: str, plural: str, name: str) -> None:
         self.looked_at += 1
-        after = written(await self._client.get(HTTPROUTES, namespace, name), json.loads(seen.body), namespace)
+        after = written(await self._client.get(_ROUTES[plural], namespace, name), json.loads(seen.body), namespace)
         if after is None:
             self._break(seen, "it changes something else than weights")
             return
@@ -178,7 +187,11 @@ def _objections(balancer: Manifest, spec: BalancerSpec, mode: Mode, plan: Plan) 
 
 def written(route: Manifest, operations: list[Mapping[str, Any]], namespace: str) -> dict[str, int] | None:
     """Weights by backend after that JSON patch; None where it does anything else than test and set weights."""
-    rules = [[dict(ref) for ref in rule.get("backendRefs", ())] for rule in route["spec"]["rules"]]
+    spec = route["spec"]
+    rules = [
+        [dict(ref) for ref in rule.get("backendRefs", rule.get("route", ()))]
+        for rule in spec.get("rules", spec.get("http", ()))
+    ]
     touched = set()
     for operation in operations:
         if operation["op"] == "test":
@@ -193,5 +206,7 @@ def written(route: Manifest, operations: list[Mapping[str, Any]], namespace: str
 
 
 def _backend(ref: Mapping[str, Any], namespace: str) -> str:
+    if "destination" in ref:
+        return f"{ref['destination']['host']}/{ref['destination']['subset']}"
     foreign = ref.get("namespace", namespace) != namespace
     return f"{ref['namespace']}/{ref['name']}" if foreign else str(ref["name"])

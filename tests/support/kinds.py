@@ -1,4 +1,4 @@
-"""Our CRDs, and of others as much as tests need, put on a real API server once a test run."""
+"""CRDs, ours and others', put on a real API server once a test run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ import yaml
 
 from evenload.errors import KubeError
 from evenload.kube.client import Client
-from evenload.kube.resources import BALANCERS, REMEDIATIONS, TRAEFIKSERVICES, Manifest, Resource
+from evenload.kube.resources import (
+    BALANCERS,
+    DESTINATIONRULES,
+    REMEDIATIONS,
+    TRAEFIKSERVICES,
+    VIRTUALSERVICES,
+    Resource,
+)
+from lab import parts
 from tests.support.wait import PATIENCE_SECONDS
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
@@ -21,43 +29,26 @@ DEADLINE_SECONDS = PATIENCE_SECONDS
 _installed: set[str] = set()
 
 
-def traefik_service_crd() -> Manifest:
-    """Traefik's own, as far as weights go; what is not spelled out here is kept as it is."""
-    kind = TRAEFIKSERVICES
-    service = {
-        "type": "object",
-        "required": ["name"],
-        "properties": {
-            "name": {"type": "string"},
-            "kind": {"type": "string", "enum": ["Service", "TraefikService"]},
-            "namespace": {"type": "string"},
-            "port": {"x-kubernetes-int-or-string": True},
-            "weight": {"type": "integer", "minimum": 0},
-        },
-        "x-kubernetes-preserve-unknown-fields": True,
-    }
-    weighted = {
-        "type": "object",
-        "properties": {"services": {"type": "array", "items": service}},
-        "x-kubernetes-preserve-unknown-fields": True,
-    }
-    spec = {"type": "object", "properties": {"weighted": weighted}, "x-kubernetes-preserve-unknown-fields": True}
-    schema = {"type": "object", "required": ["spec"], "properties": {"spec": spec}}
-    version = {"name": kind.version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    names = {"kind": kind.kind, "plural": kind.plural, "singular": kind.kind.lower(), "listKind": f"{kind.kind}List"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{kind.group}"},
-        "spec": {"group": kind.group, "scope": "Namespaced", "names": names, "versions": [version]},
-    }
+async def install_traefik(client: Client) -> None:
+    """Apply Traefik's CRDs and wait until its TraefikServices are served."""
+    await _install_part(client, "traefik-crds", TRAEFIKSERVICES)
 
 
-async def install_traefik_services(client: Client) -> None:
-    """Apply Traefik's kind and wait until it is served."""
-    crd = traefik_service_crd()
-    await client.apply(CRDS, None, crd["metadata"]["name"], crd, force=True)
-    await _until_served(client, TRAEFIKSERVICES)
+async def install_istio(client: Client) -> None:
+    """Apply Istio's CRDs and wait until its VirtualServices and DestinationRules are served."""
+    await _install_part(client, "istio-crds", VIRTUALSERVICES, DESTINATIONRULES)
+
+
+async def _install_part(client: Client, part: str, *kinds: Resource) -> None:
+    """The CRDs of these kinds as the lab's part has them; at once if that was done for this API server."""
+    done = f"{client.connection.url} {part}"
+    if done not in _installed:
+        names = {f"{kind.plural}.{kind.group}" for kind in kinds}
+        for crd in yaml.safe_load_all((parts.folder(part) / "crds.yaml").read_text()):
+            if crd and crd["metadata"]["name"] in names:
+                await client.apply(CRDS, None, crd["metadata"]["name"], crd, force=True)
+        await _until_served(client, *kinds)
+        _installed.add(done)
 
 
 async def install(client: Client) -> None:

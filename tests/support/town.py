@@ -17,7 +17,7 @@ import contextlib
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -29,12 +29,14 @@ from evenload.kube.client import Client
 from evenload.kube.resources import (
     BALANCERS,
     DEPLOYMENTS,
+    DESTINATIONRULES,
     EVENTS,
     HTTPROUTES,
     NAMESPACES,
     PODS,
     REMEDIATIONS,
     SERVICES,
+    VIRTUALSERVICES,
     Manifest,
     Resource,
 )
@@ -169,15 +171,22 @@ class Town:
         balancer: bool = True,
         spec: Mapping[str, Any] | None = None,
         replicas: int = 1,
+        plane: Plane | None = None,
     ) -> Shop:
         """A shop whose pods all run, with equal weights, and a Balancer unless told otherwise.
 
-        `replicas`: pods of each backend.
+        `replicas`: pods of each backend. `plane`: of what kind its route is; an HTTPRoute where none is given.
         """
         namespace = f"shop-{uuid.uuid4().hex[:8]}"
         await create_namespace(self.client, namespace)
         shop = self.shops[namespace] = Shop(
-            self, namespace, tuple(backends), prometheus or self.prometheus, replicas=replicas, fragile=False
+            self,
+            namespace,
+            tuple(backends),
+            prometheus or self.prometheus,
+            replicas=replicas,
+            fragile=False,
+            plane=plane or GATEWAY,
         )
         for name in backends:
             await self.client.create(SERVICES, namespace, service(name))
@@ -198,16 +207,16 @@ class Town:
             await asyncio.sleep(STEP_SECONDS)
             try:
                 pods, _ = await self.client.list(PODS)
-                routes, _ = await self.client.list(HTTPROUTES)
+                kinds = {shop.plane.resource for shop in self.shops.values()}
+                routes = {kind: (await self.client.list(kind))[0] for kind in kinds}
             except KubeError:
                 continue
             now = time.monotonic()
             for shop in tuple(self.shops.values()):
                 mine = [pod for pod in pods if pod["metadata"]["namespace"] == shop.namespace]
                 await self._run(shop, mine)
-                shop.serve(
-                    [each for each in routes if each["metadata"]["namespace"] == shop.namespace], now, now - before
-                )
+                mine = [each for each in routes[shop.plane.resource] if each["metadata"]["namespace"] == shop.namespace]
+                shop.serve(mine, now, now - before)
             before = now
 
     async def _run(self, shop: Shop, pods: list[Manifest]) -> None:
@@ -247,6 +256,22 @@ class Town:
         await self.client.patch_merge(NODES, None, self.node, {"status": {"conditions": [ready]}}, subresource="status")
 
 
+@dataclass(frozen=True)
+class Plane:
+    """Of what kind the route of a shop is, and where its weights stand in it."""
+
+    resource: Resource
+    backend_of: Callable[[Manifest], str]  # of a reference
+    references: Callable[[Manifest], tuple[str, list[Manifest]]]  # their place in the manifest, and they themselves
+    route: Callable[[Mapping[str, int]], Manifest]
+    even: Callable[[Sequence[str]], dict[str, int]]
+    besides: Callable[[Sequence[str]], list[tuple[Resource, Manifest]]] = lambda backends: []
+
+    def weights_of(self, manifest: Manifest) -> dict[str, int]:
+        """As a proxy reads them, also where Evenload would find nothing to balance."""
+        return {self.backend_of(each): each.get("weight", 1) for each in self.references(manifest)[1]}
+
+
 @dataclass
 class Shop:
     """One namespace: Deployments behind Services behind the HTTPRoute `shop`, looked after by the Balancer `shop`."""
@@ -259,6 +284,7 @@ class Shop:
     fragile: bool = True
     starts_pods: bool = True
     broken: set[str] = field(default_factory=set)  # backends whose pods fail most of what they get, as they come up
+    plane: Plane = field(default_factory=lambda: GATEWAY)
     pods: dict[str, Manifest] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
     lost: float = 0.0  # requests that no pod was there for
@@ -269,7 +295,7 @@ class Shop:
 
     def serve(self, routes: list[Manifest], now: float, seconds: float) -> None:
         """Spread the traffic over the pods as the route says."""
-        weights = weights_of(routes[0]) if routes else {}
+        weights = self.plane.weights_of(routes[0]) if routes else {}
         total = sum(weights.values())
         failing_ratio = SICK_ERROR_RATIO if routes and timeout_of(routes[0]) == TOO_SHORT else 0.0
         ready: dict[str, list[Manifest]] = {name: [] for name in self.backends}
@@ -311,10 +337,10 @@ class Shop:
         return len(history) > 1 and history[-1].time - history[0].time > 0.7 * (WINDOW_SECONDS - SCRAPE_SECONDS)
 
     async def route(self) -> Manifest:
-        return await self.client.get(HTTPROUTES, self.namespace, "shop")
+        return await self.client.get(self.plane.resource, self.namespace, "shop")
 
     async def weights(self) -> dict[str, int]:
-        return weights_of(await self.route())
+        return self.plane.weights_of(await self.route())
 
     async def balancer(self, name: str = "shop") -> Manifest:
         return await self.client.get(BALANCERS, self.namespace, name)
@@ -374,11 +400,12 @@ class Shop:
     # What people and others do.
 
     async def create_route(self, weights: Mapping[str, int] | None = None) -> None:
-        shown = weights or {name: EQUAL.get(name, 250) for name in self.backends}
-        await self.client.create(HTTPROUTES, self.namespace, route(shown))
+        shown = weights or self.plane.even(self.backends)
+        for kind, manifest in (*self.plane.besides(self.backends), (self.plane.resource, self.plane.route(shown))):
+            await self.client.create(kind, self.namespace, manifest)
 
     async def create_balancer(self, spec: Mapping[str, Any], name: str = "shop") -> None:
-        target = {"targetRef": {"kind": "HTTPRoute", "name": "shop"}}
+        target = {"targetRef": {"kind": self.plane.resource.kind, "name": "shop"}}
         manifest = {
             "apiVersion": BALANCERS.api_version,
             "kind": BALANCERS.kind,
@@ -417,13 +444,12 @@ class Shop:
     async def set_weights(self, weights: Mapping[str, int], manager: str = "kubectl-edit") -> None:
         """As that field manager: what a bad update, or a rival, does."""
         async with Client(self.client.connection, field_manager=manager) as other:
-            current = await other.get(HTTPROUTES, self.namespace, "shop")
-            references = current["spec"]["rules"][0]["backendRefs"]
+            place, references = self.plane.references(await other.get(self.plane.resource, self.namespace, "shop"))
             operations = [
-                {"op": "replace", "path": f"/spec/rules/0/backendRefs/{at}/weight", "value": weights[each["name"]]}
+                {"op": "replace", "path": f"{place}/{at}/weight", "value": weights[self.plane.backend_of(each)]}
                 for at, each in enumerate(references)
             ]
-            await other.patch_json(HTTPROUTES, self.namespace, "shop", operations)
+            await other.patch_json(self.plane.resource, self.namespace, "shop", operations)
 
     async def update_route(self, operations: Sequence[Mapping[str, Any]], manager: str = "kubectl-edit") -> None:
         """A JSON Patch as that field manager."""
@@ -462,14 +488,10 @@ def fake_prometheus() -> FakePrometheus:
     return prometheus
 
 
-def weights_of(manifest: Manifest) -> dict[str, int]:
-    """As a gateway reads them, also where Evenload would find nothing to balance."""
-    return {each["name"]: each.get("weight", 1) for each in manifest["spec"]["rules"][0].get("backendRefs", ())}
-
-
 def timeout_of(manifest: Manifest) -> str:
-    """Of a request, as the route has it; empty where it has none."""
-    return str(manifest["spec"]["rules"][0].get("timeouts", {}).get("request", ""))
+    """Of a request, as an HTTPRoute has it; empty where there is none."""
+    rules = manifest["spec"].get("rules") or [{}]
+    return str(rules[0].get("timeouts", {}).get("request", ""))
 
 
 def service(name: str) -> Manifest:
@@ -484,7 +506,7 @@ def deployment(name: str, replicas: int = 1) -> Manifest:
         "resources": {"limits": {"cpu": f"{LIMIT_CORES * 1000:.0f}m", "memory": "128Mi"}},
         "lifecycle": {"preStop": {"sleep": {"seconds": 4}}},
     }
-    metadata = {"labels": {"app": name}, "annotations": {"vault.example/token": POD_SECRET}}
+    metadata = {"labels": {"app": name, "part-of": "shop"}, "annotations": {"vault.example/token": POD_SECRET}}
     template = {"metadata": metadata, "spec": {"containers": [container]}}
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
     return {"metadata": {"name": name}, "spec": spec}
@@ -498,3 +520,45 @@ def route(weights: Mapping[str, int]) -> Manifest:
         "metadata": {"name": "shop", "annotations": {"vault.example/token": POD_SECRET}},
         "spec": {"rules": [{"backendRefs": references}]},
     }
+
+
+def virtual_service(weights: Mapping[str, int]) -> Manifest:
+    """Over subsets of one Service, each called like its Deployment."""
+    destinations = [
+        {"destination": {"host": "shop", "subset": name}, "weight": weight} for name, weight in weights.items()
+    ]
+    return {
+        "apiVersion": VIRTUALSERVICES.api_version,
+        "kind": VIRTUALSERVICES.kind,
+        "metadata": {"name": "shop"},
+        "spec": {"hosts": ["shop"], "http": [{"route": destinations}]},
+    }
+
+
+def subsets(backends: Sequence[str]) -> list[tuple[Resource, Manifest]]:
+    """The Service `shop`, of all pods, and the DestinationRule that makes a subset of each Deployment's."""
+    rule = {
+        "apiVersion": DESTINATIONRULES.api_version,
+        "kind": DESTINATIONRULES.kind,
+        "metadata": {"name": "shop"},
+        "spec": {"host": "shop", "subsets": [{"name": name, "labels": {"app": name}} for name in backends]},
+    }
+    whole = {"metadata": {"name": "shop"}, "spec": {"selector": {"part-of": "shop"}, "ports": [{"port": 80}]}}
+    return [(SERVICES, whole), (DESTINATIONRULES, rule)]
+
+
+GATEWAY: Plane = Plane(
+    resource=HTTPROUTES,
+    backend_of=lambda reference: str(reference["name"]),
+    references=lambda manifest: ("/spec/rules/0/backendRefs", manifest["spec"]["rules"][0].get("backendRefs", [])),
+    route=route,
+    even=lambda backends: {name: EQUAL.get(name, 250) for name in backends},
+)
+MESH: Plane = Plane(
+    resource=VIRTUALSERVICES,
+    backend_of=lambda reference: str(reference["destination"].get("subset", "")),
+    references=lambda manifest: ("/spec/http/0/route", manifest["spec"]["http"][0].get("route", [])),
+    route=virtual_service,
+    even=lambda backends: dict.fromkeys(backends, 100 // len(backends)),
+    besides=subsets,
+)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from evenload.act.ledger import Subject
-from evenload.drivers.base import BalancerView, RulePlace, ServiceName
+from evenload.drivers.base import BalancerView, Place, RulePlace
 from evenload.kube.reflector import Reflector
 from evenload.model.snapshot import RouteWrite
 from evenload.observe.cluster import ClusterView
@@ -59,7 +59,7 @@ def view_of(namespace: str, name: str) -> BalancerView:
         resource_version="1",
         generation=1,
         weights={name: 1},
-        services={name: ServiceName(namespace=namespace, name=name)},
+        services={name: Place(namespace=namespace, name=name)},
         rules=(RulePlace(index=0),),
     )
 

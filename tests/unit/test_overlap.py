@@ -7,12 +7,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenload.drivers.base import BalancerView, RulePlace, ServiceName
+from evenload.drivers.base import BalancerView, Place, RulePlace
 from evenload.overlap import Overlap
 
 
 class Namespace:
-    """Balancers, oldest first, each by name with its target: "a" is Service a, "a+b" a route over Services a and b."""
+    """Balancers, oldest first, each by name with its target: "a" is Service a, "a+b" a route over Services a and b,
+    "mesh:a+b" a VirtualService over them."""
 
     def __init__(self, **targets: str | None) -> None:
         self.targets = targets
@@ -45,16 +46,16 @@ def _name(each: Any) -> str:
 
 
 def view(target: str) -> BalancerView:
-    names = target.split("+")
+    mesh, names = target.startswith("mesh:"), target.removeprefix("mesh:").split("+")
     return BalancerView(
-        kind="Service" if len(names) == 1 else "HTTPRoute",
+        kind="VirtualService" if mesh else "Service" if len(names) == 1 else "HTTPRoute",
         namespace="shop",
         name=target,
         uid="r",
         resource_version="1",
         generation=1,
         weights=dict.fromkeys(names, 1),
-        services={name: ServiceName(namespace="far" if name == "far" else "shop", name=name) for name in names},
+        services={name: Place(namespace="far" if name == "far" else "shop", name=name) for name in names},
         rules=(RulePlace(index=0),),
     )
 
@@ -73,6 +74,11 @@ def test_the_refusal_names_the_owner_and_the_fix() -> None:
 
 def test_two_routes_over_the_same_services_refuse_each_other_nothing() -> None:
     assert Namespace(one="a+b", other="a+b", service="c").refused() == set()
+
+
+def test_of_a_route_and_a_virtual_service_over_one_service_the_older_one_owns_its_pods() -> None:
+    assert Namespace(route="a+b", mesh="mesh:b+c", other="c+d").refused() == {"mesh"}
+    assert Namespace(mesh="mesh:b+c", route="a+b", service="c", more="mesh:c+d").refused() == {"route", "service"}
 
 
 def test_a_loser_locks_nobody_out() -> None:

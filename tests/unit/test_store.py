@@ -106,11 +106,11 @@ def test_all_balancers_of_a_namespace_stand_beside_one_of_a_service_and_none_whe
     store = Store()
     web = {"targetRef": {"kind": "Service", "name": "web"}}
     store.balancers.put(thing("route", 1, spec={"targetRef": {"name": "web"}}))
-    assert list(store.beside_services("shop")) == []
+    assert list(store.across_planes("shop")) == []
     store.balancers.put(thing("service", 2, spec=web))
-    assert {m["metadata"]["name"] for m in store.beside_services("shop")} == {"route", "service"}
+    assert {m["metadata"]["name"] for m in store.across_planes("shop")} == {"route", "service"}
     store.balancers.remove(thing("service", 3, spec=web))
-    assert list(store.beside_services("shop")) == []
+    assert list(store.across_planes("shop")) == []
 
 
 def test_remediations_of_balancers_that_are_gone_are_left_behind() -> None:

@@ -16,6 +16,16 @@
   resources: [traefikservices]
   verbs: [list, watch]
 {{- end }}
+{{- if ((.Values.drivers.virtualservice).enabled) }}
+- apiGroups: [networking.istio.io]
+  resources: [virtualservices]
+  verbs: [list, watch]
+{{- end }}
+{{- if ((.Values.drivers.virtualservice).enabled) }}
+- apiGroups: [networking.istio.io]
+  resources: [destinationrules]
+  verbs: [list, watch]
+{{- end }}
 {{- end }}
 
 {{- define "evenload.driverActRules" -}}
@@ -34,6 +44,11 @@
   resources: [traefikservices]
   verbs: [get, patch]
 {{- end }}
+{{- if ((.Values.drivers.virtualservice).enabled) }}
+- apiGroups: [networking.istio.io]
+  resources: [virtualservices]
+  verbs: [get, patch]
+{{- end }}
 {{- end }}
 
 {{- define "evenload.disabledDrivers" -}}
@@ -41,6 +56,7 @@
 {{- if not ((.Values.drivers.httproute).enabled) }}{{- $names = append $names "httproute" }}{{- end -}}
 {{- if not ((.Values.drivers.grpcroute).enabled) }}{{- $names = append $names "grpcroute" }}{{- end -}}
 {{- if not ((.Values.drivers.traefikservice).enabled) }}{{- $names = append $names "traefikservice" }}{{- end -}}
+{{- if not ((.Values.drivers.virtualservice).enabled) }}{{- $names = append $names "virtualservice" }}{{- end -}}
 {{- if not ((.Values.drivers.service).enabled) }}{{- $names = append $names "service" }}{{- end -}}
 {{- join "," $names -}}
 {{- end }}

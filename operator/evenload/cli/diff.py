@@ -27,7 +27,7 @@ from evenload.cli.manifests import Located, spec_of
 from evenload.cli.rehearsal import MANAGER, Change, Document, documents_of, place_of, rehearsed
 from evenload.cli.signing import PrometheusAccess
 from evenload.drivers import DRIVERS
-from evenload.drivers.base import Driver, Problem, RouteProblem, ServiceName, readable
+from evenload.drivers.base import Driver, Place, Problem, RouteProblem, readable
 from evenload.errors import InputError
 from evenload.foresight import (
     Answer,
@@ -316,7 +316,7 @@ def _summed(rule: Rule) -> dict[str, int]:
     return dict(found)
 
 
-def _standings(world: World, services: Mapping[str, ServiceName]) -> dict[str, Standing]:
+def _standings(world: World, services: Mapping[str, Place]) -> dict[str, Standing]:
     return {name: standing_of(world, service) for name, service in services.items()}
 
 

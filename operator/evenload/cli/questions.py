@@ -149,13 +149,14 @@ TO_ACT: Final[tuple[Need, ...]] = (
 )
 
 
-def needs_of(mode: str, drivers: Iterable[Driver], *, beside: bool) -> tuple[Need, ...]:
-    """The rights of an installation of that maxMode. `beside`: whether it looks at Services of other namespaces."""
+def needs_of(mode: str, drivers: Iterable[Driver], *, foreign: bool) -> tuple[Need, ...]:
+    """The rights of an installation of that maxMode. `foreign`: whether it looks at Services of other namespaces."""
     needs = list(ALWAYS if mode == Mode.Observe else (*ALWAYS, *TO_ACT))
     for driver in drivers:
         verbs = ("watch", "get", "patch") if mode != Mode.Observe and Handle.Weights in driver.handles else ("watch",)
         needs += [(driver.resource.group, driver.resource.plural, verb) for verb in verbs]
-        needs += [(each.group, each.plural, "watch") for each in driver.beside if beside]
+        watched = (*driver.beside, *driver.grants) if foreign else driver.beside
+        needs += [(each.group, each.plural, "watch") for each in watched]
     return tuple(dict.fromkeys(needs))
 
 
@@ -167,7 +168,7 @@ def _allowed(cluster: Cluster, deployment: Manifest) -> Iterator[Result]:
     except InputError as error:
         yield fail("operator", f"the operator's environment: {error}", "correct EVENLOAD_DISABLED_DRIVERS")
         return
-    needs = needs_of(mode, drivers, beside=environment.get("EVENLOAD_CROSS_NAMESPACE_BACKENDS") == "true")
+    needs = needs_of(mode, drivers, foreign=environment.get("EVENLOAD_CROSS_NAMESPACE_BACKENDS") == "true")
     account = deployment["spec"]["template"]["spec"].get("serviceAccountName", "default")
     user = f"system:serviceaccount:{deployment['metadata']['namespace']}:{account}"
     for namespace in [name for name in environment.get("EVENLOAD_WATCH_NAMESPACES", "").split(",") if name] or [""]:

@@ -9,15 +9,24 @@ from evenload.drivers.base import Driver
 from evenload.drivers.gateway import RouteDriver
 from evenload.drivers.service import ServiceDriver
 from evenload.drivers.traefikservice import TraefikServiceDriver
+from evenload.drivers.virtualservice import VirtualServiceDriver
 from evenload.errors import InputError
 from evenload.kube.resources import GRPCROUTES, HTTPROUTES
 
 DRIVERS: MappingProxyType[str, Driver] = MappingProxyType(
     {
         driver.kind: driver
-        for driver in (RouteDriver(HTTPROUTES), RouteDriver(GRPCROUTES), TraefikServiceDriver(), ServiceDriver())
+        for driver in (
+            RouteDriver(HTTPROUTES),
+            RouteDriver(GRPCROUTES),
+            TraefikServiceDriver(),
+            VirtualServiceDriver(),
+            ServiceDriver(),
+        )
     }
 )
+
+PLANES = frozenset(driver.plane for driver in DRIVERS.values())
 
 
 def name_of(driver: Driver) -> str:

@@ -21,6 +21,13 @@ from evenload.model.spec import TargetRef
 Manifest = Mapping[str, Any]  # an object as the API server gave it
 
 
+CLUSTER_DOMAIN = "svc.cluster.local"
+"""What a Service's name in full ends with: name.namespace.svc.cluster.local."""
+
+GATEWAY = "gateway"
+"""The plane of what leads from a gateway to the Services behind it."""
+
+
 class JsonPatchOp(TypedDict):
     """One operation of RFC 6902."""
 
@@ -38,6 +45,7 @@ class Problem(StrEnum):
     BackendRepeated = "BackendRepeated"  # one Service stands twice in a rule
     BackendUnsupported = "BackendUnsupported"  # something that is no Service gets a share
     ForeignBackend = "ForeignBackend"  # a Service of another namespace, and nobody said that this is meant
+    SubsetUnknown = "SubsetUnknown"  # a part of a Service that nothing describes, or that is described twice
     ProgressiveDelivery = "ProgressiveDelivery"  # a canary controller owns these weights
     WeightsInvalid = "WeightsInvalid"  # the weights asked for cannot be written
     SharesInvalid = "SharesInvalid"  # spec.desired.shares are not of exactly the backends that it has
@@ -63,17 +71,20 @@ class Limits(Value, frozen=True, kw_only=True):
     """What a weight of that data plane can be."""
 
     largest_weight: int
+    total: int | None = None  # what the weights that Evenload plans come to; None: any
 
 
 class Split(Value, frozen=True, kw_only=True):
     """Where the weights stand in the object: paths of field names.
 
     Each reference has name, weight (absent: 1), namespace (absent or "": the object's own), kind (absent: Service) and
-    group (absent: the core group).
+    group (absent: the core group). Those of a mesh (`mesh`) have destination.host, destination.subset (absent or "":
+    the whole host) and weight (absent: 0; that of a rule's only reference is of no account).
     """
 
     rules: tuple[str, ...] = ()  # to the list of rules, which may have a name; none: the object is a single rule
     references: tuple[str, ...]  # within a rule, to the list of references
+    mesh: bool = False
 
     @property
     def field(self) -> str:
@@ -81,11 +92,13 @@ class Split(Value, frozen=True, kw_only=True):
         return (self.rules or self.references)[1]
 
 
-class ServiceName(Value, frozen=True, kw_only=True):
-    """Where a backend's pods are found."""
+class Place(Value, frozen=True, kw_only=True):
+    """Where a backend's pods are found: behind that Service, or, of those, the ones of a subset."""
 
     namespace: str
     name: str
+    subset: str = ""  # as its plane calls it; "": all of them
+    labels: tuple[tuple[str, str], ...] = ()  # that the pods of the subset have; `Driver.located` fills them in
 
 
 class RulePlace(Value, frozen=True, kw_only=True):
@@ -115,8 +128,9 @@ class Writer(Value, frozen=True, kw_only=True):
 class BalancerView(Value, frozen=True, kw_only=True):
     """A balancer as far as weights go.
 
-    Backends are keyed by Service name, or "namespace/name" where the Service is not in the route's own namespace. A key
-    is for people and for maps of weights; where a Service is, stands in `services` alone: no key is ever split.
+    Backends are keyed by Service name, or "namespace/name" where the Service is not in the route's own namespace, or
+    "name/subset". A key is for people and for maps of weights; where the pods are, stands in `services` alone: no key
+    is ever split.
     """
 
     kind: str
@@ -126,7 +140,7 @@ class BalancerView(Value, frozen=True, kw_only=True):
     resource_version: str
     generation: int
     weights: dict[str, int]
-    services: dict[str, ServiceName]
+    services: dict[str, Place]
     rules: tuple[RulePlace, ...]
     parents: tuple[Parent, ...] = ()
     writer: Writer | None = None  # the newest owner of the weights
@@ -173,6 +187,14 @@ class Driver(Protocol):
         """Kinds that tell what the object itself does not. They are watched, and never written."""
 
     @property
+    def grants(self) -> tuple[Resource, ...]:
+        """Kinds by which another namespace allows its Services as backends; watched where such are looked after."""
+
+    @property
+    def plane(self) -> str:
+        """Balancers of one plane may lead to the same pods; of those of different planes the oldest has them."""
+
+    @property
     def limits(self) -> Limits: ...
 
     @property
@@ -194,6 +216,9 @@ class Driver(Protocol):
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Read `route`. Raises RouteProblem."""
 
+    def located(self, view: BalancerView, beside: Beside) -> BalancerView:
+        """`view`, with what the kinds of `beside` tell of where its backends' pods are. Raises RouteProblem."""
+
     def weights_at(self, route: Manifest, target: TargetRef) -> tuple[str, ...]:
         """JSON Pointers (RFC 6901) to the weights of its backends: `patch` writes nowhere else. Raises RouteProblem."""
 
@@ -205,6 +230,10 @@ class Driver(Protocol):
         """
 
 
+Beside = Callable[[Resource], Iterable[Manifest]]
+"""The objects of a kind in the namespace of the balancer that is asked about."""
+
+
 def readable(driver: Driver, manifest: Manifest, target: TargetRef) -> BalancerView | None:
     """The object as the driver reads it; None where it cannot."""
     try:
@@ -213,7 +242,7 @@ def readable(driver: Driver, manifest: Manifest, target: TargetRef) -> BalancerV
         return None
 
 
-Granted = Callable[[ServiceName], bool]
+Granted = Callable[[Place], bool]
 """Whether the namespace of that Service allows routes of the Balancer's namespace to name it (a ReferenceGrant)."""
 
 

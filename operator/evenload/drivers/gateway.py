@@ -1,9 +1,7 @@
 """Routes of the Gateway API: weights of the Services behind a rule, changed by JSON Patch. All kinds split alike.
 
-Which rules: the one `targetRef.ruleName` names, else every rule that splits traffic over two Services or more; those
-must then split it alike, over the same Services with the same weights, because a Balancer has one set of weights.
-Rules with a single Service are left alone beside such. Where there are none but those, they must all lead to the same
-Service: its pods are looked after, and the route is never written to.
+Which rules: see rules.py. Where all lead to a single Service, its pods are looked after, and the route is never written
+to.
 
 Server-side apply cannot own a weight here (`rules` and `backendRefs` are atomic lists), so each write is a JSON Patch
 that first tests resourceVersion and every whole backend reference at its index: name, kind, namespace, port, filters
@@ -25,21 +23,24 @@ A Service of another namespace is keyed "namespace/name"; whether it may be look
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import msgspec
 
 from evenload.clock import from_rfc3339
 from evenload.drivers.base import (
+    GATEWAY,
     BalancerView,
+    Beside,
     Handle,
     JsonPatchOp,
     Limits,
     Manifest,
     Parent,
+    Place,
     Problem,
     RouteProblem,
     RulePlace,
-    ServiceName,
     Split,
     as_shares,
     patch_of,
@@ -47,6 +48,7 @@ from evenload.drivers.base import (
     set_weight,
 )
 from evenload.drivers.metadata import Metadata, PartialObject, Reference, view_of
+from evenload.drivers.rules import Rules
 from evenload.kube.resources import DNS_LABEL, REFERENCEGRANTS, Resource
 from evenload.model.spec import TargetRef
 
@@ -112,7 +114,9 @@ class RouteDriver:
 
     limits = Limits(largest_weight=LARGEST_WEIGHT)
     handles = (Handle.Weights, Handle.Restart)
-    beside = (REFERENCEGRANTS,)
+    beside: tuple[Resource, ...] = ()
+    grants = (REFERENCEGRANTS,)
+    plane = GATEWAY
     split = _SPLIT
     to_install = "the Gateway API's CRDs (v1) and a gateway"
 
@@ -124,11 +128,12 @@ class RouteDriver:
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Raises RouteProblem."""
         parsed = _parse(route, self.kind)
-        rules = _rules(parsed, target)
-        weights = _common_weights(parsed, rules)
+        all_rules = _rules(parsed)
+        rules = all_rules.chosen(target)
+        weights = all_rules.common(rules, partial(_weights, parsed))
         meta = parsed.metadata
         services = {
-            _key(ref, meta.namespace): ServiceName(namespace=ref.namespace or meta.namespace, name=ref.name)
+            _key(ref, meta.namespace): Place(namespace=ref.namespace or meta.namespace, name=ref.name)
             for ref in rules[0][1].services
         }
         return view_of(
@@ -140,6 +145,10 @@ class RouteDriver:
             rules=tuple(RulePlace(index=index, name=rule.name) for index, rule in rules),
             parents=tuple(_parent(status, meta) for status in parsed.status.parents),
         )
+
+    def located(self, view: BalancerView, beside: Beside) -> BalancerView:
+        """As it is: a Service leads to its pods by itself."""
+        return view
 
     def weights_at(self, route: Manifest, target: TargetRef) -> tuple[str, ...]:
         """Raises RouteProblem."""
@@ -161,45 +170,9 @@ def _parse(route: Manifest, kind: str) -> _Route:
         ) from error
 
 
-def _rules(route: _Route, target: TargetRef) -> list[tuple[int, _Rule]]:
-    """The rules that one set of weights stands in, with their indexes."""
-    if target.rule_name is not None:
-        return [_named(route, target.rule_name)]
-    rules = [(index, rule) for index, rule in enumerate(route.spec.rules) if rule.services]
-    if not rules:
-        raise RouteProblem(Problem.NothingToBalance, f"no rule of {_of(route)} {_NEED_ONE}")
-    return [(index, rule) for index, rule in rules if len(rule.services) > 1] or rules
-
-
-_NEED_ONE = "leads to a Service; give a rule a backendRef that is one"
-
-
-def _named(route: _Route, name: str) -> tuple[int, _Rule]:
-    found = next(((index, rule) for index, rule in enumerate(route.spec.rules) if rule.name == name), None)
-    if found is None:
-        names = ", ".join(f'"{rule.name}"' for rule in route.spec.rules if rule.name)
-        fix = f"its named rules are {names}" if names else "its rules have no names: set spec.rules[].name there"
-        raise RouteProblem(Problem.RuleNotFound, f'spec.targetRef.ruleName: {_of(route)} has no rule "{name}"; {fix}')
-    if not found[1].services:
-        raise RouteProblem(
-            Problem.NothingToBalance, f'spec.targetRef.ruleName: no rule "{name}" of {_of(route)} {_NEED_ONE}'
-        )
-    return found
-
-
-def _common_weights(route: _Route, rules: list[tuple[int, _Rule]]) -> dict[str, int]:
-    """The one set of weights that all of `rules` have. Raises RouteProblem where there is none."""
-    by_rule = [_weights(route, index, rule) for index, rule in rules]
-    first = by_rule[0]
-    for (index, _), weights in zip(rules[1:], by_rule[1:], strict=True):
-        if weights != first:
-            how = "the same Services with different weights" if weights.keys() == first.keys() else "different Services"
-            raise RouteProblem(
-                Problem.RuleAmbiguous,
-                f"rules {rules[0][0]} and {index} of {_of(route)} lead to {how}; "
-                f"name the rule in spec.targetRef.ruleName (one Balancer each), or make them alike",
-            )
-    return first
+def _rules(route: _Route) -> Rules[_Rule]:
+    need = "leads to a Service; give a rule a backendRef that is one"
+    return Rules(of=_of(route), field="spec.rules", need=need, all=route.spec.rules)
 
 
 def _weights(route: _Route, index: int, rule: _Rule) -> dict[str, int]:

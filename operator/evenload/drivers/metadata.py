@@ -9,7 +9,7 @@ import msgspec
 
 from evenload.api.v1alpha1 import FIELD_MANAGER
 from evenload.clock import from_rfc3339
-from evenload.drivers.base import BalancerView, Parent, RulePlace, ServiceName, Writer
+from evenload.drivers.base import BalancerView, Parent, Place, RulePlace, Writer
 
 ROLLOUT_LABEL = "rollouts.argoproj.io/gatewayapi-canary"
 DELIVERY_OWNERS = ("Canary", "Rollout")
@@ -90,7 +90,7 @@ def view_of(
     field: str,
     *,
     weights: dict[str, int],
-    services: dict[str, ServiceName],
+    services: dict[str, Place],
     rules: tuple[RulePlace, ...],
     parents: tuple[Parent, ...] = (),
     notes: tuple[str, ...] = (),

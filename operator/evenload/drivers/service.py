@@ -15,14 +15,15 @@ import msgspec
 
 from evenload.drivers.base import (
     BalancerView,
+    Beside,
     Handle,
     JsonPatchOp,
     Limits,
     Manifest,
+    Place,
     Problem,
     RouteProblem,
     RulePlace,
-    ServiceName,
     patch_of,
 )
 from evenload.drivers.metadata import Metadata, PartialObject
@@ -46,6 +47,8 @@ class ServiceDriver:
     kind = SERVICES.kind
     resource = SERVICES
     beside: tuple[Resource, ...] = ()
+    grants: tuple[Resource, ...] = ()
+    plane = "Service"
     limits = Limits(largest_weight=1)
     handles = (Handle.Restart,)
     split = None
@@ -72,9 +75,13 @@ class ServiceDriver:
             resource_version=meta.resource_version,
             generation=meta.generation,
             weights={meta.name: 1},
-            services={meta.name: ServiceName(namespace=meta.namespace, name=meta.name)},
+            services={meta.name: Place(namespace=meta.namespace, name=meta.name)},
             rules=(RulePlace(index=0),),
         )
+
+    def located(self, view: BalancerView, beside: Beside) -> BalancerView:
+        """As it is: a Service leads to its pods by itself."""
+        return view
 
     def weights_at(self, route: Manifest, target: TargetRef) -> tuple[str, ...]:
         """Always empty: nothing is written to a Service."""

@@ -19,15 +19,17 @@ from typing import Any
 import msgspec
 
 from evenload.drivers.base import (
+    GATEWAY,
     BalancerView,
+    Beside,
     Handle,
     JsonPatchOp,
     Limits,
     Manifest,
+    Place,
     Problem,
     RouteProblem,
     RulePlace,
-    ServiceName,
     Split,
     as_shares,
     patch_of,
@@ -74,6 +76,8 @@ class TraefikServiceDriver:
     kind = TRAEFIKSERVICES.kind
     resource = TRAEFIKSERVICES
     beside: tuple[Resource, ...] = ()
+    grants: tuple[Resource, ...] = ()
+    plane = GATEWAY
     limits = Limits(largest_weight=1_000_000)  # Traefik names none: as large as a Balancer may ask for
     handles = (Handle.Weights, Handle.Restart)
     split = _SPLIT
@@ -90,10 +94,14 @@ class TraefikServiceDriver:
             parsed.metadata,
             "weighted",
             weights=weights,
-            services={name: ServiceName(namespace=namespace, name=name) for name in weights},
+            services={name: Place(namespace=namespace, name=name) for name in weights},
             rules=_RULES,
             notes=(STICKY,) if parsed.spec.weighted and parsed.spec.weighted.sticky else (),
         )
+
+    def located(self, view: BalancerView, beside: Beside) -> BalancerView:
+        """As it is: a Service leads to its pods by itself."""
+        return view
 
     def weights_at(self, route: Manifest, target: TargetRef) -> tuple[str, ...]:
         """Raises RouteProblem."""

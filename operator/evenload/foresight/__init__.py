@@ -14,7 +14,7 @@ from msgspec import field
 from evenload.audit.endpoints import ready_endpoints
 from evenload.audit.finding import ORDER, Finding, Severity
 from evenload.audit.world import World
-from evenload.drivers.base import ServiceName
+from evenload.drivers.base import Place
 from evenload.guard.verdict import WAYS_OUT, Verdict
 from evenload.model.base import Value
 from evenload.model.policy import Policy
@@ -203,7 +203,7 @@ def shares_by_backend(weights: Mapping[str, int]) -> dict[str, float]:
 # What is wrong.
 
 
-def standing_of(world: World, service: ServiceName) -> Standing:
+def standing_of(world: World, service: Place) -> Standing:
     """What is known of a Service and its ready endpoints."""
     found = world.get("Service", service.namespace, service.name)
     if found is None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from evenload.api.v1alpha1 import GUARD_OVERRIDE_ANNOTATION
-from evenload.drivers.base import Driver, Split
+from evenload.drivers.base import CLUSTER_DOMAIN, Driver, Split
 from evenload.drivers.metadata import CONTROLLERS, DELIVERY_OWNERS, ROLLOUT_LABEL
 from evenload.guard.verdict import WAYS_OUT
 from evenload.model.guard import Mistake
@@ -103,12 +103,24 @@ def _all(split: Split, manifest: str) -> str:
     else:
         rules = f'(variables.ruleName == "" ? [{_optional(manifest, split.references)}.orValue([])] : [])\n'
         references = "r"
+    if split.mesh:
+        return f"{rules}.map(r, [{references}].map(refs, refs\n{_DESTINATIONS})[0])"
     return (
         f"{rules}.map(r, {references}\n"
         '  .map(b, (!has(b.kind) || b.kind == "Service") && (!has(b.group) || b.group == ""),\n'
         '    {"backend": dyn(has(b.namespace) && !(b.namespace in ["", request.namespace]) ?\n'
         '    b.namespace + "/" + b.name : b.name), "weight": dyn(has(b.weight) ? b.weight : 1)}))'
     )
+
+
+_HOST = f'b.?destination.?host.orValue("").replace("." + request.namespace + ".{CLUSTER_DOMAIN}", "")'
+_SUBSET = 'b.?destination.?subset.orValue("")'
+_DESTINATIONS = (
+    f'  .map(b, !{_HOST}.contains("."),\n'
+    f'    {{"backend": dyn({_HOST} + ({_SUBSET} == "" ? "" : "/" + {_SUBSET})),\n'
+    '    "weight": dyn(size(refs) == 1 ? 1 : (has(b.weight) ? b.weight : 0))})'
+)
+"""Of the list `refs` of a mesh: as `verdict._destinations`."""
 
 
 def _optional(manifest: str, path: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from evenload.api.v1alpha1 import GUARD_OVERRIDE_ANNOTATION
 from evenload.drivers import DRIVERS
-from evenload.drivers.base import Manifest, Split
+from evenload.drivers.base import CLUSTER_DOMAIN, Manifest, Split
 from evenload.drivers.metadata import CONTROLLERS, DELIVERY_OWNERS, ROLLOUT_LABEL
 from evenload.model.base import Value
 from evenload.model.guard import Expected, Mistake, Reference, Rule, mistakes
@@ -79,7 +79,8 @@ def rules_of(manifest: Manifest, split: Split, rule_name: str) -> list[Rule]:
         named = (rule for rule in _at(manifest, split.rules, []) if not rule_name or rule.get("name", "") == rule_name)
         rules = [_at(rule, split.references, []) for rule in named]
     own = manifest["metadata"].get("namespace", "default")
-    found = [list(_services(rule, own)) for rule in rules]
+    read = _destinations if split.mesh else _services
+    found = [list(read(rule, own)) for rule in rules]
     split_up = [rule for rule in found if len(rule) > 1]
     return [*split_up] if split_up and not rule_name else [rule for rule in found if rule]
 
@@ -90,6 +91,15 @@ def _services(rule: list[Any], own: str) -> Iterator[Reference]:
             namespace = each.get("namespace", "")
             place = "" if namespace in ("", own) else f"{namespace}/"
             yield Reference(place + each["name"], each.get("weight", 1))
+
+
+def _destinations(rule: list[Any], own: str) -> Iterator[Reference]:
+    for each in rule:
+        host = _at(each, ("destination", "host"), "").replace(f".{own}.{CLUSTER_DOMAIN}", "")
+        subset = _at(each, ("destination", "subset"), "")
+        if "." not in host:
+            key = f"{host}/{subset}" if subset else host
+            yield Reference(key, 1 if len(rule) == 1 else each.get("weight", 0))
 
 
 def _at(manifest: Mapping[str, Any], path: tuple[str, ...], absent: Any) -> Any:

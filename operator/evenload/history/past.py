@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import BalancerView, ServiceName, check_shares
+from evenload.drivers.base import BalancerView, Place, check_shares
 from evenload.errors import InputError, SignalsUnavailable
 from evenload.history.ranges import Grid
 from evenload.history.reader import Chunk, Extra, RangeReader
@@ -47,13 +47,14 @@ class Subject(Value, frozen=True, kw_only=True):
     backends: dict[str, Behind]
     max_age_seconds: float
     origin: str
+    weights_total: int | None = None  # as the Snapshot has it
 
     @property
     def namespaces(self) -> set[str]:
         return {service.namespace for service in self.services.values()}
 
     @property
-    def services(self) -> dict[str, ServiceName]:
+    def services(self) -> dict[str, Place]:
         return {name: each.service for name, each in self.backends.items()}
 
 
@@ -102,6 +103,7 @@ class Past:
                 fleet=lineup,
                 samples=chunk.samples(index),
                 max_age_seconds=self._subject.max_age_seconds,
+                weights_total=self._subject.weights_total,
             )
 
     def _weights_over(self, chunk: Chunk) -> list[dict[str, int]]:
@@ -195,17 +197,22 @@ def subject_of(view: ClusterView, target: TargetRef, policy: Policy | None = Non
     if not fleet.backends:
         raise InputError(fleet.problems[0].sentence)
     origin = f"{seen.kind} {seen.name} today"
-    return Subject(weights=seen.weights, backends=behind(seen.services, fleet), origin=origin, **basis)
+    total = driver_of(target.kind).limits.total
+    return Subject(
+        weights=seen.weights, backends=behind(seen.services, fleet), origin=origin, weights_total=total, **basis
+    )
 
 
 def offline_subject(route: Manifest, target: TargetRef, policy: Policy | None = None, **basis: Any) -> Subject:
-    """From a route's manifest alone: pods belong to the Service that their workload is named like. Raises as above."""
+    """From a route's manifest alone: pods belong to the Service (or "service-subset") that their workload is named
+    like. Raises as above."""
     seen = _seen(route, target, policy)
     backends = {
-        backend: Behind(service=service, workloads=frozenset({service.name}))
+        backend: Behind(service=service, workloads=frozenset({"-".join(filter(None, (service.name, service.subset)))}))
         for backend, service in seen.services.items()
     }
-    return Subject(weights=seen.weights, backends=backends, origin=f"the file's {seen.kind} {seen.name}", **basis)
+    origin, total = f"the file's {seen.kind} {seen.name}", driver_of(target.kind).limits.total
+    return Subject(weights=seen.weights, backends=backends, origin=origin, weights_total=total, **basis)
 
 
 def _seen(route: Mapping[str, Any], target: TargetRef, policy: Policy | None) -> BalancerView:

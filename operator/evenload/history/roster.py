@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evenload.drivers.base import ServiceName
+from evenload.drivers.base import Place
 from evenload.history.reader import Chunk
 from evenload.model.base import Value
 from evenload.observe.cluster import Fleet, Member
@@ -34,12 +34,12 @@ _OTHER: Final = re.compile(rf"(.+)-{_SAFE}{{5}}")
 class Behind(Value, frozen=True, kw_only=True):
     """What is known today of one backend: its Service, its pods, and the workloads that make them."""
 
-    service: ServiceName
+    service: Place
     members: dict[str, Member] = msgspec.field(default_factory=dict)
     workloads: frozenset[str] = frozenset()  # "Deployment/shop-a"
 
 
-def behind(services: Mapping[str, ServiceName], fleet: Fleet) -> dict[str, Behind]:
+def behind(services: Mapping[str, Place], fleet: Fleet) -> dict[str, Behind]:
     """Of a cluster that can be asked."""
     return {
         backend: Behind(

@@ -58,6 +58,7 @@ class Fleet:
             self.age,
             self.capacity,
         ) = _columns(self.pods)
+        self.weights_total = snapshot.weights_total
         self.learnt_by_backend: Floats = np.ones(len(self.backends))  # capacity over what CPU limits promise, if learnt
         self.errors = np.minimum(self.errors, self.requests)  # extrapolation can lift errors above requests
 

@@ -120,3 +120,4 @@ class Snapshot(Value, frozen=True, kw_only=True):
     ledger: tuple[Disruption, ...] = ()  # disruptions and reverts of the last day, from closed Remediations too
     holds: tuple[Hold, ...] = ()
     max_mode: Mode = Mode.Auto  # the installation's ceiling
+    weights_total: int | None = None  # what weights that are planned come to, where the plane counts in parts of that

@@ -110,7 +110,8 @@ class Share(Value, frozen=True, kw_only=True):
     """One backend's share of the traffic, relative to the others' (like a weight)."""
 
     backend: Annotated[
-        str, Meta(description="Name of the backend: a Service of the route.", min_length=1, max_length=253)
+        str,
+        Meta(description="Name of the backend: a Service of the route, or name/subset.", min_length=1, max_length=253),
     ]
     weight: Annotated[int, Meta(description="Relative share; 0 means no traffic.", ge=0, le=1_000_000)]
 

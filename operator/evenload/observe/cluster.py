@@ -21,7 +21,7 @@ import msgspec
 from evenload import clock
 from evenload.clock import rfc3339
 from evenload.drivers import DRIVERS, name_of
-from evenload.drivers.base import BalancerView, Driver, ServiceName
+from evenload.drivers.base import BalancerView, Driver, Place
 from evenload.groups import Groups
 from evenload.kube.client import Client
 from evenload.kube.reflector import Key, Reflector
@@ -150,7 +150,7 @@ class ClusterView:
         the installation looks after; no other kind of balancer is watched. `now`: seconds since the epoch."""
         watched = self._namespaces = tuple(namespaces)
         drivers = tuple(drivers)
-        grants = reference_grants and any(REFERENCEGRANTS in each.beside for each in drivers)
+        grants = reference_grants and any(REFERENCEGRANTS in each.grants for each in drivers)
 
         def watch(resource: Resource, decode: Any, on_change: Any = None) -> Reflector[Any]:
             return Reflector(client, resource, decode, watched, on_change=on_change)
@@ -174,6 +174,13 @@ class ClusterView:
             else watch(each.resource, dict, partial(self._balancer_changed, each.kind))
             for each in drivers
         }
+        self._beside_in: Groups[tuple[Resource, str], Key] = Groups()  # by namespace
+        self._beside: dict[Resource, Reflector[Any]] = {
+            resource: watch(resource, dict, partial(self._beside_changed, resource))
+            for each in drivers
+            for resource in each.beside
+        }
+        self._beside_of = {each.kind: tuple(self._beside[resource] for resource in each.beside) for each in drivers}
         self._replica_sets: Reflector[Owned] = watch(REPLICASETS, Owned, self._replica_set_changed)
         self._workloads: dict[str, Reflector[Any]] = {
             kind: watch(
@@ -195,7 +202,8 @@ class ClusterView:
                 group.create_task(reflector.run())
 
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
-        return tuple(dict.fromkeys((*self._shared(), *self._balancers.values(), *self._always())))
+        watched = (*self._shared(), *self._balancers.values(), *self._beside.values(), *self._always())
+        return tuple(dict.fromkeys(watched))
 
     def _shared(self) -> tuple[Reflector[Any], ...]:
         """Without these nothing can be said of any Balancer."""
@@ -204,7 +212,7 @@ class ClusterView:
     def _concerning(self, kind: str) -> tuple[Reflector[Any], ...]:
         """What a Balancer of a target of that kind is about: other kinds of balancers may fail as they like."""
         own = self._balancers.get(kind, self._services)
-        return tuple(dict.fromkeys((*self._shared(), own, *self._always())))
+        return tuple(dict.fromkeys((*self._shared(), own, *self._beside_of.get(kind, ()), *self._always())))
 
     def _always(self) -> tuple[Reflector[Any], ...]:
         return (*self._telling(), *((self._grants,) if self._grants else ()))
@@ -277,8 +285,9 @@ class ClusterView:
                 sentence=f"this installation does not look after {kind}s "
                 f"(drivers.{name_of(driver)}.enabled of the chart)",
             )
-        if known.denied_in(namespace):
-            return Problem(reason=Trouble.NotPermitted, sentence=_denied(known, namespace))
+        for each in (known, *self._beside_of[kind]):
+            if each.denied_in(namespace):
+                return Problem(reason=Trouble.NotPermitted, sentence=_denied(each, namespace))
         if not known.served:
             return Problem(
                 reason=Trouble.KindMissing,
@@ -294,11 +303,16 @@ class ClusterView:
             sentence=f"{kind} {namespace}/{name} does not exist; create it or correct spec.targetRef",
         )
 
+    def beside(self, resource: Resource, namespace: str) -> Iterator[Manifest]:
+        """The objects in a namespace of a kind that a driver reads beside its own, by name."""
+        objects = self._beside[resource].objects
+        return (objects[key] for key in sorted(self._beside_in.of((resource, namespace))))
+
     def pods_in(self, namespaces: Iterable[str]) -> int:
         """How many pods there are in these namespaces, those of other applications included."""
         return sum(self._pods_in[namespace] for namespace in namespaces)
 
-    def granted(self, service: ServiceName, kind: Resource, namespace: str) -> bool:
+    def granted(self, service: Place, kind: Resource, namespace: str) -> bool:
         """Whether a ReferenceGrant lets objects of that `kind` of `namespace` name that Service of another one."""
         grants = self._grants.objects if self._grants else {}
         return any(
@@ -333,7 +347,12 @@ class ClusterView:
         denied = sorted(set(self._denied_behind(crews.values())))
         if denied:
             holds = (*holds, Hold(reason=HeldReason.NotPermitted, detail=denied[0], restarts_only=True))
-        told = (*(f"{text}; until then it takes no pod away" for text in denied), *limits, *map(self._leaving, stuck))
+        told = (
+            *(f"{text}; until then it takes no pod away" for text in denied),
+            *limits,
+            *map(self._leaving, stuck),
+            *self._empty_subsets(view, backends),
+        )
         return Fleet(
             backends=backends, problems=tuple(problems), holds=holds, limits=told, steering=self._steering(view)
         )
@@ -397,7 +416,15 @@ class ClusterView:
         what = "; ".join(each.problem or each.resource.plural for each in waiting)
         return f"the cluster is still being read: {what}"
 
-    def _crew(self, service: ServiceName) -> _Crew:
+    def _crew(self, place: Place) -> _Crew:
+        crew = self._whole_crew(place)
+        if not place.labels:
+            return crew
+        wanted = frozenset(place.labels)
+        return _Crew({name: each for name, each in crew.members.items() if wanted.issubset(each.facts.labels)})
+
+    def _whole_crew(self, service: Place) -> _Crew:
+        """Of the Service, whatever the subset."""
         key = (service.namespace, service.name)
         if key not in self._members_of:
             crew = self._found(service)
@@ -408,7 +435,7 @@ class ClusterView:
                 self._services_of.add(pod, key)
         return self._members_of[key]
 
-    def _found(self, service: ServiceName) -> _Crew:
+    def _found(self, service: Place) -> _Crew:
         members: dict[str, Member] = {}
         watched = set()
         for target, ready in self._targets(service):
@@ -428,7 +455,7 @@ class ClusterView:
         for pod in crew.watched if crew else ():
             self._services_of.discard(pod, service)
 
-    def _targets(self, service: ServiceName) -> Iterator[tuple[TargetRef, bool]]:
+    def _targets(self, service: Place) -> Iterator[tuple[TargetRef, bool]]:
         for key in self._slices_of.of((service.namespace, service.name)):
             for endpoint in self._slices.objects[key].endpoints or ():
                 if endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod":
@@ -448,9 +475,7 @@ class ClusterView:
                     sentence = f"{what} holds something that this version of Evenload cannot read: {why}"
                     yield Problem(reason=Trouble.Unreadable, sentence=sentence)
 
-    def _named(
-        self, reflector: Reflector[Any], services: Iterable[ServiceName], crews: Iterable[_Crew]
-    ) -> set[Key] | None:
+    def _named(self, reflector: Reflector[Any], services: Iterable[Place], crews: Iterable[_Crew]) -> set[Key] | None:
         """The objects of that kind that stand behind the route; None where nothing tells which."""
         kind = reflector.resource.kind
         if reflector is self._pods:
@@ -469,6 +494,9 @@ class ClusterView:
             if known is None:
                 sentence = f"Service {where} does not exist; create it or take it out of {view.kind} {view.name}"
                 yield Problem(reason=Trouble.ServiceNotFound, sentence=sentence)
+            elif not backends[key] and self._whole_crew(service).members:  # a subset, as `_empty_subsets` says
+                if deserted:
+                    yield Problem(reason=Trouble.NoPods, sentence=self._without_pods(service))
             elif not backends[key] and (view.weights[key] or deserted):
                 if problem := self._podless(known, service, where):
                     yield problem
@@ -476,7 +504,20 @@ class ClusterView:
                     why = "does its selector match the pods' labels?" if known.spec.selector else _NO_SLICES
                     yield Problem(reason=Trouble.NoPods, sentence=f"Service {where} leads to no pod; {why}")
 
-    def _podless(self, known: Service, service: ServiceName, where: str) -> Problem | None:
+    def _empty_subsets(self, view: BalancerView, backends: dict[str, dict[str, Member]]) -> Iterator[str]:
+        for key, place in view.services.items():
+            if place.labels and not backends[key] and self._whole_crew(place).members:
+                yield self._without_pods(place)
+
+    def _without_pods(self, place: Place) -> str:
+        labels = ", ".join(f"{name}={value}" for name, value in place.labels)
+        count = len(self._whole_crew(place).members)
+        return (
+            f"subset {place.subset} of Service {place.namespace}/{place.name} has no pods: none of the Service's "
+            f"{count} has its labels ({labels}); correct them in the DestinationRule, or label the pods"
+        )
+
+    def _podless(self, known: Service, service: Place, where: str) -> Problem | None:
         """Why a Service may well be answered for, though no pod behind it is known."""
         if known.spec.type == "ExternalName":
             sentence = f"Service {where} is an ExternalName ({known.spec.external_name}): it has no pods to look after"
@@ -586,6 +627,10 @@ class ClusterView:
         elif before is not None and before.get("spec") != after.get("spec"):
             self._versions.setdefault((kind, key), deque(maxlen=VERSIONS)).append(before)
         self._on_route_change(key)
+
+    def _beside_changed(self, resource: Resource, key: Key, before: Manifest | None, after: Manifest | None) -> None:
+        change = self._beside_in.add if after is not None else self._beside_in.discard
+        change((resource, key[0]), key)
 
 
 def _denied(reflector: Reflector[Any], namespace: str) -> str:

@@ -52,6 +52,7 @@ def snapshot_of(
     ledger: tuple[Disruption, ...] = (),
     holds: tuple[Hold, ...] = (),
     max_mode: Mode = Mode.Auto,
+    weights_total: int | None = None,
 ) -> Snapshot:
     """`time` in seconds since the epoch. `holds` are added to those of the fleet."""
     lineup = fleet if isinstance(fleet, Lineup) else Lineup.of(fleet)
@@ -75,6 +76,7 @@ def snapshot_of(
         ledger=ledger,
         holds=(*lineup.fleet.holds, *holds),
         max_mode=max_mode,
+        weights_total=weights_total,
     )
 
 

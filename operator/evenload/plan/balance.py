@@ -29,6 +29,8 @@ def rescue(scene: Scene) -> Plan | None:
     if not diagnosis.backends or after == scene.before or not any(after.values()) or _lingers(scene):
         return None
     step = _affordable(scene, after, scene.predict)
+    if step == scene.before:  # in whole per cent, a part of the way may be none
+        return None
     part = "" if step == after else f", as far as the receivers' headroom allows towards {weights(after)}"
     blind = "" if not np.isnan(scene.predict(after)).all() else " (no CPU signal: headroom not checked)"
     because = f"{diagnosis.sentence}; putting back {weights(step)}{part}{blind}"
@@ -106,6 +108,8 @@ def _step(scene: Scene, gains: Floats, why: str, what_for: str) -> Plan | None:
     if shares is None:
         return None
     after = _affordable(scene, weights_of(fleet, shares), lambda asked: scene.predict(scene.law.gains.bent(asked)))
+    if after == scene.before:  # in whole per cent, a small step may be none
+        return None
     because = f"{why} {weights(after)} {what_for}"
     return Plan(writes=(SetWeights(before=scene.before, after=after, purpose=Purpose.Rebalance, because=because),))
 

@@ -73,7 +73,7 @@ def _hold_back(scene: Scene, drain: Step) -> SetWeights | None:
     held = dict.fromkeys(scene.work.held_back, PROBE_FRACTION)
     fraction, after = 1.0, base
     for fraction in (PROBE_FRACTION, *restarts.RAMP_FRACTIONS):
-        after = scaled_down(base, {**held, backend: fraction})
+        after = scaled_down(base, {**held, backend: fraction}, scene.fleet.weights_total)
         if not bool((scene.predict(after)[others] > scene.policy.max_utilization).any()):
             break
     because = f"the restart of {drain.pod} is off; {backend} gets {100 * fraction:.0f}% of its share"

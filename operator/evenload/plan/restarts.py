@@ -18,7 +18,7 @@ from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Pod, SignalState, Snapshot
 from evenload.model.wording import duration, listing, number
-from evenload.plan.targets import scaled_down
+from evenload.plan.targets import fitted, scaled_down
 
 RAMP_FRACTIONS = (0.1, 0.3, 0.6, 1.0)  # of the share, at equal parts of the ramp window: few writes
 CLEARLY_MORE = 1.5  # held-back backends have a little more than their fraction: the others' sum is below the whole
@@ -40,7 +40,7 @@ def alone(fleet: Fleet, backend: str) -> bool:
 def drain(snapshot: Snapshot, backend: str, pod: str, uid: str, because: str) -> Drain:
     """Take all weight off a backend that is one pod."""
     before = {name: known.weight for name, known in snapshot.backends.items()}
-    after = {**before, backend: 0}
+    after = fitted({**before, backend: 0}, snapshot.weights_total)
     return Drain(before=before, after=after, backend=backend, pod=pod, uid=uid, because=because)
 
 
@@ -152,9 +152,13 @@ def ramp(snapshot: Snapshot, fleet: Fleet, policy: Policy, work: Work, returning
     if fraction is None:
         return None
     before = {name: known.weight for name, known in snapshot.backends.items()}
-    factors = dict(_factors(fleet, work, returning, fraction))
-    after = scaled_down(work.base, factors)
-    if after == before:
+    stages = [each for each in RAMP_FRACTIONS if each >= fraction] if fleet.weights_total is not None else [fraction]
+    for stage in stages:  # in whole per cent, a stage may be no step: then the next one is taken
+        factors = dict(_factors(fleet, work, returning, stage))
+        after = scaled_down(work.base, factors, fleet.weights_total)
+        if after != before:
+            break
+    else:
         return None
     least = min(factors[name] for name in returning)
     share = "all" if least == 1.0 else f"{100 * least:.0f}%"

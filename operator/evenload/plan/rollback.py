@@ -9,7 +9,7 @@ from evenload.model.plan import Advise, Purpose, SetWeights
 from evenload.model.wording import listing, number, weights
 from evenload.plan.moves import Plan
 from evenload.plan.scene import Scene
-from evenload.plan.targets import without_empty
+from evenload.plan.targets import fitted, without_empty
 
 _BY_HAND = "it is no weight, so nothing is undone"
 
@@ -35,7 +35,9 @@ def _put_back(scene: Scene, before: Mapping[str, int]) -> dict[str, int]:
     the same backends; nothing for what it added."""
     good = scene.snapshot.known_good
     source = good if good is not None and good.keys() == before.keys() else before
-    return without_empty(scene.fleet, {name: source.get(name, 0) for name in scene.before})
+    after = without_empty(scene.fleet, {name: source.get(name, 0) for name in scene.before})
+    lost = source.keys() - scene.before.keys()
+    return fitted(after, scene.fleet.weights_total) if lost else after
 
 
 def _suspected(scene: Scene) -> str:

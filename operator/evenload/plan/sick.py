@@ -16,7 +16,7 @@ from evenload.plan.balance import lean
 from evenload.plan.moves import Plan
 from evenload.plan.quiet import quietest
 from evenload.plan.scene import Scene
-from evenload.plan.targets import restored, scaled_down
+from evenload.plan.targets import fitted, restored, scaled_down
 
 PROBE_FRACTION = 0.05  # of its share: what an ejected backend keeps, to be seen recovering
 MOST_HELD_RATIO = 0.1  # of the ready pods, or one
@@ -117,7 +117,9 @@ def _eject(scene: Scene, index: int) -> Iterator[SetWeights]:
         return
     base = scene.work.base if scene.work.base is not None else scene.before
     factors = {**dict.fromkeys(scene.work.held_back, PROBE_FRACTION), backend: PROBE_FRACTION}
-    after = scaled_down(base, factors)
+    after = scaled_down(base, factors, fleet.weights_total)
+    if fleet.weights_total is not None and after == scene.before:  # it has a single per cent
+        return
     because = f"{scene.diagnosis.sentence}; leaving {backend} {100 * PROBE_FRACTION:.0f}% of its share"
     yield SetWeights(before=scene.before, after=after, purpose=Purpose.Eject, because=because)
 
@@ -130,7 +132,7 @@ def _too_many_held(scene: Scene, where: int) -> bool:
 
 
 def _eject_empty(scene: Scene) -> Plan:
-    after = {**scene.before, **dict.fromkeys(scene.diagnosis.backends, 0)}
+    after = fitted({**scene.before, **dict.fromkeys(scene.diagnosis.backends, 0)}, scene.fleet.weights_total)
     if not any(after.values()):  # only what is empty had weight: whoever is ready gets it
         after = restored(scene.fleet, scene.policy, scene.snapshot.known_good)
     write = SetWeights(

@@ -53,7 +53,10 @@ def _capacities(fleet: Fleet) -> Floats:
 
 
 def weights_of(fleet: Fleet, shares: Floats) -> dict[str, int]:
-    """Whole weights in these proportions, about WEIGHT_PER_BACKEND each; a positive share never becomes 0."""
+    """Whole weights in these proportions, about WEIGHT_PER_BACKEND each, or of the plane's total; a positive share
+    never becomes 0."""
+    if fleet.weights_total is not None:
+        return fitted(dict(zip(fleet.backends, shares.tolist(), strict=True)), fleet.weights_total)
     scaled = shares * (WEIGHT_PER_BACKEND * len(fleet.backends) / max(float(shares.sum()), 1e-12))
     return {
         name: min(MOST_WEIGHT, max(1, round(value))) if value > 0 else 0
@@ -90,18 +93,40 @@ def _serves(fleet: Fleet, policy: Policy, known_good: Mapping[str, int], shares:
 def without_empty(fleet: Fleet, weights: Mapping[str, int]) -> dict[str, int]:
     """No weight for a backend that nobody answers behind: its share would be 503s."""
     ready = fleet.ready_by_backend > 0
-    return {name: int(weights[name]) if ready[i] else 0 for i, name in enumerate(fleet.backends)}
+    kept = {name: int(weights[name]) if ready[i] else 0 for i, name in enumerate(fleet.backends)}
+    return kept if kept == weights else fitted(kept, fleet.weights_total)
 
 
-def scaled_down(base: Mapping[str, int], factors: Mapping[str, float]) -> dict[str, int]:
+def scaled_down(base: Mapping[str, int], factors: Mapping[str, float], total: int | None = None) -> dict[str, int]:
     """`base` with some backends at a fraction of theirs; all are scaled up alike where whole numbers are too coarse.
 
-    A factor above 0 never gives weight 0, and factors of 1 give `base` to the digit.
+    A factor above 0 never gives weight 0, and factors of 1 give `base` to the digit. `total`: of the plane, if any.
     """
+    if total is not None:
+        scaled = {name: weight * factors.get(name, 1.0) for name, weight in base.items()}
+        return dict(base) if scaled == base else fitted(scaled, total)
     partial = [base[name] * factor for name, factor in factors.items() if 0 < factor < 1 and base.get(name, 0) > 0]
     scale = math.ceil(_FINEST / min(partial)) if partial and min(partial) < _FINEST else 1
     scale = max(1, min(scale, MOST_WEIGHT // max(*base.values(), 1)))
     return {name: _fraction(weight * scale, factors.get(name, 1.0)) for name, weight in base.items()}
+
+
+def fitted(weights: Mapping[str, float], total: int | None) -> dict[str, int]:
+    """Whole weights in these proportions that come to `total`, by largest remainder; a positive one never becomes 0.
+
+    As they are where the plane has no total, all are 0, or more are positive than there are parts.
+    """
+    given = {name: weight for name, weight in weights.items() if weight > 0}
+    if total is None or not 0 < len(given) <= total:
+        return {name: int(weight) for name, weight in weights.items()}
+    scale = total / math.fsum(given.values())
+    quotas = {name: weight * scale for name, weight in given.items()}
+    whole = {name: max(1, math.floor(quota)) for name, quota in quotas.items()}
+    while (missing := total - sum(whole.values())) != 0:
+        step = 1 if missing > 0 else -1
+        able = (name for name in sorted(whole) if whole[name] + step > 0)
+        whole[max(able, key=lambda name: step * (quotas[name] - whole[name]))] += step
+    return {name: whole.get(name, 0) for name in weights}
 
 
 _FINEST = 10  # a weight of at least this is within 5% of what was meant

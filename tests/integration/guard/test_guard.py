@@ -25,7 +25,7 @@ from evenload.model.spec import TargetRef
 from lab import state
 from tests.support.chart import rendered
 from tests.support.guardcases import CASES, KINDS, Case, drawn, made, of_each_kind, reason, reference
-from tests.support.kinds import install, install_traefik_services
+from tests.support.kinds import install, install_istio, install_traefik
 from tests.support.kubectl import Kubectl, apply_cluster_wide
 from tests.support.namespaces import create_namespace
 from tests.support.rights import whole_lines
@@ -52,7 +52,8 @@ def guard(connection: Connection) -> Iterator[str]:
 async def guarded(guard: str, client: Client) -> AsyncIterator[str]:
     """A namespace under the guard."""
     await install(client)
-    await install_traefik_services(client)
+    await install_traefik(client)
+    await install_istio(client)
     name = f"test-{uuid.uuid4().hex[:10]}"
     await create_namespace(client, name, {LABEL: guard})
     yield name

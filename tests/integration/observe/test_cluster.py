@@ -13,24 +13,26 @@ from typing import Any
 import pytest
 
 from evenload.drivers import DRIVERS
-from evenload.drivers.base import BalancerView
+from evenload.drivers.base import BalancerView, RouteProblem
 from evenload.errors import Conflict, NotFound
 from evenload.kube.client import Client
 from evenload.kube.resources import (
     DEPLOYMENTS,
+    DESTINATIONRULES,
     ENDPOINTSLICES,
     HPAS,
     HTTPROUTES,
     PODS,
     REPLICASETS,
     SERVICES,
+    VIRTUALSERVICES,
     Manifest,
     Resource,
 )
 from evenload.model.spec import TargetRef
 from evenload.observe.cluster import ClusterView, Fleet, Problem, Trouble
 from tests.support.apiproxy import Answer, ApiProxy
-from tests.support.kinds import install_traefik_services
+from tests.support.kinds import install_istio, install_traefik
 from tests.support.wait import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -132,6 +134,28 @@ def route(*names: str) -> Manifest:
         "kind": HTTPROUTES.kind,
         "metadata": {"name": "shop"},
         "spec": {"rules": [{"backendRefs": refs}]},
+    }
+
+
+def virtual_service(**weights: int) -> Manifest:
+    """Over subsets of the Service `web`."""
+    route = [{"destination": {"host": "web", "subset": name}, "weight": weight} for name, weight in weights.items()]
+    return {
+        "apiVersion": VIRTUALSERVICES.api_version,
+        "kind": VIRTUALSERVICES.kind,
+        "metadata": {"name": "web"},
+        "spec": {"hosts": ["web"], "http": [{"route": route}]},
+    }
+
+
+def destination_rule(**versions: str) -> Manifest:
+    """Subset -> the version that its pods are labelled with."""
+    subsets = [{"name": name, "labels": {"version": version}} for name, version in versions.items()]
+    return {
+        "apiVersion": DESTINATIONRULES.api_version,
+        "kind": DESTINATIONRULES.kind,
+        "metadata": {"name": "web"},
+        "spec": {"host": "web", "subsets": subsets},
     }
 
 
@@ -337,7 +361,7 @@ class TestKinds:
     async def test_each_kind_is_read_and_written_as_the_api_server_has_it(self, shop: Shop, kind: str) -> None:
         driver, target = DRIVERS[kind], TargetRef(kind=kind, name="rpc")
         if kind == "TraefikService":
-            await install_traefik_services(shop.client)
+            await install_traefik(shop.client)
         refs = [{"name": name, "port": 80, "weight": 100} for name in ("shop-a", "shop-b")]
         spec = {"weighted": {"services": refs}} if kind == "TraefikService" else {"rules": [{"backendRefs": refs}]}
         manifest = {"apiVersion": driver.resource.api_version, "kind": kind, "metadata": {"name": "rpc"}, "spec": spec}
@@ -358,6 +382,64 @@ class TestKinds:
         assert driver.backends(answer, target).weights == {"shop-a": 9, "shop-b": 0}
         with pytest.raises(Conflict):
             await shop.client.patch_json(driver.resource, shop.namespace, "rpc", operations)
+
+    @pytest.mark.timeout(300)
+    async def test_a_virtual_service_is_read_and_written_and_its_subsets_are_pods_of_its_service(
+        self, shop: Shop
+    ) -> None:
+        await install_istio(shop.client)
+        namespace, driver = shop.namespace, DRIVERS["VirtualService"]
+        whole = {"metadata": {"name": "web"}, "spec": {"selector": {"part-of": "web"}, "ports": [{"port": 80}]}}
+        await shop.client.create(SERVICES, namespace, whole)
+        pods, _ = await shop.client.list(PODS, namespace)
+        for pod in pods:  # the labels of a subset are the pods' own
+            version = {"shop-a": "v1", "shop-b": "v2"}[pod["metadata"]["labels"]["app"]]
+            labels = {"metadata": {"labels": {"part-of": "web", "version": version}}}
+            await shop.client.patch_merge(PODS, namespace, pod["metadata"]["name"], labels)
+        await shop.client.create(DESTINATIONRULES, namespace, destination_rule(v1="v1", v2="v2"))
+        await shop.client.create(VIRTUALSERVICES, namespace, virtual_service(v1=90, v2=10))
+
+        def seen() -> BalancerView | None:
+            manifest = shop.view.balancer(driver, namespace, "web")
+            if isinstance(manifest, Problem):
+                return None
+            try:
+                view = driver.backends(manifest, TargetRef(kind=driver.kind, name="web"))
+                return driver.located(view, lambda kind: shop.view.beside(kind, namespace))
+            except RouteProblem:
+                return None
+
+        def counts() -> dict[str, int]:
+            view = seen()
+            return {name: len(found) for name, found in shop.view.fleet(view).backends.items()} if view else {}
+
+        await until(lambda: counts() == {"web/v1": 2, "web/v2": 2}, seconds=60)
+        view, manifest = seen(), shop.view.balancer(driver, namespace, "web")
+        assert view is not None
+        assert not isinstance(manifest, Problem)
+        assert shop.view.fleet(view).problems == ()
+        operations = driver.patch(manifest, TargetRef(kind=driver.kind, name="web"), {"web/v1": 50, "web/v2": 50})
+        answer = await shop.client.patch_json(driver.resource, namespace, "web", operations)
+        assert driver.backends(answer, TargetRef(kind=driver.kind, name="web")).weights == {"web/v1": 50, "web/v2": 50}
+        with pytest.raises(Conflict):
+            await shop.client.patch_json(driver.resource, namespace, "web", operations)
+
+        # when a subset's labels are of no pod any more, that is said, and the other one is still seen
+        await shop.client.patch_merge(DESTINATIONRULES, namespace, "web", destination_rule(v1="v1", v2="v3"))
+        await until(lambda: counts() == {"web/v1": 2, "web/v2": 0}, seconds=60)
+        view = seen()
+        assert view is not None
+        [limit] = shop.view.fleet(view).limits
+        assert "subset v2 of Service" in limit
+        assert "has no pods: none of the Service's 4 has its labels (version=v3)" in limit
+        assert shop.view.fleet(view).problems == ()
+
+        # and where no subset has any, that is a problem
+        await shop.client.patch_merge(DESTINATIONRULES, namespace, "web", destination_rule(v1="x", v2="y"))
+        await until(lambda: counts() == {"web/v1": 0, "web/v2": 0}, seconds=60)
+        view = seen()
+        assert view is not None
+        assert {problem.reason for problem in shop.view.fleet(view).problems} == {Trouble.NoPods}
 
     async def test_a_plain_service_leads_to_its_pods(self, shop: Shop) -> None:
         found = shop.view.balancer(SERVICE, shop.namespace, "shop-a")

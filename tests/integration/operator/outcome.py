@@ -26,7 +26,7 @@ def weights_written(writes: Iterable[Seen], shop: Shop, before: Mapping[str, int
     """The route's weights after each patch of the operator."""
     written, current = [], dict(before)
     for seen in done(writes, shop):
-        if "/httproutes/" in seen.path:
+        if f"/{shop.plane.resource.plural}/" in seen.path:
             for operation in json.loads(seen.body):
                 if operation["op"] != "test" and operation["path"].endswith("/weight"):
                     current[BACKENDS[int(operation["path"].split("/")[-2])]] = operation["value"]
@@ -49,5 +49,6 @@ def touched(writes: Iterable[Seen], shop: Shop) -> list[Seen]:
     return [
         seen
         for seen in writes
-        if shop.namespace in seen.path and ("/httproutes/" in seen.path or seen.path.endswith("/eviction"))
+        if shop.namespace in seen.path
+        and (f"/{shop.plane.resource.plural}/" in seen.path or seen.path.endswith("/eviction"))
     ]

@@ -152,7 +152,11 @@ def test_the_guard_can_be_left_out_and_is_where_the_values_are_of_an_older_chart
 
 
 def test_the_guard_of_a_driver_that_is_disabled_is_left_out() -> None:
-    assert set(guarded("--set=drivers.httproute.enabled=false").values()) == {"grpcroutes", "traefikservices"}
+    assert set(guarded("--set=drivers.httproute.enabled=false").values()) == {
+        "grpcroutes",
+        "traefikservices",
+        "virtualservices",
+    }
 
 
 def test_an_error_in_the_guard_and_a_missing_balancer_let_the_update_pass() -> None:
@@ -169,7 +173,7 @@ def test_what_the_chart_says_of_drivers_is_generated() -> None:
 
 @pytest.mark.parametrize("mode", [mode.value for mode in Mode])
 def test_the_rules_hold_what_the_check_command_asks_for(mode: str) -> None:
-    needs = set(needs_of(mode, DRIVERS.values(), beside=False))
+    needs = set(needs_of(mode, DRIVERS.values(), foreign=False))
     assert needs <= grants(rules_of_the_operator(rendered(f"--set=maxMode={mode}")))
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from evenload.drivers import DRIVERS
 from evenload.drivers.base import Driver, Handle, JsonPatchOp
 from evenload.model.spec import TargetRef
-from tests.unit.drivers import routes, services, traefik
+from tests.unit.drivers import istio, routes, services, traefik
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,12 @@ CASES = {
         balancers=traefik.balanceable(),
         strip=traefik.without_managed_weights,
         foreign_write=traefik.written_by,
+    ),
+    "VirtualService": Case(
+        driver=DRIVERS["VirtualService"],
+        balancers=istio.balanceable(),
+        strip=istio.without_managed_weights,
+        foreign_write=istio.written_by,
     ),
     "Service": Case(
         driver=DRIVERS["Service"],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import BalancerView, Granted, Problem, RouteProblem, ServiceName, refuse_foreign
+from evenload.drivers.base import BalancerView, Granted, Place, Problem, RouteProblem, refuse_foreign
 from evenload.model.spec import TargetRef
 from tests.unit.drivers.routes import ref, route, rule
 
@@ -56,14 +56,14 @@ def test_a_service_of_another_namespace_is_refused(
 
 
 def test_a_service_of_another_namespace_is_taken_where_all_agree() -> None:
-    asked: list[ServiceName] = []
+    asked: list[Place] = []
 
-    def granted(service: ServiceName) -> bool:
+    def granted(service: Place) -> bool:
         asked.append(service)
         return True
 
     refuse_foreign(view(parents=RESOLVED), granted)
-    assert asked == [ServiceName(namespace="victim", name="dns")]
+    assert asked == [Place(namespace="victim", name="dns")]
 
 
 @given(st.text(min_size=1, max_size=70), st.none() | st.text(min_size=1, max_size=70))

@@ -8,7 +8,7 @@ import jsonpatch
 import pytest
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import BalancerView, Handle, Problem, RouteProblem, ServiceName, Writer
+from evenload.drivers.base import BalancerView, Handle, Place, Problem, RouteProblem, Writer
 from evenload.errors import InputError
 from evenload.model.spec import TargetRef
 from tests.unit.drivers.conformance import apply
@@ -77,8 +77,8 @@ def test_a_service_of_another_namespace_is_keyed_with_it() -> None:
     view = view_of(route(rule(ref("a", 1, namespace="shop"), ref("a", 2, namespace="blue"))))
     assert view.weights == {"a": 1, "blue/a": 2}
     assert view.services == {
-        "a": ServiceName(namespace="shop", name="a"),
-        "blue/a": ServiceName(namespace="blue", name="a"),
+        "a": Place(namespace="shop", name="a"),
+        "blue/a": Place(namespace="blue", name="a"),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evenload.drivers import driver_of
-from evenload.drivers.base import Handle, Problem, RouteProblem, ServiceName
+from evenload.drivers.base import Handle, Place, Problem, RouteProblem
 from evenload.model.spec import TargetRef
 from tests.unit.drivers.services import WEB, service, written_by
 
@@ -18,7 +18,7 @@ DRIVER = driver_of("Service")
 def test_a_service_is_one_backend_that_has_all_of_the_traffic(spec: dict[str, Any]) -> None:
     view = DRIVER.backends(service(**spec), WEB)
     assert (view.weights, view.handles) == ({"web": 1}, (Handle.Restart,))
-    assert view.services == {"web": ServiceName(namespace="shop", name="web")}
+    assert view.services == {"web": Place(namespace="shop", name="web")}
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ class Cluster:
     before: list[Disruption] = field(default_factory=list)  # what earlier episodes count for
     holds: tuple[Hold, ...] = ()
     max_mode: Mode = Mode.Auto
+    weights_total: int | None = None
     refuse_evictions: bool = False
     stuck_replacements: bool = False
     time: float = START
@@ -193,6 +194,7 @@ class Cluster:
             ledger=self.ledger,
             holds=self.holds,
             max_mode=self.max_mode,
+            weights_total=self.weights_total,
         )
 
     def _pods(self, backend: str) -> dict[str, Pod]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evenload.drivers.base import ServiceName
+from evenload.drivers.base import Place
 from evenload.history.ranges import Answer, Grid, Matrix
 from evenload.history.reader import Chunk
 from evenload.history.roster import Behind, Roster, workload_names
@@ -41,7 +41,7 @@ def chunk(grid: Grid = GRID, extras: Mapping[str, Matrix] | None = None, **signa
 
 
 def roster(**facts: Any) -> Roster:
-    service = ServiceName(namespace="shop", name="shop-a")
+    service = Place(namespace="shop", name="shop-a")
     today = {TODAY: member(TODAY, workload="Deployment/shop-a", **facts)}
     return Roster({"shop-a": Behind(service=service, members=today, workloads=frozenset({"Deployment/shop-a"}))})
 

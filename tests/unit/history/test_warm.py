@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from evenload.drivers.base import BalancerView, ServiceName
+from evenload.drivers.base import BalancerView, Place
 from evenload.engine import Engine
 from evenload.history import warm
 from evenload.history.warm import Newcomer, Warmed, warm_engines
@@ -72,7 +72,7 @@ def newcomer(prometheus: FakePrometheus, *queries: Query, **known: Any) -> Newco
         resource_version="1",
         generation=1,
         weights=dict.fromkeys(who.backends, 250),
-        services={backend: ServiceName(namespace="shop", name=backend) for backend in who.backends},
+        services={backend: Place(namespace="shop", name=backend) for backend in who.backends},
         rules=(),
     )
     basis = Newcomer(

@@ -50,7 +50,7 @@ def test_the_shipped_toolchain_is_new_enough_and_keys_name_it(monkeypatch: pytes
     assert golang.language_version() == golang.SHIPPED
 
 
-@pytest.mark.parametrize("module", ["kubernetes", "prometheus", "pause", "gateway-api", "envoy-gateway"])
+@pytest.mark.parametrize("module", ["kubernetes", "prometheus", "pause", *control_plane.CRDS, "envoy-gateway"])
 def test_no_module_asks_for_a_newer_go_than_the_shipped_one(module: str) -> None:
     lines = (golang.MODULES / module / "go.mod").read_text().splitlines()
     asked = next(line.split()[1] for line in lines if line.startswith("go "))
@@ -84,7 +84,7 @@ def test_an_extracted_program_can_be_executed(tmp_path: Path) -> None:
 
 
 def test_with_somebody_s_binaries_nothing_is_compiled() -> None:
-    assert control_plane.needed_parts({"KUBEBUILDER_ASSETS": "/opt/kubebuilder"}) == ("gateway-api",)
+    assert control_plane.needed_parts({"KUBEBUILDER_ASSETS": "/opt/kubebuilder"}) == control_plane.CRDS
 
 
 def test_free_ports_differ() -> None:

@@ -261,6 +261,19 @@ def test_a_ramp_step_that_stands_already_is_not_written_again() -> None:
     assert restarts.ramp(sight, Fleet(sight), POLICY, held(), frozenset({"a"})) is None
 
 
+def test_in_whole_per_cent_a_ramp_passes_over_stages_that_are_no_step() -> None:
+    sight = msgspec.structs.replace(snapshot(weights={"a": 1, "b": 33, "c": 32, "d": 34}), weights_total=100)
+    work = Work(base={"a": 3, "b": 32, "c": 32, "d": 33}, held_back=("a",))
+    write = restarts.ramp(sight, Fleet(sight), POLICY, work, frozenset({"a"}))
+    assert write is not None
+    assert write.after == {"a": 2, "b": 32, "c": 32, "d": 34}
+
+
+def test_in_whole_per_cent_a_drained_backend_leaves_its_share_to_the_others() -> None:
+    sight = msgspec.structs.replace(snapshot(weights={"a": 25, "b": 25, "c": 25, "d": 25}), weights_total=100)
+    assert restarts.drain(sight, "a", "a-0", "uid-a-0", "").after == {"a": 0, "b": 34, "c": 33, "d": 33}
+
+
 def test_a_ramp_takes_nothing_from_a_backend_that_has_more_than_its_first_stage() -> None:
     sight = snapshot(weights={"a": 30})
     write = restarts.ramp(sight, Fleet(sight), POLICY, held(), frozenset({"a"}))

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evenload.model.fleet import Fleet
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Backend, Snapshot
 from evenload.model.spec import Desired, DesiredType, Share
-from evenload.plan.targets import desired_shares, restored, scaled_down, shares_of, weights_of
+from evenload.plan.targets import desired_shares, fitted, restored, scaled_down, shares_of, weights_of
 from tests.unit.engine.build import NOW, pod, snapshot
 from tests.unit.engine.plant import spec
 
+PARTS = st.dictionaries(st.sampled_from("abcdefghij"), st.floats(0, 1e6) | st.integers(0, 100), min_size=1)
 
-def fleet_of(sizes: dict[str, int], **changes: object) -> Fleet:
+
+def fleet_of(sizes: dict[str, int], *, total: int | None = None, **changes: object) -> Fleet:
     backends = {
         name: Backend(weight=1, pods={f"{name}-{i}": pod(f"{name}-{i}", **changes) for i in range(size)})
         for name, size in sizes.items()
     }
-    return Fleet(Snapshot(time=NOW, window=15.0, backends=backends))
+    return Fleet(Snapshot(time=NOW, window=15.0, backends=backends, weights_total=total))
 
 
 def policy(kind: DesiredType = DesiredType.Even, **shares: int) -> Policy:
@@ -154,3 +158,56 @@ def test_a_factor_for_nobody_and_a_base_of_nothing_change_nothing() -> None:
 
 def test_scaling_up_stops_at_the_largest_weight() -> None:
     assert scaled_down({"a": 1, "b": 1_000_000}, {"a": 0.1}) == {"a": 1, "b": 1_000_000}
+
+
+@given(parts=PARTS)
+def test_whole_per_cent_come_to_a_hundred_and_nobody_loses_all_or_gains_from_nothing(parts: dict[str, float]) -> None:
+    whole = fitted(parts, 100)
+    assert sum(whole.values()) == (100 if any(parts.values()) else 0)
+    assert {name for name, weight in whole.items() if weight} == {name for name, part in parts.items() if part}
+
+
+@given(parts=PARTS)
+def test_whole_per_cent_are_off_by_less_than_one_where_everybody_deserves_one(parts: dict[str, float]) -> None:
+    total = sum(parts.values())
+    shares = {name: 100 * part / total for name, part in parts.items()} if total else {}
+    if all(share >= 1 for share in shares.values()):
+        assert all(abs(fitted(parts, 100)[name] - share) < 1 for name, share in shares.items())
+
+
+@given(whole=PARTS.filter(lambda parts: any(parts.values())).map(lambda parts: fitted(parts, 100)))
+def test_whole_per_cent_stay_as_they_are(whole: dict[str, int]) -> None:
+    assert fitted(whole, 100) == whole
+
+
+def test_the_largest_remainders_get_what_is_left_and_of_equal_ones_the_first_by_name() -> None:
+    assert fitted({"c": 1, "b": 1, "a": 1}, 100) == {"a": 34, "b": 33, "c": 33}
+    assert fitted({"a": 10.2, "b": 29.7, "c": 60.1}, 100) == {"a": 10, "b": 30, "c": 60}
+    assert fitted({"a": 1, "b": 1, "c": 998}, 100) == {"a": 1, "b": 1, "c": 98}
+
+
+def test_a_plane_without_a_total_and_more_backends_than_parts_leave_weights_as_they_are() -> None:
+    assert fitted({"a": 3, "b": 4}, None) == {"a": 3, "b": 4}
+    many = {f"b{at}": 2 for at in range(101)}
+    assert fitted(many, 100) == many
+
+
+def test_weights_of_a_plane_with_a_total_come_to_it() -> None:
+    assert weights_of(fleet_of({"a": 1, "b": 1, "c": 1}, total=100), np.array([2.0, 1.0, 0.0])) == {
+        "a": 67,
+        "b": 33,
+        "c": 0,
+    }
+
+
+def test_with_a_total_a_backend_held_back_leaves_its_share_to_the_others_and_gets_it_back_to_the_digit() -> None:
+    base = {"a": 40, "b": 40, "c": 20}
+    assert scaled_down(base, {"a": 0.05}, 100) == {"a": 3, "b": 65, "c": 32}
+    assert scaled_down(base, {"a": 0.0}, 100) == {"a": 0, "b": 67, "c": 33}
+    assert scaled_down({"a": 1, "b": 2}, {"a": 1.0}, 100) == {"a": 1, "b": 2}
+
+
+def test_with_a_total_who_is_not_ready_leaves_its_share_and_known_good_weights_come_back_to_the_digit() -> None:
+    known, ready = {"a": 1, "b": 1}, fleet_of({"a": 1, "b": 1}, total=100)
+    assert restored(ready, policy(), known) == known
+    assert restored(fleet_of({"a": 1, "b": 0}, total=100), policy(), known) == {"a": 100, "b": 0}
