@@ -194,10 +194,10 @@ class Town:
             await asyncio.sleep(STEP_SECONDS)
             try:
                 pods, _ = await self.client.list(PODS)
+                now = time.monotonic()  # weights are of then or later: what was before is not told as of afterwards
                 routes, _ = await self.client.list(HTTPROUTES)
             except KubeError:
                 continue
-            now = time.monotonic()
             for shop in tuple(self.shops.values()):
                 mine = [pod for pod in pods if pod["metadata"]["namespace"] == shop.namespace]
                 await self._run(shop, mine)
@@ -284,6 +284,7 @@ class Shop:
             if key not in told:
                 del self.prometheus.pods[key]
         self.prometheus.pods.update(told)
+        self.prometheus.measured_at = now
 
     @property
     def sick_pods(self) -> list[str]:
