@@ -40,7 +40,7 @@ from evenload.kube.resources import (
 )
 from tests.support.fakeprometheus import FakePrometheus
 from tests.support.namespaces import create_namespace
-from tests.support.wait import until
+from tests.support.wait import PATIENCE_SECONDS, until
 
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 
@@ -411,7 +411,8 @@ class Shop:
 
     async def set_weights(self, weights: Mapping[str, int], manager: str = "kubectl-edit") -> None:
         """As that field manager: what a bad update, or a rival, does."""
-        async with Client(self.client.connection, field_manager=manager) as other:
+        connection = self.client.connection
+        async with Client(connection, field_manager=manager, timeout_seconds=PATIENCE_SECONDS) as other:
             current = await other.get(HTTPROUTES, self.namespace, "shop")
             references = current["spec"]["rules"][0]["backendRefs"]
             operations = [
