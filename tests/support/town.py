@@ -40,9 +40,8 @@ from evenload.kube.resources import (
 )
 from tests.support.fakeprometheus import FakePrometheus
 from tests.support.namespaces import create_namespace
+from tests.support.nodes import NODES, beat, keep_beating
 from tests.support.wait import PATIENCE_SECONDS, until
-
-NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 
 BACKENDS = ("shop-a", "shop-b", "shop-c", "shop-d")
 SICK = "shop-d"
@@ -51,7 +50,6 @@ BAD = {"shop-a": 10, "shop-b": 10, "shop-c": 10, SICK: 970}
 
 STEP_SECONDS = 0.3
 WINDOW_SECONDS, SCRAPE_SECONDS = 5.0, 2.0  # what Balancers here ask for: `SIGNALS`, and the operator's environment
-HEARTBEAT_SECONDS = 10.0  # without one the controllers would take the node, and its pods, for dead
 
 REQUESTS_PER_SECOND = 200.0
 CAPACITY = 100.0  # requests a second a pod can serve
@@ -136,8 +134,8 @@ class Town:
     async def __aenter__(self) -> Self:
         await self.prometheus.__aenter__()
         await self.client.create(NODES, None, {"metadata": {"name": self.node}})
-        await self._beat()
-        self._tasks = [asyncio.create_task(self._live()), asyncio.create_task(self._keep_beating())]
+        await beat(self.client, self.node)
+        self._tasks = [asyncio.create_task(each) for each in (self._live(), keep_beating(self.client, self.node))]
         return self
 
     async def __aexit__(
@@ -230,17 +228,6 @@ class Town:
             "conditions": [{"type": "Ready", "status": "True"}],
         }
         await self.client.patch_merge(PODS, namespace, name, {"status": status}, subresource="status")
-
-    async def _keep_beating(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            with contextlib.suppress(KubeError):
-                await self._beat()
-
-    async def _beat(self) -> None:
-        moment = rfc3339(wall_clock())[:19] + "Z"
-        ready = {"type": "Ready", "status": "True", "reason": "Played", "lastHeartbeatTime": moment}
-        await self.client.patch_merge(NODES, None, self.node, {"status": {"conditions": [ready]}}, subresource="status")
 
 
 @dataclass
