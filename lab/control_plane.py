@@ -27,7 +27,7 @@ from lab.signals import in_foreground, shielded, stoppable
 OWN_CLUSTER = "EVENLOAD_TEST_KUBECONFIG"
 ASSETS = "KUBEBUILDER_ASSETS"
 INSIDE = "EVENLOAD_LAB_FOLDER"  # set for the copy of ourselves that runs inside the namespaces
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -107,7 +107,7 @@ def isolation_command() -> list[str] | None:
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     candidate = ["unshare", *user, "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     try:
-        commands.run([*candidate, "true"], timeout_seconds=10)
+        commands.run([*candidate, "true"], timeout_seconds=60)
     except CommandFailed:
         return None
     return candidate
