@@ -310,6 +310,10 @@ class Shop:
         conditions = (await self.balancer()).get("status", {}).get("conditions", ())
         return next((str(each.get("message", "")) for each in conditions if each["type"] == kind), "")
 
+    async def says(self, kind: str, words: str) -> bool:
+        """Whether the message of that condition has these words."""
+        return words in await self.message(kind)
+
     async def healthy(self) -> bool:
         return await self.condition("Balanced") == ("True", "Healthy")
 
