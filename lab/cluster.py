@@ -54,7 +54,7 @@ from lab.signals import shielded
 DEFAULT_NAME = "lab"
 TASK = "up"
 LABS = "EVENLOAD_LABS"
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 
 
 def labs_folder() -> Path:

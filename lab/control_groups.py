@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 DAEMONS = "daemons"  # the leaf for our own programs: in version 2 only leaves may hold processes
 CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids", "hugetlb")
-GONE_SECONDS = 10.0
+GONE_SECONDS = 60.0
 
 
 def hierarchies(mountinfo: str | None = None) -> list[Path]:

@@ -29,7 +29,7 @@ ASSETS = "KUBEBUILDER_ASSETS"
 TO_INSTALL = ("istio-crds", "traefik-crds")  # by the tests that need them
 CRDS = ("gateway-api", *TO_INSTALL)
 INSIDE = "EVENLOAD_LAB_FOLDER"  # set for the copy of ourselves that runs inside the namespaces
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -109,7 +109,7 @@ def isolation_command() -> list[str] | None:
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     candidate = ["unshare", *user, "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     try:
-        commands.run([*candidate, "true"], timeout_seconds=10)
+        commands.run([*candidate, "true"], timeout_seconds=60)
     except CommandFailed:
         return None
     return candidate

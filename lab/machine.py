@@ -98,7 +98,7 @@ def valid_name(name: str) -> str:
 
 def _may_unshare_network() -> bool:
     try:
-        commands.run(["unshare", "--net", "true"], timeout_seconds=10)
+        commands.run(["unshare", "--net", "true"], timeout_seconds=60)
     except (CommandFailed, FileNotFoundError):
         return False
     return True

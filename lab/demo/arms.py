@@ -23,7 +23,7 @@ from lab.load.record import Record, to_line
 from lab.shop import manifests as shop
 from lab.state import LabState
 
-HEALTHY_DEADLINE_SECONDS: Final = 90.0
+HEALTHY_DEADLINE_SECONDS: Final = 180.0
 CUSTOMER_PATIENCE_SECONDS: Final = 5.0
 
 
@@ -83,7 +83,7 @@ async def _bad_update(stage: Stage) -> float:
     stage.watch.facts = facts = Facts()
     begun = time.time()
     await cluster.release(stage.lab, incident.BAD_WEIGHTS)
-    await stage.watch.until("the bad update to be seen", lambda: bool(facts.weight_writes), seconds=10)
+    await stage.watch.until("the bad update to be seen", lambda: bool(facts.weight_writes), seconds=60)
     return max(begun, facts.weight_writes[0].told or begun)
 
 
@@ -92,7 +92,7 @@ async def reset(stage: Stage, scene: Scene) -> None:
     scene.text = "weights put back, sick server replaced by hand"
     await cluster.release(stage.lab, incident.GOOD_WEIGHTS)
     await cluster.replace_pods(stage.lab, incident.FLOODED)
-    await stage.watch.until("the new server", lambda: stage.watch.has_ready(incident.FLOODED), seconds=60)
+    await stage.watch.until("the new server", lambda: stage.watch.has_ready(incident.FLOODED), seconds=180)
 
 
 def outcome(watch: Watch, onset: float, records: list[Record]) -> Run:

@@ -245,7 +245,7 @@ async def watching(client: Client, changed: Callable[[], None]) -> AsyncIterator
     watch = Watch(client, changed)
     task = asyncio.create_task(watch.run())
     try:
-        await watch.first_look(seconds=30)
+        await watch.first_look(seconds=120)
         yield watch
     finally:
         task.cancel()

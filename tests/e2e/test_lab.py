@@ -92,9 +92,16 @@ def deploy(lab: state.LabState, namespace: str, *names: str) -> None:
 
 
 def query(lab: state.LabState, expression: str) -> list[dict[str, Any]]:
-    body = api.get(f"{lab.prometheus_url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
-    assert body is not None, "Prometheus does not answer"
-    result: list[dict[str, Any]] = json.loads(body)["data"]["result"]
+    address = f"{lab.prometheus_url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+    body: str | None = None
+
+    def answered() -> bool:
+        nonlocal body
+        body = api.get(address)
+        return body is not None
+
+    until("an answer of Prometheus", answered)
+    result: list[dict[str, Any]] = json.loads(body or "")["data"]["result"]
     return result
 
 

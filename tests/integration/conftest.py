@@ -21,6 +21,7 @@ from lab.control_plane import OWN_CLUSTER
 from lab.state import VARIABLE as LAB
 from tests.support.apiproxy import ApiProxy
 from tests.support.namespaces import create_namespace
+from tests.support.wait import PATIENCE_SECONDS
 
 CLIENT_SECONDS = 30.0  # for one request through the proxy
 HOW_TO = "these tests need a real API server: run `make integration` (it brings one up), or name a test cluster in "
@@ -55,7 +56,7 @@ def connection() -> Connection:
 @pytest.fixture
 async def client(connection: Connection) -> AsyncIterator[Client]:
     """Straight to the API server."""
-    async with Client(connection) as client:
+    async with Client(connection, timeout_seconds=PATIENCE_SECONDS) as client:
         yield client
 
 

@@ -398,7 +398,7 @@ class ApiProxy:
             data=seen.body or None,
             headers=headers,
             ssl=tls or True,
-            timeout=aiohttp.ClientTimeout(total=None if seen.is_watch else 30),
+            timeout=aiohttp.ClientTimeout(total=None if seen.is_watch else 60),
         ) as answer:
             seen.status = answer.status
             if seen.is_watch and answer.status == 200:

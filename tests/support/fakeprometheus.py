@@ -24,6 +24,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import Enum
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,6 +86,7 @@ class FakePrometheus:
         self.preset = "app/code"  # the candidate that its series are of, for those who look
         self.frozen = False  # the same answer again and again, as from a stuck cache
         self.age_seconds = 2.0
+        self.measured_at: float | None = None  # on the monotonic clock; None: always just now
         self.stale_seconds = 120.0
         self.delay_seconds = 30.0
         self.warnings: list[str] = []
@@ -196,6 +198,9 @@ class FakePrometheus:
             return []
         return self._rows(signal, query, mode, then)
 
+    def _age(self) -> float:
+        return self.age_seconds + (0.0 if self.measured_at is None else monotonic() - self.measured_at)
+
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), seconds)
@@ -223,7 +228,7 @@ class FakePrometheus:
         if _LOOKS_FOR_PRESETS in query:
             return []
         stretch = self._stretch if signal in _COUNTS else 1.0
-        age = self.stale_seconds if mode is Mode.Stale else self.age_seconds
+        age = self.stale_seconds if mode is Mode.Stale else self._age()
         rows = [_row("age", age, namespace) for namespace in sorted({namespace for namespace, _ in pods})]
         for key in pods:
             value = float("nan") if mode is Mode.NaN else numbers[key][signal] * stretch

@@ -79,6 +79,7 @@ class Site:
             "prometheus_url": self.prometheus.url,
             "tick_seconds": TICK_SECONDS,
             "scrape_seconds": SCRAPE_SECONDS,
+            "query_timeout_seconds": 60.0,  # who wants an answer that does not come says how long to wait
         }
         settings = Settings(**(chosen | self._settings))
         self.reader = SignalReader(trusted_url=settings.prometheus_url, deadline_seconds=settings.query_timeout_seconds)

@@ -42,9 +42,8 @@ from evenload.kube.resources import (
 )
 from tests.support.fakeprometheus import FakePrometheus
 from tests.support.namespaces import create_namespace
-from tests.support.wait import until
-
-NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
+from tests.support.nodes import NODES, beat, keep_beating
+from tests.support.wait import PATIENCE_SECONDS, until
 
 BACKENDS = ("shop-a", "shop-b", "shop-c", "shop-d")
 SICK = "shop-d"
@@ -53,7 +52,6 @@ BAD = {"shop-a": 10, "shop-b": 10, "shop-c": 10, SICK: 970}
 
 STEP_SECONDS = 0.3
 WINDOW_SECONDS, SCRAPE_SECONDS = 5.0, 2.0  # what Balancers here ask for: `SIGNALS`, and the operator's environment
-HEARTBEAT_SECONDS = 10.0  # without one the controllers would take the node, and its pods, for dead
 
 REQUESTS_PER_SECOND = 200.0
 CAPACITY = 100.0  # requests a second a pod can serve
@@ -142,8 +140,8 @@ class Town:
     async def __aenter__(self) -> Self:
         await self.prometheus.__aenter__()
         await self.client.create(NODES, None, {"metadata": {"name": self.node}})
-        await self._beat()
-        self._tasks = [asyncio.create_task(self._live()), asyncio.create_task(self._keep_beating())]
+        await beat(self.client, self.node)
+        self._tasks = [asyncio.create_task(each) for each in (self._live(), keep_beating(self.client, self.node))]
         return self
 
     async def __aexit__(
@@ -207,11 +205,11 @@ class Town:
             await asyncio.sleep(STEP_SECONDS)
             try:
                 pods, _ = await self.client.list(PODS)
+                now = time.monotonic()  # weights are of then or later: what was before is not told as of afterwards
                 kinds = {shop.plane.resource for shop in self.shops.values()}
                 routes = {kind: (await self.client.list(kind))[0] for kind in kinds}
             except KubeError:
                 continue
-            now = time.monotonic()
             for shop in tuple(self.shops.values()):
                 mine = [pod for pod in pods if pod["metadata"]["namespace"] == shop.namespace]
                 await self._run(shop, mine)
@@ -243,17 +241,6 @@ class Town:
             "conditions": [{"type": "Ready", "status": "True"}],
         }
         await self.client.patch_merge(PODS, namespace, name, {"status": status}, subresource="status")
-
-    async def _keep_beating(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            with contextlib.suppress(KubeError):
-                await self._beat()
-
-    async def _beat(self) -> None:
-        moment = rfc3339(wall_clock())[:19] + "Z"
-        ready = {"type": "Ready", "status": "True", "reason": "Played", "lastHeartbeatTime": moment}
-        await self.client.patch_merge(NODES, None, self.node, {"status": {"conditions": [ready]}}, subresource="status")
 
 
 @dataclass(frozen=True)
@@ -316,6 +303,7 @@ class Shop:
             if key not in told:
                 del self.prometheus.pods[key]
         self.prometheus.pods.update(told)
+        self.prometheus.measured_at = now
 
     @property
     def sick_pods(self) -> list[str]:
@@ -353,6 +341,10 @@ class Shop:
     async def message(self, kind: str) -> str:
         conditions = (await self.balancer()).get("status", {}).get("conditions", ())
         return next((str(each.get("message", "")) for each in conditions if each["type"] == kind), "")
+
+    async def says(self, kind: str, words: str) -> bool:
+        """Whether the message of that condition has these words."""
+        return words in await self.message(kind)
 
     async def healthy(self) -> bool:
         return await self.condition("Balanced") == ("True", "Healthy")
@@ -443,7 +435,8 @@ class Shop:
 
     async def set_weights(self, weights: Mapping[str, int], manager: str = "kubectl-edit") -> None:
         """As that field manager: what a bad update, or a rival, does."""
-        async with Client(self.client.connection, field_manager=manager) as other:
+        connection = self.client.connection
+        async with Client(connection, field_manager=manager, timeout_seconds=PATIENCE_SECONDS) as other:
             place, references = self.plane.references(await other.get(self.plane.resource, self.namespace, "shop"))
             operations = [
                 {"op": "replace", "path": f"{place}/{at}/weight", "value": weights[self.plane.backend_of(each)]}
@@ -453,7 +446,8 @@ class Shop:
 
     async def update_route(self, operations: Sequence[Mapping[str, Any]], manager: str = "kubectl-edit") -> None:
         """A JSON Patch as that field manager."""
-        async with Client(self.client.connection, field_manager=manager) as other:
+        connection = self.client.connection
+        async with Client(connection, field_manager=manager, timeout_seconds=PATIENCE_SECONDS) as other:
             await other.patch_json(HTTPROUTES, self.namespace, "shop", [*operations])
 
     async def add_backend(self, name: str, *, broken: bool, manager: str = "kubectl-edit") -> None:

@@ -33,14 +33,12 @@ from evenload.model.spec import TargetRef
 from evenload.observe.cluster import ClusterView, Fleet, Problem, Trouble
 from tests.support.apiproxy import Answer, ApiProxy
 from tests.support.kinds import install_istio, install_traefik
+from tests.support.nodes import NODES, beat, keep_beating
 from tests.support.wait import until
 
 pytestmark = pytest.mark.timeout(300)
 
 HTTP_ROUTE, SERVICE = DRIVERS["HTTPRoute"], DRIVERS["Service"]
-
-
-NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 
 
 class Shop:
@@ -55,10 +53,7 @@ class Shop:
     async def open(self, *names: str) -> None:
         """Create them, and wait until their pods are Ready and in their slices."""
         await self.client.create(NODES, None, {"metadata": {"name": self.namespace}})
-        ready = {"type": "Ready", "status": "True"}
-        await self.client.patch_merge(
-            NODES, None, self.namespace, {"status": {"conditions": [ready]}}, subresource="status"
-        )
+        await beat(self.client, self.namespace)
         for name in names:
             await self.client.create(SERVICES, self.namespace, service(name))
             await self.client.create(DEPLOYMENTS, self.namespace, deployment(name))
@@ -183,8 +178,10 @@ async def view(proxied: Client, namespace: str) -> AsyncIterator[ClusterView]:
 async def shop(client: Client, namespace: str, view: ClusterView) -> AsyncIterator[Shop]:
     shop = Shop(client, namespace, view)
     await shop.open("shop-a", "shop-b")
+    beating = asyncio.create_task(keep_beating(client, namespace))
     await until(lambda: shop.ready() == {"shop-a": 2, "shop-b": 2})
     yield shop
+    beating.cancel()
     await client.delete(NODES, None, namespace)
 
 

@@ -95,7 +95,7 @@ async def route_deleted(day: Day) -> None:
     assert len(touched(day.proxy.writes(), shop)) == before
     await shop.create_route(EQUAL)
     await day.mended_once()
-    assert await shop.condition("Ready") == ("True", "Watching")
+    await shop.until(lambda: _watches(shop), what="Ready True Watching")
 
 
 async def weights_of_zero(day: Day) -> None:
@@ -166,6 +166,10 @@ async def _told(shop: Shop, name: str, reason: str) -> bool:
 
 async def _ready_is(shop: Shop, reason: str) -> bool:
     return await shop.condition("Ready") == ("False", reason)
+
+
+async def _watches(shop: Shop) -> bool:
+    return await shop.condition("Ready") == ("True", "Watching")
 
 
 async def _handles_are(shop: Shop, handles: list[str]) -> bool:

@@ -20,6 +20,7 @@ from tests.support.apiproxy import ApiProxy
 from tests.support.gitops import GitOps, Ignored, as_argocd, as_flux, nothing
 from tests.support.processes import OperatorProcess
 from tests.support.town import BAD, EQUAL, Shop, Town, route
+from tests.support.wait import PATIENCE_SECONDS
 
 MANAGERS = {"argocd": "argocd-controller", "flux": "kustomize-controller"}
 READS: Mapping[str, Callable[[Mapping[str, Any]], Ignored]] = {"argocd": as_argocd, "flux": as_flux}
@@ -42,7 +43,7 @@ async def with_rules(shop: Shop, proxy: ApiProxy, folder: Path, tool: str) -> No
     assert (code, complaints) == (0, "")
     rules = READS[tool](yaml.safe_load(text)["spec"])
     async with (
-        Client(shop.client.connection, field_manager=MANAGERS[tool]) as client,
+        Client(shop.client.connection, field_manager=MANAGERS[tool], timeout_seconds=PATIENCE_SECONDS) as client,
         GitOps(client, HTTPROUTES, repository(shop, EQUAL), rules).reconciling() as writer,
     ):
         await shop.set_weights(BAD)
@@ -68,7 +69,7 @@ async def without_rules(shop: Shop, proxy: ApiProxy, folder: Path, operator: Ope
     """Bad weights in Git: it stops, names the tool, and says how to get out of it."""
     shop.fragile = False
     async with (
-        Client(shop.client.connection, field_manager=MANAGERS["argocd"]) as client,
+        Client(shop.client.connection, field_manager=MANAGERS["argocd"], timeout_seconds=PATIENCE_SECONDS) as client,
         GitOps(client, HTTPROUTES, repository(shop, BAD), nothing).reconciling(),
     ):
         await shop.until(lambda: _contested(shop), what="the condition Contested")

