@@ -95,7 +95,7 @@ def diff(
 
     Shares before and after, predicted CPU and errors from live signals, what the guard and the API server say, and what
     the audit finds that it does not find now. Exit code 1: a finding as bad as --fail-on, or worse; 3: none, but
-    something that was asked for could not be told.
+    something that was asked for is not known.
     """
     report = compared(access, source, files, balancer, field_manager, seconds(scrape, "--scrape"))
     code = judged(report, fail_on)
