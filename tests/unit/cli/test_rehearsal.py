@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from evenload.cli.rehearsal import Change, documents_of, rehearsed
 from evenload.errors import NotFound, Refused
 from evenload.foresight import Answer, State
 from evenload.kube.resources import Manifest, Resource
-from tests.support.guardcases import Case, drawn
+from tests.support.guardcases import KINDS, Case, drawn
 
 OF_THE_SERVER = {
     "uid": "u1",
@@ -67,14 +68,26 @@ def test_a_file_equal_to_the_live_object_changes_nothing(case: Case, kind: str, 
         assert (found.state, found.places) == (State.unchanged, ())
 
 
+def references_of(kind: str, manifest: Any) -> Iterator[dict[str, Any]]:
+    """Wherever they stand in that kind."""
+    split = KINDS[kind].split
+    assert split is not None
+    for rule in at(manifest, split.rules) if split.rules else [manifest]:
+        yield from at(rule, split.references) or ()
+
+
+def at(value: Any, place: Sequence[str]) -> Any:
+    for key in place:
+        value = (value or {}).get(key)
+    return value
+
+
 @pytest.mark.parametrize(("case", "kind"), DRAWN, ids=[case.name for case, _ in DRAWN])
 def test_a_change_of_weights_alone_is_a_change_and_has_no_other_place(case: Case, kind: str, tmp_path: Path) -> None:
     stored = live(case.objects(kind, "shop")[0])
     given: Any = yaml.safe_load(yaml.safe_dump(case.objects(kind, "shop")[0]))
-    rules = given["spec"]["rules"] if "rules" in given["spec"] else [given["spec"]["weighted"]]
-    for rule in rules:
-        for reference in rule.get("backendRefs", rule.get("services", ())):
-            reference["weight"] = reference.get("weight", 1) + 1
+    for reference in references_of(kind, given):
+        reference["weight"] = reference.get("weight", 1) + 1
     found = change(tmp_path, stored, given, may=True)
     assert (found.state, found.places) == (State.changed, ())
 
