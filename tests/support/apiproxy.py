@@ -225,7 +225,7 @@ class ApiProxy:
         return [seen for seen in self.requests if seen.is_write and (leases or not _is_chatter(seen))]
 
     def inspect(self, look: Callable[[Seen], Awaitable[None]]) -> None:
-        """Have every write looked at before anything becomes of it, also before what was injected for it."""
+        """Have every request looked at before anything becomes of it, also before what was injected for it."""
         self._inspectors.append(look)
 
     # How it misbehaves
@@ -339,9 +339,8 @@ class ApiProxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         seen = Seen(request.method, request.path, dict(request.query), await request.read())
         try:
-            if seen.is_write:
-                for look in self._inspectors:  # before it can be seen: a test may answer it by changing the world
-                    await look(seen)
+            for look in self._inspectors:  # before it can be seen: a test may answer it by changing the world
+                await look(seen)
             self.requests.append(seen)
             return await self._suffer(request, seen)
         except (_Cut, aiohttp.ClientError):

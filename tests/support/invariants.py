@@ -5,7 +5,10 @@
     ...
     assert invariants.broken == []
 
-Each write is compared with what the API server holds at that moment, not with what the operator believes.
+Each write is compared with what the API server holds at that moment, not with what the operator believes. One thing
+nobody can rule out: that the Balancer changes between the operator's last look at it, just before the write, and the
+write itself. So a Balancer that forbids the write must have forbidden it at that look, too; without a look of its own
+each write is judged by the moment alone.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from tests.support.apiproxy import Seen
 LARGEST_WEIGHT = 1_000_000  # the Gateway API's
 HOUR_SECONDS = 3600.0
 PRECONDITION_FAILED = (409, 422)  # another version of the object; a JSON patch whose test does not hold
+_BALANCER = re.compile(rf"^/apis/{re.escape(BALANCERS.api_version)}/namespaces/([^/]+)/{BALANCERS.plural}/([^/]+)$")
 _EVICTION = re.compile(r"^/api/v1/namespaces/([^/]+)/pods/([^/]+)/eviction$")
 _ROUTES = {each.plural: each for each in (HTTPROUTES, VIRTUALSERVICES)}
 _ROUTE = re.compile(rf"^/apis/[^/]+/[^/]+/namespaces/([^/]+)/({'|'.join(_ROUTES)})/([^/]+)$")
@@ -64,6 +68,7 @@ class Invariants:
         self.looked_at = 0
         self._client = client
         self._objections: list[tuple[Seen, str]] = []
+        self._looks: dict[tuple[str, str], Manifest | None] = {}  # at Balancers, since the last write for each
 
     @property
     def broken(self) -> list[str]:
@@ -78,8 +83,11 @@ class Invariants:
         ]
 
     async def look(self, seen: Seen) -> None:
-        """Judge one write, and remember it."""
-        if match := _EVICTION.match(seen.path):
+        """Judge a write, and remember it; remember a look at a Balancer."""
+        if seen.method == "GET" and (match := _BALANCER.match(seen.path)):
+            namespace, name = match.groups()
+            self._looks[namespace, name] = await self._balancer(namespace, name)
+        elif match := _EVICTION.match(seen.path):
             await self._judge_eviction(seen, *match.groups())
         elif (match := _ROUTE.match(seen.path)) and seen.is_write:
             await self._judge_weights(seen, *match.groups())
@@ -124,17 +132,19 @@ class Invariants:
 
     async def _permitted(self, seen: Seen, namespace: str, plan: Plan, *, restart: bool) -> Policy | None:
         """The Policy of its Balancer, if that is there and lets it be done."""
-        reference = plan.remediation["spec"]["balancerRef"]
-        try:
-            balancer = await self._client.get(BALANCERS, namespace, reference["name"])
-        except NotFound:
-            self._break(seen, f"its Balancer {reference['name']} is gone")
-            return None
-        spec = msgspec.convert(balancer["spec"], BalancerSpec)
-        policy = Policy.of(spec)
-        for reason in _objections(balancer, spec, policy.restart_mode if restart else policy.reweight_mode, plan):
+        name = plan.remediation["spec"]["balancerRef"]["name"]
+        balancer = await self._balancer(namespace, name)
+        looked_at = self._looks.pop((namespace, name), balancer)
+        now, then = (list(_objections(each, plan, restart=restart)) for each in (balancer, looked_at))
+        for reason in now if then else ():
             self._break(seen, reason)
-        return policy
+        return None if balancer is None else Policy.of(msgspec.convert(balancer["spec"], BalancerSpec))
+
+    async def _balancer(self, namespace: str, name: str) -> Manifest | None:
+        try:
+            return await self._client.get(BALANCERS, namespace, name)
+        except NotFound:
+            return None
 
     async def _count(self, seen: Seen, namespace: str, step: Mapping[str, Any], policy: Policy) -> None:
         """Restarts of its workload within an hour, this one too: all that the records of that namespace know."""
@@ -164,8 +174,15 @@ class Invariants:
         self._objections.append((seen, reason))
 
 
-def _objections(balancer: Manifest, spec: BalancerSpec, mode: Mode, plan: Plan) -> Iterator[str]:
-    metadata, reference = balancer["metadata"], plan.remediation["spec"]["balancerRef"]
+def _objections(balancer: Manifest | None, plan: Plan, *, restart: bool) -> Iterator[str]:
+    """Why a Balancer as this one is does not let it be done; None: it is gone."""
+    reference = plan.remediation["spec"]["balancerRef"]
+    if balancer is None:
+        yield f"its Balancer {reference['name']} is gone"
+        return
+    metadata, spec = balancer["metadata"], msgspec.convert(balancer["spec"], BalancerSpec)
+    policy = Policy.of(spec)
+    mode = policy.restart_mode if restart else policy.reweight_mode
     approval = plan.remediation["spec"].get("approval", {}).get("decision")
     undone = plan.remediation["metadata"].get("annotations", {}).get(UNDO_ANNOTATION)
     asked = (

@@ -13,7 +13,7 @@ from evenload.clock import now, rfc3339
 from evenload.errors import KubeError
 from evenload.kube.client import Client
 from evenload.kube.config import Connection
-from evenload.kube.resources import DEPLOYMENTS, ENDPOINTSLICES, HTTPROUTES, REMEDIATIONS, Manifest
+from evenload.kube.resources import BALANCERS, DEPLOYMENTS, ENDPOINTSLICES, HTTPROUTES, REMEDIATIONS, Manifest
 from tests.integration.conftest import CLIENT_SECONDS
 from tests.support.apiproxy import Answer, ApiProxy
 from tests.support.invariants import Invariants, written
@@ -95,6 +95,14 @@ async def test_what_was_planned_and_is_permitted_breaks_nothing(misbehaving: Mis
     assert await misbehaving.write(BAD) == []
     assert await misbehaving.evict(misbehaving.pod()) == []
     assert misbehaving.invariants.looked_at == 2
+
+
+async def test_a_balancer_that_changed_after_the_last_look_at_it_breaks_nothing(misbehaving: Misbehaving) -> None:
+    await misbehaving.plan(after=BAD)
+    await misbehaving.client.get(BALANCERS, misbehaving.shop.namespace, "shop")
+    await misbehaving.shop.patch_balancer({"spec": {"suspend": True}})
+    assert await misbehaving.write(BAD) == []
+    assert "suspended" in (await misbehaving.write(BAD))[0], "that look was for one write"
 
 
 async def test_a_write_that_nobody_planned_is_noticed(misbehaving: Misbehaving) -> None:
