@@ -92,7 +92,7 @@ async def refusal(lab: LabState, weights: Mapping[str, int], *, dry_run: bool = 
     try:
         await apply(lab, [incident.release(weights, lab.gateway)], dry_run=dry_run)
     except CommandFailed as refused:
-        return str(refused)
+        return str(refused).partition("\n")[2]  # the first line is our own command
     return None
 
 
