@@ -146,7 +146,7 @@ def print_results(
 ) -> None:
     """The last thing one sees."""
     console.print(_comparison(evenload, alone))
-    for line in told(updates) if updates else ():
+    for line in described(updates) if updates else ():
         console.print(line, highlight=False, markup=False)
     if judged:
         console.print(_targets(judged))
@@ -166,7 +166,7 @@ def print_results(
             console.print(f"  {folder / name}", highlight=False)
 
 
-def told(updates: Updates) -> Iterator[str]:
+def described(updates: Updates) -> Iterator[str]:
     """The two later updates, in sentences."""
     if updates.refusal is None:
         yield "The same update with the guard on was NOT refused."

@@ -18,7 +18,6 @@ from evenload.api.values import epoch_seconds, from_number, moment, number
 from evenload.episode.disruptions import HAPPENED
 from evenload.model.base import Value
 from evenload.model.decision import Decision
-from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import Episode, Phase
 from evenload.model.snapshot import RouteWrite
 
@@ -44,9 +43,7 @@ class Tick(Value, frozen=True, kw_only=True):
 
 def culprit(opening: Decision, last_write: RouteWrite | None) -> RouteWrite | None:
     """The write of the route that caused what `opening` diagnosed, if it was one by somebody else."""
-    diagnosis = opening.diagnosis
-    blamed = diagnosis.label is Label.BadUpdate or diagnosis.cause is SkewCause.WeightsWrong
-    if not blamed or last_write is None:
+    if not opening.diagnosis.blames_write or last_write is None:
         return None
     foreign = last_write.manager != FIELD_MANAGER and last_write.time <= opening.time
     return last_write if foreign else None

@@ -200,8 +200,8 @@ def _telling(report: Report) -> list[ObjectDiff]:
 
 
 def _besides(report: Report) -> Iterator[str]:
-    told = _telling(report)
-    if same := [each.name for each in report.objects if each not in told]:
+    shown = _telling(report)
+    if same := [each.name for each in report.objects if each not in shown]:
         yield f"no change: {listing(same, most=6)}"
     yield from (f"not audited: {kind}: {why}" for kind, why in report.refused.items())
     if report.ignored:

@@ -30,7 +30,7 @@ LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 OF_THE_SERVER: Final = frozenset(
     {"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid", "deletionTimestamp"}
 )
-"""Fields of metadata that whoever applies does not set."""
+"""Fields of metadata that a manifest to be applied does not set."""
 
 
 class Document(NamedTuple):

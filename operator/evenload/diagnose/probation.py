@@ -33,22 +33,18 @@ def suspicion(facts: Facts) -> Suspicion | None:
     before = facts.memory.levels.before(write, facts.snapshot.window)
     if before is None or not write.time < facts.time <= write.time + facts.policy.probation_seconds:
         return None
-    gained = _gained(facts, write)
-    if some(gained) and _brought_on(facts, gained, before):
+    gained, worse = _gained(facts, write), _worse_pods(facts, before)
+    concerned = gained[facts.fleet.where]
+    if some(gained) and _brought_on(facts, concerned, worse, before):
         if facts.weights_wrong and set(facts.backends(gained)) <= (write.before or {}).keys():
             return None  # the weights alone say what is wrong: that is skew
-        suffering = gained & _by_backend(facts, _worse_pods(facts, before))
-        pods = _worse_pods(facts, before) & suffering[facts.fleet.where]
-        return Suspicion(write=write, before=before, gained=facts.backends(suffering), pods=pods)
+        pods = worse & concerned
+        return Suspicion(write=write, before=before, gained=facts.backends_of(pods), pods=pods)
     if facts.weights_wrong or not (write.elsewhere or write.before is None):
         return None
-    if hysteresis.stopped(facts) or (hysteresis.depends(facts) and _worse(facts, _everyone(facts), before)):
-        return Suspicion(write=write, before=before, pods=_worse_pods(facts, before))
+    if hysteresis.stopped(facts) or (hysteresis.depends(facts) and _worse(facts, facts.fleet.ready, before)):
+        return Suspicion(write=write, before=before, pods=worse)
     return None
-
-
-def _everyone(facts: Facts) -> Bools:
-    return np.ones(len(facts.fleet.names), dtype=bool)
 
 
 def _gained(facts: Facts, write: RouteWrite) -> Bools:
@@ -62,10 +58,8 @@ def _gained(facts: Facts, write: RouteWrite) -> Bools:
     return gained
 
 
-def _brought_on(facts: Facts, gained: Bools, before: Level) -> bool:
-    """Whether most pods of the backends that gained suffer, and the others do not."""
-    concerned = gained[facts.fleet.where]
-    worse = _worse_pods(facts, before)
+def _brought_on(facts: Facts, concerned: Bools, worse: Bools, before: Level) -> bool:
+    """Whether most of the `concerned` pods, those of backends that gained, are `worse`, and the others are not."""
     if not _most(facts, worse, concerned) or _most(facts, worse, ~concerned):
         return False
     late = worse & ~(facts.error_ratios > before.ratio + WORSE_POINTS)
@@ -75,11 +69,6 @@ def _brought_on(facts: Facts, gained: Bools, before: Level) -> bool:
 def _most(facts: Facts, worse: Bools, among: Bools) -> bool:
     judged = among & facts.fleet.ready & (facts.requests >= LEAST_REQUESTS)
     return some(judged) and int((worse & judged).sum()) >= MOST_PODS * int(judged.sum())
-
-
-def _by_backend(facts: Facts, pods: Bools) -> Bools:
-    suffering: Bools = facts.fleet.by_backend(np.where(pods, 1.0, 0.0)) > 0
-    return suffering
 
 
 def _worse_pods(facts: Facts, before: Level) -> Bools:

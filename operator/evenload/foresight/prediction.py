@@ -121,8 +121,8 @@ def _settled(now: Snapshot, policy: Policy) -> bool:
 
 def _bent(fleet: Fleet, commanded: Floats, shares: Floats) -> Floats:
     """`shares` as traffic would follow them if it did as it follows `commanded` now (plan/gains, of a single look)."""
-    told = (commanded > 0) & fleet.told_by_backend & (fleet.requests_by_backend > 0)
-    gains = np.where(told, fleet.shares / np.where(told, commanded, 1.0), 1.0)
+    reported = (commanded > 0) & fleet.told_by_backend & (fleet.requests_by_backend > 0)
+    gains = np.where(reported, fleet.shares / np.where(reported, commanded, 1.0), 1.0)
     bent = shares * gains
     total = float(bent.sum())
     return bent / total if total else shares

@@ -84,6 +84,11 @@ class Diagnosis(Value, frozen=True, kw_only=True):
         return skewed and any(evidence.metric == GAIN_METRIC for evidence in self.evidence)
 
     @property
+    def blames_write(self) -> bool:
+        """Whether the last write of the balancer is what is wrong."""
+        return self.label is Label.BadUpdate or self.cause is SkewCause.WeightsWrong
+
+    @property
     def early(self) -> bool:
         """The data is good, but no fault could have been confirmed yet: neither healthy nor blind."""
         return self.label is Label.NoData and any(evidence.metric == LOOKS_METRIC for evidence in self.evidence)

@@ -125,7 +125,7 @@ class Fleet:
 
     @once
     def errors_and_requests(self) -> tuple[float, float]:
-        """Of the whole Balancer, over the pods that told both."""
+        """Of the whole Balancer, over the pods that reported both."""
         errors = float(self.errors.sum())
         if errors == errors:
             return errors, self.total_requests

@@ -61,14 +61,7 @@ def snapshot_of(
     return Snapshot(
         time=time,
         window=samples.source.span_seconds,
-        backends={
-            backend: Backend(
-                weight=weights[backend],
-                pods=dict(zip(of, pods, strict=False)),  # the next ones
-                steering=lineup.fleet.steering.get(backend, ()),
-            )
-            for backend, of in lineup.names.items()
-        },
+        backends=_backends(lineup, weights, pods),
         signals={name: each.signal for name, each in measured.items()},
         last_write=last_write,
         known_good=known_good,
@@ -83,12 +76,19 @@ def snapshot_of(
 def without_numbers(fleet: Fleet, weights: Mapping[str, int], time: float) -> Snapshot:
     """The pods alone, where nobody measures them; of no window."""
     lineup = Lineup.of(fleet)
-    pods = iter(lineup.blanks)
-    backends = {
-        backend: Backend(weight=weights[backend], pods=dict(zip(of, pods, strict=False)))  # the next ones
+    return Snapshot(time=time, window=0.0, backends=_backends(lineup, weights, iter(lineup.blanks)))
+
+
+def _backends(lineup: Lineup, weights: Mapping[str, int], pods: Iterator[Pod]) -> dict[str, Backend]:
+    """`pods` in the order of the lineup."""
+    return {
+        backend: Backend(
+            weight=weights[backend],
+            pods=dict(zip(of, pods, strict=False)),  # the next ones
+            steering=lineup.fleet.steering.get(backend, ()),
+        )
         for backend, of in lineup.names.items()
     }
-    return Snapshot(time=time, window=0.0, backends=backends)
 
 
 @dataclass(frozen=True, slots=True)

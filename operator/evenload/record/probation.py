@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from evenload.api.v1alpha1 import FIELD_MANAGER, ProbationState, RouteChange
 from evenload.api.values import epoch_seconds
 from evenload.model.decision import Decision, HeldReason
-from evenload.model.diagnosis import Diagnosis, Label, SkewCause
+from evenload.model.diagnosis import Diagnosis, Label
 from evenload.model.snapshot import Snapshot
 
 _PATIENCE_SECONDS: Final = 60.0  # after its end, for signals that do not tell just then
@@ -65,4 +65,4 @@ def _blamed(change: RouteChange, snapshot: Snapshot, diagnosis: Diagnosis) -> bo
     write = snapshot.last_write
     if write is None or write.manager[:128] != change.manager or write.time != epoch_seconds(change.time):
         return False
-    return diagnosis.label is Label.BadUpdate or diagnosis.cause is SkewCause.WeightsWrong
+    return diagnosis.blames_write

@@ -39,10 +39,10 @@ def test_clearing_removes_our_files_and_nothing_else(tmp_path: Path) -> None:
 
 def test_the_later_updates_are_told_with_what_came_of_them() -> None:
     good = Updates(refusal="the guard says no", rolled_back_seconds=12.34, requests=5_000, failed=40)
-    assert list(outputs.told(good)) == [
+    assert list(outputs.described(good)) == [
         "The same update with the guard on was refused by the API server: the guard says no",
         "An update that gave shop-next, which fails, its fair share was taken back after 12.3 s: 40 of 5,000 requests "
         "failed.",
     ]
     bad = Updates(refusal=None, rolled_back_seconds=None, requests=5_000, failed=900)
-    assert all("NOT" in line for line in outputs.told(bad))
+    assert all("NOT" in line for line in outputs.described(bad))
