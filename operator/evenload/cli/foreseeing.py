@@ -14,7 +14,7 @@ from evenload.cli.manifests import proposed, spec_of
 from evenload.cli.rehearsal import Change
 from evenload.cli.signing import PrometheusAccess
 from evenload.drivers import DRIVERS
-from evenload.drivers.base import Driver, readable
+from evenload.drivers.base import BalancerView, RouteProblem
 from evenload.errors import EvenloadError, InputError, InvalidName, NotFound, Refused
 from evenload.foresight import Sighting, State
 from evenload.kube.resources import BALANCERS, Manifest
@@ -125,7 +125,7 @@ async def _sighting(
     seen: Seen | str = NO_TRAFFIC
     if question.change.before is not None:
         seen = await _read(client, view, prometheus, scrape_seconds, question)
-    route = readable(_driver(question), question.change.after, question.target)
+    route = route_after(view, question)
     fleet = view.fleet(route) if route is not None else None
     if isinstance(seen, str):
         bare = without_numbers(fleet, route.weights, clock.now()) if route and fleet else None
@@ -143,6 +143,16 @@ async def _sighting(
     return replace(sighting, after=after)
 
 
+def route_after(view: ClusterView, question: Question) -> BalancerView | None:
+    """The changed object as its driver reads it, with where its backends' pods are; None where that is not known."""
+    driver, namespace = DRIVERS[question.change.document.resource.kind], question.change.document.namespace
+    try:
+        read = driver.backends(question.change.after, question.target)
+        return driver.located(read, lambda resource: view.beside(resource, namespace))
+    except RouteProblem:
+        return None
+
+
 async def _read(
     client: Client, view: ClusterView, prometheus: PrometheusAccess, scrape_seconds: float, question: Question
 ) -> Seen | str:
@@ -156,10 +166,6 @@ async def _read(
             return await found.read()
     except EvenloadError as error:
         return str(error)
-
-
-def _driver(question: Question) -> Driver:
-    return DRIVERS[question.change.document.resource.kind]
 
 
 def _targets(question: Question) -> dict[str, int]:
