@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from evenload.audit.field import Field
+from evenload.audit.versions import UNKNOWN, Versions
 from evenload.model.base import Value
 
 GROUPS: Final[Mapping[str, str]] = MappingProxyType(
@@ -144,11 +145,15 @@ class _Labelled:
 
 
 class World:
-    """The objects, and how far they are all there are. `today`: a date as "2026-11-28", "" where none is known."""
+    """The objects, and how far they are all there are. `today`: a date as "2026-11-28", "" where none is known.
+    `versions`: what is known of balancers by their images."""
 
-    def __init__(self, objects: Iterable[Object], scope: Scope = NOWHERE, today: str = "") -> None:
+    def __init__(
+        self, objects: Iterable[Object], scope: Scope = NOWHERE, today: str = "", versions: Versions = UNKNOWN
+    ) -> None:
         self._scope = scope
         self.today = today
+        self.versions = versions
         self._selectors: dict[int, Selector | None] = {}
         self._by_kind: dict[str, list[Object]] = {}
         self._by_name: dict[tuple[str, str, str], Object] = {}
