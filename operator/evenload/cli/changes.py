@@ -86,6 +86,8 @@ def described(change: RouteChange) -> Iterator[str]:
         yield f"changed {listing(change.elsewhere)}"
     if before == after and not change.elsewhere:
         yield "the same weights"
+    if change.brought:
+        yield f"broke {listing(change.brought)}"
 
 
 def _probation(change: RouteChange) -> str:
@@ -97,7 +99,8 @@ def _probation(change: RouteChange) -> str:
 
 def _why(change: RouteChange) -> str:
     if change.remediation is None or change.probation is not None:
-        return change.cause
+        override = f"overrode the guard: {change.override}" if change.override else ""
+        return "; ".join(filter(None, (change.cause, override)))
     writes = f", {change.writes} writes" if change.writes > 1 else ""
     return f"Remediation {change.remediation}{writes}"
 
