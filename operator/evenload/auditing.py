@@ -26,8 +26,8 @@ _log = structlog.get_logger()
 LASTING: Final = {rule.id: rule for rule in RULES.values() if not rule.passing}
 """What is found in the moment after a change, and is over in the next, is not told."""
 MOST_NODES: Final = 10_000
-"""Values in the specs of the object and of what is beside it: a route of 16 rules with 16 backends each has 2,000, which takes 8 ms. What is
-larger is left to `evenload audit`, so that no tenant's object delays the others."""
+"""Values in the specs of the object and of what is beside it: a route of 16 rules with 16 backends each has 2,000, and
+takes 8 ms. What is larger is left to `evenload audit`, so that no tenant's object delays the others."""
 WHOLE_AUDIT: Final = "all"
 """Stands for a rule where not a single one failed but all that is around them."""
 

@@ -23,7 +23,7 @@ class _ServicePort(Partial):
 
 class _ServiceSpec(Partial):
     selector: dict[str, str] | None = None
-    ports: tuple[_ServicePort, ...] | None = None
+    ports: list[_ServicePort] | None = None  # no tuple: as JSON has it, for the audit
     type: str = ""
     external_name: str = ""
     session_affinity: str = ""
