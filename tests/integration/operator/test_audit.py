@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evenload.api.v1alpha1 import GUARD_OVERRIDE_ANNOTATION
-from evenload.kube.resources import EVENTS, HTTPROUTES
+from evenload.kube.resources import EVENTS
 from tests.integration.operator.commands import answer
 from tests.integration.operator.conftest import Start
 from tests.integration.operator.outcome import touched
@@ -87,12 +87,12 @@ async def told_and_cleared(shop: Shop, operator: OperatorProcess, proxy: ApiProx
 
 async def unreadable(shop: Shop, operator: OperatorProcess) -> None:
     """What no driver can read is audited all the same, and stops nobody."""
-    await shop.client.delete(HTTPROUTES, shop.namespace, "shop")
-    manifest = {"metadata": {"name": "shop"}, "spec": {"rules": [{"matches": [{"path": {"value": "/"}}]}]}}
-    await shop.client.create(HTTPROUTES, shop.namespace, manifest)
+    nothing = [{"name": name, "port": 80, "weight": 0} for name in THREE[:2]]
+    rule = {"matches": [{"path": {"value": "/other"}}], "backendRefs": nothing}
+    await shop.update_route([{"op": "add", "path": "/spec/rules/-", "value": rule}], "helm")
     await shop.until(lambda: is_so(shop, "False", "Errors"), seconds=DEADLINE_SECONDS, what="the finding")
-    assert "route-no-backend at spec.rules[0]: " in await shop.message("Audited")
-    assert (await shop.condition("Ready"))[0] == "False"
+    assert "route-no-weight at spec.rules[1].backendRefs: " in await shop.message("Audited")
+    await shop.until(lambda: _is_unready(shop), seconds=DEADLINE_SECONDS, what="the trouble with it")
     await shop.delete_balancer()
     await shop.until(lambda: _no_series(operator, shop), seconds=DEADLINE_SECONDS, what="the end of its series")
 
@@ -162,6 +162,10 @@ async def _count(shop: Shop, reason: str, wanted: int) -> bool:
 async def _changed_by(shop: Shop, manager: str) -> bool:
     changes = (await shop.balancer())["status"].get("changes", ())
     return bool(changes) and changes[0]["manager"] == manager
+
+
+async def _is_unready(shop: Shop) -> bool:
+    return (await shop.condition("Ready"))[0] == "False"
 
 
 async def _no_series(operator: OperatorProcess, shop: Shop) -> bool:
