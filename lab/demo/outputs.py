@@ -9,7 +9,7 @@ import platform
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +17,7 @@ from rich.table import Table
 import evenload
 from evenload import recording
 from evenload.kube.client import Client
-from evenload.kube.resources import REMEDIATIONS, Manifest
+from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest
 from evenload.model.decision import Decision
 from evenload.model.snapshot import Snapshot
 from evenload.replay import replay
@@ -50,14 +50,25 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-async def fetch_remediation(client: Client, namespace: str, name: str) -> Manifest:
-    """The whole object, flight recording included."""
-    return await client.get(REMEDIATIONS, namespace, name)
+class Records(NamedTuple):
+    """What the cluster keeps of an incident."""
+
+    remediation: Manifest  # the whole object, flight recording included
+    balancer: Manifest
 
 
-def write_incident(folder: Path, remediation: Manifest, run: Run, alone: Run | None) -> None:
-    """The Remediation, its flight recording, and the report made of both and of the customers' records."""
+async def fetch_records(client: Client, namespace: str, remediation: str) -> Records:
+    found = await client.get(REMEDIATIONS, namespace, remediation)
+    return Records(found, await client.get(BALANCERS, namespace, found["spec"]["balancerRef"]["name"]))
+
+
+def write_incident(folder: Path, records: Records, run: Run, alone: Run | None, tried: Sequence[str] = ()) -> None:
+    """The Remediation, its flight recording, and the report made of both and of the customers' records.
+
+    `tried`: what was tried after it, in sentences.
+    """
     folder.mkdir(exist_ok=True)
+    remediation, balancer = records
     (folder / "remediation.json").write_text(json.dumps(remediation, indent=2) + "\n")
     flight = _flight(remediation)
     if flight:
@@ -65,7 +76,8 @@ def write_incident(folder: Path, remediation: Manifest, run: Run, alone: Run | N
     seen = [
         (snapshot, made) for snapshot, made in _replayed(flight) if snapshot.time >= run.onset - SHOWN_BEFORE_SECONDS
     ]
-    report = build(remediation, seen or None, callers(run), alone=callers(alone) if alone else None)
+    beside = callers(alone) if alone else None
+    report = build(remediation, seen or None, callers(run), alone=beside, balancer=balancer, tried=tried)
     write_report(folder, report)
 
 

@@ -157,14 +157,20 @@ async def _finish(lab: LabState, client: Client, results: Results, seed: int, fo
         "versions": await asyncio.to_thread(outputs.versions, lab),
     }
     outputs.write_summary(folder, summary.document(evenload, alone, judged, about, results.updates))
-    if results.evenload is not None and results.evenload.remediation is not None:
-        remediation = await outputs.fetch_remediation(client, NAMESPACE, results.evenload.remediation)
-        outputs.write_incident(folder, remediation, results.evenload, results.alone)
-    if results.rollback is not None and results.rollback.remediation is not None:
-        remediation = await outputs.fetch_remediation(client, NAMESPACE, results.rollback.remediation)
-        outputs.write_incident(folder / outputs.ROLLBACK, remediation, results.rollback, None)
+    await _write_incidents(client, results, folder)
     outputs.print_results(_console(), evenload, alone, judged, folder, results.updates)
     return 0 if summary.passed(judged) else 1
+
+
+async def _write_incidents(client: Client, results: Results, folder: Path) -> None:
+    tried = tuple(outputs.described(results.updates)) if results.updates else ()
+    for run, where, alone in (
+        (results.evenload, folder, results.alone),
+        (results.rollback, folder / outputs.ROLLBACK, None),
+    ):
+        if run is not None and run.remediation is not None:
+            records = await outputs.fetch_records(client, NAMESPACE, run.remediation)
+            outputs.write_incident(where, records, run, alone, tried if run is results.evenload else ())
 
 
 def _figures(run: Run | None) -> Figures | None:

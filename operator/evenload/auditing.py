@@ -56,18 +56,21 @@ class Auditor:
 
     def __init__(self) -> None:
         self._known: _Known | None = None
+        self._failing = ""  # the resourceVersion on which the audit as a whole failed last
         self._broken: dict[str, Counter[str]] = {}  # by resourceVersion, of the versions compared last
 
     def audited(self, cluster: ClusterView, driver: Driver, route: Route, on_failure: OnFailure) -> Audited | None:
         """What is found in `route`, as it and the cluster are now. None where it is too large, or that fails."""
+        version = _version(route)
         try:
-            version = str(route["metadata"].get("resourceVersion", ""))
             known = self._known
-            if known is None or known.version != version or known.ground != self._ground(cluster, driver, route):
+            if known is None or known.version != version or known.ground != self._ground_now(cluster, driver, route):
                 audited, asked = _audit(cluster, driver, route, on_failure)
                 self._known = known = _Known(version, _ground(cluster, driver, route, asked), audited)
-        except Exception:  # whatever the object holds, it must not keep the Balancer from being looked after
-            _failed(WHOLE_AUDIT, driver, route, on_failure)
+        except Exception as error:  # whatever the object holds, it must not keep the Balancer from being looked after
+            if self._failing != version:
+                _failed(WHOLE_AUDIT, error, driver, route, on_failure)
+            self._failing = version
             return None
         return known.audited
 
@@ -75,25 +78,27 @@ class Auditor:
         self, cluster: ClusterView, driver: Driver, versions: Iterable[Route], on_failure: OnFailure
     ) -> list[Counter[str]]:
         """How often each rule does not hold in each of these versions of the object; each is looked at once."""
-        before, self._broken, found = self._broken, {}, []
-        for manifest in versions:
-            version = str(manifest["metadata"].get("resourceVersion", ""))
-            if version in before:
-                count = before[version]
-            else:
-                try:
-                    audited, _ = _audit(cluster, driver, manifest, on_failure)
-                    count = audited.broken if audited is not None else Counter()
-                except Exception:
-                    _failed(WHOLE_AUDIT, driver, manifest, on_failure)
-                    count = Counter()
-            self._broken[version] = count
-            found.append(count)
-        return found
+        whole = list(versions)
+        self._broken = {
+            _version(each): self._broken[_version(each)]
+            if _version(each) in self._broken
+            else _broken(cluster, driver, each, on_failure)
+            for each in whole
+        }
+        return [self._broken[_version(each)] for each in whole]
 
-    def _ground(self, cluster: ClusterView, driver: Driver, route: Route) -> _Ground:
+    def _ground_now(self, cluster: ClusterView, driver: Driver, route: Route) -> _Ground:
         asked = self._known.ground.asked if self._known else ()
         return _ground(cluster, driver, route, (named for named, _ in asked))
+
+
+def _broken(cluster: ClusterView, driver: Driver, route: Route, on_failure: OnFailure) -> Counter[str]:
+    try:
+        audited, _ = _audit(cluster, driver, route, on_failure)
+    except Exception as error:
+        _failed(WHOLE_AUDIT, error, driver, route, on_failure)
+        return Counter()
+    return audited.broken if audited is not None else Counter()
 
 
 def _ground(cluster: ClusterView, driver: Driver, route: Route, asked: Iterable[Named]) -> _Ground:
@@ -135,7 +140,7 @@ def _audit(
         deliverers={(driver.kind, namespace, name): deliverer} if deliverer else {},
     )
     found = audit_object(
-        objects[0], world, LASTING, lambda rule, error: _failed(rule, driver, route, on_failure, error)
+        objects[0], world, LASTING, lambda rule, error: _failed(rule, error, driver, route, on_failure)
     )
     return Audited(findings=tuple(each for each in found if each.suppressed is None)), tuple(asked)
 
@@ -162,14 +167,12 @@ def _where(route: Route) -> tuple[str, str]:
     return route["metadata"]["namespace"], route["metadata"]["name"]
 
 
-def _failed(rule: str, driver: Driver, route: Route, on_failure: OnFailure, error: Exception | None = None) -> None:
-    metadata = route.get("metadata") or {}
-    _log.warning(
-        "audit-rule-failed",
-        rule=rule,
-        kind=driver.kind,
-        namespace=metadata.get("namespace"),
-        name=metadata.get("name"),
-        error=type(error).__name__ if error else None,  # its text may quote the object
-    )
+def _version(route: Route) -> str:
+    return str(route["metadata"].get("resourceVersion", ""))
+
+
+def _failed(rule: str, error: Exception, driver: Driver, route: Route, on_failure: OnFailure) -> None:
+    namespace, name = _where(route)
+    cause = type(error).__name__  # its text may quote the object
+    _log.warning("audit-rule-failed", rule=rule, kind=driver.kind, namespace=namespace, name=name, error=cause)
     on_failure(rule)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
@@ -18,7 +17,7 @@ from evenload.cli.objects import Item, balancers
 from evenload.cli.options import Everywhere
 from evenload.cli.printing import note, print_table
 from evenload.cli.text import local_time
-from evenload.model.wording import listing, reweighting
+from evenload.model.wording import changed, why_changed
 
 
 class ChangesOutput(StrEnum):
@@ -66,28 +65,19 @@ def _namespace(entry: _Entry, everywhere: bool) -> tuple[str, ...]:
 
 def _row(entry: _Entry) -> tuple[str, ...]:
     change = entry.change
-    what = "; ".join(described(change))
-    return (local_time(change.time), entry.balancer.name, change.manager, _why(change), _probation(change), what)
+    return (
+        local_time(change.time),
+        entry.balancer.name,
+        change.manager,
+        _why(change),
+        _probation(change),
+        described(change),
+    )
 
 
-def described(change: RouteChange) -> Iterator[str]:
-    """What it changed, a phrase each."""
-    before, after = change.before, change.after or {}
-    if before is None:
-        yield f"weights now {', '.join(f'{name} {weight}' for name, weight in sorted(after.items()))}"
-    else:
-        if added := sorted(after.keys() - before.keys()):
-            yield f"added {listing(added)}"
-        if gone := sorted(before.keys() - after.keys()):
-            yield f"took out {listing(gone)}"
-        if any(before.get(name, 0) != weight for name, weight in after.items()):
-            yield reweighting(before, after)
-    if change.elsewhere:
-        yield f"changed {listing(change.elsewhere)}"
-    if before == after and not change.elsewhere:
-        yield "the same weights"
-    if change.brought:
-        yield f"broke {listing(change.brought)}"
+def described(change: RouteChange) -> str:
+    """What it changed, in one phrase."""
+    return "; ".join(changed(change.before, change.after, change.elsewhere, change.brought))
 
 
 def _probation(change: RouteChange) -> str:
@@ -99,8 +89,7 @@ def _probation(change: RouteChange) -> str:
 
 def _why(change: RouteChange) -> str:
     if change.remediation is None or change.probation is not None:
-        override = f"overrode the guard: {change.override}" if change.override else ""
-        return "; ".join(filter(None, (change.cause, override)))
+        return why_changed(change.cause, change.override)
     writes = f", {change.writes} writes" if change.writes > 1 else ""
     return f"Remediation {change.remediation}{writes}"
 
