@@ -179,6 +179,22 @@ async def test_an_audit_that_fails_as_a_whole_is_none_and_counted(
     assert audit.failed == [WHOLE_AUDIT]  # once a version
 
 
+async def test_a_route_as_large_as_the_api_allows_asks_for_each_service_once(
+    site: Site, audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, asked = site.cluster.named, list[str]()
+
+    def counted(kind: str, namespace: str, name: str) -> Manifest | None:
+        asked.append(name)
+        return named(kind, namespace, name)
+
+    monkeypatch.setattr(site.cluster, "named", counted)
+    rules = [{"backendRefs": refs(*(f"s{rule}-{backend}" for backend in range(16)))} for rule in range(16)]
+    site.put("HTTPRoute", SHOP, "shop", {"generation": 1}, spec={"rules": rules})
+    assert audit.rules() == ["route-backend-missing"] * 256 + ["route-rule-unreachable"] * 15
+    assert len(asked) == len(set(asked)) == 256
+
+
 async def test_what_is_too_large_is_not_looked_at(site: Site, audit: Audit) -> None:
     site.add_route(SHOP, refs("none", filters=[0] * MOST_NODES))
     assert audit.of() is None
