@@ -24,7 +24,7 @@ from evenload.record.audited import Audited
 _log = structlog.get_logger()
 
 LASTING: Final = {rule.id: rule for rule in RULES.values() if not rule.passing}
-"""What is found in the moment after a change, and is over in the next, is not told."""
+"""What is found in the moment after a change, and is over in the next, is not reported."""
 MOST_NODES: Final = 5_000
 """Values in the specs of the object and of what is beside it: a route of 16 rules with 16 backends each has 2,000, and
 takes 8 ms; the worst of this size takes 0.1 s. What is larger is left to `evenload audit`, so that no tenant's object
@@ -135,7 +135,7 @@ def _audit(
 
     def look_up(kind: str, where: str, what: str) -> Mapping[str, Any] | None:
         if where != namespace:
-            return None  # whoever writes routes here need not be allowed to know what is there
+            return None  # who writes routes here need not be allowed to know what is there
         asked[kind, where, what] = None
         return cluster.named(kind, where, what)
 

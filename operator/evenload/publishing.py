@@ -134,7 +134,7 @@ class StatusPublisher:
         known = known_status(manifest)
         status = status_of(known, facts)
         metadata = ObjectMeta(name=key.name, namespace=key.namespace, uid=identity[0])
-        for happening in notices(known, status, facts.time):  # before they count as told; the same name tells no two
+        for happening in notices(known, status, facts.time):  # before the status remembers them; a name makes no two
             await self._bulletin.post(metadata, happening)
         try:
             self._store.balancers.put(await publish(self._client, dict(manifest), status))

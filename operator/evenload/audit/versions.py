@@ -1,6 +1,6 @@
 """The table of balancers that are known by their images: until when each version gets fixes, and serious advisories.
 
-It is data, read from a file by whoever calls the audit (`evenload audit --versions`), and pure here.
+It is data, read from a file by the caller of the audit (`evenload audit --versions`), and pure here.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         Reason.NoPreStop: "A workload has no preStop sleep that outlasts the proxy's delay: restarts fail requests.",
         Reason.Resolved: "The Remediation closed with all well again.",
         Reason.Unresolved: "The Remediation closed without all being well; a person should look.",
-        Reason.AuditErrors: "The audit finds errors in the balancer's object; told once for each new set of findings.",
+        Reason.AuditErrors: "The audit finds errors in the balancer's object; one Event for each new set of findings.",
         Reason.AuditWarnings: "The audit finds warnings in the balancer's object, and no error.",
         Reason.GuardOverridden: "Somebody changed the balancer with a reason to override the guard; it is quoted.",
     }

@@ -1,6 +1,6 @@
 """What a person would want to know of a status that changes, as Events: findings of the audit, overrides of the guard.
 
-The status is the memory: what stands there already was told. Pure.
+The status is the memory: what stands there already was reported. Pure.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from evenload.record.events import Happening, Reason
 
 
 def notices(known: BalancerStatus, now: BalancerStatus, time: float) -> Iterator[Happening]:
-    """`known`: what was told before. `time`: seconds since the epoch."""
+    """`known`: the status as reported before. `time`: seconds since the epoch."""
     yield from _found(known, now, time)
     yield from _overridden(known, now)
 
 
 def _found(known: BalancerStatus, now: BalancerStatus, time: float) -> Iterator[Happening]:
-    """A new set of findings. One that comes again after the next change of the balancer is told again."""
+    """A new set of findings. One that comes again after the next change of the balancer is reported again."""
     before, found = _audit_of(known), _audit_of(now)
     if found is None or found.status is not ConditionStatus.FALSE or (before and before.message == found.message):
         return
@@ -38,9 +38,9 @@ def _audit_of(status: BalancerStatus) -> Condition | None:
 
 
 def _overridden(known: BalancerStatus, now: BalancerStatus) -> Iterator[Happening]:
-    told = {(each.manager, each.time) for each in known.changes if each.override}
+    reported = {(each.manager, each.time) for each in known.changes if each.override}
     for each in now.changes:
-        if each.override and (each.manager, each.time) not in told:
+        if each.override and (each.manager, each.time) not in reported:
             yield Happening(
                 time=epoch_seconds(each.time),
                 reason=Reason.GuardOverridden,

@@ -49,7 +49,7 @@ async def set_port(shop: Shop, port: int, manager: str = "helm") -> None:
     await shop.update_route([{"op": "replace", "path": PORT, "value": port}], manager)
 
 
-async def told_and_cleared(shop: Shop, operator: OperatorProcess, proxy: ApiProxy, folder: Path) -> None:
+async def shown_and_cleared(shop: Shop, operator: OperatorProcess, proxy: ApiProxy, folder: Path) -> None:
     """A bad change becomes a condition, a metric, an Event, and a line of the changelog; its correction ends it."""
     await shop.until(lambda: is_so(shop, "True", "Passed"), seconds=DEADLINE_SECONDS, what="the first audit")
     header = {"name": "Authorization", "value": SECRET}
@@ -146,9 +146,9 @@ async def test_a_change_is_audited_and_an_override_is_recorded(
         shop.fragile = False
     operator = start(*shops)
     await asyncio.gather(*(shop.until(shop.remembers_good_weights, seconds=DEADLINE_SECONDS) for shop in shops))
-    told, junk, meant, forced = shops
+    wrong, junk, meant, forced = shops
     await side_by_side(
-        told_and_cleared=told_and_cleared(told, operator, proxy, tmp_path),
+        shown_and_cleared=shown_and_cleared(wrong, operator, proxy, tmp_path),
         unreadable=unreadable(junk, operator),
         suppressed=suppressed(meant),
         overridden=overridden(forced, proxy, tmp_path),

@@ -1,4 +1,4 @@
-"""What the audit finds is told and hinders nothing: neither the Balancer's own run nor anybody else's."""
+"""What the audit finds is reported and hinders nothing: neither the Balancer's own run nor anybody else's."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ async def test_a_finding_is_a_condition_a_metric_and_an_event_a_set_and_hinders_
     await ticks(site, 6)
     assert site.condition(SHOP, "Audited") == ("False", "Errors")
     assert site.condition(OTHER, "Audited") == ("True", "Passed")
-    told = [each["note"].partition(": ")[0] for each in events(site, "AuditErrors")]
-    assert told == ["4 errors, 1 warning", "4 errors"]  # the weights were one, until they were put right
+    notes = [each["note"].partition(": ")[0] for each in events(site, "AuditErrors")]
+    assert notes == ["4 errors, 1 warning", "4 errors"]  # the weights were one, until they were put right
     page = site.reconciler._metrics.exposition().decode()
     assert f'evenload_audit_findings{{balancer="shop",namespace="{SHOP}",severity="error"}} 4.0' in page
     assert len(set(site.weights(SHOP).values())) == 1  # put right all the same

@@ -1,4 +1,4 @@
-"""What is told of findings: the rules' own words and the names of fields, never what stands in the object."""
+"""What is reported of findings: the rules' own words and the names of fields, never what stands in the object."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_warnings_alone_have_a_reason_of_their_own() -> None:
     assert audited(route({**to(a=1, b=1), "sessionPersistence": {}})).verdict[1] == "Warnings"
 
 
-def test_values_of_the_object_are_not_told() -> None:
+def test_values_of_the_object_are_not_reported() -> None:
     for case in CASES.values():
         message = audited(*case.bad).verdict[2]
         for finding in audited(*case.bad).findings:

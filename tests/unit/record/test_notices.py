@@ -23,23 +23,23 @@ def change(time: float = 900.0, override: str = "") -> RouteChange:
     return RouteChange(manager="helm", time=moment(time), override=override)
 
 
-def told(known: BalancerStatus, now: BalancerStatus) -> list[tuple[str, str]]:
+def reported(known: BalancerStatus, now: BalancerStatus) -> list[tuple[str, str]]:
     return [(each.reason.value, each.note) for each in notices(known, now, NOW)]
 
 
-def test_a_new_set_of_findings_is_told_by_its_worst() -> None:
-    assert told(status(), status("1 error: a")) == [("AuditErrors", "1 error: a")]
-    assert told(status(), status("1 warning: b", reason="Warnings")) == [("AuditWarnings", "1 warning: b")]
-    assert told(status("1 error: a"), status("1 error: b")) == [("AuditErrors", "1 error: b")]
+def test_a_new_set_of_findings_is_reported_by_its_worst() -> None:
+    assert reported(status(), status("1 error: a")) == [("AuditErrors", "1 error: a")]
+    assert reported(status(), status("1 warning: b", reason="Warnings")) == [("AuditWarnings", "1 warning: b")]
+    assert reported(status("1 error: a"), status("1 error: b")) == [("AuditErrors", "1 error: b")]
 
 
-def test_the_same_set_is_not_told_again() -> None:
-    assert told(status("1 error: a"), status("1 error: a", changes=(change(),))) == []
+def test_the_same_set_is_not_reported_again() -> None:
+    assert reported(status("1 error: a"), status("1 error: a", changes=(change(),))) == []
 
 
-def test_nothing_found_is_nothing_to_tell() -> None:
-    assert told(status("1 error: a"), status("none", passed=True, reason="Passed")) == []
-    assert told(status("1 error: a"), status()) == []
+def test_nothing_found_is_nothing_to_report() -> None:
+    assert reported(status("1 error: a"), status("none", passed=True, reason="Passed")) == []
+    assert reported(status("1 error: a"), status()) == []
 
 
 def test_the_same_set_after_another_change_is_another_event() -> None:
@@ -54,10 +54,10 @@ def test_an_operator_that_could_not_write_the_status_says_it_under_the_same_name
     assert first.key == again.key
 
 
-def test_an_override_is_told_once_with_who_and_why() -> None:
+def test_an_override_is_reported_once_with_who_and_why() -> None:
     new = status(changes=(change(override="ticket 4711"),))
-    assert told(status(), new) == [
+    assert reported(status(), new) == [
         ("GuardOverridden", "helm changed the balancer with a reason to override the guard: ticket 4711")
     ]
-    assert told(new, new) == []
-    assert told(status(), status(changes=(change(),))) == []
+    assert reported(new, new) == []
+    assert reported(status(), status(changes=(change(),))) == []
