@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import yardstick
 from evenload.audit.run import audit
 from evenload.audit.world import GROUPS, Scope, World, objects_of
+from evenload.cli.versions import shipped
 
 NAMESPACES = 50
 BACKENDS = 4
@@ -37,7 +38,7 @@ def main() -> None:
 
 def _report(what: str, manifests: list[Manifest], unit: float) -> None:
     mark = time.process_time()
-    found = audit(World(objects_of(manifests), Scope(kinds=frozenset(GROUPS))))
+    found = audit(World(objects_of(manifests), Scope(kinds=frozenset(GROUPS)), versions=shipped()))
     spent = time.process_time() - mark
     count = Counter(each.severity.value for each in found)
     print(f"{what} ({len(manifests)} objects): {spent:.2f} CPU-s = {spent / unit:.1f} yardsticks of {unit:.3f} CPU-s")

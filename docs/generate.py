@@ -20,11 +20,12 @@ from typer.cli import get_docs_for_click
 
 from docs.meanings import HELD, PHASES, STEPS
 from evenload.api.crd import Schema, crds
-from evenload.audit.balancers import AS_OF, BALANCERS, Balancer
 from evenload.audit.finding import Rule
 from evenload.audit.rules import CHAPTERS
+from evenload.audit.versions import Balancer
 from evenload.audit.world import GROUPS
 from evenload.cli.main import app
+from evenload.cli.versions import shipped
 from evenload.diagnose.rules import RULES
 from evenload.drivers import DRIVERS, name_of
 from evenload.drivers.base import Driver, Handle
@@ -245,7 +246,15 @@ def diagnoses() -> str:
 def audit() -> str:
     """Every rule of `evenload audit`."""
     chapters = (f"\n## {title}\n" + "".join(map(_rule, rules)) for title, rules in CHAPTERS.items())
-    versions = table(("balancer", "image", "ended", "source"), map(_ended, BALANCERS))
+    versions = table(("balancer", "image", "ended", "source"), map(_ended, shipped().balancers))
+    advisories = table(
+        ("balancer", "advisory", "fixed in", "what it is", "source"),
+        (
+            (balancer.name, each.id, ", ".join(it.before for it in each.affected), each.sentence, f"<{each.source}>")
+            for balancer in shipped().balancers
+            for each in balancer.advisories
+        ),
+    )
     return (
         "# Audit rules\n\nWhat `evenload audit` looks for ([how to use it](../how-to/audit.md)). `error`: requests, "
         "evictions or scaling fail because of it. `warning`: load will be uneven, or a fault will be worse than it "
@@ -253,13 +262,13 @@ def audit() -> str:
         "other kinds, it says nothing without them. That something is missing is only said where all objects of its "
         "kind are known: in a cluster, or with `--complete`.\n"
         + "".join(chapters)
-        + f"\n## Versions of balancers\n\nAs of {AS_OF}: the day of the last fix. Older versions ended before; "
-        f"what is not in the table is not judged.\n\n{versions}"
+        + f"\n## Versions of balancers\n\nAs of {shipped().as_of}: the day of the last fix. Older versions ended "
+        f"before; what is not in the table is not judged.\n\n{versions}\n## Advisories\n\n{advisories}"
     )
 
 
 def _ended(balancer: Balancer) -> tuple[str, ...]:
-    days = [f"{major}.{minor}: {day}" for (major, minor), day in balancer.ended.items()]
+    days = [f"{minor}: {day}" for minor, day in balancer.ended.items()]
     ended = f"retired {balancer.retired}" if balancer.retired else ", ".join(days)
     return balancer.name, code(balancer.image), ended, f"<{balancer.source}>"
 

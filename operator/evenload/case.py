@@ -5,7 +5,7 @@ What must not be lost is in the cluster: docs/architecture.md, "Where state live
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ import msgspec
 from evenload.act.episode import decode
 from evenload.act.outcome import Tick
 from evenload.api.v1alpha1 import Balancer, Remediation, Resolved, RouteChange
+from evenload.auditing import Auditor
 from evenload.drivers import driver_of
 from evenload.drivers.base import BalancerView, Driver, check_shares
 from evenload.engine import Engine
@@ -49,6 +50,7 @@ class Case:
     flight: Flight = field(default_factory=Flight)
     chronicle: Chronicle = field(default_factory=Chronicle)
     ahead: Ahead = field(default_factory=Ahead)
+    auditor: Auditor = field(default_factory=Auditor)
     ticks: deque[Tick] = field(default_factory=lambda: deque(maxlen=TICKS_REMEMBERED))
     judged: Samples | None = None  # the last that the engine has been given
     ledger: tuple[Disruption, ...] = ()  # what budgets counted when the last Snapshot was made
@@ -134,11 +136,20 @@ class Case:
             self._view = (version, check_shares(self.policy, self.driver.backends(route, self.target)))
         return self._view[1]
 
-    def changes_of(self, route: Mapping[str, Any], versions: Sequence[Mapping[str, Any]]) -> tuple[RouteChange, ...]:
-        """The newest changes of the route, from `versions` on, oldest first; compared once a version."""
+    def changes_of(
+        self,
+        route: Mapping[str, Any],
+        versions: Sequence[Mapping[str, Any]],
+        broken: Callable[[Sequence[Mapping[str, Any]]], Sequence[Counter[str]]] = lambda versions: (),
+    ) -> tuple[RouteChange, ...]:
+        """The newest changes of the route, from `versions` on, oldest first; compared once a version.
+
+        `broken`: of each version, how often each rule of the audit does not hold in it.
+        """
         version = route["metadata"]["resourceVersion"]
         if self._changes is None or self._changes[0] != version:
-            self._changes = (version, tuple(changes_of(self.driver, self.target, (*versions, route))))
+            whole = (*versions, route)
+            self._changes = (version, tuple(changes_of(self.driver, self.target, whole, broken(whole))))
         return self._changes[1]
 
     def workloads(self, fleet: Fleet, namespace: str) -> frozenset[str]:

@@ -108,8 +108,17 @@ class Reconciler:
             foreign_backends=settings.cross_namespace_backends,
             paused=paused,
             now=now,
+            audit_failed=metrics.audit_failed,
         )
-        self._statuses = StatusPublisher(store=store, client=client, metrics=metrics, max_mode=max_mode, now=now)
+        self._statuses = StatusPublisher(
+            store=store,
+            client=client,
+            bulletin=bulletin,
+            metrics=metrics,
+            max_mode=max_mode,
+            audited=self._observer.audited,
+            now=now,
+        )
 
     # A tick: one read of signals for all, then a run for each.
 

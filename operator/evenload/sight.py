@@ -24,6 +24,7 @@ from evenload.api.v1alpha1 import (
     Trigger,
 )
 from evenload.api.values import epoch_seconds
+from evenload.auditing import OnFailure
 from evenload.case import Case, identity_of, read
 from evenload.drivers import driver_of
 from evenload.drivers.base import BalancerView, Granted, RouteProblem, Writer, refuse_foreign
@@ -39,6 +40,7 @@ from evenload.observe.prometheus import Interest, Samples
 from evenload.observe.queries import Source
 from evenload.overlap import Overlap
 from evenload.ownership import Ownership
+from evenload.record.audited import Audited
 from evenload.record.conditions import Trouble
 from evenload.record.publish import known_status
 from evenload.store import Key, Store, Target, key_of
@@ -87,6 +89,7 @@ class Observer:
         foreign_backends: bool,
         paused: Callable[[], str | None],
         now: Callable[[], float],
+        audit_failed: OnFailure = lambda rule: None,
     ) -> None:
         """`max_mode`: the ceiling, for a Balancer of that status. `paused` (the whole installation): None, or a
         sentence. `foreign_backends`: whether Services of other namespaces may be looked after where they agree."""
@@ -99,6 +102,7 @@ class Observer:
         self._foreign_backends = foreign_backends
         self._paused = paused
         self._now = now
+        self._audit_failed = audit_failed
         self._ownership = Ownership(
             lambda view: store.balancers.group(Target(view.namespace, view.kind, view.name)), self._view_of
         )
@@ -159,6 +163,16 @@ class Observer:
             holds=(*paused, *refused, *delivered),
             limits=(*view.notes, *fleet.limits, *limits),
         )
+
+    def audited(self, key: Key) -> Audited | None:
+        """What the audit finds in the balancer's own object; None where that is not known."""
+        case = self.cases.get(key)
+        if case is None or case.target.namespace not in (None, key.namespace):
+            return None
+        route = self._cluster.balancer(case.driver, key.namespace, case.target.name)
+        if isinstance(route, cluster.Problem):
+            return None
+        return case.auditor.audited(self._cluster, case.driver, route, self._audit_failed)
 
     def interest(self, key: Key) -> Interest | None:
         """What to ask Prometheus for this Balancer; None where its own run will find what is wrong."""
@@ -232,7 +246,12 @@ class Observer:
         route = self._cluster.balancer(case.driver, view.namespace, view.name)
         if view.writer is None or isinstance(route, cluster.Problem):
             return ()
-        return case.changes_of(route, self._cluster.versions(view.kind, view.namespace, view.name))
+        versions = self._cluster.versions(view.kind, view.namespace, view.name)
+        return case.changes_of(
+            route,
+            versions,
+            lambda whole: case.auditor.broken(self._cluster, case.driver, whole, self._audit_failed),
+        )
 
     def _delivered(self, view: BalancerView) -> Iterable[Hold]:
         if who := view.delivery or self._cluster.delivery(view):

@@ -125,6 +125,7 @@ class ConditionType(StrEnum):
     Remediating = "Remediating"
     Paused = "Paused"
     Contested = "Contested"
+    Audited = "Audited"
 
 
 class Condition(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -234,6 +235,7 @@ class KnownGood(Value, frozen=True, kw_only=True):
 
 MOST_CHANGES = 20
 MOST_PLACES = 10
+MOST_BROUGHT = 10
 LONGEST_PLACE = LONGEST_CAUSE = 256
 LONGEST_UNDO = 1024
 
@@ -275,6 +277,18 @@ class RouteChange(Value, frozen=True, kw_only=True):
             max_length=LONGEST_UNDO,
         ),
     ] = ""
+    override: Annotated[
+        str,
+        Meta(
+            description="The reason to override the guard that came with it, by the annotation "
+            "evenload.dev/guard-override.",
+            max_length=LONGEST_CAUSE,
+        ),
+    ] = ""
+    brought: Annotated[
+        tuple[Annotated[str, Meta(max_length=63)], ...],
+        Meta(description="Rules of the audit that it broke: errors and warnings.", max_length=MOST_BROUGHT),
+    ] = ()
     remediation: Annotated[
         Name | None, Meta(description="The Remediation that made it, or that was opened because of it.")
     ] = None
@@ -295,7 +309,7 @@ class BalancerStatus(Value, frozen=True, kw_only=True):
         Conditions,
         Meta(
             description="Ready (Evenload works), Balanced (traffic is fine), SignalsFresh, Remediating, Paused, "
-            "Contested."
+            "Contested, Audited (no misconfiguration is found)."
         ),
     ] = ()
     diagnosis: Annotated[CurrentDiagnosis | None, Meta(description="What Evenload thinks now.")] = None

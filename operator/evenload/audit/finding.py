@@ -37,7 +37,8 @@ class Rule(NamedTuple):
     """One small question about objects of `kinds`.
 
     `needs`: other kinds without which it says nothing. Where a rule would say that something is missing, it asks the
-    world whether all objects of that kind are known (`World.complete`).
+    world whether all objects of that kind are known (`World.complete`). `passing`: in the moment after a change it may
+    find what is over in the next.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Rule(NamedTuple):
     fix: str
     check: Check
     needs: tuple[str, ...] = ()
+    passing: bool = False
 
 
 class Finding(Value, frozen=True, kw_only=True):

@@ -421,6 +421,7 @@ RULES = (
         "A gateway's status is of an older generation of the route: what it serves may be older, too.",
         "Wait a moment; if it stays so, look whether the gateway's controller runs.",
         _route_stale,
+        passing=True,
     ),
     Rule(
         "route-not-attached",
@@ -429,6 +430,7 @@ RULES = (
         "The route is applied, and no gateway has said anything of it.",
         "Look whether spec.parentRefs names the gateway that is meant, and whether its controller runs.",
         _no_parent,
+        passing=True,
     ),
     Rule(
         "route-rule-unreachable",
@@ -503,6 +505,7 @@ RULES = (
         "The status is of an older generation of the Gateway.",
         "Wait a moment; if it stays so, look whether the gateway's controller runs.",
         _gateway_stale,
+        passing=True,
     ),
     Rule(
         "gateway-listener-conflict",

@@ -173,13 +173,9 @@ def _one_subset(route: Object, world: World) -> Iterator[Hit]:
             )
 
 
-def _known(destination: Field, route: Object, world: World) -> set[str]:
+def _known(destination: Field, route: Object, world: World) -> frozenset[str]:
     """The subsets of a host, by the DestinationRules that are known."""
-    return {
-        subset["name"].text
-        for rule in world.destination_rules(host_of(destination["host"].text, route.namespace))
-        for subset in rule.spec["subsets"].each()
-    }
+    return world.subsets(host_of(destination["host"].text, route.namespace))
 
 
 def _unknown_subset(route: Object, world: World) -> Iterator[Hit]:

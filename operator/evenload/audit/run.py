@@ -1,8 +1,8 @@
-"""All rules over all objects."""
+"""All rules over all objects, or over one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from evenload.audit.finding import ORDER, Finding, Hit, Rule
 from evenload.audit.rules import RULES
@@ -18,6 +18,23 @@ def audit(world: World, rules: Mapping[str, Rule] = RULES) -> list[Finding]:
             by_kind.setdefault(kind, []).append(rule)
     found = [finding for object_ in world for finding in _of(object_, world, by_kind.get(object_.kind, []))]
     return sorted(found, key=lambda each: (each.namespace, each.kind, each.name, ORDER[each.severity], each.rule))
+
+
+def audit_object(
+    object_: Object, world: World, rules: Mapping[str, Rule], failed: Callable[[str, Exception], None]
+) -> list[Finding]:
+    """The findings of that one, suppressed ones among them, the worst first.
+
+    A rule that raises, which none should, is left out: `failed` is given its id, and why.
+    """
+    found: list[Finding] = []
+    for rule in rules.values():
+        if object_.kind in rule.kinds:
+            try:
+                found += _of(object_, world, [rule])
+            except Exception as error:
+                failed(rule.id, error)
+    return sorted(found, key=lambda each: (ORDER[each.severity], each.rule))
 
 
 def _of(object_: Object, world: World, rules: list[Rule]) -> Iterator[Finding]:

@@ -6,12 +6,13 @@ Each index is made once: rules ask it for each object, of which there are ten th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from evenload.audit.field import Field
+from evenload.audit.versions import UNKNOWN, Versions
 from evenload.model.base import Value
 
 GROUPS: Final[Mapping[str, str]] = MappingProxyType(
@@ -43,6 +44,12 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
 WORKLOADS: Final = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
 _CLUSTER_DOMAIN: Final = ("svc", "cluster", "local")
 SERVICE_NAME: Final = "kubernetes.io/service-name"
+
+
+Named = tuple[str, str, str]
+"""Kind, namespace and name of an object."""
+LookUp = Callable[[str, str, str], Mapping[str, Any] | None]
+"""Finds an object by these."""
 
 
 class Scope(Value, frozen=True, kw_only=True):
@@ -144,14 +151,32 @@ class _Labelled:
 
 
 class World:
-    """The objects, and how far they are all there are. `today`: a date as "2026-11-28", "" where none is known."""
+    """The objects, and how far they are all there are. `today`: a date as "2026-11-28", "" where none is known.
+    `versions`: what is known of balancers by their images.
 
-    def __init__(self, objects: Iterable[Object], scope: Scope = NOWHERE, today: str = "") -> None:
+    `look_up`: where to find an object that is not among `objects`, when a rule asks for it by name. `deliverers`:
+    canary controllers that set the weights of balancers, besides those whose objects are here.
+    """
+
+    def __init__(
+        self,
+        objects: Iterable[Object],
+        scope: Scope = NOWHERE,
+        today: str = "",
+        versions: Versions = UNKNOWN,
+        *,
+        look_up: LookUp | None = None,
+        deliverers: Mapping[Named, str] = MappingProxyType({}),
+    ) -> None:
         self._scope = scope
         self.today = today
+        self.versions = versions
+        self._look_up = look_up
+        self._deliverers = deliverers
         self._selectors: dict[int, Selector | None] = {}
+        self._subsets: dict[object, frozenset[str]] = {}
         self._by_kind: dict[str, list[Object]] = {}
-        self._by_name: dict[tuple[str, str, str], Object] = {}
+        self._by_name: dict[Named, Object | None] = {}
         for each in objects:
             self._by_kind.setdefault(each.kind, []).append(each)
             self._by_name[each.kind, each.namespace, each.name] = each
@@ -165,7 +190,11 @@ class World:
             yield from self._by_kind.get(kind, ())
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
-        return self._by_name.get((kind, namespace, name))
+        key = (kind, namespace, name)
+        if self._look_up is not None and key not in self._by_name:
+            found = self._look_up(*key)
+            self._by_name[key] = next(objects_of([found], namespace), None) if found is not None else None
+        return self._by_name.get(key)
 
     def complete(self, kind: str, namespace: str) -> bool:
         """Whether an object of that kind that is not here does not exist."""
@@ -197,8 +226,9 @@ class World:
 
     def rollout_of(self, balancer: Object) -> str | None:
         """The Argo Rollout that sets its weights: "Rollout/shop"."""
-        name = self._rollouts.get((balancer.kind, balancer.namespace, balancer.name))
-        return f"Rollout/{name}" if name else None
+        key = (balancer.kind, balancer.namespace, balancer.name)
+        name = self._rollouts.get(key)
+        return f"Rollout/{name}" if name else self._deliverers.get(key)
 
     @cached_property
     def _rollouts(self) -> dict[tuple[str, str, str], str]:
@@ -211,6 +241,15 @@ class World:
     def destination_rules(self, host: object) -> list[Object]:
         """Istio's, by the host as `host_of` has it."""
         return self._destination_rules.get(host, [])
+
+    def subsets(self, host: object) -> frozenset[str]:
+        """The names of the subsets that they give this host."""
+        if host not in self._subsets:
+            rules = self.destination_rules(host)
+            self._subsets[host] = frozenset(
+                subset["name"].text for rule in rules for subset in rule.spec["subsets"].each()
+            )
+        return self._subsets[host]
 
     @cached_property
     def _destination_rules(self) -> dict[object, list[Object]]:

@@ -16,7 +16,8 @@ from evenload import clock
 from evenload.api.values import moment
 from evenload.audit.finding import ORDER, Finding, Severity
 from evenload.audit.run import audit as run_audit
-from evenload.audit.world import GROUPS, Object, Scope, World, objects_of
+from evenload.audit.versions import Versions
+from evenload.audit.world import GROUPS, WORKLOADS, Object, Scope, World, objects_of
 from evenload.cli.cluster import Access, Cluster, connect
 from evenload.cli.exits import ExitCode
 from evenload.cli.manifests import Located, located_in
@@ -24,6 +25,8 @@ from evenload.cli.options import Everywhere
 from evenload.cli.printing import console, note, styled
 from evenload.cli.sarif import sarif
 from evenload.cli.text import plain
+from evenload.cli.versions import note_age
+from evenload.cli.versions import read as read_versions
 from evenload.errors import InputError, InvalidName, NotFound, Refused
 from evenload.kube import resources
 from evenload.kube.resources import Manifest, Resource
@@ -102,6 +105,10 @@ def audit(
     show_suppressed: Annotated[
         bool, typer.Option("--show-suppressed", help="Show suppressed findings, too, with their reasons.")
     ] = False,
+    versions: Annotated[
+        Path | None,
+        typer.Option("--versions", help="A newer table of balancers' versions and advisories (YAML or JSON)."),
+    ] = None,
     output: Annotated[AuditOutput, typer.Option("-o", "--output", help="Output format.")] = AuditOutput.text,
 ) -> ExitCode:
     """Find misconfigurations that load servers unevenly, in files or in the cluster; only reads.
@@ -114,7 +121,14 @@ def audit(
         raise InputError("-f and -A exclude each other: files are audited, or the cluster")
     if complete and not files:
         raise InputError("--complete goes with -f")
-    found = in_files(files, access.namespace or "default", complete) if files else in_cluster(access, everywhere)
+    table = read_versions(versions)
+    found = (
+        in_files(files, access.namespace or "default", complete, table)
+        if files
+        else in_cluster(access, everywhere, table)
+    )
+    if any(each.kind in WORKLOADS for each in found.objects):
+        note_age(table, today())
     shown = [each for each in found.findings if show_suppressed or each.suppressed is None]
     match output:
         case AuditOutput.json:
@@ -126,14 +140,15 @@ def audit(
     return _verdict(found, fail_on)
 
 
-def in_files(files: Iterable[Path], namespace: str, complete: bool) -> Audited:
+def in_files(files: Iterable[Path], namespace: str, complete: bool, versions: Versions) -> Audited:
     """Raises InputError naming the file and the line."""
     documents = [each for file in files for path in files_of(file) for each in located_in(path)]
     scope = Scope(kinds=frozenset(GROUPS) - NOT_IN_FILES) if complete else Scope()
     objects = list(objects_of((each.manifest for each in documents), namespace))
     if not objects:
         note(f"none of {len(documents)} documents is of a kind that is audited")
-    return Audited(objects, run_audit(World(objects, scope, today())), dict(enumerate(documents)), [])
+    world = World(objects, scope, today(), versions)
+    return Audited(objects, run_audit(world), dict(enumerate(documents)), [])
 
 
 def files_of(file: Path) -> list[Path]:
@@ -152,14 +167,14 @@ def files_of(file: Path) -> list[Path]:
     return found
 
 
-def in_cluster(access: Access, everywhere: bool) -> Audited:
+def in_cluster(access: Access, everywhere: bool, versions: Versions) -> Audited:
     """Raises KubeError where the API server does not answer."""
     cluster = connect(access)
     manifests, unseen = everything_in(cluster, everywhere=everywhere)
     _tell_unseen(cluster, unseen)
     scope = Scope(kinds=seen_kinds(unseen), namespaces=None if everywhere else frozenset({cluster.namespace}))
     objects = list(objects_of(manifests))
-    return Audited(objects, run_audit(World(objects, scope, today())), {}, unseen)
+    return Audited(objects, run_audit(World(objects, scope, today(), versions)), {}, unseen)
 
 
 def everything_in(cluster: Cluster, *, everywhere: bool) -> tuple[list[Manifest], list[Unseen]]:

@@ -17,7 +17,7 @@ from evenload.cli.objects import Item, balancers
 from evenload.cli.options import Everywhere
 from evenload.cli.printing import note, print_table
 from evenload.cli.text import local_time
-from evenload.model.wording import changed
+from evenload.model.wording import changed, why_changed
 
 
 class ChangesOutput(StrEnum):
@@ -77,7 +77,7 @@ def _row(entry: _Entry) -> tuple[str, ...]:
 
 def described(change: RouteChange) -> str:
     """What it changed, in one phrase."""
-    return "; ".join(changed(change.before, change.after, change.elsewhere))
+    return "; ".join(changed(change.before, change.after, change.elsewhere, change.brought))
 
 
 def _probation(change: RouteChange) -> str:
@@ -89,7 +89,7 @@ def _probation(change: RouteChange) -> str:
 
 def _why(change: RouteChange) -> str:
     if change.remediation is None or change.probation is not None:
-        return change.cause
+        return why_changed(change.cause, change.override)
     writes = f", {change.writes} writes" if change.writes > 1 else ""
     return f"Remediation {change.remediation}{writes}"
 

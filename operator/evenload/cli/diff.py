@@ -26,6 +26,7 @@ from evenload.cli.foreseeing import Balancers, Question, about, balancers_in, lo
 from evenload.cli.manifests import Located, spec_of
 from evenload.cli.rehearsal import MANAGER, Change, Document, documents_of, place_of, rehearsed
 from evenload.cli.signing import PrometheusAccess
+from evenload.cli.versions import shipped
 from evenload.drivers import DRIVERS
 from evenload.drivers.base import Driver, Place, Problem, RouteProblem, readable
 from evenload.errors import InputError
@@ -141,8 +142,8 @@ def _worlds(cluster: Cluster, changes: list[Change]) -> Worlds:
     ours = {_key(each) for each in changed}
     after = [each for each in before if _key(each) not in ours]
     after = [each._replace(place=place) for place, each in enumerate((*changed, *after))]
-    world = World(after, scope, today())
-    return Worlds(run_audit(World(before, scope, today())), run_audit(world), world, list(unseen.values()))
+    was, world = (World(each, scope, today(), shipped()) for each in (before, after))
+    return Worlds(run_audit(was), run_audit(world), world, list(unseen.values()))
 
 
 def _key(each: Object) -> tuple[str, str, str]:

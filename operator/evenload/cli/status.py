@@ -24,7 +24,7 @@ from evenload.cli.printing import console, note, on_terminal, print_table, say, 
 from evenload.cli.proposal import answer, held, proposed
 from evenload.cli.text import local_time, other_clock, plain
 from evenload.cli.watching import Watching
-from evenload.cli.why import coming, health, pause_of, step_line
+from evenload.cli.why import audited, coming, health, pause_of, step_line
 from evenload.errors import KubeError, NotFound
 from evenload.kube.resources import REMEDIATIONS
 from evenload.model.episode import Phase
@@ -135,7 +135,8 @@ def details(found: Sequence[View]) -> list[str]:
 def _detail(view: View) -> list[str]:
     diagnosis, remediation = view.balancer.object.status.diagnosis, view.remediation
     forecasts = view.balancer.object.status.forecasts
-    if remediation is None and health(view.balancer.object) is ExitCode.Fine and not forecasts:
+    findings = [*audited(view.balancer.object)]
+    if remediation is None and health(view.balancer.object) is ExitCode.Fine and not forecasts and not findings:
         return []
     lines = ["", f"{view.balancer.namespace}/{view.balancer.name}"]
     ready = condition(view.balancer.object, ConditionType.Ready)
@@ -144,6 +145,7 @@ def _detail(view: View) -> list[str]:
     if diagnosis is not None and diagnosis.sentence:
         lines.append(f"  {diagnosis.label}: {diagnosis.sentence}")
     lines += [f"  {coming(forecast)}" for forecast in forecasts]
+    lines += [f"  {line}" for line in findings]
     if remediation is not None:
         lines += [f"  {step_line(step)}" for step in remediation.object.status.steps[-LATEST_STEPS:]]
         lines += [f"  {line}" for line in answer(remediation.object)]

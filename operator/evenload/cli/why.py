@@ -128,9 +128,18 @@ def _verdict(balancer: Balancer) -> Iterator[str]:
     for kind in (ConditionType.Ready, ConditionType.SignalsFresh):
         yield from _if_bad(condition(balancer, kind))
     yield from _if_good(condition(balancer, ConditionType.Contested))
+    yield from audited(balancer)
     if status.summary is not None:
         yield _numbers(balancer)
     yield from (coming(each) for each in status.forecasts)
+
+
+def audited(balancer: Balancer) -> Iterator[str]:
+    """What the audit finds in the balancer's object, in one line."""
+    found = condition(balancer, ConditionType.Audited)
+    if found is not None and found.status is ConditionStatus.FALSE:
+        details = evenload("audit", namespace=balancer.metadata.namespace)
+        yield f"The audit finds {found.message} More: {details}"
 
 
 def _if_bad(found: Condition | None) -> Iterator[str]:

@@ -46,7 +46,7 @@ def verdict(before: Manifest, after: Manifest, balancer: Manifest) -> Verdict:
         mode=mode,
         mistakes=tuple(found),
         sentence=sentence(balancer["metadata"]["name"], found.values()) if found else "",
-        override=_override(before, after) if found else "",
+        override=override(before, after) if found else "",
     )
 
 
@@ -138,9 +138,10 @@ def expected(balancer: Manifest) -> Expected:
     )
 
 
-def _override(before: Manifest, after: Manifest) -> str:
+def override(before: Manifest, after: Manifest) -> str:
     """The reason, if it came with this update: one that stood before lets nothing pass."""
     old, new = (
-        each["metadata"].get("annotations", {}).get(GUARD_OVERRIDE_ANNOTATION, "").strip() for each in (before, after)
+        (each["metadata"].get("annotations") or {}).get(GUARD_OVERRIDE_ANNOTATION, "").strip()
+        for each in (before, after)
     )
     return new if new != old else ""

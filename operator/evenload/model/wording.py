@@ -85,9 +85,13 @@ def reweighting(before: Mapping[str, int], after: Mapping[str, int], most: int |
 
 
 def changed(
-    before: Mapping[str, int] | None, after: Mapping[str, int] | None, elsewhere: Iterable[str] = ()
+    before: Mapping[str, int] | None,
+    after: Mapping[str, int] | None,
+    elsewhere: Iterable[str] = (),
+    brought: Iterable[str] = (),
 ) -> Iterator[str]:
-    """What an update of a balancer did, a phrase each; `elsewhere`: what else of its spec changed. None is unknown."""
+    """What an update of a balancer did, a phrase each; `elsewhere`: what else of its spec changed, `brought`: the rules
+    of the audit that it broke. None is unknown."""
     after = after or {}
     if before is None:
         yield f"weights now {', '.join(f'{name} {weight}' for name, weight in sorted(after.items()))}"
@@ -102,6 +106,13 @@ def changed(
         yield f"changed {listing(places)}"
     elif before == after:
         yield "the same weights"
+    if rules := list(brought):
+        yield f"broke {listing(rules)}"
+
+
+def why_changed(cause: str, override: str) -> str:
+    """What an update says of itself: why it was made, and why past the guard."""
+    return "; ".join(filter(None, (cause, f"overrode the guard: {override}" if override else "")))
 
 
 def _part(weights: Mapping[str, int], name: str) -> float:

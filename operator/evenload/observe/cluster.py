@@ -174,6 +174,7 @@ class ClusterView:
             else watch(each.resource, dict, partial(self._balancer_changed, each.kind))
             for each in drivers
         }
+        self._nameable: dict[str, Reflector[Any]] = {SERVICES.kind: self._services, **self._balancers}
         self._beside_in: Groups[tuple[Resource, str], Key] = Groups()  # by namespace
         self._beside: dict[Resource, Reflector[Any]] = {
             resource: watch(resource, dict, partial(self._beside_changed, resource))
@@ -308,6 +309,36 @@ class ClusterView:
         objects = self._beside[resource].objects
         return (objects[key] for key in sorted(self._beside_in.of((resource, namespace))))
 
+    def kinds_known_in(self, namespace: str) -> frozenset[str]:
+        """Of Services and balancers: those of which every object in that namespace is here."""
+        return frozenset(
+            kind
+            for kind, each in self._nameable.items()
+            if each.served
+            and each.synced_in(namespace)
+            and not each.denied_in(namespace)
+            and not any(where == namespace for where, _ in each.unreadable)
+        )
+
+    def named(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """A Service, as far as it is read here, or a balancer, with its kind; None where there is none."""
+        known = self._nameable.get(kind)
+        found = known.objects.get((namespace, name)) if known else None
+        if known is None or found is None:
+            return None
+        manifest = found if isinstance(found, dict) else msgspec.to_builtins(found)
+        return {**manifest, "apiVersion": known.resource.api_version, "kind": kind}
+
+    def version_of(self, kind: str, namespace: str, name: str) -> str | None:
+        """Its resourceVersion; None where there is none."""
+        known = self._nameable.get(kind)
+        found = known.objects.get((namespace, name)) if known else None
+        if found is None:
+            return None
+        return str(
+            found["metadata"].get("resourceVersion", "") if isinstance(found, dict) else found.metadata.resource_version
+        )
+
     def pods_in(self, namespaces: Iterable[str]) -> int:
         """How many pods there are in these namespaces, those of other applications included."""
         return sum(self._pods_in[namespace] for namespace in namespaces)
@@ -398,7 +429,11 @@ class ClusterView:
 
     def delivery(self, view: BalancerView) -> str | None:
         """A canary controller's object that says of itself that it sets the weights of this route, as kind and name."""
-        return min(self._deliveries.of((view.kind, (view.namespace, view.name))), default=None)
+        return self.delivered_by(view.kind, view.namespace, view.name)
+
+    def delivered_by(self, kind: str, namespace: str, name: str) -> str | None:
+        """The same, by the balancer's kind and name."""
+        return min(self._deliveries.of((kind, (namespace, name))), default=None)
 
     def workload_of(self, pod: PodFacts) -> str | None:
         """ "Deployment/shop-a": what a person would restart. None: no controller would replace the pod."""

@@ -6,16 +6,24 @@ from typing import Final
 
 import msgspec
 
+from evenload.audit import suppression
 from evenload.kube.resources import Resource
 from evenload.model.snapshot import Steering, Steers
 from evenload.observe.pods import Meta, Partial
 
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
+AUDIT_IGNORE: Final = suppression.ANNOTATION
 TOPOLOGY_MODE: Final = "service.kubernetes.io/topology-mode"
+
+
+class _ServicePort(Partial):
+    port: int = 0
+    name: str = ""
 
 
 class _ServiceSpec(Partial):
     selector: dict[str, str] | None = None
+    ports: list[_ServicePort] | None = None  # no tuple: as JSON has it, for the audit
     type: str = ""
     external_name: str = ""
     session_affinity: str = ""
@@ -25,6 +33,7 @@ class _ServiceSpec(Partial):
 
 
 class _ServiceAnnotations(Partial):
+    audit_ignore: str = msgspec.field(name=AUDIT_IGNORE, default="")
     topology_mode: str = msgspec.field(name=TOPOLOGY_MODE, default="")
 
 

@@ -6,6 +6,7 @@ while no operator looked is one entry, from the weights that were seen last to t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,13 +16,16 @@ from evenload.api.v1alpha1 import (
     FIELD_MANAGER,
     LONGEST_CAUSE,
     LONGEST_PLACE,
+    MOST_BROUGHT,
     MOST_CHANGES,
     MOST_PLACES,
     RouteChange,
 )
 from evenload.api.values import moment
 from evenload.drivers.base import BalancerView, Driver, Manifest, Writer, readable
+from evenload.guard import verdict
 from evenload.model.spec import TargetRef
+from evenload.model.wording import printable
 from evenload.record.undo import command
 
 CHANGE_CAUSE: Final = "kubernetes.io/change-cause"
@@ -29,14 +33,17 @@ COMMITS: Final = ("/git-commit", "/commit", "/commit-sha", "/git-sha", "/revisio
 """How the annotations end by which pipelines name the commit they roll out."""
 
 
-def changes_of(driver: Driver, target: TargetRef, versions: Sequence[Manifest]) -> Iterator[RouteChange]:
+def changes_of(
+    driver: Driver, target: TargetRef, versions: Sequence[Manifest], broken: Sequence[Counter[str]] = ()
+) -> Iterator[RouteChange]:
     """What led from each of `versions` of the object to the next, oldest first; and to the first of them.
 
-    Nothing of a version whose weights nobody owns, or that the driver cannot read.
+    Nothing of a version whose weights nobody owns, or that the driver cannot read. `broken`: of each version, how often
+    each rule of the audit does not hold in it.
     """
     before: _Version | None = None
-    for manifest in versions:
-        now = _Version.of(driver, manifest, target)
+    for manifest, found in zip(versions, broken or [Counter[str]()] * len(versions), strict=True):
+        now = _Version.of(driver, manifest, target, found)
         if now.view is not None and now.view.writer is not None:
             yield _change(driver, now.view, now.view.writer, now, before)
         before = now
@@ -60,11 +67,12 @@ class _Version(NamedTuple):
     manifest: Manifest
     view: BalancerView | None
     places: frozenset[str]
+    broken: Counter[str]
 
     @classmethod
-    def of(cls, driver: Driver, manifest: Manifest, target: TargetRef) -> _Version:
+    def of(cls, driver: Driver, manifest: Manifest, target: TargetRef, broken: Counter[str]) -> _Version:
         view = readable(driver, manifest, target)
-        return cls(manifest, view, frozenset(driver.weights_at(manifest, target)) if view else frozenset())
+        return cls(manifest, view, frozenset(driver.weights_at(manifest, target)) if view else frozenset(), broken)
 
     @property
     def annotations(self) -> Mapping[str, str]:
@@ -88,6 +96,8 @@ def _change(driver: Driver, view: BalancerView, writer: Writer, now: _Version, b
         elsewhere=tuple(place[:LONGEST_PLACE] for place in places[:MOST_PLACES]),
         undo=command(driver.resource, before.manifest, now.manifest, places) if len(places) <= MOST_PLACES else "",
         cause=_cause(before.annotations, now.annotations),
+        override=printable(verdict.override(before.manifest, now.manifest))[:LONGEST_CAUSE],
+        brought=tuple(sorted(now.broken - before.broken))[:MOST_BROUGHT],
     )
 
 

@@ -38,6 +38,7 @@ from evenload.model.guard import thousandths
 from evenload.model.policy import Policy
 from evenload.model.snapshot import SIGNALS, Signal, SignalName, SignalState, Snapshot
 from evenload.model.spec import Mode
+from evenload.record.audited import Audited
 from evenload.record.changelog import changelog
 from evenload.record.horizon import upcoming
 from evenload.record.probation import judged
@@ -49,6 +50,7 @@ LEAST_RATE = 1.0
 LEAST_SHARE = 0.1  # of the share it should have
 OUTLIERS = 20
 HOUR_SECONDS = 3600.0
+NOT_AUDITED = "the balancer's object is not known here, or too large to be looked at each time; run evenload audit"
 NEEDED_SIGNALS: tuple[SignalName, ...] = (
     "requests",
     "errors",
@@ -80,6 +82,7 @@ class Facts(Value, frozen=True, kw_only=True):
     limits: tuple[str, ...] = ()  # what Evenload cannot do or does not wait for, a sentence each
     unrecorded: str = ""  # why the Remediation cannot be written
     unwritten: str = ""  # why what was decided cannot be written
+    audited: Audited | None = None  # what the audit finds in the balancer's object, where that is known
 
 
 class Finding(Value, frozen=True, kw_only=True):
@@ -158,6 +161,7 @@ def findings(facts: Facts) -> dict[ConditionType, Finding]:
         ConditionType.Remediating: _remediating(facts),
         ConditionType.Paused: _paused(facts),
         ConditionType.Contested: _contested(facts),
+        ConditionType.Audited: _audited(facts),
     }
 
 
@@ -264,6 +268,13 @@ def _contested(facts: Facts) -> Finding:
         message=contested.detail
         or "another field manager keeps putting its own weights back; Evenload stopped writing",
     )
+
+
+def _audited(facts: Facts) -> Finding:
+    if facts.audited is None:
+        return Finding(status=UNKNOWN, reason="NotAudited", message=NOT_AUDITED)
+    passed, reason, message = facts.audited.verdict
+    return Finding(status=TRUE if passed else FALSE, reason=reason, message=message)
 
 
 def _summary(known: Summary | None, facts: Facts) -> Summary | None:

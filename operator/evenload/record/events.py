@@ -62,6 +62,9 @@ class Reason(StrEnum):
     NoPreStop = "NoPreStop"
     Resolved = "Resolved"
     Unresolved = "Unresolved"
+    AuditErrors = "AuditErrors"
+    AuditWarnings = "AuditWarnings"
+    GuardOverridden = "GuardOverridden"
 
 
 REASONS: Mapping[Reason, str] = MappingProxyType(
@@ -85,6 +88,9 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         Reason.NoPreStop: "A workload has no preStop sleep that outlasts the proxy's delay: restarts fail requests.",
         Reason.Resolved: "The Remediation closed with all well again.",
         Reason.Unresolved: "The Remediation closed without all being well; a person should look.",
+        Reason.AuditErrors: "The audit finds errors in the balancer's object; one Event for each new set of findings.",
+        Reason.AuditWarnings: "The audit finds warnings in the balancer's object, and no error.",
+        Reason.GuardOverridden: "Somebody changed the balancer with a reason to override the guard; it is quoted.",
     }
 )
 
@@ -102,6 +108,7 @@ _WARNINGS = frozenset(
         Reason.WriteFailed,
         Reason.NoPreStop,
         Reason.Unresolved,
+        Reason.AuditErrors,
     }
 )
 _IN_TIMELINE = frozenset(Reason) - {Reason.NoPreStop, Reason.SignalsLost}

@@ -17,6 +17,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from evenload.api.v1alpha1 import ConditionStatus, Outcome, Remediation, StepRecord
+from evenload.audit.finding import Severity
 from evenload.model.decision import Decision
 from evenload.model.episode import Phase, StepState
 from evenload.model.forecast import Forecast
@@ -53,6 +54,7 @@ BALANCER_GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "signal_age_seconds": ("Age of a signal's newest sample.", ("signal",)),
         "budget_remaining": ("What is left of a budget in the running hour.", ("action",)),
         "approvals_pending": ("Remediations that wait for a person.", ()),
+        "audit_findings": ("Misconfigurations that the audit finds in the balancer's object.", ("severity",)),
     }
 )
 
@@ -89,7 +91,15 @@ def _told(facts: Facts) -> Samples:
             for word in ConditionStatus
         ],
         "budget_remaining": [((budget.action,), float(budget.remaining)) for budget in budgets(facts)],
+        "audit_findings": _audit_findings(facts),
     }
+
+
+def _audit_findings(facts: Facts) -> list[Sample]:
+    if facts.audited is None:
+        return []
+    counts = facts.audited.counts
+    return [((each.value,), float(counts[each])) for each in Severity]
 
 
 def _measured(facts: Facts) -> Samples:
@@ -250,6 +260,9 @@ class Metrics:
             "kube_request_duration_seconds", "A request to the API server.", _QUICK, "verb", "code"
         )
         self.reconcile_errors = self._counter("reconcile_errors", "Runs of a Balancer that failed.", "error")
+        self.audit_failures = self._counter(
+            "audit_failures", "Rules of the audit that failed on an object, all where it is the audit.", "rule"
+        )
         self.events_failed = self._counter("events_failed", "Events that could not be posted.")
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
@@ -298,6 +311,10 @@ class Metrics:
     def failed(self, error: str) -> None:
         """A run of a Balancer ended in this exception."""
         self.reconcile_errors.labels(error).inc()
+
+    def audit_failed(self, rule: str) -> None:
+        """A rule of the audit raised on an object."""
+        self.audit_failures.labels(rule).inc()
 
     def tick(self, *, seconds: float, lag: float, depth: int) -> None:
         """A tick over all Balancers took `seconds`, began `lag` late, and left `depth` of them waiting."""

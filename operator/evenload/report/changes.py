@@ -13,7 +13,7 @@ from evenload.guard.verdict import expected
 from evenload.model.base import Value
 from evenload.model.guard import Reference, mistakes
 from evenload.model.spec import GuardMode
-from evenload.model.wording import changed
+from evenload.model.wording import changed, why_changed
 from evenload.report.incident import Incident
 from evenload.report.timeline import WeightChange
 
@@ -61,8 +61,8 @@ def _change(entry: RouteChange) -> Change:
     return Change(
         time=entry.time.timestamp(),
         manager=entry.manager,
-        what="; ".join(changed(entry.before, entry.after, entry.elsewhere)),
-        why=f"Remediation {entry.remediation}" if ours else entry.cause,
+        what="; ".join(changed(entry.before, entry.after, entry.elsewhere, entry.brought)),
+        why=f"Remediation {entry.remediation}" if ours else why_changed(entry.cause, entry.override),
         probation=entry.probation or "",
     )
 

@@ -559,6 +559,7 @@ CASES: Final[dict[str, Case]] = {
     "balancer-end-of-life": Case(
         [running("docker.io/envoyproxy/envoy:distroless-v1.34.1")], [running("mirror:5000/traefik:v3.7.15")], Scope()
     ),
+    "balancer-vulnerable": Case([running("traefik:v3.7.17")], [running("traefik:v3.7.18")], Scope()),
     "suppression-without-reason": Case(
         [service(annotations={IGNORE: "service-session-affinity"})],
         [service(annotations={IGNORE: "service-session-affinity: carts"})],

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from evenload.audit.finding import Finding, Severity
 from evenload.audit.rules import RULES
 from evenload.audit.run import audit
+from evenload.audit.versions import versions_of
 from evenload.audit.world import GROUPS, NOWHERE, Scope, World, objects_of
+from evenload.cli.versions import shipped
 from tests.unit.audit.cases import (
     ALL,
     CASES,
@@ -32,7 +34,7 @@ from tests.unit.audit.cases import (
 
 
 def findings(manifests: list[Any], scope: Scope = NOWHERE) -> list[Finding]:
-    return audit(World(objects_of(manifests), scope, TODAY))
+    return audit(World(objects_of(manifests), scope, TODAY, shipped()))
 
 
 def hits(rule: str, manifests: list[Manifest], scope: Scope) -> list[Finding]:
@@ -176,16 +178,18 @@ def test_a_suppression_without_a_reason_suppresses_nothing() -> None:
 @pytest.mark.parametrize(
     ("image", "rules"),
     [
-        ("traefik:v3.6.25", ["balancer-end-of-life"]),
-        ("traefik:3.6", ["balancer-end-of-life"]),
-        ("traefik:v1.7.34-alpine", ["balancer-end-of-life"]),  # older than any in the table
-        ("traefik:v3.7.11", []),
+        ("traefik:v3.6.25", ["balancer-end-of-life", "balancer-vulnerable"]),
+        ("traefik:3.6", ["balancer-end-of-life", "balancer-vulnerable"]),  # no patch of 3.6 has the fix
+        ("traefik:v1.7.34-alpine", ["balancer-end-of-life", "balancer-vulnerable"]),  # older than any in the table
+        ("traefik:v3.7.17", ["balancer-vulnerable"]),
+        ("traefik:v3.7.18", []),
+        ("traefik:v3.7", []),  # of which patch nobody knows
         ("traefik:v9.9", []),  # newer than any in the table
         ("traefik:latest", []),
         ("traefik", []),
         ("registry:5000/traefik", []),
         ("traefik@sha256:0123", []),
-        ("docker.io/istio/pilot:1.27.9-distroless", ["balancer-end-of-life"]),
+        ("docker.io/istio/pilot:1.27.9-distroless", ["balancer-end-of-life", "balancer-vulnerable"]),
         ("example/not-traefik:v2.0", []),
         ("mirror/ingress-nginx/controller", ["balancer-retired"]),
     ],
@@ -196,9 +200,51 @@ def test_a_balancer_that_gets_no_fixes_is_known_by_its_image(image: str, rules: 
 
 
 def test_before_its_day_and_without_a_date_no_balancer_is_at_its_end() -> None:
-    objects = list(objects_of([running("ingress-nginx/controller:v1.14"), running("envoyproxy/gateway:v1.8.0")]))
+    objects = list(objects_of([running("ingress-nginx/controller:v1.15"), running("envoyproxy/gateway:v1.8.0")]))
     for today, count in (("", 0), ("2026-03-30", 0), ("2026-03-31", 1), ("2026-11-07", 1), ("2026-11-08", 2)):
-        assert len([each for each in audit(World(objects, today=today)) if each.rule.startswith("balancer-")]) == count
+        world = World(objects, today=today, versions=shipped())
+        assert (
+            len([each for each in audit(world) if each.rule in ("balancer-retired", "balancer-end-of-life")]) == count
+        )
+
+
+def test_the_version_to_go_to_has_the_fixes_of_all_that_is_known() -> None:
+    [found] = [each for each in findings([running("traefik:v3.7.10")]) if each.rule == "balancer-vulnerable"]
+    assert found.what.startswith("Traefik 3.7.10 is fixed in 3.7.18; CVE-2026-85595: ")
+    assert "CVE-2026-114656" in found.what
+    assert "https://www.cve.org/CVERecord?id=CVE-2026-137481" in found.what
+
+
+@pytest.mark.parametrize(
+    ("tag", "affected"),
+    [("v1.9.9", True), ("v1.11.4", True), ("v1.11.5", False), ("v1.12.0", True), ("v1.12.1", False), ("v1.12", False)],
+)
+def test_a_version_is_affected_from_the_first_one_on_and_below_the_fixed_one(tag: str, affected: bool) -> None:
+    document = {
+        "asOf": "2026-08-22",
+        "balancers": [
+            {
+                "name": "Gate",
+                "image": "gate",
+                "source": "https://example.com",
+                "advisories": [
+                    {
+                        "id": "CVE-2025-1974",
+                        "affected": [{"before": "1.11.5"}, {"since": "1.12.0", "before": "1.12.1"}],
+                        "sentence": "it is open",
+                        "source": "https://example.com",
+                    }
+                ],
+            }
+        ],
+    }
+    world = World(objects_of([running(f"mirror/gate:{tag}")]), today=TODAY, versions=versions_of(document))
+    assert ("balancer-vulnerable" in {each.rule for each in audit(world)}) is affected
+
+
+def test_without_a_table_nothing_is_said_of_a_balancer() -> None:
+    world = World(objects_of([running("traefik:v2.0.0")]), today=TODAY)
+    assert [each.rule for each in audit(world) if each.rule.startswith("balancer-")] == []
 
 
 # Weights that a canary controller sets are its work.

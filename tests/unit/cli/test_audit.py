@@ -14,7 +14,7 @@ from evenload.audit.rules import RULES
 from evenload.audit.world import GROUPS
 from evenload.cli.audit import AUDITED
 from evenload.cli.main import app
-from tests.unit.audit.cases import CASES, deployment, route, service, to
+from tests.unit.audit.cases import CASES, deployment, route, running, service, to
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
 
@@ -311,3 +311,62 @@ def test_the_bad_objects_of_all_rules_are_found_in_one_file(tmp_path: Path) -> N
     answer = json.loads(audited("-f", str(written(tmp_path, *bad)), "-o", "json").stdout)
     assert len({each["rule"] for each in answer["findings"]}) > 60
     assert all(each["line"] >= 1 for each in answer["findings"])
+
+
+# The table of balancers' versions.
+
+TABLE = """
+asOf: {as_of}
+balancers:
+  - name: Gate
+    image: gate
+    source: https://example.com/releases
+    ended: {{3.10: 2020-01-01}}
+    advisories:
+      - {{id: CVE-2026-1, affected: [{{before: 3.11.2}}], sentence: it is open, source: https://example.com/1}}
+"""
+
+
+def with_table(folder: Path, text: str) -> Result:
+    table = folder / "versions.yaml"
+    table.write_text(text)
+    file = written(folder, running("mirror/gate:v3.10.1"))
+    return audited("-f", str(file), "--versions", str(table), "-o", "json")
+
+
+def test_a_table_of_ones_own_takes_the_place_of_the_shipped_one(tmp_path: Path) -> None:
+    result = with_table(tmp_path, TABLE.format(as_of="2999-01-01"))
+    found = {each["rule"]: each["message"] for each in json.loads(result.stdout)["findings"]}
+    assert "Gate 3.10 got its last fix by 2020-01-01" in found["balancer-end-of-life"]
+    assert found["balancer-vulnerable"] == (
+        "Gate 3.10.1 is fixed in 3.11.2; CVE-2026-1: it is open (https://example.com/1)"
+    )
+    assert "days old" not in result.stderr
+
+
+def test_a_table_that_is_too_old_is_noted(tmp_path: Path) -> None:
+    result = with_table(tmp_path, TABLE.format(as_of="2020-01-01"))
+    assert "days old (as of 2020-01-01): give a newer one with --versions" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("asOf: [", "is no YAML"),
+        (TABLE.format(as_of="soon"), "$.asOf"),
+        (TABLE.format(as_of="2026-01-01").replace("3.11.2", "3.11"), "$.balancers[0].advisories[0].affected[0].before"),
+        ("#" * (1 << 20) + "\n" + TABLE, "holds more than 1 MiB"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said_with_file_and_field(tmp_path: Path, text: str, complaint: str) -> None:
+    result = with_table(tmp_path, text)
+    assert result.exit_code == 2
+    said = " ".join(result.stderr.split())
+    assert f"--versions {tmp_path}/versions.yaml: " in said
+    assert complaint in said
+
+
+def test_a_table_that_is_not_there_is_said(tmp_path: Path) -> None:
+    result = audited("-f", str(written(tmp_path, BAD)), "--versions", str(tmp_path / "none.yaml"))
+    assert result.exit_code == 2
+    assert "No such file" in result.stderr

@@ -40,6 +40,8 @@ def log(api: FakeApi) -> list[Manifest]:
             "after": story.EVEN,
             "elsewhere": ["/spec/rules/0/backendRefs", "/spec/rules/0/timeouts"],
             "cause": "commit 4f1c2ab",
+            "override": "ticket 4711",
+            "brought": ["route-backend-missing", "route-no-weight"],
             "probation": "Passed",
         },
         {"manager": "helm", "time": objects.at(-3600), "after": wider},

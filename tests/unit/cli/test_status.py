@@ -144,3 +144,15 @@ def test_following_on_a_terminal_leaves_what_was_last_seen(
     _, left_alternate_screen, after = capsys.readouterr().out.partition("\x1b[?1049l")
     assert left_alternate_screen
     assert "LoadBalancerSkew" in after
+
+
+def test_status_names_what_the_audit_finds_though_all_is_well(run: Run, api: FakeApi) -> None:
+    balancer = objects.healthy()
+    found = objects.condition("Audited", "False", "Errors", "1 error: route-no-weight at spec: It is wrong.")
+    balancer["status"]["conditions"].append(found)
+    api.put_balancer(balancer)
+    for command in (("status",), ("why", "shop")):
+        result = run(*command)
+        assert result.exit_code == 0  # traffic is fine
+        said = " ".join(result.stdout.split())
+        assert "The audit finds 1 error: route-no-weight at spec: It is wrong. More: evenload audit -n shop" in said

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections import Counter
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evenload.api.v1alpha1 import FIELD_MANAGER, MOST_CHANGES, MOST_PLACES, RouteChange
+from evenload.api.v1alpha1 import (
+    FIELD_MANAGER,
+    GUARD_OVERRIDE_ANNOTATION,
+    MOST_BROUGHT,
+    MOST_CHANGES,
+    MOST_PLACES,
+    RouteChange,
+)
 from evenload.api.values import moment
 from evenload.clock import rfc3339
 from evenload.drivers import driver_of
@@ -118,6 +126,32 @@ class TestOneChange:
 
     def test_other_annotations_are_no_cause(self) -> None:
         assert seen(route(BAD, note="x"), route(EVEN, time=800.0)).cause == ""
+
+    def test_a_reason_to_override_the_guard_is_kept_with_the_change_it_came_with(self) -> None:
+        def overriding(weights: dict[str, int], time: float, reason: str) -> Manifest:
+            manifest = route(weights, time=time)
+            manifest["metadata"]["annotations"] = {GUARD_OVERRIDE_ANNOTATION: reason}
+            return manifest
+
+        first, second = overriding(BAD, 850.0, "ticket\n4711" + "x" * 999), overriding(EVEN, 900.0, "ticket 4712")
+        assert seen(first, route(EVEN, time=800.0)).override == ("ticket\\n4711" + "x" * 999)[:256]
+        assert seen(second, first).override == "ticket 4712"
+        same = overriding(BAD, 950.0, "ticket 4712")
+        assert seen(same, second).override == ""  # it stood there before
+        assert seen(second).override == ""  # what was before is not known
+
+    def test_what_a_change_broke_is_what_holds_less_often_than_before(self) -> None:
+        versions = (route(EVEN, time=800.0), route(BAD))
+        before = Counter({"route-no-weight": 1, "route-backend-twice": 1})
+        now = Counter({"route-no-weight": 2, "route-backend-twice": 1, "route-backend-missing": 1})
+        changes = list(changes_of(driver_of("HTTPRoute"), TARGET, versions, [before, now]))
+        assert [each.brought for each in changes] == [(), ("route-backend-missing", "route-no-weight")]
+
+    def test_of_many_rules_that_broke_some_are_named(self) -> None:
+        now = Counter(f"rule-{number}" for number in range(99))
+        versions = (route(EVEN, time=800.0), route(BAD))
+        [*_, change] = changes_of(driver_of("HTTPRoute"), TARGET, versions, [Counter(), now])
+        assert len(change.brought) == MOST_BROUGHT
 
     def test_an_object_without_annotations_has_no_cause(self) -> None:
         before, now = route(EVEN, time=800.0), route(BAD)

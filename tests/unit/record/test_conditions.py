@@ -41,6 +41,7 @@ def test_a_healthy_balancer_in_one_status() -> None:
         "Remediating": ("False", "NoRemediation"),
         "Paused": ("False", "NotPaused"),
         "Contested": ("False", "NotContested"),
+        "Audited": ("Unknown", "NotAudited"),
     }
     assert {one.observed_generation for one in status.conditions} == {3}
     assert (status.observed_generation, status.mode) == (3, Mode.Auto)

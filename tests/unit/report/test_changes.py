@@ -25,6 +25,15 @@ def test_a_change_says_why_it_was_made_and_how_its_probation_ended() -> None:
     assert (ours.why, ours.probation) == ("Remediation shop-7k2fq", "")
 
 
+def test_a_change_past_the_guard_says_with_which_reason_and_what_it_broke() -> None:
+    balancer = story.balancer()
+    for each in balancer["status"]["changes"]:
+        each |= {"override": "ticket 4711", "brought": ["route-backend-missing"]}
+    update, _ = build(story.remediation(), balancer=balancer).facts.changes
+    assert update.why == "release 41; overrode the guard: ticket 4711"
+    assert update.what.endswith("; broke route-backend-missing")
+
+
 @pytest.mark.parametrize("mode", ["Warn", "Off"])
 def test_a_guard_that_would_have_refused_the_update_is_named_with_its_setting(mode: str) -> None:
     facts = build(story.remediation(), balancer=story.balancer(mode=mode)).facts
