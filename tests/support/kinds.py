@@ -12,6 +12,7 @@ import yaml
 from evenload.errors import KubeError
 from evenload.kube.client import Client
 from evenload.kube.resources import (
+    ARGO_ROLLOUTS,
     BALANCERS,
     DESTINATIONRULES,
     REMEDIATIONS,
@@ -23,6 +24,12 @@ from lab import parts
 from tests.support.wait import PATIENCE_SECONDS
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
+_ARGO = {"analysisruns": "AnalysisRun", "analysistemplates": "AnalysisTemplate", "experiments": "Experiment"}
+ARGO_KINDS = (
+    ARGO_ROLLOUTS,
+    *(Resource("argoproj.io", "v1alpha1", plural, kind) for plural, kind in _ARGO.items()),
+    Resource("argoproj.io", "v1alpha1", "clusteranalysistemplates", "ClusterAnalysisTemplate", namespaced=False),
+)
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "crds"
 DEADLINE_SECONDS = PATIENCE_SECONDS
 
@@ -37,6 +44,11 @@ async def install_traefik(client: Client) -> None:
 async def install_istio(client: Client) -> None:
     """Apply Istio's CRDs and wait until its VirtualServices and DestinationRules are served."""
     await _install_part(client, "istio-crds", VIRTUALSERVICES, DESTINATIONRULES)
+
+
+async def install_argo_rollouts(client: Client) -> None:
+    """Apply the CRDs of Argo Rollouts and wait until Rollouts are served."""
+    await _install_part(client, "argo-rollouts", *ARGO_KINDS)
 
 
 async def _install_part(client: Client, part: str, *kinds: Resource) -> None:

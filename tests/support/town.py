@@ -36,6 +36,7 @@ from evenload.kube.resources import (
     PODS,
     REMEDIATIONS,
     SERVICES,
+    TRAEFIKSERVICES,
     VIRTUALSERVICES,
     Manifest,
     Resource,
@@ -208,14 +209,24 @@ class Town:
                 now = time.monotonic()  # weights are of then or later: what was before is not told as of afterwards
                 kinds = {shop.plane.resource for shop in self.shops.values()}
                 routes = {kind: (await self.client.list(kind))[0] for kind in kinds}
+                selectors = await self._selectors()
             except KubeError:
                 continue
             for shop in tuple(self.shops.values()):
                 mine = [pod for pod in pods if pod["metadata"]["namespace"] == shop.namespace]
                 await self._run(shop, mine)
                 mine = [each for each in routes[shop.plane.resource] if each["metadata"]["namespace"] == shop.namespace]
-                shop.serve(mine, now, now - before)
+                shop.serve(mine, now, now - before, selectors.get(shop.namespace, {}))
             before = now
+
+    async def _selectors(self) -> dict[str, dict[str, dict[str, str]]]:
+        """By namespace and Service, of shops whose Services may be changed by others."""
+        found: dict[str, dict[str, dict[str, str]]] = {}
+        for shop in self.shops.values():
+            if shop.plane.changed_services:
+                services, _ = await self.client.list(SERVICES, shop.namespace)
+                found[shop.namespace] = {each["metadata"]["name"]: each["spec"]["selector"] for each in services}
+        return found
 
     async def _run(self, shop: Shop, pods: list[Manifest]) -> None:
         shop.pods = {pod["metadata"]["uid"]: pod for pod in pods}
@@ -253,6 +264,7 @@ class Plane:
     route: Callable[[Mapping[str, int]], Manifest]
     even: Callable[[Sequence[str]], dict[str, int]]
     besides: Callable[[Sequence[str]], list[tuple[Resource, Manifest]]] = lambda backends: []
+    changed_services: bool = False  # others change what the Services select; else a backend is a label of its pods
 
     def weights_of(self, manifest: Manifest) -> dict[str, int]:
         """As a proxy reads them, also where Evenload would find nothing to balance."""
@@ -280,25 +292,33 @@ class Shop:
     def client(self) -> Client:
         return self.town.client
 
-    def serve(self, routes: list[Manifest], now: float, seconds: float) -> None:
-        """Spread the traffic over the pods as the route says."""
+    def serve(
+        self, routes: list[Manifest], now: float, seconds: float, selectors: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Spread the traffic over the pods as the route says; `selectors` of its Services where they are not fixed."""
         weights = self.plane.weights_of(routes[0]) if routes else {}
         total = sum(weights.values())
         failing_ratio = SICK_ERROR_RATIO if routes and timeout_of(routes[0]) == TOO_SHORT else 0.0
-        ready: dict[str, list[Manifest]] = {name: [] for name in self.backends}
-        for pod in self.pods.values():
-            if "podIP" in pod["status"] and "deletionTimestamp" not in pod["metadata"]:
-                ready[pod["metadata"]["labels"]["app"]].append(pod)
-        told = {}
-        for backend, pods in ready.items():
+        running = {
+            uid: pod["metadata"]
+            for uid, pod in self.pods.items()
+            if "podIP" in pod["status"] and "deletionTimestamp" not in pod["metadata"]
+        }
+        rates = dict.fromkeys(running, 0.0)
+        for backend in self.backends:
             rate = REQUESTS_PER_SECOND * weights.get(backend, 0) / total if total else 0.0
-            if not pods:
+            wanted = selectors.get(backend, {"app": backend}).items()
+            chosen = [uid for uid, metadata in running.items() if wanted <= metadata["labels"].items()]
+            if not chosen:
                 self.lost += rate * seconds
-            for pod in pods:
-                server = self.servers.setdefault(pod["metadata"]["uid"], Server(sick=backend in self.broken))
-                told[self.namespace, pod["metadata"]["name"]] = server.serve(
-                    rate / len(pods), now, seconds, fragile=self.fragile, failing_ratio=failing_ratio
-                )
+            for uid in chosen:
+                rates[uid] += rate / len(chosen)
+        told = {}
+        for uid, metadata in running.items():
+            server = self.servers.setdefault(uid, Server(sick=metadata["labels"]["app"] in self.broken))
+            told[self.namespace, metadata["name"]] = server.serve(
+                rates[uid], now, seconds, fragile=self.fragile, failing_ratio=failing_ratio
+            )
         for key in [key for key in self.prometheus.pods if key[0] == self.namespace]:
             if key not in told:
                 del self.prometheus.pods[key]
@@ -529,6 +549,16 @@ def virtual_service(weights: Mapping[str, int]) -> Manifest:
     }
 
 
+def traefik_service(weights: Mapping[str, int]) -> Manifest:
+    services = [{"name": name, "port": 80, "weight": weight} for name, weight in weights.items()]
+    return {
+        "apiVersion": TRAEFIKSERVICES.api_version,
+        "kind": TRAEFIKSERVICES.kind,
+        "metadata": {"name": "shop"},
+        "spec": {"weighted": {"services": services}},
+    }
+
+
 def subsets(backends: Sequence[str]) -> list[tuple[Resource, Manifest]]:
     """The Service `shop`, of all pods, and the DestinationRule that makes a subset of each Deployment's."""
     rule = {
@@ -556,3 +586,12 @@ MESH: Plane = Plane(
     even=lambda backends: dict.fromkeys(backends, 100 // len(backends)),
     besides=subsets,
 )
+ROLLOUT: Plane = Plane(
+    resource=TRAEFIKSERVICES,
+    backend_of=lambda reference: str(reference["name"]),
+    references=lambda manifest: ("/spec/weighted/services", manifest["spec"]["weighted"].get("services", [])),
+    route=traefik_service,
+    even=lambda backends: dict.fromkeys(backends, 100 // len(backends)),
+    changed_services=True,
+)
+"""Under Argo Rollouts, which moves the weights and what the Services select."""

@@ -18,7 +18,9 @@ from tests.support.town import SCRAPE_SECONDS, Shop, Town
 
 CAMPAIGN_ONLY = ["test_hostile_matrix.py", "test_leadership.py", "test_late_views.py"]
 """They take so much of a small machine, for so long, that others beside them fail: `make campaign` runs them."""
-collect_ignore = CAMPAIGN_ONLY if SCALE == 1 else []
+PLANES_ONLY = ["test_argo_rollouts.py"]
+"""They need parts that take minutes to build: `make planes` names them."""
+collect_ignore = [*PLANES_ONLY, *(CAMPAIGN_ONLY if SCALE == 1 else ())]
 
 HEAVY = pytest.mark.xdist_group("heavy")
 """Of tests that take much of the machine: one at a time, or they would fail each other."""

@@ -21,6 +21,9 @@ def threads() -> Iterator[FairThreads]:
     threads = FairThreads(4, 2, "fair-test")
     yield threads
     threads.close()
+    for thread in threading.enumerate():  # or the next test would count them
+        if thread.name == "fair-test":
+            thread.join(60)
 
 
 @pytest.fixture
