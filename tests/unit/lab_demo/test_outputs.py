@@ -21,7 +21,7 @@ def records() -> list[Record]:
 
 
 def test_the_report_gets_the_customers_of_the_period_by_the_second() -> None:
-    record = outputs.callers(Run(records=records(), onset=ONSET))
+    record = outputs.callers(Run(records=records(), onset=ONSET), incident.PERIOD_SECONDS)
     assert len(record.bins) == incident.PERIOD_SECONDS
     assert record.bins[0].start == ONSET
     assert (record.requests, record.failed) == (2 * 90, 20)

@@ -20,10 +20,10 @@ BUSY = State(
     failed_share=0.42,
     failed_history=(*(0.0,) * 18, 0.1, 0.4, 0.8, 0.9, 0.9, 0.88, 0.4, 0.2, 0.16, 0.01, 0.0, 0.0, None, None),
     servers=(
-        Server(name="shop-a", weight=0, share=0.96, failed_share=0.91, latency_p95=2.2, pod="leaving, ready"),
-        Server(name="shop-b", weight=100, share=0.013, failed_share=0.0, latency_p95=0.02, pod="ready"),
-        Server(name="shop-c", weight=100, share=0.027, failed_share=0.0, latency_p95=0.02, pod="ready"),
-        Server(name="shop-d", weight=None, share=0.0, pod="starting"),
+        Server(name="shop-a", count=0, share=0.96, failed_share=0.91, latency_p95=2.2, pod="leaving, ready"),
+        Server(name="shop-b", count=100, share=0.013, failed_share=0.0, latency_p95=0.02, pod="ready"),
+        Server(name="shop-c", count=100, share=0.027, failed_share=0.0, latency_p95=0.02, pod="ready"),
+        Server(name="shop-d", count=None, share=0.0, pod="starting"),
     ),
     diagnosis="LoadBalancerSkew",
     sentence="shop-a gets 96% of the requests, 3.8 times its share of 25%; shop-release set the weights so.",
@@ -70,7 +70,7 @@ def test_names_from_the_cluster_are_not_taken_for_markup() -> None:
 
 
 def test_the_picture_loads_nothing_from_anywhere() -> None:
-    svg = picture(BUSY)
+    svg = picture(BUSY, "make demo")
     assert svg.startswith("<svg")
     assert "url(http" not in svg
     assert "@font-face" not in svg
