@@ -34,6 +34,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--arm", choices=("both", "alone", "evenload"), default="both", help="which to run")
     parser.add_argument("--plane", choices=tuple(PLANES), help="play it behind this data plane instead of Traefik")
     parser.add_argument("--seed", type=int, help="of the customers (each story has a default)")
+    parser.add_argument("--brief", action="store_true", help="leave out what comes after the incident")
     parser.add_argument("--keep", action="store_true", help=f"leave the lab up afterwards, as `{KEPT_NAME}`")
     parser.add_argument("--out", type=Path, help="folder for the results (default out/demo, or the story's own)")
     parser.add_argument(INSIDE, action="store_true", help=argparse.SUPPRESS)
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
             return stage(options, arguments)
         script = STORIES[options.story]
         seed = script.seed if options.seed is None else options.seed
-        return perform(script, options.arm, seed, options.out or script.folder)
+        return perform(script, options.arm, seed, options.out or script.folder, brief=options.brief)
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -11,7 +11,7 @@ from evenload.api.v1alpha1 import ConditionType, Remediation
 from lab.demo.incident import Arm
 from lab.demo.script import Scene, Script, Stage
 from lab.demo.summary import Restart, Run
-from lab.demo.watch import Watch
+from lab.demo.watch import Facts, Watch
 from lab.errors import CommandFailed
 from lab.load.record import Record, to_line
 
@@ -45,11 +45,18 @@ async def run(stage: Stage, scene: Scene) -> Run:
             await asyncio.sleep(script.healthy_seconds)
             scene.onset = await script.begin_fault(stage, scene)
             await _play(stage, scene, scene.onset)
-    return outcome(stage.watch, scene.onset, scene.tally.records, since=scene.begun)
+            facts, end = stage.watch.facts, time.time()
+            if scene.arm.acts and not stage.brief:
+                await script.follow_up(stage, scene)
+    records = [record for record in scene.tally.records if record.scheduled < end]
+    return outcome(stage.watch, scene.onset, records, since=scene.begun, facts=facts)
 
 
-def outcome(watch: Watch, onset: float, records: list[Record], *, since: float | None = None) -> Run:
+def outcome(
+    watch: Watch, onset: float, records: list[Record], *, since: float | None = None, facts: Facts | None = None
+) -> Run:
     """What became of it. A route's write that began it is the first of the writes that were seen."""
+    facts = watch.facts if facts is None else facts
     remediation = watch.remediation_since(onset if since is None else since)
     status = remediation.status if remediation else None
     return Run(
@@ -60,11 +67,10 @@ def outcome(watch: Watch, onset: float, records: list[Record], *, since: float |
         remediation=remediation.metadata.name if remediation else None,
         phase=str(status.phase) if status and status.phase else None,
         restarted=[
-            Restart(time=each.time, server=each.subject)
-            for each in (*watch.facts.departures, *watch.facts.container_restarts)
+            Restart(time=each.time, server=each.subject) for each in (*facts.departures, *facts.container_restarts)
         ],
-        weight_writes=max(0, len(watch.facts.weight_writes) - 1),
-        most_leaving=watch.facts.most_leaving,
+        weight_writes=max(0, len(facts.weight_writes) - 1),
+        most_leaving=facts.most_leaving,
         cause=remediation.spec.diagnosis.cause if remediation else None,
         sentence=remediation.spec.diagnosis.sentence if remediation else "",
     )

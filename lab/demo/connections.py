@@ -6,6 +6,8 @@ kube-proxy balances connections, not requests: a connection stays with the pod w
 2. It is scaled to three pods. The customers of the web shop connect, at random, and keep their connections.
 3. It is scaled to six, ahead of the job. The new pods stay cold: nobody opens a connection.
 4. The job begins, and all of it is at the first pod, which drowns. From here the figures count.
+5. With Evenload: once its restart was judged, the job ends, and people follow its advice: the server closes connections
+   that are too old. With that the traffic is even, and the incident is closed.
 
 Evenload sees what it would see in life: the pods' own metrics, and what the API server says. Which pod drowns follows
 from who connected when; nobody is steered.
@@ -28,6 +30,7 @@ from lab.demo.script import Keep, Scene, Script, Stage
 from lab.demo.summary import Figures, Results, Run, Target, at_most, camel
 from lab.demo.tally import Tally
 from lab.demo.watch import Facts, Pod, Watch
+from lab.errors import CommandFailed
 from lab.load.analysis import within
 from lab.load.generator import Target as Whom
 from lab.load.keepalive import Crowd, Group
@@ -41,15 +44,20 @@ FIRST, USUAL, SCALED = 1, 3, 6
 """Pods."""
 WEB: Final = Group(name="web", clients=120, rate=20.0, unevenness=0.5)
 """A third of it is 7 requests a second; a pod bears 18."""
-JOB: Final = Group(name="job", clients=24, rate=1.2)
+JOB: Final = Group(name="job", clients=48, rate=1.2)
 BUSY_JOB_RATE: Final = 18.0
 """With its part of the web's, the first pod is sent 25 requests a second; a sixth of 38 is 6."""
 AGE_SECONDS: Final = 100.0
-"""Of the first pods when the new ones come: half of it may pass before age tells them apart no longer."""
-COLD_SECONDS: Final = 25.0
+"""Of the first pod when the new ones come; they are told apart by age until they are half as old as it is."""
+COLD_SECONDS: Final = 22.0
 """Between the scale-up and the job: by then the new pods have been there for a whole window."""
 SPREAD_SECONDS: Final = 2.0
 """From a pod that is ready to a node that sends it connections."""
+JOINING_SECONDS: Final = 4.0
+"""Not all at once: that would be an overload of its own."""
+CONNECTION_SECONDS: Final = 30.0
+"""Minutes in life; then a scale-up is spread within minutes, too."""
+CLOSING_SECONDS: Final = 150.0
 ROLLOUT_SECONDS: Final = 120.0
 JUDGED: Final = frozenset({StepState.Verified, StepState.Ineffective, StepState.Abandoned})
 
@@ -67,12 +75,12 @@ class Connections(Script):
     folder = Path("out/demo-connections")
     seed = 7
     healthy_seconds = 5.0
-    period_seconds = 90.0
+    period_seconds = 75.0
     timeout_seconds = 120.0
     tail_seconds = 6.0
     shown_before_seconds = COLD_SECONDS + 30.0
     rows: ClassVar[Sequence[str]] = (
-        *("time to detect", "time to mitigate", "requests", "failed", "failed share"),
+        *("time to detect", "time to mitigate", "time to resolve", "requests", "failed", "failed share"),
         *("p95 of the answers", "restarts"),
     )
 
@@ -117,6 +125,17 @@ class Connections(Script):
         self._the_crowd.change(JOB.name, BUSY_JOB_RATE)
         return time.time()
 
+    async def follow_up(self, stage: Stage, scene: Scene) -> None:
+        """What Evenload advises; until the incident is closed, which is no matter of seconds."""
+        scene.text = "the advice is followed"
+        stage.watch.facts = Facts()
+        scene.cause = f"the job ends; a release closes connections that are {CONNECTION_SECONDS:.0f} s old, as advised"
+        self._the_crowd.change(JOB.name, JOB.rate)
+        await cluster.apply(stage.lab, plain.objects(SCALED, CONNECTION_SECONDS))
+        with contextlib.suppress(CommandFailed):
+            await stage.watch.until("the end", lambda: _closed(stage.watch, scene), seconds=CLOSING_SECONDS)
+        scene.text = "closed" if _closed(stage.watch, scene) else "NOT closed"
+
     async def reset(self, stage: Stage, scene: Scene) -> None:
         """All pods are new, so that the arms begin alike."""
         scene.text = "the Deployment is deleted, and begins with one pod again"
@@ -150,6 +169,10 @@ class Connections(Script):
         """Oldest first."""
         return [pod.metadata.name for pod in sorted(watch.pods, key=lambda pod: (_born(pod), pod.metadata.name))]
 
+    def short(self, server: str) -> str:
+        """The pod's own part of its name."""
+        return f"…{server.rpartition('-')[2]}"
+
     def count(self, watch: Watch, tally: Tally, server: str) -> int | None:
         """Connections, as far as clients were answered over them."""
         return sum(place == server for place in self._places.values())
@@ -180,10 +203,10 @@ class Connections(Script):
         whom = Whom(url=f"http://{said.strip()}/", timeout_seconds=PATIENCE_SECONDS)
         self._crowd = crowd = Crowd(whom, scene.tally.add, stage.seed)
         scene.text = "the job's workers connect, while there is one pod"
-        await crowd.join(JOB)
+        await crowd.join(JOB, seconds=JOINING_SECONDS)
         await self._scale(stage, USUAL)
         scene.text = "the web's customers connect to three pods"
-        await crowd.join(WEB)
+        await crowd.join(WEB, seconds=2 * JOINING_SECONDS)
         scene.text = "waiting until Evenload sees a healthy shop"
 
     async def _scale(self, stage: Stage, pods: int) -> None:
@@ -216,6 +239,11 @@ def balancer(mode: str) -> Manifest:
             "signals": {"window": "15s"},
         },
     }
+
+
+def _closed(watch: Watch, scene: Scene) -> bool:
+    remediation = watch.remediation_since(scene.begun) if scene.begun is not None else None
+    return remediation is not None and remediation.status.phase in FINAL_PHASES
 
 
 def broken_off(run: Run) -> int:

@@ -148,7 +148,7 @@ class Broadcast:
     def _server(self, name: str, tally: Tally, watch: Watch, now: float) -> Server:
         figures = of_server(tally.recent(now), name)
         return Server(
-            name=name,
+            name=self.script.short(name),
             count=self.script.count(watch, tally, name),
             share=figures.share,
             failed_share=figures.failed_share,

@@ -31,12 +31,12 @@ LOG_WIDTH: Final = 110
 CHOICES: Final = {"both": (ALONE, EVENLOAD), "alone": (ALONE,), "evenload": (EVENLOAD,)}
 
 
-def perform(script: Script, arm: str, seed: int, folder: Path) -> int:
+def perform(script: Script, arm: str, seed: int, folder: Path, *, brief: bool) -> int:
     """Play the story's arms in the lab that the environment names; the exit code."""
     lab = state.load()
     outputs.clear(folder)
     try:
-        return asyncio.run(_stoppable(_perform(lab, script, CHOICES[arm], seed, folder)))
+        return asyncio.run(_stoppable(_perform(lab, script, CHOICES[arm], seed, folder, brief=brief)))
     except EvenloadError as error:
         raise CommandFailed(f"The cluster did not do as asked: {error}") from error
 
@@ -62,14 +62,16 @@ async def _stoppable(work: Awaitable[int]) -> int:
         raise
 
 
-async def _perform(lab: LabState, script: Script, chosen: tuple[Arm, ...], seed: int, folder: Path) -> int:
+async def _perform(
+    lab: LabState, script: Script, chosen: tuple[Arm, ...], seed: int, folder: Path, *, brief: bool
+) -> int:
     started = time.monotonic()
     try:
         await _install(lab, script)
         async with Client(config.load(str(lab.kubeconfig))) as client:
 
             def stage(watch: Watch) -> Stage:
-                return Stage(lab=lab, watch=watch, script=script, folder=folder, seed=seed)
+                return Stage(lab=lab, watch=watch, script=script, folder=folder, seed=seed, brief=brief)
 
             results = await _play(client, stage, script, chosen)
             code = await _finish(lab, client, script, results, seed, folder)
@@ -136,7 +138,7 @@ async def _arm(stage: Stage, broadcast: Broadcast, arm: Arm, results: Results) -
 
 async def _sequel(stage: Stage, broadcast: Broadcast, results: Results) -> None:
     scene = Scene(arm=EVENLOAD)
-    if stage.script.has_sequel:
+    if stage.script.has_sequel and not stage.brief:
         broadcast.begin(scene, stage.watch)
         results.updates, results.rollback = await stage.script.sequel(stage, scene)
 

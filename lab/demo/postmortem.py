@@ -64,6 +64,9 @@ class Postmortem(Script):
         await stage.watch.until("the bad update to be seen", lambda: bool(facts.weight_writes), seconds=60)
         return max(begun, facts.weight_writes[0].told or begun)
 
+    async def follow_up(self, stage: Stage, scene: Scene) -> None:
+        """Nothing is left to do."""
+
     async def reset(self, stage: Stage, scene: Scene) -> None:
         """What people would do at last: put the weights back, and replace the server that stays sick."""
         scene.text = "weights put back, sick server replaced by hand"

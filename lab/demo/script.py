@@ -57,6 +57,8 @@ class Stage:
     script: Script
     folder: Path
     seed: int
+    brief: bool = False
+    """Without what comes after the incident."""
 
 
 class Script(ABC):
@@ -111,6 +113,10 @@ class Script(ABC):
         """Make what goes wrong go wrong; the Unix time from which the figures count."""
 
     @abstractmethod
+    async def follow_up(self, stage: Stage, scene: Scene) -> None:
+        """What people do afterwards, in the arm with Evenload: no figure counts it, but the time to resolve."""
+
+    @abstractmethod
     async def reset(self, stage: Stage, scene: Scene) -> None:
         """After the first arm, back to where it began."""
 
@@ -137,6 +143,10 @@ class Script(ABC):
     @abstractmethod
     def servers(self, watch: Watch) -> Sequence[str]:
         """The rows of the live view."""
+
+    def short(self, server: str) -> str:
+        """Its name where there is little room."""
+        return server
 
     @abstractmethod
     def count(self, watch: Watch, tally: Tally, server: str) -> int | None:

@@ -144,10 +144,10 @@ class Crowd:
         self._started = self._clock()
         self._started_unix = time.time()
 
-    async def join(self, group: Group) -> None:
+    async def join(self, group: Group, *, seconds: float = 0.0) -> None:
         """The group's clients open their connections, each with a first request, and go on; returns when all have.
 
-        Raises ValueError where they would be too many.
+        They come one after another within so many seconds. Raises ValueError where they would be too many.
         """
         count = sum(len(clients) for clients in self._groups.values())
         if group.name in self._groups or count + group.clients > MAX_CLIENTS:
@@ -156,7 +156,8 @@ class Crowd:
             _Client(count + place, share, random.Random(f"{self._seed}/{group.name}/{place}"), self._target)
             for place, share in enumerate(shares(group, self._seed))
         ]
-        await asyncio.gather(*(self._ask(client, self._clock()) for client in clients))
+        start, gap = self._clock(), seconds / group.clients
+        await asyncio.gather(*(self._first(client, start + place * gap) for place, client in enumerate(clients)))
         self.change(group.name, group.rate)
         for client in clients:
             self._begin(self._living, self._live(client))
@@ -202,6 +203,10 @@ class Crowd:
             else:
                 last = due
                 self._begin(self._out, self._ask(client, due))
+
+    async def _first(self, client: _Client, due: float) -> None:
+        await asyncio.sleep(due - self._clock())
+        await self._ask(client, due)
 
     async def _ask(self, client: _Client, due: float) -> None:
         """One request, reported whatever becomes of it."""

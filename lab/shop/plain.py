@@ -24,9 +24,10 @@ _ENVIRONMENT: Final[tuple[Manifest, ...]] = (
 )
 
 
-def objects(replicas: int) -> list[Manifest]:
-    """All of it, in the order to create it in."""
-    pods = deployment(WEB, _ENVIRONMENT)
+def objects(replicas: int, connection_seconds: float = 0.0) -> list[Manifest]:
+    """All of it, in the order to create it in. With `connection_seconds`, connections end when they are so old."""
+    aged = {"name": "SHOP_CONNECTION_SECONDS", "value": f"{connection_seconds:g}"}
+    pods = deployment(WEB, (*_ENVIRONMENT, aged))
     pods["spec"]["replicas"] = replicas
     return [namespace(), pods, service(WEB), _budget()]
 
