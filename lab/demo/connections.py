@@ -25,7 +25,6 @@ from typing import Any, ClassVar, Final
 from evenload.model.diagnosis import SkewCause
 from evenload.model.episode import FINAL_PHASES, StepState
 from lab.demo import cluster
-from lab.demo.customers import PATIENCE_SECONDS
 from lab.demo.script import Keep, Scene, Script, Stage
 from lab.demo.summary import Figures, Results, Run, Target, at_most, camel
 from lab.demo.tally import Tally
@@ -53,6 +52,8 @@ COLD_SECONDS: Final = 22.0
 """Between the scale-up and the job: by then the new pods have been there for a whole window."""
 SPREAD_SECONDS: Final = 2.0
 """From a pod that is ready to a node that sends it connections."""
+PATIENCE_SECONDS: Final = 20.0
+"""Of a client; then it gives up, and its connection with it."""
 JOINING_SECONDS: Final = 4.0
 """Not all at once: that would be an overload of its own."""
 CONNECTION_SECONDS: Final = 30.0

@@ -179,8 +179,9 @@ class Crowd:
         for clients in self._groups.values():
             for client in clients:
                 await client.close()
-        if self._problems:
-            raise self._problems[0]
+        problems, self._problems = self._problems, []
+        if problems:
+            raise problems[0]
 
     def _begin(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -42,7 +42,7 @@ class Server:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
-        self._ends = WeakKeyDictionary[object, float]()  # connections, and when each has lived long enough
+        self._ends = WeakKeyDictionary[asyncio.Transport, float]()  # connections, and when each has lived long enough
         self._dice = random.Random(f"{settings.seed}/{settings.name}/connections")
 
     def application(self) -> web.Application:
@@ -105,11 +105,11 @@ class Server:
 
     def _old(self, request: web.Request, now_seconds: float) -> bool:
         """Whether its connection has lived long enough: not all of them at the same moment, as gRPC has it, too."""
-        lifetime = self._settings.connection_seconds
-        if not lifetime:
+        lifetime, connection = self._settings.connection_seconds, request.transport
+        if not lifetime or connection is None:
             return False
         spread = self._dice.uniform(1 - AGE_SPREAD, 1 + AGE_SPREAD)
-        return now_seconds >= self._ends.setdefault(request.protocol, now_seconds + lifetime * spread)
+        return now_seconds >= self._ends.setdefault(connection, now_seconds + lifetime * spread)
 
     def _answer(self, status: int, *, last: bool) -> web.Response:
         body = BODIES.get(status, "something went wrong\n")
