@@ -27,7 +27,7 @@ from evenload.model.episode import FINAL_PHASES, StepState
 from lab.demo import cluster
 from lab.demo.script import Keep, Scene, Script, Stage
 from lab.demo.summary import Figures, Results, Run, Target, at_most, camel
-from lab.demo.tally import Tally
+from lab.demo.tally import Tally, of_server
 from lab.demo.watch import Facts, Pod, Watch
 from lab.errors import CommandFailed
 from lab.load.analysis import within
@@ -46,7 +46,7 @@ WEB: Final = Group(name="web", clients=120, rate=20.0, unevenness=0.5)
 JOB: Final = Group(name="job", clients=48, rate=1.2)
 BUSY_JOB_RATE: Final = 18.0
 """With its part of the web's, the first pod is sent 25 requests a second; a sixth of 38 is 6."""
-AGE_SECONDS: Final = 100.0
+AGE_SECONDS: Final = 90.0
 """Of the first pod when the new ones come; they are told apart by age until they are half as old as it is."""
 COLD_SECONDS: Final = 22.0
 """Between the scale-up and the job: by then the new pods have been there for a whole window."""
@@ -58,6 +58,7 @@ JOINING_SECONDS: Final = 4.0
 """Not all at once: that would be an overload of its own."""
 CONNECTION_SECONDS: Final = 30.0
 """Minutes in life; then a scale-up is spread within minutes, too."""
+PAUSE_SECONDS: Final = 0.5
 CLOSING_SECONDS: Final = 150.0
 ROLLOUT_SECONDS: Final = 120.0
 JUDGED: Final = frozenset({StepState.Verified, StepState.Ineffective, StepState.Abandoned})
@@ -76,7 +77,7 @@ class Connections(Script):
     folder = Path("out/demo-connections")
     seed = 7
     healthy_seconds = 5.0
-    period_seconds = 75.0
+    period_seconds = 60.0
     timeout_seconds = 120.0
     tail_seconds = 6.0
     shown_before_seconds = COLD_SECONDS + 30.0
@@ -121,6 +122,7 @@ class Connections(Script):
         await self._scale(stage, SCALED)
         scene.text = "the new pods stay cold"
         await asyncio.sleep(COLD_SECONDS)
+        await _served(scene.tally)
         scene.text = "the job begins"
         scene.cause = f"the job begins: {JOB.clients} connections of the first pod send {BUSY_JOB_RATE:.0f} requests/s"
         self._the_crowd.change(JOB.name, BUSY_JOB_RATE)
@@ -280,6 +282,13 @@ def _finding(run: Run) -> Mapping[str, Any]:
 def _born(pod: Pod) -> float:
     created = pod.metadata.creation_timestamp
     return created.timestamp() if created is not None else 0.0
+
+
+async def _served(tally: Tally) -> None:
+    """Until nobody fails: on a busy machine new pods may hinder the old ones for a moment. Not for ever."""
+    deadline = time.time() + ROLLOUT_SECONDS
+    while of_server(tally.recent(time.time())).failed_share != 0 and time.time() < deadline:
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def _aged(watch: Watch, seconds: float) -> None:

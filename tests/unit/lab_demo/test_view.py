@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from lab.demo.live import picture
-from lab.demo.view import HEIGHT, Happening, Kind, Server, State, bar, chart, percent, render, seconds_text
+from lab.demo.view import HEIGHT, Happening, Kind, Server, State, bar, chart, height, percent, render, seconds_text
 from tests.support.golden import check_golden
 
 EMPTY = State(title="The incident, left alone", scene="all is well")
@@ -57,6 +58,16 @@ def test_a_low_terminal_shows_the_newest_happenings() -> None:
     assert "pod shop-a-1 is leaving" in text
     assert "sets the weights" not in text
     assert len(text.splitlines()) == 21
+
+
+def test_as_many_servers_as_there_are_have_a_line_each_and_the_view_grows_with_them() -> None:
+    servers = tuple(Server(name=f"…pod{n}", count=n, pod="ready") for n in range(7))
+    state = replace(BUSY, servers=servers, headline="connections that live long", counted="conns")
+    text = drawn(state, height=height(state))
+    assert [f"…pod{n}" in text for n in range(7)] == [True] * 7
+    assert "Evenload: connections that live long" in text
+    assert "conns" in text
+    assert height(state) == HEIGHT + 2 == len(text.splitlines())
 
 
 def test_a_narrow_terminal_cuts_lines_but_breaks_none() -> None:

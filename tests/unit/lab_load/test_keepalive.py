@@ -139,7 +139,8 @@ async def test_requests_wait_for_their_clients_connection_and_those_who_wait_too
         server.handle = hold
         await until(lambda: any(each.failed for each in records), seconds=DEADLINE_SECONDS, what="a failure")
         failed = next(record for record in records if record.failed)
-        assert (failed.error, failed.latency_seconds) == ("timeout", pytest.approx(0.5, abs=DEADLINE_SECONDS))
+        assert failed.error == "timeout"
+        assert failed.latency_seconds >= 0.5
         go.set()
 
 
