@@ -287,7 +287,7 @@ def _born(pod: Pod) -> float:
 async def _served(tally: Tally) -> None:
     """Until nobody fails: on a busy machine new pods may hinder the old ones for a moment. Not for ever."""
     deadline = time.time() + ROLLOUT_SECONDS
-    while of_server(tally.recent(time.time())).failed_share != 0 and time.time() < deadline:
+    while of_server(tally.recent(time.time())).failed_share != 0 and time.time() < deadline:  # noqa: ASYNC110  # of time
         await asyncio.sleep(PAUSE_SECONDS)
 
 
