@@ -125,8 +125,9 @@ class Connections(Script):
         await _served(scene.tally)
         scene.text = "the job begins"
         scene.cause = f"the job begins: {JOB.clients} connections of the first pod send {BUSY_JOB_RATE:.0f} requests/s"
+        onset = time.time()
         self._the_crowd.change(JOB.name, BUSY_JOB_RATE)
-        return time.time()
+        return onset
 
     async def follow_up(self, stage: Stage, scene: Scene) -> None:
         """What Evenload advises; until the incident is closed, which is no matter of seconds."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from evenload.api.v1alpha1 import Balancer
+from evenload.api.v1alpha1 import Balancer, Remediation
 from evenload.model.diagnosis import SkewCause
+from evenload.model.episode import Phase, StepState
 from lab.demo import connections
-from lab.demo.connections import CONNECTIONS
+from lab.demo.connections import CONNECTIONS, Connections
 from lab.demo.incident import ALONE, EVENLOAD, Arm
 from lab.demo.stories import STORIES
 from lab.demo.summary import Restart, Results, Run, figures, passed
+from lab.demo.watch import Pod, Watch
 from lab.load.record import Record
 
 ONSET = 1_000.0
@@ -81,6 +83,74 @@ def test_a_target_that_was_missed_is_named(change: dict[str, Any], name: str) ->
 
 def test_a_second_restart_is_no_miss_and_a_third_is() -> None:
     assert missed(replace(run(), restarted=restarts(30, 60))) == []
+
+
+class Seen:
+    """As much of a watch as is asked here."""
+
+    def __init__(self, pods: Sequence[Pod] = (), steps: Sequence[StepState] = (), phase: Phase | None = None) -> None:
+        self.pods = list(pods)
+        self._phase = phase
+        self._steps = [
+            {"name": str(n), "action": "RestartPod", "state": state, "plannedAt": "2026-01-01T00:00:00Z"}
+            for n, state in enumerate(steps)
+        ]
+
+    def remediation_since(self, since: float) -> Remediation | None:
+        if self._phase is None:
+            return None
+        diagnosis = {"label": "LoadBalancerSkew", "sentence": "", "since": "2026-01-01T00:00:00Z"}
+        spec = {"balancerRef": {"name": "web", "uid": "1", "generation": 1}, "diagnosis": diagnosis}
+        made = {"metadata": {"name": "web-1"}, "spec": spec, "status": {"phase": self._phase, "steps": self._steps}}
+        return msgspec.convert(made, Remediation, strict=False)
+
+
+def watch(**given: Any) -> Watch:
+    return cast(Watch, Seen(**given))
+
+
+def pod(name: str, *, created: str = "2026-01-01T00:00:00Z", ready: bool = True, leaving: bool = False) -> Pod:
+    metadata = {"name": name, "creationTimestamp": created, "deletionTimestamp": created if leaving else None}
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    return msgspec.convert({"metadata": metadata, "status": {"conditions": conditions}}, Pod)
+
+
+@pytest.mark.parametrize(
+    ("phase", "steps", "over"),
+    [
+        (None, (), False),
+        (Phase.Executing, (), False),
+        (Phase.Verifying, (StepState.Applied,), False),
+        (Phase.Verifying, (StepState.Verified,), True),
+        (Phase.Verifying, (StepState.Ineffective, StepState.Applied), False),
+        (Phase.Verifying, (StepState.Ineffective, StepState.Ineffective), True),
+        (Phase.Expired, (), True),
+    ],
+)
+def test_it_is_over_once_every_restart_was_judged_or_the_incident_is_closed(
+    phase: Phase | None, steps: Sequence[StepState], over: bool
+) -> None:
+    assert CONNECTIONS.is_over(watch(phase=phase, steps=steps), ONSET) is over
+
+
+def test_servers_are_its_pods_the_oldest_first() -> None:
+    young, old = pod("web-a", created="2026-01-01T00:02:00Z"), pod("web-b")
+    assert CONNECTIONS.servers(watch(pods=[young, old])) == ["web-b", "web-a"]
+    assert CONNECTIONS.server_of(old) == "web-b"
+
+
+@pytest.mark.parametrize(
+    ("pods", "staffed"),
+    [
+        ([pod("web-a")], True),
+        ([], False),
+        ([pod("web-a", ready=False)], False),
+        ([pod("web-a", leaving=True)], False),
+        ([pod("web-a"), pod("web-b")], False),
+    ],
+)
+def test_it_is_staffed_with_as_many_ready_pods_as_there_should_be(pods: list[Pod], staffed: bool) -> None:
+    assert Connections().staffed(watch(pods=pods)) is staffed, "a new one begins with one pod"
 
 
 def test_the_summary_says_what_was_found_and_which_pods_were_restarted() -> None:
