@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from evenload.model.episode import FINAL_PHASES
 from lab.demo import cluster, incident, summary, updates
@@ -17,6 +17,9 @@ from lab.demo.tally import Tally
 from lab.demo.watch import Facts, Pod, Watch
 from lab.shop import manifests as shop
 from lab.state import LabState
+
+EARLIER_SECONDS: Final = 190.0
+"""So long customers come between the arms, at most: a little longer than is waited for a healthy shop."""
 
 
 class Postmortem(Script):
@@ -109,6 +112,4 @@ class Postmortem(Script):
         }
 
 
-EARLIER_SECONDS = 190.0
-"""So long customers come between the arms, at most: a little longer than is waited for a healthy shop."""
-POSTMORTEM = Postmortem()
+POSTMORTEM: Final = Postmortem()
