@@ -9,7 +9,7 @@ import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +17,7 @@ from rich.table import Table
 import evenload
 from evenload import recording
 from evenload.kube.client import Client
-from evenload.kube.resources import REMEDIATIONS, Manifest
+from evenload.kube.resources import BALANCERS, REMEDIATIONS, Manifest
 from evenload.model.decision import Decision
 from evenload.model.snapshot import Snapshot
 from evenload.replay import replay
@@ -48,25 +48,36 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-async def fetch_remediation(client: Client, namespace: str, name: str) -> Manifest:
-    """The whole object, flight recording included."""
-    return await client.get(REMEDIATIONS, namespace, name)
+class Records(NamedTuple):
+    """What the cluster keeps of an incident."""
+
+    remediation: Manifest  # the whole object, flight recording included
+    balancer: Manifest
 
 
-def write_incident(folder: Path, remediation: Manifest, run: Run, alone: Run | None, script: Script) -> None:
+async def fetch_records(client: Client, namespace: str, remediation: str) -> Records:
+    found = await client.get(REMEDIATIONS, namespace, remediation)
+    return Records(found, await client.get(BALANCERS, namespace, found["spec"]["balancerRef"]["name"]))
+
+
+def write_incident(
+    folder: Path, records: Records, run: Run, alone: Run | None, script: Script, tried: Sequence[str] = ()
+) -> None:
     """The Remediation, its flight recording, and the report made of both and of the customers' records.
 
-    The flight recording goes back further, into the other arm, which would be taken for a part of this incident.
+    `tried`: what was tried after it, in sentences. The flight recording goes back further, into the other arm, which
+    would be taken for a part of this incident.
     """
     folder.mkdir(exist_ok=True)
+    remediation, balancer = records
     (folder / "remediation.json").write_text(json.dumps(remediation, indent=2) + "\n")
     flight = _flight(remediation)
     if flight:
         (folder / FLIGHT).write_bytes(flight)
-    start = run.onset - script.shown_before_seconds
+    start, period = run.onset - script.shown_before_seconds, script.period_seconds
     seen = [(snapshot, made) for snapshot, made in _replayed(flight) if snapshot.time >= start]
-    period = script.period_seconds
-    report = build(remediation, seen or None, callers(run, period), alone=callers(alone, period) if alone else None)
+    beside = callers(alone, period) if alone else None
+    report = build(remediation, seen or None, callers(run, period), alone=beside, balancer=balancer, tried=tried)
     write_report(folder, report)
 
 

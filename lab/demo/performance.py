@@ -154,14 +154,20 @@ async def _finish(lab: LabState, client: Client, script: Script, results: Result
         "versions": await asyncio.to_thread(outputs.versions, lab),
     }
     outputs.write_summary(folder, summary.document(evenload, alone, judged, about, results.updates))
-    if results.evenload is not None and results.evenload.remediation is not None:
-        remediation = await outputs.fetch_remediation(client, NAMESPACE, results.evenload.remediation)
-        outputs.write_incident(folder, remediation, results.evenload, results.alone, script)
-    if results.rollback is not None and results.rollback.remediation is not None:
-        remediation = await outputs.fetch_remediation(client, NAMESPACE, results.rollback.remediation)
-        outputs.write_incident(folder / outputs.ROLLBACK, remediation, results.rollback, None, script)
+    await _write_incidents(client, script, results, folder)
     outputs.print_results(_console(), evenload, alone, judged, folder, script, results.updates)
     return 0 if summary.passed(judged) else 1
+
+
+async def _write_incidents(client: Client, script: Script, results: Results, folder: Path) -> None:
+    tried = tuple(outputs.described(results.updates)) if results.updates else ()
+    for run, where, alone in (
+        (results.evenload, folder, results.alone),
+        (results.rollback, folder / outputs.ROLLBACK, None),
+    ):
+        if run is not None and run.remediation is not None:
+            records = await outputs.fetch_records(client, NAMESPACE, run.remediation)
+            outputs.write_incident(where, records, run, alone, script, tried if run is results.evenload else ())
 
 
 def _figures(run: Run | None, script: Script) -> Figures | None:

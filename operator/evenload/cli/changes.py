@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
@@ -18,7 +17,7 @@ from evenload.cli.objects import Item, balancers
 from evenload.cli.options import Everywhere
 from evenload.cli.printing import note, print_table
 from evenload.cli.text import local_time
-from evenload.model.wording import listing, reweighting
+from evenload.model.wording import changed
 
 
 class ChangesOutput(StrEnum):
@@ -66,26 +65,19 @@ def _namespace(entry: _Entry, everywhere: bool) -> tuple[str, ...]:
 
 def _row(entry: _Entry) -> tuple[str, ...]:
     change = entry.change
-    what = "; ".join(described(change))
-    return (local_time(change.time), entry.balancer.name, change.manager, _why(change), _probation(change), what)
+    return (
+        local_time(change.time),
+        entry.balancer.name,
+        change.manager,
+        _why(change),
+        _probation(change),
+        described(change),
+    )
 
 
-def described(change: RouteChange) -> Iterator[str]:
-    """What it changed, a phrase each."""
-    before, after = change.before, change.after or {}
-    if before is None:
-        yield f"weights now {', '.join(f'{name} {weight}' for name, weight in sorted(after.items()))}"
-    else:
-        if added := sorted(after.keys() - before.keys()):
-            yield f"added {listing(added)}"
-        if gone := sorted(before.keys() - after.keys()):
-            yield f"took out {listing(gone)}"
-        if any(before.get(name, 0) != weight for name, weight in after.items()):
-            yield reweighting(before, after)
-    if change.elsewhere:
-        yield f"changed {listing(change.elsewhere)}"
-    if before == after and not change.elsewhere:
-        yield "the same weights"
+def described(change: RouteChange) -> str:
+    """What it changed, in one phrase."""
+    return "; ".join(changed(change.before, change.after, change.elsewhere))
 
 
 def _probation(change: RouteChange) -> str:

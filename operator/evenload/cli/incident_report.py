@@ -13,9 +13,10 @@ import typer
 from evenload.cli.cluster import Cluster
 from evenload.cli.completing import remediation_names
 from evenload.cli.exits import ExitCode
-from evenload.cli.objects import remediations
+from evenload.cli.objects import balancers, remediations
 from evenload.cli.printing import needs_plots, note, on_terminal, write_file
-from evenload.errors import InputError, RecordingError
+from evenload.errors import InputError, NotFound, RecordingError
+from evenload.kube.resources import Manifest
 from evenload.model.decision import Decision
 from evenload.model.snapshot import Snapshot
 
@@ -42,7 +43,7 @@ def report(
     if output is ReportOutput.html:
         needs_plots()
     [item] = remediations(cluster, [remediation])
-    text = render(item.manifest, output)
+    text = render(item.manifest, output, _balancer(cluster, item.object.spec.balancer_ref.name))
     if file is None:
         sys.stdout.write(text)
     else:
@@ -50,11 +51,22 @@ def report(
     return ExitCode.Fine
 
 
-def render(manifest: dict[str, object], output: ReportOutput) -> str:
+def _balancer(cluster: Cluster, name: str) -> Manifest | None:
+    """None where it is deleted, or cannot be read: the rest of the report is worth having."""
+    try:
+        return balancers(cluster, [name])[0].manifest
+    except NotFound:
+        return None
+    except InputError as error:
+        note(f"warning: its Balancer is left out: {error}")
+        return None
+
+
+def render(manifest: dict[str, object], output: ReportOutput, balancer: Manifest | None = None) -> str:
     """The text of the report. A recording that cannot be read is said and left out: the rest is worth having."""
     from evenload.report import build
 
-    made = build(manifest, flight_recording(manifest))
+    made = build(manifest, flight_recording(manifest), balancer=balancer)
     match output:
         case ReportOutput.md:
             return made.markdown

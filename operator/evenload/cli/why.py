@@ -303,8 +303,7 @@ def _before(item: Item[Balancer], newest: Item[Remediation] | None) -> Iterator[
     status = item.object.status
     if status.changes:
         change = status.changes[0]
-        how = "; ".join(described(change))
-        yield f"The route was last changed by {change.manager} at {_moment(change.time)}: {how}."
+        yield f"The route was last changed by {change.manager} at {_moment(change.time)}: {described(change)}."
     if status.known_good is not None:
         yield f"Traffic was last seen balanced under: {listed(status.known_good.weights)}."
     if newest is not None and not is_open(newest.object):

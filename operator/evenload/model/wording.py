@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from datetime import UTC, datetime
 
 _LAST_TIME = 1e11  # the year 5138: a clock that says more is broken
@@ -82,6 +82,26 @@ def reweighting(before: Mapping[str, int], after: Mapping[str, int], most: int |
     ]
     more = f" and {len(moved) - len(shown)} more" if len(moved) > len(shown) else ""
     return f"{', '.join(changes) or 'no weight changes'}{more}"
+
+
+def changed(
+    before: Mapping[str, int] | None, after: Mapping[str, int] | None, elsewhere: Iterable[str] = ()
+) -> Iterator[str]:
+    """What an update of a balancer did, a phrase each; `elsewhere`: what else of its spec changed. None is unknown."""
+    after = after or {}
+    if before is None:
+        yield f"weights now {', '.join(f'{name} {weight}' for name, weight in sorted(after.items()))}"
+    else:
+        if added := sorted(after.keys() - before.keys()):
+            yield f"added {listing(added)}"
+        if gone := sorted(before.keys() - after.keys()):
+            yield f"took out {listing(gone)}"
+        if any(before.get(name, 0) != weight for name, weight in after.items()):
+            yield reweighting(before, after)
+    if places := list(elsewhere):
+        yield f"changed {listing(places)}"
+    elif before == after:
+        yield "the same weights"
 
 
 def _part(weights: Mapping[str, int], name: str) -> float:

@@ -11,6 +11,7 @@ import msgspec
 
 from evenload.model.decision import Decision
 from evenload.model.snapshot import Snapshot
+from evenload.report.changes import balancer_of
 from evenload.report.client import ClientRecord
 from evenload.report.facts import Facts, Sources, facts
 from evenload.report.incident import read
@@ -49,10 +50,17 @@ def build(
     client: ClientRecord | None = None,
     *,
     alone: ClientRecord | None = None,
+    balancer: Mapping[str, Any] | None = None,
+    tried: Sequence[str] = (),
 ) -> Report:
     """The report of one Remediation (its manifest).
 
     `recording` is its flight recording; `client` what the callers saw, `alone` the same of a second run in which
-    Evenload did nothing, for a comparison. Raises InputError naming the manifest's field that is missing or wrong.
+    Evenload did nothing, for a comparison; `balancer` the manifest of its Balancer, for the changelog and the guard;
+    `tried` sentences on what was tried since to prevent another. Raises InputError naming the manifest's field that is
+    missing or wrong.
     """
-    return Report(sources=Sources(incident=read(remediation), recording=recording or (), client=client, alone=alone))
+    incident = read(remediation)
+    if balancer is not None:
+        balancer_of(balancer)
+    return Report(sources=Sources(incident, recording or (), client, alone, balancer, tuple(tried)))

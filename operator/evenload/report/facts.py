@@ -5,13 +5,15 @@ Pure: the same Remediation, recording and client record give the same facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, RuledOut
 from evenload.model.episode import ApprovalDecision, Phase, Step
 from evenload.model.snapshot import RouteWrite, Snapshot
+from evenload.model.spec import GuardMode
+from evenload.report.changes import Change, Guarded, balancer_of, changes_about, guarded
 from evenload.report.client import ClientRecord
 from evenload.report.followups import followups
 from evenload.report.incident import Incident
@@ -90,6 +92,9 @@ class Facts(Value, frozen=True, kw_only=True):
     ruled_out: tuple[RuledOut, ...]
     done: tuple[Done, ...]
     followups: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+    guarded: Guarded | None = None
+    tried: tuple[str, ...] = ()
     arms: tuple[Arm, ...] = ()
     named_backends: tuple[str, ...] = ()
     named_pods: tuple[str, ...] = ()
@@ -118,6 +123,11 @@ class Facts(Value, frozen=True, kw_only=True):
         return _detection_sentence(self)
 
     @property
+    def guard_sentence(self) -> str:
+        """Whether the guard refuses the update that caused it; empty where it has nothing against it."""
+        return _guard_sentence(self.guarded) if self.guarded is not None else ""
+
+    @property
     def ok(self) -> bool:
         """Mended, and nothing had to be taken back."""
         return self.phase is Phase.Succeeded
@@ -130,12 +140,15 @@ class Sources(NamedTuple):
     recording: Recording = ()
     client: ClientRecord | None = None
     alone: ClientRecord | None = None
+    balancer: Mapping[str, Any] | None = None  # its manifest as it is now
+    tried: tuple[str, ...] = ()  # since, to prevent another, in sentences
 
 
 def facts(sources: Sources) -> Facts:
-    """All of it."""
-    incident = sources.incident
+    """All of it. Raises InputError where the Balancer cannot be read."""
+    incident, balancer = sources.incident, sources.balancer
     change = weight_change(sources)
+    guard = guarded(balancer, change) if balancer is not None else None
     impact = _impact(sources)
     delays = _delays(sources, change)
     return Facts(
@@ -157,7 +170,10 @@ def facts(sources: Sources) -> Facts:
         evidence=incident.diagnosis.evidence,
         ruled_out=incident.diagnosis.ruled_out,
         done=tuple(_done(incident)),
-        followups=followups(incident),
+        followups=followups(incident, guard),
+        changes=changes_about(balancer_of(balancer), incident) if balancer is not None else (),
+        guarded=guard,
+        tried=sources.tried,
         arms=tuple(_arms(sources)),
         named_backends=incident.diagnosis.backends,
         named_pods=incident.diagnosis.pods,
@@ -333,6 +349,11 @@ def _detection_sentence(facts: Facts) -> str:
     )
 
 
+def _guard_sentence(guard: Guarded) -> str:
+    when = "refuses" if guard.mode is GuardMode.Deny else "would refuse, with spec.guard.mode Deny,"
+    return f"The guard of Balancer {guard.balancer} {when} this very update: it {guard.sentence}."
+
+
 def _arms(sources: Sources) -> Iterator[Arm]:
     if sources.client is None or sources.alone is None:
         return
@@ -358,5 +379,7 @@ def _notes(sources: Sources) -> Iterator[str]:
         yield "There is no flight recording of this episode, so there are no plots of what the servers saw."
     if sources.client is None:
         yield "No client-side record was given: what never reached a server is not counted."
+    if sources.balancer is None:
+        yield "The Balancer is not there any more, or was not read: its changelog and its guard are not in here."
     if not sources.incident.over:
         yield f"The episode is still open (phase {sources.incident.phase}): this is an interim report."

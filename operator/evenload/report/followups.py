@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator
 from evenload.model.diagnosis import INSIDE, SkewCause
 from evenload.model.episode import Phase, StepState
 from evenload.model.labels import LABELS
+from evenload.model.spec import GuardMode
+from evenload.report.changes import Guarded
 from evenload.report.incident import Incident
 
 _WEIGHTS_WRONG = (
     "Find out how the update with these weights came to be, and make its review show the resulting split "
-    "of traffic in per cent.",
-    "Let the pipeline that writes the route refuse a split that gives one backend more than it can serve.",
+    "of traffic in per cent (evenload diff)."
 )
+_UNGUARDED = "Let the pipeline that writes the route refuse a split that gives one backend more than it can serve."
+_GUARD_ON = "Set spec.guard.mode of Balancer {balancer} to Deny: the API server refuses such an update."
+_GUARD_WAS_ON = "Find out how the update came past the guard, which refuses it now."
 _WEIGHTS_IGNORED = (
     "Find out why traffic does not follow the weights: sticky sessions, long-lived connections, or a data plane "
     "that has not taken the new configuration.",
@@ -28,14 +32,24 @@ _INSIDE = "Fix what spreads the requests unevenly inside the Service; the diagno
 _BY_HAND = "Evenload did not mend this one: write down what people did, so that it can learn to."
 
 
-def followups(incident: Incident) -> tuple[str, ...]:
-    """Suggestions, most specific first; people add theirs to the list."""
-    return tuple(line for source in _SOURCES for line in source(incident))
+def followups(incident: Incident, guard: Guarded | None = None) -> tuple[str, ...]:
+    """Suggestions, most specific first; people add theirs to the list. `guard`: what it finds wrong with the update."""
+    lines = [*_of_weights(incident, guard), *(line for source in _SOURCES for line in source(incident))]
+    return tuple(lines)
+
+
+def _of_weights(incident: Incident, guard: Guarded | None) -> Iterator[str]:
+    if incident.diagnosis.cause is not SkewCause.WeightsWrong:
+        return
+    yield _WEIGHTS_WRONG
+    if guard is None:
+        yield _UNGUARDED
+    else:
+        line = _GUARD_WAS_ON if guard.mode is GuardMode.Deny else _GUARD_ON
+        yield line.format(balancer=guard.balancer)
 
 
 def _of_cause(incident: Incident) -> Iterator[str]:
-    if incident.diagnosis.cause is SkewCause.WeightsWrong:
-        yield from _WEIGHTS_WRONG
     if incident.diagnosis.cause is SkewCause.WeightsIgnored:
         yield from _WEIGHTS_IGNORED
     if incident.diagnosis.cause in INSIDE:

@@ -35,6 +35,21 @@ def test_the_flight_recording_tells_when_the_weights_were_changed(run: Run, reco
     assert (change["time"], change["before"]["shop-a"], change["after"]["shop-a"]) == (story.BAD_UPDATE, 250, 970)
 
 
+def test_the_changelog_of_its_balancer_is_in_it(run: Run, recorded: FakeApi) -> None:
+    recorded.put_balancer(story.balancer())
+    changes = json.loads(run("report", "shop-7k2fq", "-o", "json").stdout)["changes"]
+    assert [each["manager"] for each in changes] == ["deploy-pipeline", "evenload"]
+
+
+def test_a_balancer_that_cannot_be_read_is_left_out_with_a_warning(run: Run, recorded: FakeApi) -> None:
+    broken = story.balancer()
+    broken["spec"]["mode"] = "Sometimes"
+    recorded.put_balancer(broken)
+    result = run("report", "shop-7k2fq")
+    assert result.exit_code == 0
+    assert "warning: its Balancer is left out: " in result.stderr
+
+
 def test_a_page_with_plots_goes_into_a_file(run: Run, recorded: FakeApi, tmp_path: Path) -> None:
     file = tmp_path / "incident.html"
     result = run("report", "shop-7k2fq", "-o", "html", "--file", str(file))

@@ -205,3 +205,28 @@ def _bin(start: float, *, mended: bool) -> ClientBin:
     return ClientBin(
         start=start, requests=64, failed=round(64 * share) if failing else 0, latency_p95=2.1 if failing else 0.04
     )
+
+
+def balancer(**guard: object) -> dict[str, Any]:
+    """Its Balancer afterwards, with the changelog: an old change, the bad update, our repair, a later update."""
+    changes = [
+        {"manager": "argocd", "time": at(900), "before": EVEN, "after": EVEN, "elsewhere": ["/rules/0/filters"]},
+        {"manager": "evenload", "time": at(11.2), "before": BAD, "after": EVEN, "remediation": "shop-7k2fq"},
+        {
+            "manager": "deploy-pipeline",
+            "time": at(0),
+            "before": EVEN,
+            "after": BAD,
+            "cause": "release 41",
+            "probation": "Failed",
+            "remediation": "shop-7k2fq",
+        },
+        {"manager": "kubectl-edit", "time": at(-7200), "before": BAD, "after": EVEN},
+    ]
+    return {
+        "apiVersion": "evenload.dev/v1alpha1",
+        "kind": "Balancer",
+        "metadata": {"name": "shop", "namespace": "shop", "uid": "b-1", "resourceVersion": "9", "generation": 2},
+        "spec": {"targetRef": {"kind": "HTTPRoute", "name": "shop"}, "mode": "Auto", "guard": guard},
+        "status": {"changes": changes, "targetShares": dict.fromkeys(NAMES, 250)},
+    }

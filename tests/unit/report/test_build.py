@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from evenload.errors import InputError
-from evenload.report import build
+from evenload.report import Report, build
 from tests.support.golden import check_golden
 from tests.unit.report import story
 
@@ -19,8 +19,18 @@ NASTY = "<script>alert(1)</script>|*`[x](javascript:y)\n# \x1b[31m\u202e"
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    alone = story.client(mended=False)
-    return build(story.remediation(), story.recording(), story.client(), alone=alone).html
+    return _whole().html
+
+
+def _whole() -> Report:
+    return build(
+        story.remediation(),
+        story.recording(),
+        story.client(),
+        alone=story.client(mended=False),
+        balancer=story.balancer(),
+        tried=("The same update with the guard on was refused.",),
+    )
 
 
 def nasty() -> dict[str, Any]:
@@ -63,12 +73,11 @@ def test_the_page_without_its_plots_is_as_it_was_read(page: str) -> None:
 
 
 def test_the_postmortem_is_as_it_was_read() -> None:
-    report = build(story.remediation(), story.recording(), story.client(), alone=story.client(mended=False))
-    check_golden("report/postmortem.md", report.markdown)
+    check_golden("report/postmortem.md", _whole().markdown)
 
 
 def test_the_data_is_as_it_was_read() -> None:
-    report = build(story.remediation(), story.recording(), story.client())
+    report = build(story.remediation(), story.recording(), story.client(), balancer=story.balancer())
     check_golden("report/incident.json", json.dumps(report.data, indent=2) + "\n")
 
 
@@ -81,8 +90,7 @@ def test_a_remediation_alone_is_enough_for_a_page() -> None:
 
 
 def test_the_same_inputs_give_the_same_bytes(page: str) -> None:
-    again = build(story.remediation(), story.recording(), story.client(), alone=story.client(mended=False))
-    assert again.html == page
+    assert _whole().html == page
 
 
 def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
@@ -152,6 +160,20 @@ def test_a_remediation_that_only_observed_says_that_nothing_was_written() -> Non
     manifest = story.remediation()
     manifest["status"] = {"phase": "Expired", "openedAt": story.at(11), "closedAt": story.at(200)}
     assert "Nothing was written: Evenload only observed." in build(manifest).markdown
+
+
+def test_what_a_changelog_says_cannot_become_markup() -> None:
+    balancer = story.balancer()
+    balancer["status"]["changes"][2] |= {"cause": NASTY, "manager": NASTY, "elsewhere": [NASTY]}
+    report = build(story.remediation(), balancer=balancer)
+    assert "<script" not in report.html + report.markdown.replace("\\<script", "")
+
+
+def test_a_broken_balancer_is_refused_with_its_field() -> None:
+    balancer = story.balancer()
+    balancer["status"]["changes"][0]["writes"] = "many"
+    with pytest.raises(InputError, match=r"the Balancer cannot be read: .*\$\.status\.changes"):
+        build(story.remediation(), balancer=balancer)
 
 
 def test_a_broken_manifest_is_refused_with_its_field() -> None:
