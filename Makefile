@@ -21,6 +21,10 @@ setup:  ## Make the virtual environment (outside the checkout)
 demo: setup  ## Replay the postmortem on a real Kubernetes and mend it; results in out/demo/
 	@$(PY) -m lab.demo
 
+.PHONY: demo-connections
+demo-connections: setup  ## Old connections drown one pod of a plain Service; results in out/demo-connections/
+	@$(PY) -m lab.demo --story connections
+
 .PHONY: test
 test: check integration e2e  ## Everything: lint, types, layers, unit, real API server, the lab
 

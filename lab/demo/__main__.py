@@ -14,8 +14,8 @@ from typing import Final
 
 from lab import build, cluster, images, machine, progress
 from lab.__main__ import enter
-from lab.demo import incident
 from lab.demo.performance import perform
+from lab.demo.stories import STORIES
 from lab.errors import LabError
 from lab.planes import PLANES
 from lab.signals import Stopped, shielded, stoppable, to_the_end
@@ -29,12 +29,14 @@ INSIDE: Final = "--inside"
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line; wrong usage ends the program."""
-    parser = argparse.ArgumentParser(prog="python -m lab.demo", description="Replay the postmortem on the lab.")
+    parser = argparse.ArgumentParser(prog="python -m lab.demo", description="Replay an incident on the lab.")
+    parser.add_argument("--story", choices=tuple(STORIES), default="postmortem", help="which incident")
     parser.add_argument("--arm", choices=("both", "alone", "evenload"), default="both", help="which to run")
     parser.add_argument("--plane", choices=tuple(PLANES), help="play it behind this data plane instead of Traefik")
-    parser.add_argument("--seed", type=int, default=incident.SEED, help=f"of the customers (default {incident.SEED})")
+    parser.add_argument("--seed", type=int, help="of the customers (each story has a default)")
+    parser.add_argument("--brief", action="store_true", help="leave out what comes after the incident")
     parser.add_argument("--keep", action="store_true", help=f"leave the lab up afterwards, as `{KEPT_NAME}`")
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results")
+    parser.add_argument("--out", type=Path, help="folder for the results (default out/demo, or the story's own)")
     parser.add_argument(INSIDE, action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
@@ -42,7 +44,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     try:
-        return perform(options.arm, options.seed, options.out) if options.inside else stage(options, arguments)
+        if not options.inside:
+            return stage(options, arguments)
+        script = STORIES[options.story]
+        seed = script.seed if options.seed is None else options.seed
+        return perform(script, options.arm, seed, options.out or script.folder, brief=options.brief)
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

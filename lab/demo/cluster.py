@@ -46,9 +46,9 @@ async def load_operator_image(lab: LabState) -> None:
     await in_thread(lambda: images.load_image(lab, images.operator()))
 
 
-async def install_shop(lab: LabState) -> None:
+async def install(lab: LabState, objects: Sequence[Manifest]) -> None:
     """Apply the shop, as the release pipeline, and wait until its servers are ready."""
-    await apply(lab, shop.objects(lab.gateway))
+    await apply(lab, objects)
     wait = ("wait", "--for=condition=Available", "deployment", "--all", f"--timeout={INSTALL_SECONDS:.0f}s")
     await kubectl(lab, "--namespace", shop.NAMESPACE, *wait)
 
@@ -77,9 +77,9 @@ def chart_values(lab: LabState) -> dict[str, object]:
     }
 
 
-async def set_balancer(lab: LabState, mode: str, guard: str = "Warn") -> None:
-    """Create the shop's Balancer, or change its mode and its guard's."""
-    await apply(lab, [incident.balancer(mode, guard)], manager="shop-owner")
+async def set_balancer(lab: LabState, balancer: Manifest) -> None:
+    """Create the shop's Balancer, or change it."""
+    await apply(lab, [balancer], manager="shop-owner")
 
 
 async def release(lab: LabState, weights: Mapping[str, int]) -> None:

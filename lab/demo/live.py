@@ -17,11 +17,10 @@ from rich.console import Console
 from rich.live import Live
 
 from lab.demo import story
-from lab.demo.arms import Scene
+from lab.demo.script import Scene, Script
 from lab.demo.tally import RECENT_SECONDS, Tally, of_server
-from lab.demo.view import HEIGHT, HISTORY_SECONDS, Happening, Server, State, percent, render
+from lab.demo.view import HISTORY_SECONDS, Happening, Server, State, height, percent, render
 from lab.demo.watch import Watch
-from lab.shop.manifests import SERVERS
 
 REFRESH_SECONDS: Final = 0.5
 """Each picture costs ~15 ms of a core that the lab needs too."""
@@ -72,8 +71,9 @@ class Log:
 class Broadcast:
     """Listens to the watch and draws what it learns. `alone` is the arm that was left alone, once it is over."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, script: Script) -> None:
         self.screen = screen
+        self.script = script
         self.scene: Scene | None = None
         self.watch: Watch | None = None
         self.alone: Scene | None = None
@@ -100,6 +100,7 @@ class Broadcast:
     async def run(self) -> None:
         """Draw until cancelled."""
         while True:
+            self.changed()
             if self.scene is not None and self.watch is not None:
                 self._draw(self.scene, self.watch)
             await asyncio.sleep(REFRESH_SECONDS)
@@ -115,13 +116,15 @@ class Broadcast:
         recent = scene.tally.recent(now)
         everybody = of_server(recent)
         return State(
+            headline=self.script.headline,
+            counted=self.script.counted,
             title=f"The incident, {scene.arm.title}",
             scene=scene.text,
             seconds=scene.seconds(now),
             requests_per_second=everybody.requests / RECENT_SECONDS,
             failed_share=everybody.failed_share,
             failed_history=scene.tally.failed_history(now, HISTORY_SECONDS),
-            servers=tuple(_server(name, scene.tally, watch, now) for name in SERVERS),
+            servers=tuple(self._server(name, scene.tally, watch, now) for name in self.script.servers(watch)),
             diagnosis=self._look.diagnosis,
             sentence=self._look.sentence,
             doing=story.doing(self._look),
@@ -138,25 +141,24 @@ class Broadcast:
         return _failed(self.alone, self.alone.onset + (scene.seconds(now) or 0.0))
 
     def _looked(self, watch: Watch, scene: Scene) -> story.Look:
-        pods = [pod for server in SERVERS for pod in watch.pods_of(server)]
-        remediation = watch.remediation_since(scene.onset) if scene.onset is not None else None
-        return story.look(watch.weights, watch.balancer, remediation, pods)
+        pods = [pod for server in self.script.servers(watch) for pod in watch.pods_of(server)]
+        remediation = watch.remediation_since(scene.begun) if scene.begun is not None else None
+        return story.look(watch.weights, watch.balancer, remediation, pods, scene.cause)
+
+    def _server(self, name: str, tally: Tally, watch: Watch, now: float) -> Server:
+        figures = of_server(tally.recent(now), name)
+        return Server(
+            name=self.script.short(name),
+            count=self.script.count(watch, tally, name),
+            share=figures.share,
+            failed_share=figures.failed_share,
+            latency_p95=figures.latency_p95,
+            pod=", ".join(story.pod_state(pod) for pod in watch.pods_of(name)),
+        )
 
 
 def _failed(scene: Scene, end: float) -> int | None:
     return None if scene.onset is None else scene.tally.failed_since(scene.onset, end)
-
-
-def _server(name: str, tally: Tally, watch: Watch, now: float) -> Server:
-    figures = of_server(tally.recent(now), name)
-    return Server(
-        name=name,
-        weight=watch.weights.get(name),
-        share=figures.share,
-        failed_share=figures.failed_share,
-        latency_p95=figures.latency_p95,
-        pod=", ".join(story.pod_state(pod) for pod in watch.pods_of(name)),
-    )
 
 
 def heartbeat(state: State) -> str:
@@ -174,11 +176,12 @@ def _server_text(server: Server) -> str:
     return f"{server.name} {percent(server.share)}{failing}"
 
 
-def picture(state: State) -> str:
-    """The live view as an SVG that loads nothing from anywhere."""
-    console = Console(record=True, width=PICTURE_WIDTH, height=HEIGHT, file=StringIO(), force_terminal=True)
-    console.print(render(state), height=HEIGHT)
-    svg = console.export_svg(title="make demo")
+def picture(state: State, command: str) -> str:
+    """The live view as an SVG that loads nothing from anywhere, under the command that shows it."""
+    tall = height(state)
+    console = Console(record=True, width=PICTURE_WIDTH, height=tall, file=StringIO(), force_terminal=True)
+    console.print(render(state), height=tall)
+    svg = console.export_svg(title=command)
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 
 
@@ -192,14 +195,14 @@ def _clock(seconds: float | None) -> str:
 
 
 @contextlib.asynccontextmanager
-async def broadcasting() -> AsyncIterator[Broadcast]:
+async def broadcasting(script: Script) -> AsyncIterator[Broadcast]:
     """Drawing goes on while the block runs."""
     with contextlib.ExitStack() as stack:
         if sys.stdout.isatty():
             live = stack.enter_context(Live(auto_refresh=False, screen=True))
-            broadcast = Broadcast(Terminal(live))
+            broadcast = Broadcast(Terminal(live), script)
         else:
-            broadcast = Broadcast(Log())
+            broadcast = Broadcast(Log(), script)
         drawing = asyncio.create_task(broadcast.run())
         try:
             yield broadcast
@@ -214,4 +217,4 @@ def save_picture(broadcast: Broadcast, path: Path) -> None:
     restarts = [state for doing, state in broadcast.pictures.items() if doing.startswith("restart")]
     chosen = (restarts or list(broadcast.pictures.values()))[-1:]
     for state in chosen:
-        path.write_text(picture(state))
+        path.write_text(picture(state, broadcast.script.command))

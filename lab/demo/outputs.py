@@ -7,7 +7,7 @@ import gzip
 import json
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,17 +23,15 @@ from evenload.model.snapshot import Snapshot
 from evenload.replay import replay
 from evenload.report import ClientBin, ClientRecord, Report, build
 from lab import api, golang
-from lab.demo import incident
+from lab.demo.script import Script
 from lab.demo.summary import Figures, Run, Target, Updates
-from lab.demo.view import percent
+from lab.demo.view import percent, seconds_text
 from lab.load.analysis import percentile, time_to_mitigate, within
 from lab.load.record import Record
 from lab.shop import manifests as shop
 from lab.state import LabState
 
 FLIGHT: Final = "flight.jsonl"
-SHOWN_BEFORE_SECONDS: Final = incident.HEALTHY_SECONDS + 10.0
-"""The flight recording goes back further, into the other arm, which would be taken for a part of this incident."""
 ROLLBACK: Final = "rollback"  # the folder of what is about the update that was taken back
 OF_AN_INCIDENT: Final = ("report.html", "postmortem.md", FLIGHT, "remediation.json")
 OURS: Final = (
@@ -62,10 +60,13 @@ async def fetch_records(client: Client, namespace: str, remediation: str) -> Rec
     return Records(found, await client.get(BALANCERS, namespace, found["spec"]["balancerRef"]["name"]))
 
 
-def write_incident(folder: Path, records: Records, run: Run, alone: Run | None, tried: Sequence[str] = ()) -> None:
+def write_incident(
+    folder: Path, records: Records, run: Run, alone: Run | None, script: Script, tried: Sequence[str] = ()
+) -> None:
     """The Remediation, its flight recording, and the report made of both and of the customers' records.
 
-    `tried`: what was tried after it, in sentences.
+    `tried`: what was tried after it, in sentences. The flight recording goes back further, into the other arm, which
+    would be taken for a part of this incident.
     """
     folder.mkdir(exist_ok=True)
     remediation, balancer = records
@@ -73,11 +74,10 @@ def write_incident(folder: Path, records: Records, run: Run, alone: Run | None, 
     flight = _flight(remediation)
     if flight:
         (folder / FLIGHT).write_bytes(flight)
-    seen = [
-        (snapshot, made) for snapshot, made in _replayed(flight) if snapshot.time >= run.onset - SHOWN_BEFORE_SECONDS
-    ]
-    beside = callers(alone) if alone else None
-    report = build(remediation, seen or None, callers(run), alone=beside, balancer=balancer, tried=tried)
+    start, period = run.onset - script.shown_before_seconds, script.period_seconds
+    seen = [(snapshot, made) for snapshot, made in _replayed(flight) if snapshot.time >= start]
+    beside = callers(alone, period) if alone else None
+    report = build(remediation, seen or None, callers(run, period), alone=beside, balancer=balancer, tried=tried)
     write_report(folder, report)
 
 
@@ -86,12 +86,12 @@ def write_report(folder: Path, report: Report) -> None:
     (folder / "report.html").write_text(report.html)
 
 
-def callers(run: Run) -> ClientRecord:
-    """The customers' record, as the report wants it: in periods of a second from the bad update on."""
-    end = run.onset + incident.PERIOD_SECONDS
+def callers(run: Run, period_seconds: float) -> ClientRecord:
+    """The customers' record, as the report wants it: in periods of a second from the fault on."""
+    end = run.onset + period_seconds
     records = within(run.records, run.onset, end)
     return ClientRecord(
-        bins=tuple(_bin(records, run.onset + second) for second in range(round(incident.PERIOD_SECONDS))),
+        bins=tuple(_bin(records, run.onset + second) for second in range(round(period_seconds))),
         bin_seconds=1.0,
         onset=run.onset,
         time_to_mitigate_seconds=time_to_mitigate(within(run.records, run.onset), run.onset),
@@ -154,10 +154,11 @@ def print_results(
     alone: Figures | None,
     judged: Sequence[Target],
     folder: Path,
+    script: Script,
     updates: Updates | None = None,
 ) -> None:
     """The last thing one sees."""
-    console.print(_comparison(evenload, alone))
+    console.print(_comparison(evenload, alone, script))
     for line in described(updates) if updates else ():
         console.print(line, highlight=False, markup=False)
     if judged:
@@ -193,32 +194,16 @@ def described(updates: Updates) -> Iterator[str]:
         )
 
 
-def _comparison(evenload: Figures | None, alone: Figures | None) -> Table:
-    table = Table(title=f"The same incident, {incident.PERIOD_SECONDS:.0f} s from the bad update", title_justify="left")
+def _comparison(evenload: Figures | None, alone: Figures | None, script: Script) -> Table:
+    title = f"The same incident, {script.period_seconds:.0f} s from {script.fault}"
+    table = Table(title=title, title_justify="left")
     table.add_column("")
-    rows: list[list[str]] = [["time to detect"], ["time to mitigate"], ["time to resolve"], ["requests"], ["failed"]]
-    rows += [["failed share"], ["restarts"], ["weight writes"]]
-    for title, arm in (("with Evenload", evenload), ("left alone", alone)):
-        if arm is not None:
-            table.add_column(title, justify="right")
-            for row, text in zip(rows, _column(arm), strict=True):
-                row.append(text)
-    for row in rows:
-        table.add_row(*row)
+    arms = [(title, arm) for title, arm in (("with Evenload", evenload), ("left alone", alone)) if arm is not None]
+    for title, _ in arms:
+        table.add_column(title, justify="right")
+    for name in script.rows:
+        table.add_row(name, *(ROWS[name](arm) for _, arm in arms))
     return table
-
-
-def _column(arm: Figures) -> list[str]:
-    return [
-        _seconds(arm.time_to_detect_seconds),
-        _seconds(arm.time_to_mitigate_seconds),
-        _seconds(arm.time_to_resolve_seconds),
-        f"{arm.requests:,}",
-        f"{arm.failed:,}",
-        percent(arm.failed_share),
-        str(arm.restarts),
-        str(arm.weight_writes),
-    ]
 
 
 def _targets(judged: Sequence[Target]) -> Table:
@@ -238,4 +223,20 @@ _VERDICTS: Final = {True: "[bold green]met[/]", False: "[bold red]MISSED[/]", No
 
 
 def _seconds(value: float | None) -> str:
-    return "never" if value is None else f"{value:.1f} s"
+    if value is None:
+        return "never"
+    return f"{value:.1f} s" if value >= 0 else f"{-value:.1f} s before it"
+
+
+ROWS: Final[Mapping[str, Callable[[Figures], str]]] = {
+    "time to detect": lambda arm: _seconds(arm.time_to_detect_seconds),
+    "time to mitigate": lambda arm: _seconds(arm.time_to_mitigate_seconds),
+    "time to resolve": lambda arm: _seconds(arm.time_to_resolve_seconds),
+    "requests": lambda arm: f"{arm.requests:,}",
+    "failed": lambda arm: f"{arm.failed:,}",
+    "failed share": lambda arm: percent(arm.failed_share),
+    "p95 of the answers": lambda arm: seconds_text(arm.latency_p95_seconds),
+    "restarts": lambda arm: str(arm.restarts),
+    "weight writes": lambda arm: str(arm.weight_writes),
+}
+"""What the last table can say of an arm."""

@@ -6,8 +6,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Awaitable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +16,12 @@ from evenload.errors import EvenloadError
 from evenload.kube import config
 from evenload.kube.client import Client
 from lab import progress, state
-from lab.demo import arms, cluster, incident, live, outputs, summary, updates
-from lab.demo.arms import Scene, Stage
+from lab.demo import arms, cluster, live, outputs, summary
 from lab.demo.incident import ALONE, EVENLOAD, Arm
 from lab.demo.live import Broadcast
-from lab.demo.summary import Figures, Run, Updates
-from lab.demo.watch import watching
+from lab.demo.script import Scene, Script, Stage
+from lab.demo.summary import Figures, Results, Run
+from lab.demo.watch import Watch, watching
 from lab.errors import CommandFailed
 from lab.shop.manifests import NAMESPACE
 from lab.signals import STOPPING, Stopped
@@ -32,22 +31,12 @@ LOG_WIDTH: Final = 110
 CHOICES: Final = {"both": (ALONE, EVENLOAD), "alone": (ALONE,), "evenload": (EVENLOAD,)}
 
 
-@dataclass
-class Results:
-    """What has been played so far."""
-
-    alone: Run | None = None
-    evenload: Run | None = None
-    updates: Updates | None = None
-    rollback: Run | None = None
-
-
-def perform(arm: str, seed: int, folder: Path) -> int:
-    """Play the arms in the lab that the environment names; the exit code."""
+def perform(script: Script, arm: str, seed: int, folder: Path, *, brief: bool) -> int:
+    """Play the story's arms in the lab that the environment names; the exit code."""
     lab = state.load()
     outputs.clear(folder)
     try:
-        return asyncio.run(_stoppable(_perform(lab, CHOICES[arm], seed, folder)))
+        return asyncio.run(_stoppable(_perform(lab, script, CHOICES[arm], seed, folder, brief=brief)))
     except EvenloadError as error:
         raise CommandFailed(f"The cluster did not do as asked: {error}") from error
 
@@ -73,13 +62,19 @@ async def _stoppable(work: Awaitable[int]) -> int:
         raise
 
 
-async def _perform(lab: LabState, chosen: tuple[Arm, ...], seed: int, folder: Path) -> int:
+async def _perform(
+    lab: LabState, script: Script, chosen: tuple[Arm, ...], seed: int, folder: Path, *, brief: bool
+) -> int:
     started = time.monotonic()
     try:
-        await _install(lab)
+        await _install(lab, script)
         async with Client(config.load(str(lab.kubeconfig))) as client:
-            results = await _play(lab, client, chosen, seed, folder)
-            code = await _finish(lab, client, results, seed, folder)
+
+            def stage(watch: Watch) -> Stage:
+                return Stage(lab=lab, watch=watch, script=script, folder=folder, seed=seed, brief=brief)
+
+            results = await _play(client, stage, script, chosen)
+            code = await _finish(lab, client, script, results, seed, folder)
     except Exception:
         await cluster.save_logs(lab, folder / "logs")
         print(f"What the operator and the cluster said is in {folder / 'logs'}.", file=sys.stderr)
@@ -88,7 +83,7 @@ async def _perform(lab: LabState, chosen: tuple[Arm, ...], seed: int, folder: Pa
     return code
 
 
-async def _install(lab: LabState) -> None:
+async def _install(lab: LabState, script: Script) -> None:
     with progress.showing() as shown:
 
         async def told(name: str, what: str, work: Awaitable[None]) -> None:
@@ -102,30 +97,33 @@ async def _install(lab: LabState) -> None:
 
         # One image after the other: most of the second is the first's layers, which are then there already.
         await told("image", "the shop's, into the lab", cluster.load_shop_image(lab))
-        shop = told("shop", "four servers behind one HTTPRoute", cluster.install_shop(lab))
+        shop = told("shop", script.installs, script.install(lab))
         await asyncio.gather(shop, operator())
 
 
-async def _play(lab: LabState, client: Client, chosen: tuple[Arm, ...], seed: int, folder: Path) -> Results:
+async def _play(client: Client, stage_of: Callable[[Watch], Stage], script: Script, chosen: tuple[Arm, ...]) -> Results:
     results = Results()
-    async with live.broadcasting() as broadcast, watching(client, broadcast.changed) as watch:
-        stage = Stage(lab=lab, watch=watch, folder=folder, seed=seed)
-        for arm in chosen:
-            if arm.acts and results.alone is not None:
-                await _reset(stage, broadcast, arm)
-            scene = await _arm(stage, broadcast, arm, results)
-            if arm is ALONE:
-                broadcast.alone = scene
-        if results.evenload is not None:
-            await _updates(stage, broadcast, results)
-        live.save_picture(broadcast, folder / "live-view.svg")
+    async with live.broadcasting(script) as broadcast, watching(client, broadcast.changed, script) as watch:
+        stage = stage_of(watch)
+        try:
+            for arm in chosen:
+                if arm.acts and results.alone is not None:
+                    await _reset(stage, broadcast, arm)
+                scene = await _arm(stage, broadcast, arm, results)
+                if arm is ALONE:
+                    broadcast.alone = scene
+            if results.evenload is not None:
+                await _sequel(stage, broadcast, results)
+        finally:
+            await script.close()
+        live.save_picture(broadcast, stage.folder / "live-view.svg")
     return results
 
 
 async def _reset(stage: Stage, broadcast: Broadcast, arm: Arm) -> None:
     scene = Scene(arm=arm)
     broadcast.begin(scene, stage.watch)
-    await arms.reset(stage, scene)
+    await stage.script.reset(stage, scene)
 
 
 async def _arm(stage: Stage, broadcast: Broadcast, arm: Arm, results: Results) -> Scene:
@@ -138,31 +136,30 @@ async def _arm(stage: Stage, broadcast: Broadcast, arm: Arm, results: Results) -
     return scene
 
 
-async def _updates(stage: Stage, broadcast: Broadcast, results: Results) -> None:
+async def _sequel(stage: Stage, broadcast: Broadcast, results: Results) -> None:
     scene = Scene(arm=EVENLOAD)
-    broadcast.begin(scene, stage.watch)
-    results.updates, results.rollback = await updates.play(stage, scene)
+    if stage.script.has_sequel and not stage.brief:
+        broadcast.begin(scene, stage.watch)
+        results.updates, results.rollback = await stage.script.sequel(stage, scene)
 
 
-async def _finish(lab: LabState, client: Client, results: Results, seed: int, folder: Path) -> int:
+async def _finish(lab: LabState, client: Client, script: Script, results: Results, seed: int, folder: Path) -> int:
     """Write everything down, then judge."""
     await cluster.save_logs(lab, folder / "logs")
-    evenload, alone = _figures(results.evenload), _figures(results.alone)
-    judged = summary.targets(evenload, alone, results.updates) if evenload else ()
+    evenload, alone = (_figures(run, script) for run in (results.evenload, results.alone))
+    judged = script.targets(results, evenload, alone) if evenload else ()
     about = {
-        "periodSeconds": incident.PERIOD_SECONDS,
-        "requestsPerSecond": incident.REQUESTS_PER_SECOND,
-        "seed": seed,
-        "badWeights": incident.BAD_WEIGHTS,
+        "periodSeconds": script.period_seconds,
+        **script.about(seed, results),
         "versions": await asyncio.to_thread(outputs.versions, lab),
     }
     outputs.write_summary(folder, summary.document(evenload, alone, judged, about, results.updates))
-    await _write_incidents(client, results, folder)
-    outputs.print_results(_console(), evenload, alone, judged, folder, results.updates)
+    await _write_incidents(client, script, results, folder)
+    outputs.print_results(_console(), evenload, alone, judged, folder, script, results.updates)
     return 0 if summary.passed(judged) else 1
 
 
-async def _write_incidents(client: Client, results: Results, folder: Path) -> None:
+async def _write_incidents(client: Client, script: Script, results: Results, folder: Path) -> None:
     tried = tuple(outputs.described(results.updates)) if results.updates else ()
     for run, where, alone in (
         (results.evenload, folder, results.alone),
@@ -170,11 +167,11 @@ async def _write_incidents(client: Client, results: Results, folder: Path) -> No
     ):
         if run is not None and run.remediation is not None:
             records = await outputs.fetch_records(client, NAMESPACE, run.remediation)
-            outputs.write_incident(where, records, run, alone, tried if run is results.evenload else ())
+            outputs.write_incident(where, records, run, alone, script, tried if run is results.evenload else ())
 
 
-def _figures(run: Run | None) -> Figures | None:
-    return summary.figures(run, incident.PERIOD_SECONDS) if run else None
+def _figures(run: Run | None, script: Script) -> Figures | None:
+    return summary.figures(run, script.period_seconds) if run else None
 
 
 def _console() -> Console:

@@ -32,10 +32,16 @@ class Look:
     steps: tuple[StepRecord, ...] = ()
     pods: Mapping[str, str] = field(default_factory=dict)
     """Pod to what it is doing."""
+    cause: str = ""
+    """The newest thing that was done to the shop, where no object shows it."""
 
 
 def look(
-    weights: Mapping[str, int], balancer: Balancer | None, remediation: Remediation | None, pods: list[Pod]
+    weights: Mapping[str, int],
+    balancer: Balancer | None,
+    remediation: Remediation | None,
+    pods: list[Pod],
+    cause: str = "",
 ) -> Look:
     """What the objects say."""
     diagnosis = balancer.status.diagnosis if balancer else None
@@ -49,6 +55,7 @@ def look(
         held=status.held if status else "",
         steps=status.steps if status else (),
         pods={pod.metadata.name: pod_state(pod) for pod in pods},
+        cause=cause,
     )
 
 
@@ -60,7 +67,7 @@ def pod_state(pod: Pod) -> str:
 
 def news(before: Look, after: Look, seconds: float | None) -> Iterator[Happening]:
     """What changed from one look to the next, causes before effects."""
-    changes = (*_weights(before, after), *_diagnosis(before, after), *_remediation(before, after))
+    changes = (*_cause(before, after), *_diagnosis(before, after), *_remediation(before, after))
     for text, kind in (*changes, *_steps(before, after), *_pods(before, after)):
         yield Happening(seconds=seconds, text=text, kind=kind)
 
@@ -107,7 +114,9 @@ _VERBS: Final[Mapping[Purpose | None, str]] = {
 }
 
 
-def _weights(before: Look, after: Look) -> Iterator[tuple[str, Kind]]:
+def _cause(before: Look, after: Look) -> Iterator[tuple[str, Kind]]:
+    if after.cause and after.cause != before.cause:
+        yield after.cause, Kind.Cause
     if before.weights != after.weights == BAD_WEIGHTS:
         yield f"{RELEASE} sets the weights to {weights_text(after.weights)}", Kind.Cause
 

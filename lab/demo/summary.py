@@ -1,7 +1,8 @@
 """The figures of the demo and whether they hold. Pure: records and facts go in, a JSON document comes out.
 
 Time to mitigate and all counts are the customers' (lab/load); detection and resolution are the Remediation's times;
-restarts and writes are what was seen in the API server. All seconds count from the bad update.
+restarts and writes are what was seen in the API server. All seconds count from the fault: in the postmortem, from the
+bad update.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ class Run:
     restarted: Sequence[Restart] = ()
     weight_writes: int = 0
     """Changes of the route after the bad update."""
+    most_leaving: int = 0
+    """Of pods at one moment."""
+    cause: str | None = None
+    sentence: str = ""
+    """What the Remediation was opened for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,16 @@ class Updates:
     """From the update that the guard cannot see until the server that it added got nothing."""
     requests: int
     failed: int
+
+
+@dataclass
+class Results:
+    """What has been played so far."""
+
+    alone: Run | None = None
+    evenload: Run | None = None
+    updates: Updates | None = None
+    rollback: Run | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,22 +134,23 @@ def targets(evenload: Figures, alone: Figures | None, updates: Updates | None = 
 def _later(updates: Updates) -> Iterator[Target]:
     refused = updates.refusal is not None
     yield Target(name="the same update with the guard", value=int(refused), limit=1, met=refused, text="refused")
-    yield _at_most("a bad update taken back", updates.rolled_back_seconds, 30, "s")
+    yield at_most("a bad update taken back", updates.rolled_back_seconds, 30, "s")
 
 
 def _targets(evenload: Figures, alone: Figures | None) -> Iterator[Target]:
-    yield _at_most("time to detect", evenload.time_to_detect_seconds, 20, "s")
-    yield _at_most("time to mitigate", evenload.time_to_mitigate_seconds, 45, "s")
+    yield at_most("time to detect", evenload.time_to_detect_seconds, 20, "s")
+    yield at_most("time to mitigate", evenload.time_to_mitigate_seconds, 45, "s")
     resolved = evenload.time_to_resolve_seconds if evenload.phase == "Succeeded" else None
-    yield _at_most("time to resolve", resolved, 150, "s")
+    yield at_most("time to resolve", resolved, 150, "s")
     yield _fifth(evenload, alone)
     restarts = evenload.restarts
     yield Target(name="restarts", value=restarts, limit=1, met=restarts == 1, text="exactly one")
     by_restart = evenload.failed_by_restart if restarts else None
-    yield _at_most("requests failed by the restart itself", by_restart, 0, "")
+    yield at_most("requests failed by the restart itself", by_restart, 0, "")
 
 
-def _at_most(name: str, value: float | None, limit: float, unit: str) -> Target:
+def at_most(name: str, value: float | None, limit: float, unit: str) -> Target:
+    """Missed where there is no value."""
     met = value is not None and value <= limit
     return Target(name=name, value=value, limit=limit, met=met, text=f"at most {limit:g} {unit}".rstrip())
 

@@ -8,7 +8,8 @@ import time
 from typing import Final
 
 from lab.demo import arms, cluster, incident
-from lab.demo.arms import Scene, Stage
+from lab.demo.customers import customers
+from lab.demo.script import Scene, Stage
 from lab.demo.summary import Run, Updates
 from lab.demo.watch import Facts
 from lab.errors import CommandFailed
@@ -24,11 +25,13 @@ ENDING_SECONDS: Final = 90.0  # until the Remediation is closed
 async def play(stage: Stage, scene: Scene) -> tuple[Updates, Run]:
     """Both, while customers come; the second ends with the route as it was before."""
     scene.text = "what if the guard had been on? (spec.guard.mode: Deny)"
-    async with arms.customers(stage, incident.schedule(stage.seed + 2), scene.tally.add):
+    async with customers(stage.lab, incident.schedule(stage.seed + 2), scene.tally.add):
         refused = await _guarded(stage)
         scene.text = "refused by the API server" if refused else "NOT refused"
         await cluster.install_next_server(stage.lab)
-        await stage.watch.until("a healthy shop", lambda: arms.healthy(stage.watch, scene.arm), seconds=60)
+        await stage.watch.until(
+            "a healthy shop", lambda: arms.healthy(stage.script, stage.watch, scene.arm), seconds=60
+        )
         scene.text = f"an update that the guard cannot see: {NEXT}, which fails, gets its fair share"
         stage.watch.facts = Facts()
         begun = time.time()
@@ -42,7 +45,7 @@ async def play(stage: Stage, scene: Scene) -> tuple[Updates, Run]:
         scene.text = "the release pipeline corrects its update"
         await cluster.release(stage.lab, incident.GOOD_WEIGHTS)
         with contextlib.suppress(CommandFailed):
-            await stage.watch.until("the end", lambda: arms.is_over(stage.watch, begun), seconds=ENDING_SECONDS)
+            await stage.watch.until("the end", lambda: stage.script.is_over(stage.watch, begun), seconds=ENDING_SECONDS)
     run = arms.outcome(stage.watch, begun, scene.tally.records)
     period = totals(run.records, begun, begun + incident.PERIOD_SECONDS)
     updates = Updates(
@@ -56,7 +59,7 @@ async def play(stage: Stage, scene: Scene) -> tuple[Updates, Run]:
 
 async def _guarded(stage: Stage) -> str | None:
     """What the API server says to the update of the incident once it knows that the guard is on."""
-    await cluster.set_balancer(stage.lab, incident.EVENLOAD.mode, guard="Deny")
+    await cluster.set_balancer(stage.lab, incident.balancer(incident.EVENLOAD.mode, guard="Deny"))
     deadline = time.monotonic() + GUARDED_SECONDS
     while time.monotonic() < deadline:
         if await cluster.refusal(stage.lab, incident.BAD_WEIGHTS, dry_run=True):

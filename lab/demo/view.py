@@ -20,8 +20,9 @@ CHART_ROWS: Final = 3
 SPARKS: Final = " ▁▂▃▄▅▆▇█"
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 HAPPENINGS: Final = 12
-HEIGHT: Final = 17 + 2 + HAPPENINGS
-"""Of the whole view; a lower terminal shows fewer happenings, a higher one more."""
+HEAD_HEIGHT, EVENLOAD_HEIGHT, MIDDLE_HEIGHT = 3, 6, 8
+HEIGHT: Final = HEAD_HEIGHT + MIDDLE_HEIGHT + EVENLOAD_HEIGHT + 2 + HAPPENINGS
+"""Of the whole view of five servers; a lower terminal shows fewer happenings, a higher one more."""
 
 
 class Kind(StrEnum):
@@ -57,7 +58,8 @@ class Server:
     """One row; shares from 0 to 1, latency in seconds, None where nobody asked it lately."""
 
     name: str
-    weight: int | None = None
+    count: int | None = None
+    """What `State.counted` names."""
     share: float | None = None
     failed_share: float | None = None
     latency_p95: float | None = None
@@ -70,6 +72,8 @@ class State:
 
     title: str
     scene: str
+    headline: str = "the postmortem, replayed"
+    counted: str = "weight"
     seconds: float | None = None
     requests_per_second: float | None = None
     failed_share: float | None = None
@@ -88,15 +92,25 @@ class State:
 def render(state: State) -> RenderableType:
     """The whole view; it fills the terminal."""
     layout = Layout()
-    middle = Layout(name="middle", size=8)
+    middle = Layout(name="middle", size=_middle_height(state))
     middle.split_row(Layout(_servers(state)), Layout(_callers(state), size=HISTORY_SECONDS + 4))
     layout.split_column(
-        Layout(_head(state), size=3),
+        Layout(_head(state), size=HEAD_HEIGHT),
         middle,
-        Layout(_evenload(state), size=6),
+        Layout(_evenload(state), size=EVENLOAD_HEIGHT),
         Layout(_Story(state.happenings), minimum_size=3),
     )
     return layout
+
+
+def height(state: State) -> int:
+    """Lines of the whole view."""
+    return HEIGHT - MIDDLE_HEIGHT + _middle_height(state)
+
+
+def _middle_height(state: State) -> int:
+    """A frame, the names of the columns, a line a server."""
+    return max(MIDDLE_HEIGHT, len(state.servers) + 3)
 
 
 def _head(state: State) -> Panel:
@@ -104,13 +118,13 @@ def _head(state: State) -> Panel:
     row.add_column(ratio=1, no_wrap=True)
     row.add_column(justify="right", no_wrap=True)
     row.add_row(Text(state.title, style="bold"), Text(f"{state.scene}  {_clock(state.seconds)}", style="bold yellow"))
-    return Panel(row, title="Evenload: the postmortem, replayed", title_align="left", border_style="blue")
+    return Panel(row, title=f"Evenload: {state.headline}", title_align="left", border_style="blue")
 
 
 def _servers(state: State) -> Panel:
     table = Table(box=None, expand=True, padding=(0, 1), pad_edge=False, header_style="dim")
     table.add_column("server", no_wrap=True)
-    table.add_column("weight", justify="right")
+    table.add_column(state.counted, justify="right")
     table.add_column("share of requests", no_wrap=True)
     table.add_column("failing", justify="right", no_wrap=True)
     table.add_column("p95", justify="right", no_wrap=True)
@@ -118,7 +132,7 @@ def _servers(state: State) -> Panel:
     for server in state.servers:
         table.add_row(
             Text(server.name, style=_health_style(server)),
-            "" if server.weight is None else str(server.weight),
+            "" if server.count is None else str(server.count),
             _bar(server),
             Text(percent(server.failed_share), style=_failed_style(server.failed_share)),
             seconds_text(server.latency_p95),

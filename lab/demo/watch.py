@@ -20,7 +20,7 @@ from evenload.api.v1alpha1 import Balancer, Condition, ConditionStatus, Remediat
 from evenload.kube.client import Client
 from evenload.kube.reflector import Key, Reflector
 from evenload.kube.resources import BALANCERS, HTTPROUTES, PODS, REMEDIATIONS
-from lab.demo import incident
+from lab.demo.script import Script
 from lab.errors import CommandFailed
 from lab.shop import manifests as shop
 
@@ -33,6 +33,7 @@ class _Meta(msgspec.Struct, rename="camel"):
     name: str
     uid: str = ""
     generation: int = 0
+    creation_timestamp: datetime | None = None
     labels: dict[str, str] = {}
     deletion_timestamp: str | None = None
     managed_fields: list[_Writer] = []
@@ -57,10 +58,6 @@ class Pod(msgspec.Struct):
 
     metadata: _Meta
     status: _PodStatus = msgspec.field(default_factory=_PodStatus)
-
-    @property
-    def server(self) -> str:
-        return self.metadata.labels.get("app.kubernetes.io/instance", "")
 
     @property
     def leaving(self) -> bool:
@@ -124,13 +121,16 @@ class Facts:
     weight_writes: list[Seen] = field(default_factory=list)
     departures: list[Seen] = field(default_factory=list)
     container_restarts: list[Seen] = field(default_factory=list)
+    most_leaving: int = 0
+    """Pods at one moment."""
 
 
 class Watch:
     """The present, and the facts so far. `changed` is called after every event."""
 
-    def __init__(self, client: Client, changed: Callable[[], None]) -> None:
+    def __init__(self, client: Client, changed: Callable[[], None], script: Script) -> None:
         self.facts = Facts()
+        self._script = script
         self._changed = changed
         self._news = asyncio.Event()
         spaces = (shop.NAMESPACE,)
@@ -173,7 +173,7 @@ class Watch:
 
     @property
     def balancer(self) -> Balancer | None:
-        return self._balancers.objects.get((shop.NAMESPACE, incident.BALANCER))
+        return self._balancers.objects.get((shop.NAMESPACE, self._script.balancer))
 
     def remediation_since(self, start: float) -> Remediation | None:
         """The first one that was opened after `start`."""
@@ -185,7 +185,7 @@ class Watch:
 
     def pods_of(self, server: str) -> list[Pod]:
         """Oldest first: those that leave come before those that replace them."""
-        pods = [pod for pod in self._pods.objects.values() if pod.server == server]
+        pods = [pod for pod in self._pods.objects.values() if self._script.server_of(pod) == server]
         return sorted(pods, key=lambda pod: not pod.leaving)
 
     def condition(self, kind: str) -> Condition | None:
@@ -204,10 +204,9 @@ class Watch:
         return any(pod.ready and not pod.leaving for pod in self.pods_of(server))
 
     @property
-    def all_ready(self) -> bool:
-        """One ready pod a server, and nobody leaving."""
-        pods = {server: self.pods_of(server) for server in shop.SERVERS}
-        return all(len(found) == 1 and found[0].ready and not found[0].leaving for found in pods.values())
+    def pods(self) -> list[Pod]:
+        """All of the namespace."""
+        return list(self._pods.objects.values())
 
     def _state(self) -> str:
         problems = [reflector.problem for reflector in self._all if reflector.problem]
@@ -228,9 +227,10 @@ class Watch:
     def _on_pod(self, key: Key, before: Pod | None, after: Pod | None) -> None:
         was_leaving = before is not None and before.leaving
         if before and not was_leaving and (after is None or after.leaving):
-            self.facts.departures.append(Seen(time=time.time(), subject=before.server))
+            self.facts.departures.append(Seen(time=time.time(), subject=self._script.server_of(before)))
+        self.facts.most_leaving = max(self.facts.most_leaving, sum(pod.leaving for pod in self.pods))
         if before and after and after.container_restarts > before.container_restarts:
-            self.facts.container_restarts.append(Seen(time=time.time(), subject=after.server))
+            self.facts.container_restarts.append(Seen(time=time.time(), subject=self._script.server_of(after)))
         self._on_any(key, before, after)
 
 
@@ -240,9 +240,9 @@ def _opened(remediation: Remediation) -> float | None:
 
 
 @contextlib.asynccontextmanager
-async def watching(client: Client, changed: Callable[[], None]) -> AsyncIterator[Watch]:
+async def watching(client: Client, changed: Callable[[], None], script: Script) -> AsyncIterator[Watch]:
     """A Watch that has seen everything there is, and goes on until the block ends."""
-    watch = Watch(client, changed)
+    watch = Watch(client, changed, script)
     task = asyncio.create_task(watch.run())
     try:
         await watch.first_look(seconds=120)

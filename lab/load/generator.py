@@ -87,7 +87,7 @@ class _Customers:
             status, server = await self._get()
             error = None
         except (aiohttp.ClientError, TimeoutError) as problem:
-            error = _name(problem)
+            error = name_of(problem)
         finally:
             self._on_record(
                 Record(
@@ -112,7 +112,7 @@ def _session(target: Target) -> aiohttp.ClientSession:
         timeout=aiohttp.ClientTimeout(total=target.timeout_seconds),
         headers={"Host": target.host_header} if target.host_header else None,
         cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(_only_once,),
+        middlewares=(only_once,),
     )
 
 
@@ -120,7 +120,7 @@ class Dropped(aiohttp.ClientError):
     """The connection ended before the answer."""
 
 
-async def _only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Keep aiohttp from asking again by itself when a connection breaks: that would hide a failed request."""
     try:
         return await send(request)
@@ -130,7 +130,8 @@ async def _only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandler
         raise Dropped from broken
 
 
-def _name(problem: Exception) -> str:
+def name_of(problem: Exception) -> str:
+    """What went wrong, in the words of `Record.error`."""
     match problem:
         case TimeoutError():
             return "timeout"

@@ -26,6 +26,10 @@ class Record:
     """timeout, connect, disconnected, stopped, or the name of what went wrong."""
     server: str | None = None
     """The X-Shop-Server header; absent where the proxy answered by itself or nobody did."""
+    client: int | None = None
+    """Which client asked, where clients keep their connections."""
+    retried: bool = False
+    """It met a connection that had just been closed, and was sent once more on a fresh one."""
 
     def __post_init__(self) -> None:
         if (self.status is None) == (self.error is None):
@@ -51,6 +55,8 @@ def to_line(record: Record) -> str:
         "status": record.status,
         "error": record.error,
         "server": record.server,
+        "client": record.client,
+        "retried": record.retried or None,
     }
     return json.dumps({key: value for key, value in fields.items() if value is not None}, separators=(",", ":"))
 
@@ -65,6 +71,8 @@ def from_line(line: str) -> Record:
         status=fields.get("status"),
         error=fields.get("error"),
         server=fields.get("server"),
+        client=fields.get("client"),
+        retried=fields.get("retried", False),
     )
 
 

@@ -10,7 +10,7 @@ namespaces.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import yaml
@@ -43,16 +43,14 @@ SPARE_SECONDS: Final = 3
 
 def objects(gateway: str = GATEWAY) -> list[Manifest]:
     """All of the shop, in the order to create it in."""
-    servers = (made for server in SERVERS for made in (_deployment(server), _service(server)))
-    return [_namespace(), *servers, _route(gateway)]
+    servers = (made for server in SERVERS for made in (deployment(server), service(server)))
+    return [namespace(), *servers, _route(gateway)]
 
 
 def next_release(failure_share: float) -> list[Manifest]:
     """A fifth server, NEXT, of a release that fails so many of its requests; no route leads to it yet."""
-    deployment = _deployment(NEXT)
-    for container in deployment["spec"]["template"]["spec"]["containers"]:
-        container["env"].append({"name": "SHOP_FAILURE_SHARE", "value": str(failure_share)})
-    return [deployment, _service(NEXT)]
+    failing = {"name": "SHOP_FAILURE_SHARE", "value": str(failure_share)}
+    return [deployment(NEXT, [failing]), service(NEXT)]
 
 
 def render() -> str:
@@ -68,30 +66,32 @@ def weights(route: Manifest) -> dict[str, int]:
     }
 
 
-def _namespace() -> Manifest:
+def namespace() -> Manifest:
+    """The shop's."""
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
-def _labels(server: str) -> dict[str, str]:
+def labels(server: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": "shop", "app.kubernetes.io/instance": server}
 
 
-def _metadata(name: str, labels: dict[str, str]) -> Manifest:
+def metadata(name: str, labels: dict[str, str]) -> Manifest:
     return {"name": name, "namespace": NAMESPACE, "labels": labels}
 
 
-def _deployment(server: str) -> Manifest:
+def deployment(server: str, environment: Sequence[Manifest] = ()) -> Manifest:
+    """One pod of a server; `environment` is its container's, and replaces ours of the same name."""
     # No PodDisruptionBudget: with one replica, it would either forbid every eviction or say nothing.
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(server, _labels(server)),
+        "metadata": metadata(server, labels(server)),
         "spec": {
             "replicas": 1,
-            "selector": {"matchLabels": _labels(server)},
+            "selector": {"matchLabels": labels(server)},
             "template": {
-                "metadata": {"labels": _labels(server), "annotations": _scraped()},
-                "spec": _pod(server),
+                "metadata": {"labels": labels(server), "annotations": _scraped()},
+                "spec": _pod(server, environment),
             },
         },
     }
@@ -105,28 +105,26 @@ def _scraped() -> dict[str, str]:
     }
 
 
-def _pod(server: str) -> Manifest:
+def _pod(server: str, environment: Sequence[Manifest]) -> Manifest:
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": PRE_STOP_SLEEP_SECONDS + LONGEST_REQUEST_SECONDS + SPARE_SECONDS,
         "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532},
-        "containers": [_container(server)],
+        "containers": [_container(server, environment)],
     }
 
 
-def _container(server: str) -> Manifest:
+def _container(server: str, environment: Sequence[Manifest]) -> Manifest:
     resources = {"cpu": CPU_LIMIT, "memory": MEMORY_LIMIT}
     grace_seconds = LONGEST_REQUEST_SECONDS + SPARE_SECONDS - 1  # leaves by itself before the kubelet kills it
+    ours = ({"name": "SHOP_NAME", "value": server}, {"name": "SHOP_GRACE_SECONDS", "value": str(grace_seconds)})
     return {
         "name": "shop",
         "image": IMAGE,
         "imagePullPolicy": "Never",
         "command": ["python3", "-m", "lab.shop"],  # the image sets PYTHONPATH
-        "env": [
-            {"name": "SHOP_NAME", "value": server},
-            {"name": "SHOP_GRACE_SECONDS", "value": str(grace_seconds)},
-        ],
+        "env": list({each["name"]: each for each in (*ours, *environment)}.values()),
         "ports": [{"name": "http", "containerPort": Settings().port}],
         "resources": {"requests": dict(resources), "limits": dict(resources)},
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1, "timeoutSeconds": 1},
@@ -151,12 +149,13 @@ def _liveness() -> Manifest:
     }
 
 
-def _service(server: str) -> Manifest:
+def service(server: str) -> Manifest:
+    """The Service of a server's pods."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(server, _labels(server)),
-        "spec": {"selector": _labels(server), "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+        "metadata": metadata(server, labels(server)),
+        "spec": {"selector": labels(server), "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
     }
 
 
@@ -164,7 +163,7 @@ def _route(gateway: str) -> Manifest:
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": _metadata(ROUTE, {"app.kubernetes.io/name": "shop"}),
+        "metadata": metadata(ROUTE, {"app.kubernetes.io/name": "shop"}),
         "spec": {
             "parentRefs": [{"name": gateway, "namespace": GATEWAY_NAMESPACE}],
             "hostnames": [HOSTNAME],

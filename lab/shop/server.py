@@ -7,11 +7,13 @@ do not pass the queue, so a busy or sick server stays ready: that is what fooled
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -23,6 +25,7 @@ from lab.shop.work import burn
 SERVER_HEADER: Final = "X-Shop-Server"
 LINGER_SECONDS: Final = 0.3
 """Idle this long, the server leaves: a request may be on the wire when the last answer goes out."""
+AGE_SPREAD: Final = 0.1
 BODIES: Final = {OK: "thank you\n", OVERFLOWED: "the queue is full, come back later\n"}
 
 
@@ -39,6 +42,8 @@ class Server:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+        self._ends = WeakKeyDictionary[asyncio.Transport, float]()  # connections, and when each has lived long enough
+        self._dice = random.Random(f"{settings.seed}/{settings.name}/connections")
 
     def application(self) -> web.Application:
         """The routes; whatever is not health or metrics is a customer."""
@@ -55,7 +60,7 @@ class Server:
         arrived = clock()
         status = await self._serve() if self._shop.admit(arrived) else self._turn_away()
         self._metrics.answered(status=status, method=request.method, seconds=clock() - arrived)
-        return self._answer(status)
+        return self._answer(status, last=self._draining or self._old(request, arrived))
 
     async def drain(self, grace_seconds: float) -> bool:
         """Go on answering until nobody has been inside for a moment; False if the grace time ended first."""
@@ -98,11 +103,19 @@ class Server:
         await asyncio.sleep(LINGER_SECONDS)
         return self._idle.is_set()
 
-    def _answer(self, status: int) -> web.Response:
+    def _old(self, request: web.Request, now_seconds: float) -> bool:
+        """Whether its connection has lived long enough: not all of them at the same moment, as gRPC has it, too."""
+        lifetime, connection = self._settings.connection_seconds, request.transport
+        if not lifetime or connection is None:
+            return False
+        spread = self._dice.uniform(1 - AGE_SPREAD, 1 + AGE_SPREAD)
+        return now_seconds >= self._ends.setdefault(connection, now_seconds + lifetime * spread)
+
+    def _answer(self, status: int, *, last: bool) -> web.Response:
         body = BODIES.get(status, "something went wrong\n")
         response = web.Response(status=status, text=body, headers={SERVER_HEADER: self._settings.name})
-        if self._draining:
-            response.force_close()  # the proxy shall not send its next request down a connection that is about to end
+        if last:
+            response.force_close()  # the client shall not send its next request down a connection that is about to end
         return response
 
     async def _healthy(self, request: web.Request) -> web.Response:

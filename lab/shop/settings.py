@@ -32,6 +32,8 @@ class Settings:
     sick_failure_share: float = 0.35
     """Share of the requests a sick server works on, at full cost, and then answers 500."""
     seed: int = 1
+    connection_seconds: float = 0.0
+    """A connection older than that, give or take a tenth, ends with its next answer; 0: connections live for ever."""
     grace_seconds: float = 10.0
     """Longest wait after SIGTERM for requests already taken."""
 
@@ -64,6 +66,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     option("sick_cost_factor", _number(float, 1.0, 100.0), "cost of a request when sick, as a multiple")
     option("sick_failure_share", _number(float, 0.0, 1.0), "share of its requests a sick server answers 500")
     option("seed", _number(int, 0, 2**63 - 1), "decides which requests fail when sick")
+    option("connection_seconds", _number(float, 0.0, 86_400.0), "age at which connections are closed, 0 for never")
     option("grace_seconds", _number(float, 0.0, 600.0), "longest wait after SIGTERM for requests already taken")
     return parser
 

@@ -58,7 +58,8 @@ def _of_cause(incident: Incident) -> Iterator[str]:
 
 def _of_steps(incident: Incident) -> Iterator[str]:
     states = {step.state for step in incident.steps}
-    if any(step.action == "RestartPod" for step in incident.steps) and incident.overloaded_pods:
+    restarted = any(step.action == "RestartPod" for step in incident.steps)
+    if restarted and incident.overloaded_pods and incident.diagnosis.cause not in INSIDE:
         yield _OVERLOADED
     if StepState.Overwritten in states:
         managers = sorted({step.manager for step in incident.steps if step.manager})

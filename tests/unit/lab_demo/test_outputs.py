@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lab.demo import incident, outputs
-from lab.demo.summary import Run, Updates
+from lab.demo.script import Script
+from lab.demo.stories import STORIES
+from lab.demo.summary import Run, Updates, figures
 from lab.load.record import Record
 
 ONSET = 1_000.0
@@ -21,7 +25,7 @@ def records() -> list[Record]:
 
 
 def test_the_report_gets_the_customers_of_the_period_by_the_second() -> None:
-    record = outputs.callers(Run(records=records(), onset=ONSET))
+    record = outputs.callers(Run(records=records(), onset=ONSET), incident.PERIOD_SECONDS)
     assert len(record.bins) == incident.PERIOD_SECONDS
     assert record.bins[0].start == ONSET
     assert (record.requests, record.failed) == (2 * 90, 20)
@@ -46,3 +50,15 @@ def test_the_later_updates_are_told_with_what_came_of_them() -> None:
     ]
     bad = Updates(refusal=None, rolled_back_seconds=None, requests=5_000, failed=900)
     assert all("NOT" in line for line in outputs.described(bad))
+
+
+@pytest.mark.parametrize("script", STORIES.values(), ids=STORIES)
+def test_every_row_of_a_storys_table_has_a_figure_of_either_arm(script: Script) -> None:
+    found = figures(Run(records=records(), onset=ONSET), script.period_seconds)
+    assert all(outputs.ROWS[name](found) for name in script.rows)
+
+
+def test_what_was_found_before_the_fault_is_said_so() -> None:
+    early = figures(Run(records=records(), onset=ONSET, detected=ONSET - 2.5), 60.0)
+    assert outputs.ROWS["time to detect"](early) == "2.5 s before it"
+    assert outputs.ROWS["time to resolve"](early) == "never"

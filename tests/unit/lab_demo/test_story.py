@@ -39,6 +39,13 @@ def test_the_bad_release_is_told_as_the_cause() -> None:
     assert happening.seconds == 0.2
 
 
+def test_what_no_object_shows_is_told_once_as_a_cause() -> None:
+    begun = replace(CALM, cause="the job begins")
+    (happening,) = news(CALM, begun, 1.0)
+    assert (happening.text, happening.kind) == ("the job begins", Kind.Cause)
+    assert told(begun, begun) == []
+
+
 def test_weights_that_evenload_writes_are_told_as_its_steps_only() -> None:
     assert told(replace(CALM, weights=BAD_WEIGHTS), CALM) == []
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from lab.demo.live import picture
-from lab.demo.view import HEIGHT, Happening, Kind, Server, State, bar, chart, percent, render, seconds_text
+from lab.demo.view import HEIGHT, Happening, Kind, Server, State, bar, chart, height, percent, render, seconds_text
 from tests.support.golden import check_golden
 
 EMPTY = State(title="The incident, left alone", scene="all is well")
@@ -20,10 +21,10 @@ BUSY = State(
     failed_share=0.42,
     failed_history=(*(0.0,) * 18, 0.1, 0.4, 0.8, 0.9, 0.9, 0.88, 0.4, 0.2, 0.16, 0.01, 0.0, 0.0, None, None),
     servers=(
-        Server(name="shop-a", weight=0, share=0.96, failed_share=0.91, latency_p95=2.2, pod="leaving, ready"),
-        Server(name="shop-b", weight=100, share=0.013, failed_share=0.0, latency_p95=0.02, pod="ready"),
-        Server(name="shop-c", weight=100, share=0.027, failed_share=0.0, latency_p95=0.02, pod="ready"),
-        Server(name="shop-d", weight=None, share=0.0, pod="starting"),
+        Server(name="shop-a", count=0, share=0.96, failed_share=0.91, latency_p95=2.2, pod="leaving, ready"),
+        Server(name="shop-b", count=100, share=0.013, failed_share=0.0, latency_p95=0.02, pod="ready"),
+        Server(name="shop-c", count=100, share=0.027, failed_share=0.0, latency_p95=0.02, pod="ready"),
+        Server(name="shop-d", count=None, share=0.0, pod="starting"),
     ),
     diagnosis="LoadBalancerSkew",
     sentence="shop-a gets 96% of the requests, 3.8 times its share of 25%; shop-release set the weights so.",
@@ -59,6 +60,16 @@ def test_a_low_terminal_shows_the_newest_happenings() -> None:
     assert len(text.splitlines()) == 21
 
 
+def test_as_many_servers_as_there_are_have_a_line_each_and_the_view_grows_with_them() -> None:
+    servers = tuple(Server(name=f"…pod{n}", count=n, pod="ready") for n in range(7))
+    state = replace(BUSY, servers=servers, headline="connections that live long", counted="conns")
+    text = drawn(state, height=height(state))
+    assert [f"…pod{n}" in text for n in range(7)] == [True] * 7
+    assert "Evenload: connections that live long" in text
+    assert "conns" in text
+    assert height(state) == HEIGHT + 2 == len(text.splitlines())
+
+
 def test_a_narrow_terminal_cuts_lines_but_breaks_none() -> None:
     assert all(len(line) <= 80 for line in drawn(BUSY, width=80).splitlines())
 
@@ -70,7 +81,7 @@ def test_names_from_the_cluster_are_not_taken_for_markup() -> None:
 
 
 def test_the_picture_loads_nothing_from_anywhere() -> None:
-    svg = picture(BUSY)
+    svg = picture(BUSY, "make demo")
     assert svg.startswith("<svg")
     assert "url(http" not in svg
     assert "@font-face" not in svg

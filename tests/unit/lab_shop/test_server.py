@@ -50,6 +50,11 @@ class Client:
     async def status(self, path: str = "/") -> int:
         return (await self.get(path))[0]
 
+    async def is_last(self) -> bool:
+        """Whether the server ends the connection with its answer."""
+        async with self._session.get(self._url) as response:
+            return response.headers.get("Connection") == "close"
+
     async def metric(self, name: str) -> float:
         text = (await self.get("/metrics"))[1]
         found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
@@ -145,6 +150,20 @@ async def test_a_draining_server_goes_on_answering_until_it_has_been_idle() -> N
         gate.open()
         assert await asyncio.gather(*before, *after) == [200, 200, 200]
         assert await leaving is True
+
+
+async def test_a_connection_ends_with_the_first_answer_after_its_age_and_a_new_one_begins() -> None:
+    async with shop(Settings(connection_seconds=0.2), lambda cpu_seconds: None) as (_, client):
+        first = await client.is_last()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not await client.is_last():
+                pass
+        assert (first, await client.is_last()) == (False, False)
+
+
+async def test_without_an_age_a_connection_lives_on() -> None:
+    async with shop(Settings(), lambda cpu_seconds: None) as (_, client):
+        assert [await client.is_last() for _ in range(20)] == [False] * 20
 
 
 async def test_a_drain_gives_up_after_its_grace_time_and_says_so() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from evenload.model.diagnosis import Label
+from evenload.model.diagnosis import Label, SkewCause
 from evenload.model.episode import Phase
 from evenload.model.snapshot import RouteWrite
 from evenload.report import build
@@ -156,3 +156,11 @@ def test_every_diagnosis_that_opens_a_remediation_has_a_follow_up(label: Label) 
 
 def test_what_evenload_could_not_mend_asks_for_what_people_did() -> None:
     assert any("what people did" in line for line in followups(replace(read(story.remediation()), phase=Phase.Failed)))
+
+
+def test_a_pod_that_drowned_in_old_connections_is_not_said_to_have_stayed_sick() -> None:
+    ill, hot = read(story.remediation()), SkewCause.LongLivedConnections
+    assert any("stayed sick" in line for line in followups(ill))
+    drowned = replace(ill, diagnosis=replace(ill.diagnosis, cause=hot))
+    assert not any("stayed sick" in line for line in followups(drowned))
+    assert any("inside the Service" in line for line in followups(drowned))
