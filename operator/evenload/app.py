@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from itertools import chain, repeat
 from typing import Any
 
 import kopf
@@ -53,6 +54,8 @@ STUCK_TICKS = 6
 EXIT_SECONDS = 5.0
 # kopf's watch never tells what was deleted while it was broken; a list of names now and then does.
 SWEEP_SECONDS = 300.0
+# It begins with a list of its own, some seconds after ours: what was deleted in between neither of them tells.
+FIRST_SWEEPS_SECONDS = (5.0, 10.0, 20.0)
 # How often it is looked whether there are too many flight recordings; longer after one that could not be dropped.
 RECORDINGS_SECONDS, RECORDINGS_RETRY_SECONDS = 30.0, 300.0
 LISTED_SECONDS = 30.0  # a list of Remediations that takes longer is said in the log
@@ -236,8 +239,8 @@ class Operator:
         self._store.unlisted.update(each for each in namespaces if each in failed or not known.synced_in(each))
 
     async def _sweep_again(self, client: Client) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+        for seconds in chain(FIRST_SWEEPS_SECONDS, repeat(SWEEP_SECONDS)):
+            await asyncio.sleep(seconds)
             failed = await self._unswept(client, BALANCERS, self._store.balancers)
             known = {each for each in self._store.unlisted if each not in failed and self._remediations.synced_in(each)}
             self._store.unlisted -= known

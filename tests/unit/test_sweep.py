@@ -94,12 +94,12 @@ class TwoNamespaces(Api):
 
     def __init__(self, refusing: set[str]) -> None:
         super().__init__()
-        self.refusing = refusing
+        self.refusing, self.deleted = refusing, set[str]()
 
     async def pages(self, resource: Resource, namespace: str | None, *_: Any, **__: Any) -> AsyncIterator[Page]:
         if namespace in self.refusing:
             raise Refused(f"{resource.plural} is forbidden in {namespace}", status=403)
-        there = [balancer(namespace)] if resource == BALANCERS and namespace else []
+        there = [balancer(namespace)] if resource == BALANCERS and namespace and namespace not in self.deleted else []
         text = msgspec.json.encode({"metadata": {"resourceVersion": "9"}, "items": there})
         yield msgspec.json.decode(text, type=Page)
 
@@ -138,7 +138,7 @@ async def test_a_namespace_that_may_not_be_listed_keeps_no_other_one_waiting(mon
 
 async def test_it_is_looked_after_once_all_of_it_could_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "LISTED_SECONDS", 0.1)
-    monkeypatch.setattr(app, "SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr(app, "FIRST_SWEEPS_SECONDS", (0.0,))
     api = TwoNamespaces({"b"})
     async with beginning(api) as operator:
         await operator._sweep_once(api)  # type: ignore[arg-type]
@@ -147,6 +147,19 @@ async def test_it_is_looked_after_once_all_of_it_could_be_listed(monkeypatch: py
         await until(lambda: not operator._store.unlisted, what="all to be listed")
         assert operator._remediations.synced
         assert Key("b", "shop") in operator._store.balancers.all_keys()
+        sweeping.cancel()
+
+
+async def test_a_balancer_that_is_deleted_before_the_watch_begins_is_soon_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "FIRST_SWEEPS_SECONDS", (0.0,))
+    api = TwoNamespaces(set())
+    async with beginning(api) as operator:
+        await operator._sweep_once(api)  # type: ignore[arg-type]
+        api.deleted.add("b")
+        sweeping = asyncio.create_task(operator._sweep_again(api))  # type: ignore[arg-type]
+        await until(lambda: operator._store.balancers.all_keys() == (Key("a", "shop"),), what="the deletion to be seen")
         sweeping.cancel()
 
 
