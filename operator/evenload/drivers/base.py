@@ -79,11 +79,13 @@ class Split(Value, frozen=True, kw_only=True):
 
     Each reference has name, weight (absent: 1), namespace (absent or "": the object's own), kind (absent: Service) and
     group (absent: the core group). Those of a mesh (`mesh`) have destination.host, destination.subset (absent or "":
-    the whole host) and weight (absent: 0; that of a rule's only reference is of no account).
+    the whole host) and weight (absent: 0).
     """
 
-    rules: tuple[str, ...] = ()  # to the list of rules, which may have a name; none: the object is a single rule
+    rules: tuple[str, ...] = ()  # to the list of rules; none: the object is a single rule
     references: tuple[str, ...]  # within a rule, to the list of references
+    named: bool = True  # whether a rule can have a name
+    alone: bool = True  # whether the weight of a rule's only reference counts
     mesh: bool = False
 
     @property

@@ -54,7 +54,7 @@ from evenload.model.spec import TargetRef
 
 TOTAL: Final = 100  # per cent
 _LARGEST: Final = 1_000_000
-_SPLIT: Final = Split(rules=("spec", "http"), references=("route",), mesh=True)
+_SPLIT: Final = Split(rules=("spec", "http"), references=("route",), alone=False, mesh=True)
 _IN_FULL: Final = re.compile(rf"([^.]+)\.([^.]+)\.{re.escape(CLUSTER_DOMAIN)}")
 
 
