@@ -48,7 +48,7 @@ integration: setup  ## Tests against a real API server (EVENLOAD_TEST_KUBECONFIG
 
 .PHONY: e2e
 e2e: setup  ## Tests on the lab: real node, Traefik, Prometheus
-	@echo "== end-to-end tests"; $(PY) -m lab run -- pytest -q tests/e2e
+	@echo "== end-to-end tests"; $(PY) -m lab run --build traefik-crds -- pytest -q tests/e2e
 
 .PHONY: planes
 planes: setup  ## The postmortem behind Envoy Gateway, too (the first time it is built: ten minutes)

@@ -50,9 +50,7 @@ def weights_of(of: str, namespace: str, services: Iterable[Service]) -> dict[str
             continue
         _check(of, namespace, each)
         if each.name in weights:
-            raise RouteProblem(
-                Problem.BackendRepeated, f"{of} names Service {each.name} twice; name each Service once"
-            )
+            raise RouteProblem(Problem.BackendRepeated, f"{of} names Service {each.name} twice; name each Service once")
         weights[each.name] = each.effective_weight
     return as_shares(weights)
 
@@ -84,9 +82,7 @@ def operations(
         yield from set_weight(path, service, parsed.effective_weight, weights[parsed.name])
 
 
-def _weighed(
-    split: Split, manifest: Manifest, rules: Iterable[RulePlace]
-) -> Iterator[tuple[str, Manifest, Service]]:
+def _weighed(split: Split, manifest: Manifest, rules: Iterable[RulePlace]) -> Iterator[tuple[str, Manifest, Service]]:
     """Each Service with a weight of ours: where it stands, as it stands there, and as it is read."""
     for place, service in references(split, manifest, rules):
         parsed = msgspec.convert(service, Service)
