@@ -1,7 +1,7 @@
-"""IngressRoutes on a real Traefik: what Evenload's driver writes moves real requests.
+"""Traefik's own kinds on a real Traefik: what Evenload's drivers write moves real requests.
 
 The lab's Traefik reads routes of the Gateway API; another one runs here for a while, beside it, and reads Traefik's own
-kinds. Run inside a lab: `python -m lab run --build traefik-crds -- pytest tests/e2e/test_ingressroute.py`.
+kinds. Run inside a lab: `python -m lab run --build traefik-crds -- pytest tests/e2e/test_traefik_kinds.py`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from tests.support.wait import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-DRIVER = driver_of("IngressRoute")
-SHOP = TargetRef(kind=DRIVER.kind, name="shop")
+API = "traefik.io/v1alpha1"
 SERVER = """
 import http.server, os
 NAME = os.environ["NAME"].encode()
@@ -135,31 +134,47 @@ def server(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def ingress_route(namespace: str, **weights: int) -> dict[str, Any]:
-    services = [{"name": name, "port": 80, "weight": weight} for name, weight in weights.items()]
+def weighted(**weights: int) -> list[dict[str, Any]]:
+    return [{"name": name, "port": 80, "weight": weight} for name, weight in weights.items()]
+
+
+def ingress_route(namespace: str, name: str, services: list[dict[str, Any]]) -> dict[str, Any]:
     route = {"kind": "Rule", "match": f"Host(`{namespace}.test`)", "services": services}
-    return {
-        "apiVersion": DRIVER.resource.api_version,
-        "kind": DRIVER.kind,
-        "metadata": {"name": "shop"},
-        "spec": {"entryPoints": ["web"], "routes": [route]},
-    }
+    spec = {"entryPoints": ["web"], "routes": [route]}
+    return {"apiVersion": API, "kind": "IngressRoute", "metadata": {"name": name}, "spec": spec}
 
 
-async def test_weights_that_the_driver_writes_move_requests_and_the_one_of_a_lone_service_counts_for_nothing(
-    traefik: Traefik,
-) -> None:
-    traefik.apply(*server("many"), *server("few"), ingress_route(traefik.namespace, many=1, few=1))
+def split(kind: str, namespace: str) -> list[dict[str, Any]]:
+    """The object `shop` of that kind, even over two Services, and what leads to it."""
+    services = weighted(many=1, few=1)
+    if kind == "IngressRoute":
+        return [ingress_route(namespace, "shop", services)]
+    spec = {"weighted": {"services": services}}
+    return [
+        {"apiVersion": API, "kind": kind, "metadata": {"name": "shop"}, "spec": spec},
+        ingress_route(namespace, "web", [{"kind": kind, "name": "shop"}]),
+    ]
+
+
+async def opened(traefik: Traefik, objects: list[dict[str, Any]], expected: dict[str, int]) -> None:
+    """Two Services behind these objects, once ten requests fall to them as expected."""
+    traefik.apply(*server("many"), *server("few"), *objects)
     for name in ("many", "few"):
         traefik.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s")
-    await until(lambda: traefik.spread(10) == {"many": 5, "few": 5}, seconds=120, what="an even split")
+    await until(lambda: traefik.spread(10) == expected, seconds=120, what=f"a spread of {expected}")
 
-    live = json.loads(traefik.kubectl("get", "ingressroute", "shop", "--output=json", "--show-managed-fields"))
-    assert DRIVER.backends(live, SHOP).weights == {"many": 1, "few": 1}
-    patch = json.dumps(DRIVER.patch(live, SHOP, {"many": 9, "few": 1}))
-    traefik.kubectl("patch", "ingressroute", "shop", "--type=json", f"--patch={patch}")
+
+@pytest.mark.parametrize("kind", ["IngressRoute", "TraefikService"])
+async def test_weights_that_the_driver_writes_move_requests(traefik: Traefik, kind: str) -> None:
+    driver, shop = driver_of(kind), TargetRef(kind=kind, name="shop")
+    await opened(traefik, split(kind, traefik.namespace), {"many": 5, "few": 5})
+    live = json.loads(traefik.kubectl("get", kind, "shop", "--output=json", "--show-managed-fields"))
+    assert driver.backends(live, shop).weights == {"many": 1, "few": 1}
+    patch = json.dumps(driver.patch(live, shop, {"many": 9, "few": 1}))
+    traefik.kubectl("patch", kind, "shop", "--type=json", f"--patch={patch}")
     await until(lambda: traefik.spread(10) == {"many": 9, "few": 1}, seconds=120, what="the split that was written")
     assert traefik.spread(100) == {"many": 90, "few": 10}
 
-    traefik.apply(ingress_route(traefik.namespace, few=0))
-    await until(lambda: traefik.spread(10) == {"few": 10}, seconds=120, what="everything at the lone Service")
+
+async def test_the_weight_of_a_single_service_in_a_route_counts_for_nothing(traefik: Traefik) -> None:
+    await opened(traefik, [ingress_route(traefik.namespace, "shop", weighted(few=0))], {"few": 10})
