@@ -67,6 +67,14 @@ class Handle(StrEnum):
     Restart = "Restart"  # a pod is drained and evicted, its replacement awaited
 
 
+class Tried(StrEnum):
+    """The most that a plane was tried on, as its page says it. docs/trials.py names the tests."""
+
+    Loop = "the whole loop, on a real proxy"
+    Proxy = "a real proxy: what is written moves requests"
+    Server = "a real API server: who gets which request is played"
+
+
 class Limits(Value, frozen=True, kw_only=True):
     """What a weight of that data plane can be."""
 
@@ -210,6 +218,9 @@ class Driver(Protocol):
     @property
     def about(self) -> str:
         """What it is, as the chart says of `drivers.<name>`."""
+
+    @property
+    def tried(self) -> Tried: ...
 
     @property
     def to_install(self) -> str:

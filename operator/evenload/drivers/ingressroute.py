@@ -34,6 +34,7 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     Split,
+    Tried,
     patch_of,
 )
 from evenload.drivers.metadata import Metadata, PartialObject, view_of
@@ -80,6 +81,7 @@ class IngressRouteDriver:
     handles = (Handle.Weights, Handle.Restart)
     split = _SPLIT
     about = "IngressRoutes of Traefik, with the services of their routes."
+    tried = Tried.Proxy
     to_install = "Traefik's CRDs (traefik.io/v1alpha1)"
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:

@@ -30,6 +30,7 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     Split,
+    Tried,
     patch_of,
 )
 from evenload.drivers.metadata import Metadata, PartialObject, view_of
@@ -75,6 +76,7 @@ class TraefikServiceDriver:
     handles = (Handle.Weights, Handle.Restart)
     split = _SPLIT
     about = "TraefikServices with spec.weighted."
+    tried = Tried.Proxy
     to_install = "Traefik's CRDs (traefik.io/v1alpha1)"
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:

@@ -42,6 +42,7 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     Split,
+    Tried,
     as_shares,
     patch_of,
     references,
@@ -134,6 +135,7 @@ class VirtualServiceDriver:
     handles = (Handle.Weights, Handle.Restart)
     split = _SPLIT
     about = "VirtualServices of Istio, over Services and over subsets of DestinationRules."
+    tried = Tried.Server
     to_install = "Istio's CRDs (networking.istio.io/v1)"
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
