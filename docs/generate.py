@@ -212,8 +212,8 @@ def data_planes() -> str:
         "evicts it and awaits its replacement. `status.resolved.handles` shows those of a Balancer: a Service, or a "
         "route with a single Service, has `Restart` alone and is never written to.\n\n"
         "## What was tried on what\n\nA plane is where weights stand, a [preset](presets.md) is where numbers come "
-        "from: any plane goes with any preset. In every test of a preset a real Prometheus answers. How Evenload judges is "
-        "[measured in a simulator](../explanation/judgement.md), without either.\n\n"
+        "from: any plane goes with any preset. In every test of a preset a real Prometheus answers. How Evenload "
+        "judges is [measured in a simulator](../explanation/judgement.md), without either.\n\n"
         + table(("plane", "tried on", "tests"), _trials(TRIALS_OF_PLANES, DRIVERS))
         + "\n"
         + table(("preset", "tried on", "tests"), _trials(TRIALS_OF_PRESETS, PRESETS))
