@@ -71,13 +71,11 @@ def presets() -> str:
 
 
 def _preset(preset: Preset) -> str:
-    status, latency, flight = preset.status, preset.latency, preset.in_flight
+    latency, flight = preset.latency, preset.in_flight
     counters = (flight.started, flight.ended) if flight and flight.started else ()
-    also = "".join(f"; {code(matcher)} too" for matcher in status.also)
-    failed = code(f'{status.label}=~"{status.failed}"')
     rows = {
         "requests": code(preset.requests),
-        "errors": f"of these {failed}{also}",
+        "errors": _failures(preset),
         "latency": f"{code(latency.sum)} by {code(latency.count)}, {latency.unit}" if latency else "none",
         "in flight": " or ".join(map(code, flight.gauge)) or " less ".join(map(code, counters)) if flight else "none",
         "which series": ", ".join(map(code, preset.matchers)) or "all",
@@ -86,6 +84,16 @@ def _preset(preset: Preset) -> str:
     }
     notes = f"\n{preset.notes}\n" if preset.notes else ""
     return f"\n## {preset.name}\n{preset.title}.\n\n{table(('what', 'how'), iter(rows.items()))}{notes}"
+
+
+def _failures(preset: Preset) -> str:
+    if preset.by_address:
+        return f"{code(preset.by_address.failed)}; pods are known by the address in {code(preset.by_address.label)}"
+    if preset.status is None:
+        return "none"
+    also = "".join(f"; {code(matcher)} too" for matcher in preset.status.also)
+    failed = code(f'{preset.status.label}=~"{preset.status.failed}"')
+    return f"of these {failed}{also}"
 
 
 def _kind(document: Schema) -> str:

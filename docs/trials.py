@@ -36,4 +36,8 @@ PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
     "otel-old": (_EXPOSED,),
     "istio": (_EXPOSED,),
     "linkerd": (_EXPOSED,),
+    "envoy-gateway": (
+        "tests/integration/observe/test_by_address.py::"
+        "test_what_all_envoys_send_to_a_pod_is_added_up_and_no_copy_of_it",
+    ),
 }
