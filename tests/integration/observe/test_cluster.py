@@ -520,6 +520,10 @@ class TestKinds:
         fleet = shop.view.fleet(view)
         assert fleet.problems == ()
         assert {name: len(pods) for name, pods in fleet.backends.items()} == {"shop-a": 2}
+        pods, _ = await shop.client.list(PODS, shop.namespace, "app=shop-a")
+        assert {name: each.facts.addresses for name, each in fleet.backends["shop-a"].items()} == {
+            pod["metadata"]["name"]: (pod["status"]["podIP"],) for pod in pods
+        }
         live = await shop.client.get(SERVICES, shop.namespace, "shop-a")
         assert (view.uid, view.resource_version) == (live["metadata"]["uid"], live["metadata"]["resourceVersion"])
 
