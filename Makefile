@@ -48,11 +48,11 @@ campaign: setup  ## Thousands of odd objects, late views and interruptions; writ
 .PHONY: integration
 integration: setup  ## Tests against a real API server (EVENLOAD_TEST_KUBECONFIG names a cluster of your own instead)
 	@echo "== integration tests"
-	@$(PY) -m lab run-control-plane --build prometheus -- pytest -q -n 5 --dist loadgroup tests/integration
+	@$(PY) -m lab run-control-plane --build prometheus --build envoy -- pytest -q -n 5 --dist loadgroup tests/integration
 
 .PHONY: e2e
 e2e: setup  ## Tests on the lab: real node, Traefik, Prometheus
-	@echo "== end-to-end tests"; $(PY) -m lab run -- pytest -q tests/e2e
+	@echo "== end-to-end tests"; $(PY) -m lab run --build traefik-crds -- pytest -q tests/e2e
 
 .PHONY: planes
 planes: setup  ## The postmortem behind Envoy Gateway, and a canary of Argo Rollouts (built the first time: 15 minutes)

@@ -19,6 +19,8 @@ import yaml
 from typer.cli import get_docs_for_click
 
 from docs.meanings import HELD, PHASES, STEPS
+from docs.trials import PLANES as TRIALS_OF_PLANES
+from docs.trials import PRESETS as TRIALS_OF_PRESETS
 from evenload.api.crd import Schema, crds
 from evenload.audit.finding import Rule
 from evenload.audit.rules import CHAPTERS
@@ -70,13 +72,11 @@ def presets() -> str:
 
 
 def _preset(preset: Preset) -> str:
-    status, latency, flight = preset.status, preset.latency, preset.in_flight
+    latency, flight = preset.latency, preset.in_flight
     counters = (flight.started, flight.ended) if flight and flight.started else ()
-    also = "".join(f"; {code(matcher)} too" for matcher in status.also)
-    failed = code(f'{status.label}=~"{status.failed}"')
     rows = {
         "requests": code(preset.requests),
-        "errors": f"of these {failed}{also}",
+        "errors": _failures(preset),
         "latency": f"{code(latency.sum)} by {code(latency.count)}, {latency.unit}" if latency else "none",
         "in flight": " or ".join(map(code, flight.gauge)) or " less ".join(map(code, counters)) if flight else "none",
         "which series": ", ".join(map(code, preset.matchers)) or "all",
@@ -85,6 +85,16 @@ def _preset(preset: Preset) -> str:
     }
     notes = f"\n{preset.notes}\n" if preset.notes else ""
     return f"\n## {preset.name}\n{preset.title}.\n\n{table(('what', 'how'), iter(rows.items()))}{notes}"
+
+
+def _failures(preset: Preset) -> str:
+    if preset.by_address:
+        return f"{code(preset.by_address.failed)}; pods are known by the address in {code(preset.by_address.label)}"
+    if preset.status is None:
+        return "none"
+    also = "".join(f"; {code(matcher)} too" for matcher in preset.status.also)
+    failed = code(f'{preset.status.label}=~"{preset.status.failed}"')
+    return f"of these {failed}{also}"
 
 
 def _kind(document: Schema) -> str:
@@ -209,8 +219,25 @@ def data_planes() -> str:
         + table(("kind", "API", "handles", "weights", "chart value", "what it is"), rows)
         + "\nHandles: `Weights` changes the shares of backends, where there are two or more; `Restart` drains a pod, "
         "evicts it and awaits its replacement. `status.resolved.handles` shows those of a Balancer: a Service, or a "
-        "route with a single Service, has `Restart` alone and is never written to.\n"
+        "route with a single Service, has `Restart` alone and is never written to.\n\n"
+        "## What was tried on what\n\nA plane is where weights stand, a [preset](presets.md) is where numbers come "
+        "from: any plane goes with any preset. In every test of a preset a real Prometheus answers. How Evenload "
+        "judges is [measured in a simulator](../explanation/judgement.md), without either.\n\n"
+        + table(("plane", "tried on", "tests"), _trials(TRIALS_OF_PLANES, DRIVERS))
+        + "\n"
+        + table(("preset", "tried on", "tests"), _trials(TRIALS_OF_PRESETS, PRESETS))
     )
+
+
+def _trials(tests: Mapping[str, tuple[str, ...]], tried: Mapping[str, Driver | Preset]) -> Iterator[tuple[str, ...]]:
+    """A row each; a test by its file, where its name is found."""
+    for name, each in tried.items():
+        yield code(name), str(each.tried), "<br>".join(map(_test, tests[name]))
+
+
+def _test(test: str) -> str:
+    path, *_, function = test.split("::")
+    return f"[{function.partition('[')[0].removeprefix('test_').replace('_', ' ')}](../../{path})"
 
 
 def events() -> str:

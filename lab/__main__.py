@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 from lab import build, cache, cluster, control_plane, golang, images, launchers, machine, parts, state
 from lab.errors import CannotRun, LabError
@@ -18,11 +19,14 @@ def parser() -> argparse.ArgumentParser:
     where = commands.add_parser("where", help="print the folder of a part that is built")
     where.add_argument("part", choices=tuple(parts.PARTS))
     commands.add_parser("purge", help="delete the cache (no lab may be up)")
-    plane = commands.add_parser("run-control-plane", help="run a command against a control plane without nodes")
-    plane.add_argument("--scheduler", action="store_true", help="start kube-scheduler too")
-    plane.add_argument(
+    built = argparse.ArgumentParser(add_help=False)
+    built.add_argument(
         "--build", action="append", default=[], choices=tuple(parts.PARTS), help="have this part built first, too"
     )
+    plane = commands.add_parser(
+        "run-control-plane", parents=[built], help="run a command against a control plane without nodes"
+    )
+    plane.add_argument("--scheduler", action="store_true", help="start kube-scheduler too")
     plane.add_argument("argv", nargs="+", metavar="-- PROGRAM")
     named = argparse.ArgumentParser(add_help=False)
     named.add_argument("--name", default=cluster.DEFAULT_NAME, help="several labs may be up at once (default: lab)")
@@ -34,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("shell", parents=[named], help="a shell inside it")
     commands.add_parser("load", parents=[named], help="make the images of this checkout and load them into the lab")
     run = commands.add_parser(
-        "run", parents=[named, balanced], help="start a lab, run a command inside it, stop the lab"
+        "run", parents=[named, balanced, built], help="start a lab, run a command inside it, stop the lab"
     )
     run.add_argument("--keep", action="store_true", help="leave the lab up afterwards")
     run.add_argument("argv", nargs="+", metavar="-- PROGRAM")
@@ -76,7 +80,7 @@ def _dispatch(chosen: argparse.Namespace) -> int:
         case "load":
             load(cluster.load(chosen.name))
         case "run":
-            return run(chosen.name, chosen.argv, keep=chosen.keep, plane=chosen.plane)
+            return run(chosen.name, chosen.argv, keep=chosen.keep, plane=chosen.plane, also=chosen.build)
     return 0
 
 
@@ -113,9 +117,9 @@ def purge() -> None:
     cache.purge([*parts.PARTS, *golang.CACHES.values(), *images.FOLDERS, "pip"])
 
 
-def run(name: str, argv: list[str], *, keep: bool, plane: str | None = None) -> int:
+def run(name: str, argv: list[str], *, keep: bool, plane: str | None = None, also: Sequence[str] = ()) -> int:
     """The command's exit code; the lab goes down whatever happens, unless it is to be kept."""
-    current = cluster.up(name, plane)
+    current = cluster.up(name, plane, also=also)
     try:
         return enter(current, argv)
     finally:

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lab import (
@@ -81,13 +81,13 @@ def load(name: str = DEFAULT_NAME) -> state.LabState:
     return state.load(folder_of(name) / state.FILE)
 
 
-def up(name: str = DEFAULT_NAME, plane: str | None = None) -> state.LabState:
+def up(name: str = DEFAULT_NAME, plane: str | None = None, *, also: Sequence[str] = ()) -> state.LabState:
     """Start a lab and wait until pods, routes and queries work. Whatever stops it on the way, nothing is left.
 
-    `plane`: of PLANES, whose Gateway is to be used instead of Traefik's.
+    `plane`: of PLANES, whose Gateway is to be used instead of Traefik's. `also`: parts that are built before.
     """
     machine.require()
-    build.ensure((*parts.needed_parts(), *(PLANES[plane].parts if plane else ())))
+    build.ensure((*parts.needed_parts(), *(PLANES[plane].parts if plane else ()), *also))
     archives = [images.pause()]
     with cache.lock(f"lab-{unique(name)}"):
         if (folder_of(name) / state.FILE).exists():

@@ -75,6 +75,10 @@ class Case:
         )
 
 
+RULE: dict[str, dict[str, Any]] = {"IngressRoute": {"kind": "Rule", "match": "PathPrefix(`/`)"}}
+"""What the API server asks of a rule of that kind, besides its references."""
+
+
 def made(driver: Driver, namespace: str, name: str, rules: list[Any], metadata: dict[str, Any]) -> Manifest:
     """An object of the driver's kind, with its weights where the driver says that they stand."""
     manifest: Manifest = {
@@ -89,7 +93,8 @@ def made(driver: Driver, namespace: str, name: str, rules: list[Any], metadata: 
         [_as_destination(each, namespace) if split.mesh else each for each in _references(rule)] for rule in rules
     ]
     found = [
-        dict(_put({}, split.references, each), **_name_of(rule)) for each, rule in zip(written, rules, strict=True)
+        {**RULE.get(driver.kind, {}), **_put({}, split.references, each), **_name_of(rule)}
+        for each, rule in zip(written, rules, strict=True)
     ]
     return _put(manifest, split.rules, found) if split.rules else {**manifest, **found[0]}
 
@@ -133,9 +138,15 @@ def reason(text: str) -> dict[str, Any]:
 
 
 ROUTES = ("HTTPRoute", "GRPCRoute")
-MESH = ("VirtualService",)
-WITH_RULES = (*ROUTES, *MESH)
-OF_GATEWAYS = tuple(kind for kind in KINDS if kind not in MESH)
+SPLITS = {kind: driver.split for kind, driver in KINDS.items() if driver.split is not None}
+MESH = tuple(kind for kind, split in SPLITS.items() if split.mesh)
+OF_GATEWAYS = tuple(kind for kind, split in SPLITS.items() if not split.mesh)
+WITH_RULES = tuple(kind for kind, split in SPLITS.items() if split.rules)
+WITH_NAMES = tuple(kind for kind, split in SPLITS.items() if split.rules and split.named)
+WITHOUT_NAMES = tuple(kind for kind in KINDS if kind not in WITH_NAMES)
+WEIGHED_ALONE = tuple(kind for kind, split in SPLITS.items() if split.alone)
+NOT_WEIGHED_ALONE = tuple(kind for kind in KINDS if kind not in WEIGHED_ALONE)
+OF_TRAEFIK = tuple(kind for kind, driver in KINDS.items() if driver.resource.group == "traefik.io")
 BAD: Weights = {"a": 250, "b": 1, "c": 1}
 EXPLICIT = {"desired": {"type": "Explicit", "shares": [{"backend": "a", "weight": 80}, {"backend": "b", "weight": 20}]}}
 
@@ -167,7 +178,7 @@ CASES = (
         only=MESH,
     ),
     Case("no-weights-in-a-mesh", [{"a": 50, "b": 50}], [{"a": None, "b": None}], (ALL_ZERO,), only=MESH),
-    Case("the-only-one-at-zero-in-a-mesh", [{"a": 100}], [{"a": 0}], only=MESH),
+    Case("the-only-one-at-zero-where-it-counts-for-nothing", [{"a": 100}], [{"a": 0}], only=NOT_WEIGHED_ALONE),
     Case(
         "too-much-to-a-subset",
         [{"web/v1": 50, "web/v2": 50}],
@@ -231,7 +242,7 @@ CASES = (
     Case("status-of-zeros", [EVEN], [BAD], (TOO_MUCH,), targets={"a": 0, "b": 0, "c": 0}),
     Case("all-zero", [EVEN], [{"a": 0, "b": 0, "c": 0}], (ALL_ZERO,)),
     Case("all-zero-as-it-was", [{"a": 0, "b": 0}], [{"a": 0, "b": 0, "c": 0}]),
-    Case("the-only-one-at-zero", [{"a": 1}], [{"a": 0}], (ALL_ZERO,), only=OF_GATEWAYS),
+    Case("the-only-one-at-zero", [{"a": 1}], [{"a": 0}], (ALL_ZERO,), only=WEIGHED_ALONE),
     Case(
         "named-twice",
         [EVEN],
@@ -261,7 +272,7 @@ CASES = (
         "no-service-with-weight",
         [EVEN],
         [[reference("a", 1), reference("b", 1), reference("c", 1), reference("x", 50, kind="TraefikService")]],
-        only=("TraefikService",),
+        only=OF_TRAEFIK,
     ),
     Case(
         "no-service-with-weight-in-a-route",
@@ -291,14 +302,14 @@ CASES = (
         [named("main", a=250, b=1, c=1), named("rest", x=1, y=1)],
         (TOO_MUCH,),
         target={"ruleName": "main"},
-        only=WITH_RULES,
+        only=WITH_NAMES,
     ),
     Case(
         "another-rule-than-it-names",
         [named("main", a=1, b=1, c=1), named("rest", x=1, y=1)],
         [named("main", a=1, b=1, c=1), named("rest", x=99, y=0)],
         target={"ruleName": "main"},
-        only=WITH_RULES,
+        only=WITH_NAMES,
     ),
     Case(
         "its-rule-is-renamed",
@@ -306,9 +317,9 @@ CASES = (
         [named("first", a=1, b=1)],
         ("drops Service a, Service b, which had a share of the traffic",),
         target={"ruleName": "main"},
-        only=WITH_RULES,
+        only=WITH_NAMES,
     ),
-    Case("a-rule-where-there-are-none", [EVEN], [BAD], target={"ruleName": "main"}, only=("TraefikService",)),
+    Case("a-rule-where-there-are-none", [EVEN], [BAD], target={"ruleName": "main"}, only=WITHOUT_NAMES),
     Case("rules-moved", [EVEN, {"x": 1}], [{"x": 1}, EVEN], only=WITH_RULES),
     Case("off", [EVEN], [BAD], guard={"mode": "Off"}),
     Case("another-object", [EVEN], [BAD], target={"name": "another"}),

@@ -15,6 +15,7 @@ from evenload.kube.resources import (
     ARGO_ROLLOUTS,
     BALANCERS,
     DESTINATIONRULES,
+    INGRESSROUTES,
     REMEDIATIONS,
     TRAEFIKSERVICES,
     VIRTUALSERVICES,
@@ -37,8 +38,8 @@ _installed: set[str] = set()
 
 
 async def install_traefik(client: Client) -> None:
-    """Apply Traefik's CRDs and wait until its TraefikServices are served."""
-    await _install_part(client, "traefik-crds", TRAEFIKSERVICES)
+    """Apply Traefik's CRDs and wait until its TraefikServices and IngressRoutes are served."""
+    await _install_part(client, "traefik-crds", TRAEFIKSERVICES, INGRESSROUTES)
 
 
 async def install_istio(client: Client) -> None:

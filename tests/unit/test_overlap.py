@@ -13,7 +13,7 @@ from evenload.overlap import Overlap
 
 class Namespace:
     """Balancers, oldest first, each by name with its target: "a" is Service a, "a+b" a route over Services a and b,
-    "mesh:a+b" a VirtualService over them."""
+    "mesh:a+b" a VirtualService over them, "ingress:a+b" an IngressRoute."""
 
     def __init__(self, **targets: str | None) -> None:
         self.targets = targets
@@ -46,9 +46,11 @@ def _name(each: Any) -> str:
 
 
 def view(target: str) -> BalancerView:
-    mesh, names = target.startswith("mesh:"), target.removeprefix("mesh:").split("+")
+    prefix, _, services = target.rpartition(":")
+    names = services.split("+")
+    kinds = {"mesh": "VirtualService", "ingress": "IngressRoute", "": "Service" if len(names) == 1 else "HTTPRoute"}
     return BalancerView(
-        kind="VirtualService" if mesh else "Service" if len(names) == 1 else "HTTPRoute",
+        kind=kinds[prefix],
         namespace="shop",
         name=target,
         uid="r",
@@ -79,6 +81,11 @@ def test_two_routes_over_the_same_services_refuse_each_other_nothing() -> None:
 def test_of_a_route_and_a_virtual_service_over_one_service_the_older_one_owns_its_pods() -> None:
     assert Namespace(route="a+b", mesh="mesh:b+c", other="c+d").refused() == {"mesh"}
     assert Namespace(mesh="mesh:b+c", route="a+b", service="c", more="mesh:c+d").refused() == {"route", "service"}
+
+
+def test_an_ingress_route_excludes_a_service_and_a_virtual_service_and_no_other_route() -> None:
+    assert Namespace(ingress="ingress:a+b", route="a+b", service="a", mesh="mesh:b+c").refused() == {"service", "mesh"}
+    assert Namespace(service="a", ingress="ingress:a+b").refused() == {"ingress"}
 
 
 def test_a_loser_locks_nobody_out() -> None:

@@ -62,6 +62,20 @@ def test_without_any_there_are_ours() -> None:
         (changed(status={**HOUSE["status"], "failed": '"'}), "house: .*failed"),
         (changed(inFlight={"started": "a_total"}), "house: .*both started and ended"),
         (changed(inFlight={}), "house: .*gauge"),
+        (changed(status=None), "house: .*give either status, or byAddress"),
+        (
+            changed(byAddress={"label": "peer", "failed": "house_lost_total"}),
+            "house: .*give either status, or byAddress",
+        ),
+        (changed(status=None, byAddress={"label": "a b", "failed": "house_lost_total"}), "house: .*label"),
+        (
+            changed(
+                status=None,
+                byAddress={"label": "peer", "failed": "house_lost_total"},
+                latency={"sum": "house_seconds_sum", "count": "house_seconds_count"},
+            ),
+            "house: .*with byAddress there is no latency",
+        ),
         (yaml.safe_dump({"My House": HOUSE}), ".*My House.* is no name"),
         ("house: [", ""),
         ("- house", ""),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -122,9 +123,18 @@ async def beginning(api: TwoNamespaces) -> AsyncIterator[app.Operator]:
     """An operator that is told to look after namespaces `a` and `b`."""
     operator = app.Operator(Settings(watch_namespaces="a,b"))
     operator._remediations = Reflector(api, REMEDIATIONS, dict, ("a", "b"), longest_backoff_seconds=0.05)  # type: ignore[arg-type]
-    watching = asyncio.create_task(operator._remediations.run())
-    yield operator
-    watching.cancel()
+    async with running(operator._remediations.run()):
+        yield operator
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Beside the test, and over with it."""
+    task = asyncio.create_task(work)
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 async def test_a_namespace_that_may_not_be_listed_keeps_no_other_one_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,11 +153,10 @@ async def test_it_is_looked_after_once_all_of_it_could_be_listed(monkeypatch: py
     async with beginning(api) as operator:
         await operator._sweep_once(api)  # type: ignore[arg-type]
         api.refusing.clear()
-        sweeping = asyncio.create_task(operator._sweep_again(api))  # type: ignore[arg-type]
-        await until(lambda: not operator._store.unlisted, what="all to be listed")
+        async with running(operator._sweep_again(api)):  # type: ignore[arg-type]
+            await until(lambda: not operator._store.unlisted, what="all to be listed")
         assert operator._remediations.synced
         assert Key("b", "shop") in operator._store.balancers.all_keys()
-        sweeping.cancel()
 
 
 async def test_a_balancer_that_is_deleted_before_the_watch_begins_is_soon_forgotten(
@@ -158,9 +167,8 @@ async def test_a_balancer_that_is_deleted_before_the_watch_begins_is_soon_forgot
     async with beginning(api) as operator:
         await operator._sweep_once(api)  # type: ignore[arg-type]
         api.deleted.add("b")
-        sweeping = asyncio.create_task(operator._sweep_again(api))  # type: ignore[arg-type]
-        await until(lambda: operator._store.balancers.all_keys() == (Key("a", "shop"),), what="the deletion to be seen")
-        sweeping.cancel()
+        async with running(operator._sweep_again(api)):  # type: ignore[arg-type]
+            await until(lambda: operator._store.balancers.all_keys() == (Key("a", "shop"),), what="the deletion, seen")
 
 
 async def test_where_nothing_at_all_may_be_listed_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,11 @@
   resources: [traefikservices]
   verbs: [list, watch]
 {{- end }}
+{{- if ((.Values.drivers.ingressroute).enabled) }}
+- apiGroups: [traefik.io]
+  resources: [ingressroutes]
+  verbs: [list, watch]
+{{- end }}
 {{- if ((.Values.drivers.virtualservice).enabled) }}
 - apiGroups: [networking.istio.io]
   resources: [virtualservices]
@@ -44,6 +49,11 @@
   resources: [traefikservices]
   verbs: [get, patch]
 {{- end }}
+{{- if ((.Values.drivers.ingressroute).enabled) }}
+- apiGroups: [traefik.io]
+  resources: [ingressroutes]
+  verbs: [get, patch]
+{{- end }}
 {{- if ((.Values.drivers.virtualservice).enabled) }}
 - apiGroups: [networking.istio.io]
   resources: [virtualservices]
@@ -56,6 +66,7 @@
 {{- if not ((.Values.drivers.httproute).enabled) }}{{- $names = append $names "httproute" }}{{- end -}}
 {{- if not ((.Values.drivers.grpcroute).enabled) }}{{- $names = append $names "grpcroute" }}{{- end -}}
 {{- if not ((.Values.drivers.traefikservice).enabled) }}{{- $names = append $names "traefikservice" }}{{- end -}}
+{{- if not ((.Values.drivers.ingressroute).enabled) }}{{- $names = append $names "ingressroute" }}{{- end -}}
 {{- if not ((.Values.drivers.virtualservice).enabled) }}{{- $names = append $names "virtualservice" }}{{- end -}}
 {{- if not ((.Values.drivers.service).enabled) }}{{- $names = append $names "service" }}{{- end -}}
 {{- join "," $names -}}

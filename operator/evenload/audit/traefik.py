@@ -23,6 +23,13 @@ def _splits(object_: Object) -> Iterator[Field]:
         yield route["services"]
 
 
+def _weighed(object_: Object) -> Iterator[Field]:
+    """Those of them whose weights count: a route with a single service leads to it, whatever its weight."""
+    for services in _splits(object_):
+        if object_.kind != "IngressRoute" or len(list(services.each())) > 1:
+            yield services
+
+
 def _services(object_: Object) -> Iterator[Field]:
     """All services that are named, with their settings."""
     for services in _splits(object_):
@@ -45,7 +52,7 @@ def _owner(object_: Object, world: World) -> str | None:
     return owner_of(world, object_, "weighted" if object_.kind == "TraefikService" else "routes")
 
 
-_SPLITS = Splits(_splits, _shares, _owner)
+_SPLITS = Splits(_weighed, _shares, _owner)
 
 
 def _canary(object_: Object, world: World) -> Iterator[Hit]:

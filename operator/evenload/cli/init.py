@@ -133,7 +133,7 @@ def _signals(seen: Seen) -> _Part:
             {}, ("No preset of metrics answers for these pods yet; it is looked for again on every tick.", *lacking)
         )
     signals: dict[str, Any] = {"preset": source.preset.name}
-    if source.code != source.preset.status.label:
+    if source.code != source.preset.code:
         signals["labels"] = {"code": source.code}
     answered = listing([name for name in SIGNALS if found[name].state is SignalState.Fresh], most=len(SIGNALS))
     reason = f"Its metrics are those of these pods, with the status in the label {source.code}."

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from evenload.drivers.base import Driver
 from evenload.drivers.gateway import RouteDriver
+from evenload.drivers.ingressroute import IngressRouteDriver
 from evenload.drivers.service import ServiceDriver
 from evenload.drivers.traefikservice import TraefikServiceDriver
 from evenload.drivers.virtualservice import VirtualServiceDriver
@@ -20,6 +21,7 @@ DRIVERS: MappingProxyType[str, Driver] = MappingProxyType(
             RouteDriver(HTTPROUTES),
             RouteDriver(GRPCROUTES),
             TraefikServiceDriver(),
+            IngressRouteDriver(),
             VirtualServiceDriver(),
             ServiceDriver(),
         )

@@ -67,6 +67,14 @@ class Handle(StrEnum):
     Restart = "Restart"  # a pod is drained and evicted, its replacement awaited
 
 
+class Tried(StrEnum):
+    """The most that a plane was tried on, as its page says it. docs/trials.py names the tests."""
+
+    Loop = "the whole loop, on a real proxy"
+    Proxy = "a real proxy: what is written moves requests"
+    Server = "a real API server: who gets which request is played"
+
+
 class Limits(Value, frozen=True, kw_only=True):
     """What a weight of that data plane can be."""
 
@@ -79,11 +87,13 @@ class Split(Value, frozen=True, kw_only=True):
 
     Each reference has name, weight (absent: 1), namespace (absent or "": the object's own), kind (absent: Service) and
     group (absent: the core group). Those of a mesh (`mesh`) have destination.host, destination.subset (absent or "":
-    the whole host) and weight (absent: 0; that of a rule's only reference is of no account).
+    the whole host) and weight (absent: 0).
     """
 
-    rules: tuple[str, ...] = ()  # to the list of rules, which may have a name; none: the object is a single rule
+    rules: tuple[str, ...] = ()  # to the list of rules; none: the object is a single rule
     references: tuple[str, ...]  # within a rule, to the list of references
+    named: bool = True  # whether a rule can have a name
+    alone: bool = True  # whether the weight of a rule's only reference counts
     mesh: bool = False
 
     @property
@@ -208,6 +218,9 @@ class Driver(Protocol):
     @property
     def about(self) -> str:
         """What it is, as the chart says of `drivers.<name>`."""
+
+    @property
+    def tried(self) -> Tried: ...
 
     @property
     def to_install(self) -> str:

@@ -42,6 +42,7 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     Split,
+    Tried,
     as_shares,
     patch_of,
     references,
@@ -49,7 +50,7 @@ from evenload.drivers.base import (
 )
 from evenload.drivers.metadata import Metadata, PartialObject, Reference, view_of
 from evenload.drivers.rules import Rules
-from evenload.kube.resources import DNS_LABEL, REFERENCEGRANTS, Resource
+from evenload.kube.resources import DNS_LABEL, HTTPROUTES, REFERENCEGRANTS, Resource
 from evenload.model.spec import TargetRef
 
 LARGEST_WEIGHT = 1_000_000
@@ -124,6 +125,7 @@ class RouteDriver:
         self.kind = resource.kind
         self.resource = resource
         self.about = f"{resource.kind}s of the Gateway API."
+        self.tried = Tried.Loop if resource is HTTPROUTES else Tried.Server
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Raises RouteProblem."""

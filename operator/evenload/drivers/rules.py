@@ -35,6 +35,7 @@ class Rules(NamedTuple, Generic[R]):
     field: str  # "spec.rules"
     need: str  # what each of them needs to be a split: "leads to a Service; ..."
     all: Sequence[R]
+    named: bool = True  # whether a rule of that kind can have a name
 
     def chosen(self, target: TargetRef) -> list[tuple[int, R]]:
         """The rules that one set of weights stands in, with their indexes. Raises RouteProblem."""
@@ -47,6 +48,8 @@ class Rules(NamedTuple, Generic[R]):
 
     def _named(self, name: str) -> tuple[int, R]:
         where = "spec.targetRef.ruleName"
+        if not self.named:
+            raise RouteProblem(Problem.RuleNotFound, f"{where}: the rules of {self.of} have no names; leave it out")
         found = next(((index, rule) for index, rule in enumerate(self.all) if rule.name == name), None)
         if found is None:
             names = ", ".join(f'"{rule.name}"' for rule in self.all if rule.name)
@@ -65,9 +68,12 @@ class Rules(NamedTuple, Generic[R]):
             if weights != first:
                 same = weights.keys() == first.keys()
                 how = "the same Services with different weights" if same else "different Services"
+                apart = (
+                    "name the rule in spec.targetRef.ruleName (one Balancer each), or make them alike"
+                    if self.named
+                    else "make them alike, or give each an object and a Balancer of its own"
+                )
                 raise RouteProblem(
-                    Problem.RuleAmbiguous,
-                    f"rules {rules[0][0]} and {index} of {self.of} lead to {how}; "
-                    f"name the rule in spec.targetRef.ruleName (one Balancer each), or make them alike",
+                    Problem.RuleAmbiguous, f"rules {rules[0][0]} and {index} of {self.of} lead to {how}; {apart}"
                 )
         return first

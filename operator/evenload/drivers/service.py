@@ -24,6 +24,7 @@ from evenload.drivers.base import (
     Problem,
     RouteProblem,
     RulePlace,
+    Tried,
     patch_of,
 )
 from evenload.drivers.metadata import Metadata, PartialObject
@@ -53,6 +54,7 @@ class ServiceDriver:
     handles = (Handle.Restart,)
     split = None
     about = "Services as they are, without a route: their pods are looked after, and nothing is written to them."
+    tried = Tried.Server
     to_install = "a Kubernetes API server, which serves it"
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:

@@ -13,7 +13,7 @@ What it refuses, and why:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -24,20 +24,18 @@ from evenload.drivers.base import (
     Beside,
     Handle,
     JsonPatchOp,
-    Limits,
     Manifest,
     Place,
     Problem,
     RouteProblem,
     RulePlace,
     Split,
-    as_shares,
+    Tried,
     patch_of,
-    references,
-    set_weight,
 )
-from evenload.drivers.metadata import Metadata, PartialObject, Reference, view_of
-from evenload.kube.resources import DNS_LABEL, TRAEFIKSERVICES, Resource
+from evenload.drivers.metadata import Metadata, PartialObject, view_of
+from evenload.drivers.traefik import LIMITS, Service, operations, weights_at, weights_of
+from evenload.kube.resources import TRAEFIKSERVICES, Resource
 from evenload.model.spec import TargetRef
 
 STICKY = (
@@ -49,12 +47,8 @@ _SPLIT = Split(references=("spec", "weighted", "services"))
 _RULES = (RulePlace(index=0),)
 
 
-class _Service(Reference):
-    kind: str = "Service"
-
-
 class _Weighted(PartialObject):
-    services: list[_Service] = msgspec.field(default_factory=list)
+    services: list[Service] = msgspec.field(default_factory=list)
     sticky: dict[str, Any] | None = None
 
 
@@ -78,17 +72,18 @@ class TraefikServiceDriver:
     beside: tuple[Resource, ...] = ()
     grants: tuple[Resource, ...] = ()
     plane = GATEWAY
-    limits = Limits(largest_weight=1_000_000)  # Traefik names none: as large as a Balancer may ask for
+    limits = LIMITS
     handles = (Handle.Weights, Handle.Restart)
     split = _SPLIT
     about = "TraefikServices with spec.weighted."
+    tried = Tried.Proxy
     to_install = "Traefik's CRDs (traefik.io/v1alpha1)"
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:
         """Raises RouteProblem."""
         parsed = _parse(route)
-        weights = _weights(parsed, _split(parsed, target))
         namespace = parsed.metadata.namespace
+        weights = weights_of(_of(parsed), namespace, _split(parsed, target))
         return view_of(
             self.kind,
             parsed.metadata,
@@ -106,11 +101,12 @@ class TraefikServiceDriver:
     def weights_at(self, route: Manifest, target: TargetRef) -> tuple[str, ...]:
         """Raises RouteProblem."""
         self.backends(route, target)
-        return tuple(f"{path}/weight" for path, _, _ in _references(route))
+        return weights_at(_SPLIT, route, _RULES)
 
     def patch(self, route: Manifest, target: TargetRef, weights: Mapping[str, int]) -> list[JsonPatchOp]:
         """Raises RouteProblem."""
-        return patch_of(self.backends(route, target), weights, self.limits, _operations(route, weights))
+        view = self.backends(route, target)
+        return patch_of(view, weights, self.limits, operations(_SPLIT, route, _RULES, weights))
 
 
 def _parse(manifest: Manifest) -> _TraefikService:
@@ -122,7 +118,7 @@ def _parse(manifest: Manifest) -> _TraefikService:
         ) from error
 
 
-def _split(parsed: _TraefikService, target: TargetRef) -> list[_Service]:
+def _split(parsed: _TraefikService, target: TargetRef) -> list[Service]:
     """The services that share the traffic by weight."""
     if target.rule_name is not None:
         raise RouteProblem(Problem.RuleNotFound, "spec.targetRef.ruleName: a TraefikService has no rules; leave it out")
@@ -134,58 +130,11 @@ def _split(parsed: _TraefikService, target: TargetRef) -> list[_Service]:
             f"{_of(parsed)} has spec.{found[0]}, which does not split by weights; use one with spec.weighted alone",
         )
     services = spec.weighted.services if spec.weighted else []
-    if not any(each.kind == "Service" for each in services):
+    if not any(each.is_service for each in services):
         raise RouteProblem(
             Problem.NothingToBalance, f"{_of(parsed)} leads to no Service; add one to spec.weighted.services"
         )
     return services
-
-
-def _weights(parsed: _TraefikService, services: list[_Service]) -> dict[str, int]:
-    weights: dict[str, int] = {}
-    for each in services:
-        if each.kind != "Service":
-            if each.effective_weight:
-                raise RouteProblem(
-                    Problem.BackendUnsupported,
-                    f"{_of(parsed)} gives {each.kind} {each.name} a share, which is no Service; set its weight to 0 or "
-                    "balance over Services alone",
-                )
-            continue
-        _check(parsed, each)
-        if each.name in weights:
-            raise RouteProblem(
-                Problem.BackendRepeated, f"{_of(parsed)} names Service {each.name} twice; name each Service once"
-            )
-        weights[each.name] = each.effective_weight
-    return as_shares(weights)
-
-
-def _check(parsed: _TraefikService, service: _Service) -> None:
-    if not DNS_LABEL.fullmatch(service.name):
-        raise RouteProblem(
-            Problem.BackendUnsupported,
-            f"{_of(parsed)}: services[].name {service.name!r} is no name that a Service can have; correct it",
-        )
-    if service.namespace not in (None, "", parsed.metadata.namespace):
-        raise RouteProblem(
-            Problem.ForeignBackend,
-            f"{_of(parsed)} names Service {service.namespace}/{service.name}, which is in another namespace; move it "
-            "into the Balancer's own namespace",
-        )
-
-
-def _operations(manifest: Manifest, weights: Mapping[str, int]) -> Iterator[JsonPatchOp]:
-    for path, service, parsed in _references(manifest):
-        yield from set_weight(path, service, parsed.effective_weight, weights[parsed.name])
-
-
-def _references(manifest: Manifest) -> Iterator[tuple[str, Manifest, _Service]]:
-    """Each Service with a weight of ours: where it stands, as it stands there, and as it is read."""
-    for place, service in references(_SPLIT, manifest, _RULES):
-        parsed = msgspec.convert(service, _Service)
-        if parsed.kind == "Service":
-            yield place, service, parsed
 
 
 def _of(parsed: _TraefikService) -> str:

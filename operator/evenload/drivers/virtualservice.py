@@ -42,6 +42,7 @@ from evenload.drivers.base import (
     RouteProblem,
     RulePlace,
     Split,
+    Tried,
     as_shares,
     patch_of,
     references,
@@ -54,7 +55,7 @@ from evenload.model.spec import TargetRef
 
 TOTAL: Final = 100  # per cent
 _LARGEST: Final = 1_000_000
-_SPLIT: Final = Split(rules=("spec", "http"), references=("route",), mesh=True)
+_SPLIT: Final = Split(rules=("spec", "http"), references=("route",), alone=False, mesh=True)
 _IN_FULL: Final = re.compile(rf"([^.]+)\.([^.]+)\.{re.escape(CLUSTER_DOMAIN)}")
 
 
@@ -134,6 +135,7 @@ class VirtualServiceDriver:
     handles = (Handle.Weights, Handle.Restart)
     split = _SPLIT
     about = "VirtualServices of Istio, over Services and over subsets of DestinationRules."
+    tried = Tried.Server
     to_install = "Istio's CRDs (networking.istio.io/v1)"
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:

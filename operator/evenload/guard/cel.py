@@ -94,33 +94,43 @@ def _reason(manifest: str) -> str:
 
 def _all(split: Split, manifest: str) -> str:
     """A list for each rule, of its Services; maps of dyn, since CEL has no records and wants maps of one type."""
-    if split.rules:
-        rules = (
-            f"{_optional(manifest, split.rules)}.orValue([])\n"
-            '.filter(r, variables.ruleName == "" || r.?name.orValue("") == variables.ruleName)\n'
-        )
-        references = f"{_optional('r', split.references)}.orValue([])"
-    else:
+    rules, references = _rules(split, manifest)
+    read = _DESTINATIONS if split.mesh else _SERVICES
+    weight = f"has(b.weight) ? b.weight : {0 if split.mesh else 1}"
+    if split.alone:
+        return f"{rules}.map(r, {references}\n{read % weight})"
+    return f"{rules}.map(r, [{references}].map(refs, refs\n{read % f'size(refs) == 1 ? 1 : ({weight})'})[0])"
+
+
+def _rules(split: Split, manifest: str) -> tuple[str, str]:
+    """The list of rules, and that of a rule r's references."""
+    if not split.rules:
         rules = f'(variables.ruleName == "" ? [{_optional(manifest, split.references)}.orValue([])] : [])\n'
-        references = "r"
-    if split.mesh:
-        return f"{rules}.map(r, [{references}].map(refs, refs\n{_DESTINATIONS})[0])"
-    return (
-        f"{rules}.map(r, {references}\n"
-        '  .map(b, (!has(b.kind) || b.kind == "Service") && (!has(b.group) || b.group == ""),\n'
-        '    {"backend": dyn(has(b.namespace) && !(b.namespace in ["", request.namespace]) ?\n'
-        '    b.namespace + "/" + b.name : b.name), "weight": dyn(has(b.weight) ? b.weight : 1)}))'
+        return rules, "r"
+    references = f"{_optional('r', split.references)}.orValue([])"
+    if not split.named:
+        return f'(variables.ruleName == "" ? {_optional(manifest, split.rules)}.orValue([]) : [])\n', references
+    rules = (
+        f"{_optional(manifest, split.rules)}.orValue([])\n"
+        '.filter(r, variables.ruleName == "" || r.?name.orValue("") == variables.ruleName)\n'
     )
+    return rules, references
 
 
+_SERVICES = (
+    '  .map(b, (!has(b.kind) || b.kind == "Service") && (!has(b.group) || b.group == ""),\n'
+    '    {"backend": dyn(has(b.namespace) && !(b.namespace in ["", request.namespace]) ?\n'
+    '    b.namespace + "/" + b.name : b.name), "weight": dyn(%s)})'
+)
+"""Of a list of references b: as `verdict._services`. %s: the weight."""
 _HOST = f'b.?destination.?host.orValue("").replace("." + request.namespace + ".{CLUSTER_DOMAIN}", "")'
 _SUBSET = 'b.?destination.?subset.orValue("")'
 _DESTINATIONS = (
     f'  .map(b, !{_HOST}.contains("."),\n'
     f'    {{"backend": dyn({_HOST} + ({_SUBSET} == "" ? "" : "/" + {_SUBSET})),\n'
-    '    "weight": dyn(size(refs) == 1 ? 1 : (has(b.weight) ? b.weight : 0))})'
+    '    "weight": dyn(%s)})'
 )
-"""Of the list `refs` of a mesh: as `verdict._destinations`."""
+"""Of those of a mesh: as `verdict._destinations`."""
 
 
 def _optional(manifest: str, path: tuple[str, ...]) -> str:

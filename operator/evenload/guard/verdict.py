@@ -76,13 +76,22 @@ def rules_of(manifest: Manifest, split: Split, rule_name: str) -> list[Rule]:
     if not split.rules:
         rules = [] if rule_name else [_at(manifest, split.references, [])]
     else:
-        named = (rule for rule in _at(manifest, split.rules, []) if not rule_name or rule.get("name", "") == rule_name)
+        named = (rule for rule in _at(manifest, split.rules, []) if not rule_name or _name(rule, split) == rule_name)
         rules = [_at(rule, split.references, []) for rule in named]
     own = manifest["metadata"].get("namespace", "default")
     read = _destinations if split.mesh else _services
-    found = [list(read(rule, own)) for rule in rules]
+    found = [_weighed(rule, split, list(read(rule, own))) for rule in rules]
     split_up = [rule for rule in found if len(rule) > 1]
     return [*split_up] if split_up and not rule_name else [rule for rule in found if rule]
+
+
+def _name(rule: Mapping[str, Any], split: Split) -> str:
+    name: str = rule.get("name", "") if split.named else ""
+    return name
+
+
+def _weighed(rule: list[Any], split: Split, found: list[Reference]) -> list[Reference]:
+    return found if split.alone or len(rule) > 1 else [Reference(each.backend, 1) for each in found]
 
 
 def _services(rule: list[Any], own: str) -> Iterator[Reference]:
@@ -99,7 +108,7 @@ def _destinations(rule: list[Any], own: str) -> Iterator[Reference]:
         subset = _at(each, ("destination", "subset"), "")
         if "." not in host:
             key = f"{host}/{subset}" if subset else host
-            yield Reference(key, 1 if len(rule) == 1 else each.get("weight", 0))
+            yield Reference(key, each.get("weight", 0))
 
 
 def _at(manifest: Mapping[str, Any], path: tuple[str, ...], absent: Any) -> Any:

@@ -145,7 +145,7 @@ class Roster:
         namespace, name = key
         changed = msgspec.structs.replace(
             facts, namespace=namespace, name=name, uid=f"history:{name}", ready=True, terminating=False,
-            started_at=None, node=None, zone=None, protected=False,
+            started_at=None, node=None, zone=None, addresses=(), protected=False,
         )  # fmt: skip
         return Member(facts=changed, ready=True, workload=workload)
 

@@ -23,13 +23,15 @@ class Crowd:
     ready: Sequence[bool]
     started_at: Sequence[float | None]  # seconds since the epoch
     spaces: Set[str]  # the different ones among the namespaces: nearly always one
+    addresses: Sequence[tuple[str, ...]]
 
     @classmethod
     def of(cls, members: Sequence[Member]) -> Crowd:
         namespaces = [member.facts.namespace for member in members]
         names = [member.facts.name for member in members]
         started_at = [member.facts.started_at for member in members]
-        return cls(names, namespaces, [member.ready for member in members], started_at, frozenset(namespaces))
+        ready, addresses = [member.ready for member in members], [member.facts.addresses for member in members]
+        return cls(names, namespaces, ready, started_at, frozenset(namespaces), addresses)
 
     def look_up(self, numbers: Mapping[str, Mapping[str, T]], otherwise: Mapping[str, T]) -> list[T | None]:
         """Each pod's number, by namespace and name; in a namespace that has none, from `otherwise`."""
@@ -37,6 +39,11 @@ class Crowd:
             return list(map(numbers.get(self.namespaces[0], otherwise).get, self.names))
         places = zip(self.namespaces, self.names, strict=True)
         return [numbers.get(namespace, otherwise).get(name) for namespace, name in places]
+
+    def at_addresses(self, numbers: Mapping[str, float]) -> Column:
+        """Each pod's number, of all its addresses; absent where none of them has one."""
+        found = ([numbers[each] for each in addresses if each in numbers] for addresses in self.addresses)
+        return [sum(mine) if mine else None for mine in found]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -33,7 +33,8 @@ class Doubt:
     def sentence(self, crowd: Crowd, expected: Sequence[bool]) -> str:
         """What is wrong and which field to correct. The same words as long as it is the same."""
         counter, code = self.source.templates["errors"].counter, self.source.code
-        examples = self.source.preset.status.examples if self.source.preset else ""
+        status = self.source.preset.status if self.source.preset else None
+        examples = status.examples if status else ""
         who = "these pods" if self.everywhere else self._some(crowd, expected)
         if self.source.own_requests:
             return (

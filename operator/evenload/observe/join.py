@@ -140,7 +140,8 @@ def measure(crowd: Crowd, samples: Samples, max_age_seconds: float, time: float)
     def refused(name: SignalName, numbers: Column) -> Refused | None:
         return refused_of(crowd, readings[name], numbers, samples.source, time)
 
-    raw = {name: _column(crowd, reading) for name, reading in readings.items()}
+    source = samples.source
+    raw = {name: _column(crowd, reading, by_address=source.by_address(name)) for name, reading in readings.items()}
     ready, counted = crowd.ready, _requests(crowd, raw["requests"], samples)
     unsure = refused("requests", counted)
     requests = judged("requests", _without(counted, unsure), ready, unsure)
@@ -174,7 +175,9 @@ Unsure = Doubt | Refused | None
 _NOT_ASKED = Reading(problem="it was not asked for")
 
 
-def _column(crowd: Crowd, reading: Reading) -> Column:
+def _column(crowd: Crowd, reading: Reading, *, by_address: bool) -> Column:
+    if by_address:
+        return crowd.at_addresses(reading.values.get("", {}))
     return crowd.look_up(reading.values, reading.values.get("", {}))  # a person's query may leave the namespace out
 
 
@@ -253,8 +256,8 @@ def _usable(raw: Column, state: SignalState) -> Column:
 
 
 def _age(crowd: Crowd, reading: Reading) -> float | None:
-    """Of the newest sample in these pods' namespaces."""
-    ages = map(reading.ages.get, crowd.spaces)
+    """Of the newest sample in these pods' namespaces, or of all that has none."""
+    ages = (reading.ages.get(space, reading.ages.get("")) for space in crowd.spaces)
     known = [max(0.0, age) for age in ages if age is not None and math.isfinite(age)]
     return min(known, default=None)
 

@@ -99,6 +99,7 @@ class _Container(Partial):
 
 class _PodSpec(Partial):
     node_name: str | None = None
+    host_network: bool = False
     containers: tuple[_Container, ...] = ()
     init_containers: tuple[_Container, ...] = ()
     resources: _Resources = msgspec.field(default_factory=_Resources)
@@ -126,7 +127,12 @@ class _ContainerStatus(Partial):
     state: _State = msgspec.field(default_factory=_State)
 
 
+class _PodAddress(Partial):
+    ip: str = ""
+
+
 class _PodStatus(Partial):
+    pod_ips: tuple[_PodAddress, ...] = msgspec.field(name="podIPs", default=())
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[_ContainerStatus, ...] = ()
 
@@ -154,6 +160,7 @@ class PodFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     node: str | None
     zone: str | None
     labels: Labels = ()
+    addresses: tuple[str, ...] = ()  # of its own: none where it shares its node's
     owner: Owner | None  # its controller; None: nobody would replace it
     protected: bool
     pre_stop_seconds: float | None
@@ -181,6 +188,7 @@ class PodFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             node=spec.node_name,
             zone=meta.labels.get(ZONE_LABEL),
             labels=_shared(tuple(sorted(meta.labels.items()))),
+            addresses=() if spec.host_network else tuple(each.ip for each in pod.status.pod_ips if each.ip),
             owner=_owner(meta),
             protected=_protected(meta.annotations),
             pre_stop_seconds=_pre_stop_seconds(spec),

@@ -57,7 +57,7 @@ from evenload.model.spec import SignalLabels, Signals
 from evenload.observe.address import ANY, is_allowed, normal, read_url
 from evenload.observe.copies import PLACES, TARGET_LABELS
 from evenload.observe.promql import Matcher, problem_of, read_matcher
-from evenload.presets import PRESETS, InFlight, Latency, Preset
+from evenload.presets import PRESETS, ByAddress, InFlight, Latency, Preset
 
 ROW: Final = "evenload"
 """The label that says what a row of an answer is."""
@@ -99,6 +99,7 @@ class Template(Value, frozen=True, kw_only=True):
     by_target: str = ""  # the series of which there is a row a pod and target; "": a row a pod
     merged: str | None = None
     torn: str | None = None
+    by_address: str = ""  # the label of the series that holds a pod's address; "": pods are named
     totals: bool = False  # whether counters at several addresses of a pod are to be compared
 
 
@@ -138,14 +139,14 @@ class Source(Value, frozen=True, kw_only=True):
         """Whether it asks what the installation asks by itself. Anything else is a query that a tenant decided on."""
         window = usual_window(self.scrape_seconds)
         labels = self.labels
-        known = (None, *self.preset.status.labels) if self.preset else (None,)
+        known = (None, *self.preset.codes) if self.preset else (None,)
         usual = (labels.namespace, labels.pod) == (_USUAL.namespace, _USUAL.pod) and labels.code in known
         return usual and not (self.own or self.matchers) and self.window_seconds == window
 
     @property
     def code(self) -> str:
         """The label that holds the status; "" while the preset is not known."""
-        return self.labels.code or (self.preset.status.label if self.preset else "")
+        return self.labels.code or (self.preset.code if self.preset else "")
 
     @property
     def span_seconds(self) -> float:
@@ -192,10 +193,17 @@ class Source(Value, frozen=True, kw_only=True):
         """Whether an answer has a row a pod and target, so that several of one pod are no mistake."""
         return bool(self.templates[signal].by_target)
 
+    def by_address(self, signal: SignalName) -> bool:
+        """Whether this signal's rows name a pod's address, and no namespace."""
+        template = self.templates.get(signal)
+        return template is not None and bool(template.by_address)
+
     def pod_labels(self, signal: SignalName) -> PodLabels:
         """The labels that name a pod in this signal's rows: cAdvisor's are what the kubelet calls them."""
         if self.templates[signal].kubelet_labels:
             return PodLabels("namespace", "pod")
+        if self.by_address(signal):
+            return PodLabels(_NO_LABEL, _ADDRESS)
         return PodLabels(self.labels.namespace, self.labels.pod)
 
 
@@ -261,7 +269,9 @@ def _chosen(signals: Signals, presets: Mapping[str, Preset]) -> Preset | None:
 
 def _candidates(presets: Iterable[Preset], code: str | None) -> Iterator[Candidate]:
     for preset in presets:
-        for label in (code,) if code else preset.status.labels:
+        if preset.by_address:
+            continue  # who counts by address says nothing of whose addresses they are
+        for label in (code,) if code else preset.codes:
             yield Candidate(preset, label)
         yield Candidate(preset, "")
 
@@ -365,7 +375,7 @@ def _search(source: Source, signal: SignalName, namespaces: Iterable[str]) -> st
     rows: dict[str, str | None] = {}
     for candidate in source.candidates:
         preset = candidate.preset
-        status = (f'{candidate.code}=~"{preset.status.values}"',) if candidate.code else ()
+        status = (f'{candidate.code}=~"{preset.status.values}"',) if candidate.code and preset.status else ()
         rows[candidate.name] = f"count $(by) ({_selected(preset.requests, preset, *status)})"
     return _filled(rows, values)
 
@@ -419,10 +429,11 @@ def render_copies(source: Source, signal: SignalName, namespaces: Iterable[str])
 def _values(
     source: Source, signal: SignalName, namespaces: Iterable[str], pods: Iterable[str] = ()
 ) -> Mapping[str, str]:
-    labels = source.pod_labels(signal)
+    labels, template = source.pod_labels(signal), source.templates[signal]
     every = quoted(namespaces)
-    matching = source.matching(application=not source.templates[signal].kubelet_labels)
+    matching = source.matching(application=not template.kubelet_labels)
     named = (labels.namespace, labels.pod)
+    mine = f'{labels.namespace}=~"{every}", {labels.pod}!=""'
     return {
         "window": duration(source.window_seconds),
         "namespaces": every,
@@ -433,7 +444,7 @@ def _values(
         "code": source.code,
         "by": f"by ({', '.join(named)})",
         "each": f"by ({', '.join((*named, *_target_labels((*named, source.code))))})",
-        "in": f'{labels.namespace}=~"{every}", {labels.pod}!=""{matching}',
+        "in": (f'{template.by_address}=~".+:[0-9]+"' if template.by_address else mine) + matching,
         "lately": duration(source.lately_seconds),
         "long": duration(TORN_SCRAPES * source.scrape_seconds),
         "torn": str(TORN_RESETS),
@@ -501,12 +512,50 @@ _CADVISOR = '{$(in), container!="", container!="POD"}'
 @functools.lru_cache(maxsize=64)
 def templates_of(preset: Preset) -> Mapping[SignalName, Template]:
     """How each signal is asked for that the preset has."""
+    if preset.by_address:
+        return MappingProxyType(_of_addresses(preset, preset.by_address) | _KUBELET)
     found: dict[SignalName, Template] = {"requests": _requests(preset), "errors": _errors(preset)}
     if preset.latency:
         found["latency"] = _latency(preset, preset.latency)
     if preset.in_flight:
         found["inFlight"] = _in_flight(preset, preset.in_flight)
     return MappingProxyType(found | _KUBELET)
+
+
+def _of_addresses(preset: Preset, by: ByAddress) -> dict[SignalName, Template]:
+    """A row an address, added up over all proxies and all that each of them calls it by; of copies the largest.
+
+    A proxy has these counters from the moment on that it knows the address: there is no telling idle from unknown.
+    """
+    found: dict[SignalName, str] = {
+        "requests": _counted(preset.requests, preset),
+        "errors": _counted(by.failed, preset),
+    }
+    if preset.in_flight:
+        found["inFlight"] = _selected(preset.in_flight.gauge, preset)
+    age = f"time() - max(timestamp({_selected(preset.requests, preset)}))"
+    return {
+        signal: Template(
+            value=(
+                f"sum by ({_ADDRESS}) (label_replace(max without ({', '.join(_OF_COPIES)}) ({each}), "
+                f'"{_ADDRESS}", "$1", "{by.label}", "[[]?([^]]+)[]]?:[0-9]+"))'
+            ),
+            age=age,
+            by_address=by.label,
+        )
+        for signal, each in found.items()
+    }
+
+
+def _counted(metric: str, preset: Preset) -> str:
+    counter = _selected(metric, preset)
+    return f"increase({counter}[$(window)]) and last_over_time({counter}[$(lately)])"
+
+
+_ADDRESS: Final = "evenload_address"
+_NO_LABEL: Final = "evenload_namespace"  # that no row has
+_OF_COPIES: Final = tuple(name for name in TARGET_LABELS if name not in {"instance", *PLACES})
+"""What tells the copies of one proxy's counter apart, and not one proxy from another."""
 
 
 def _requests(preset: Preset) -> Template:
@@ -536,6 +585,8 @@ def _errors(preset: Preset) -> Template:
     In a fleet whose counters carry the status, the left side of `unless` selects nothing.
     """
     counter, status = preset.requests, preset.status
+    if status is None:
+        raise InvariantBroken(f"the preset {preset.name} has no status")
     failures = (f'$(code)=~"{status.failed}"', *status.also)
     failed = " or ".join(f"increase({_selected(counter, preset, each)}[$(window)])" for each in failures)
     coded = _selected(counter, preset, f'$(code)=~"{status.values}"')

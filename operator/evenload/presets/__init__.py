@@ -62,6 +62,13 @@ class InFlight(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("give either gauge, or both started and ended")
 
 
+class ByAddress(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a proxy counts for each address that it sends to: it knows no pods, and has a counter for failures."""
+
+    label: LabelName  # that holds address:port
+    failed: MetricName
+
+
 class Preset(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file. `name` is the file's."""
 
@@ -71,11 +78,29 @@ class Preset(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tried: str  # what answered these queries in a test
     by_proxy: bool = False  # of ours: counted by a proxy; what the application counts itself comes first
     requests: MetricName  # a counter
-    status: Status
+    status: Status | None = None
+    by_address: ByAddress | None = None
     matchers: tuple[Matcher, ...] = ()  # which series of all these metrics are of requests that the pod was asked
     latency: Latency | None = None
     in_flight: InFlight | None = None
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        if (self.status is None) == (self.by_address is None):
+            raise ValueError("give either status, or byAddress")
+        if self.by_address and (self.latency or (self.in_flight and not self.in_flight.gauge)):
+            raise ValueError("with byAddress there is no latency, and inFlight is a gauge")
+
+    @property
+    def codes(self) -> tuple[LabelName, ...]:
+        """The labels that may hold a status, the usual one first."""
+        return self.status.labels if self.status else ()
+
+    @property
+    def code(self) -> str:
+        """The usual one; "" where none does."""
+        return next(iter(self.codes), "")
 
     def __hash__(self) -> int:  # of two names and not of all: each tick hashes one a Balancer
         return hash((self.name, self.requests))
@@ -87,8 +112,8 @@ def read(name: str, document: object, where: str) -> Preset:
         raise InputError(f'{where}: "{name}" is no name of a preset; use lower case letters, digits and "-"')
     try:
         preset = msgspec.convert(document, Preset)
-        for field in ("values", "failed"):
-            re.compile(getattr(preset.status, field))
+        for pattern in (preset.status.values, preset.status.failed) if preset.status else ():
+            re.compile(pattern)
     except (msgspec.ValidationError, re.error) as error:
         raise InputError(f"{where}: {name}: {error}") from error
     return msgspec.structs.replace(preset, name=name)
@@ -113,7 +138,10 @@ def _ours() -> dict[str, Preset]:
     folder = resources.files(__name__)
     files = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
     presets = [read(name, msgspec.yaml.decode(file.read_bytes()), f"{name}.yaml") for name, file in files.items()]
-    return {preset.name: preset for preset in sorted(presets, key=lambda each: (each.by_proxy, each.name))}
+    return {
+        preset.name: preset
+        for preset in sorted(presets, key=lambda each: (each.by_proxy, bool(each.by_address), each.name))
+    }
 
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(_ours())

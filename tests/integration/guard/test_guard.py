@@ -267,7 +267,9 @@ async def test_what_evenload_writes_passes(client: Client, guarded: str) -> None
         assert HTTP.backends(stored, target).weights == weights
 
 
-@pytest.mark.parametrize(("kind", "rules", "services"), [("HTTPRoute", 16, 16), ("TraefikService", 1, 64)])
+@pytest.mark.parametrize(
+    ("kind", "rules", "services"), [("HTTPRoute", 16, 16), ("TraefikService", 1, 64), ("IngressRoute", 16, 16)]
+)
 @pytest.mark.parametrize("explicit", [False, True])
 async def test_the_largest_balancers_are_within_what_the_api_server_reckons(
     client: Client, guarded: str, kind: str, rules: int, services: int, explicit: bool

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from evenload.drivers import DRIVERS
-from evenload.drivers.base import BalancerView, RouteProblem
+from evenload.drivers.base import BalancerView, Driver, RouteProblem
 from evenload.errors import Conflict, NotFound
 from evenload.kube.client import Client
 from evenload.kube.resources import (
@@ -104,6 +104,20 @@ class Shop:
     async def pod_of(self, name: str) -> str:
         pods, _ = await self.client.list(PODS, self.namespace, f"app={name}")
         return str(pods[0]["metadata"]["name"])
+
+
+def named(driver: Driver, name: str, spec: Manifest) -> Manifest:
+    return {
+        "apiVersion": driver.resource.api_version,
+        "kind": driver.kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def routes(services: list[Manifest]) -> Manifest:
+    """The spec of an IngressRoute with one route to these."""
+    return {"routes": [{"kind": "Rule", "match": "PathPrefix(`/`)", "services": services}]}
 
 
 def service(name: str) -> Manifest:
@@ -354,15 +368,18 @@ class TestProblems:
 
 
 class TestKinds:
-    @pytest.mark.parametrize("kind", ["GRPCRoute", "TraefikService"])
+    @pytest.mark.parametrize("kind", ["GRPCRoute", "TraefikService", "IngressRoute"])
     async def test_each_kind_is_read_and_written_as_the_api_server_has_it(self, shop: Shop, kind: str) -> None:
         driver, target = DRIVERS[kind], TargetRef(kind=kind, name="rpc")
-        if kind == "TraefikService":
+        if driver.resource.group == "traefik.io":
             await install_traefik(shop.client)
         refs = [{"name": name, "port": 80, "weight": 100} for name in ("shop-a", "shop-b")]
-        spec = {"weighted": {"services": refs}} if kind == "TraefikService" else {"rules": [{"backendRefs": refs}]}
-        manifest = {"apiVersion": driver.resource.api_version, "kind": kind, "metadata": {"name": "rpc"}, "spec": spec}
-        await shop.client.create(driver.resource, shop.namespace, manifest)
+        specs: dict[str, Manifest] = {
+            "GRPCRoute": {"rules": [{"backendRefs": refs}]},
+            "TraefikService": {"weighted": {"services": refs}},
+            "IngressRoute": routes(refs),
+        }
+        await shop.client.create(driver.resource, shop.namespace, named(driver, "rpc", specs[kind]))
 
         def seen() -> Manifest | Problem:
             return shop.view.balancer(driver, shop.namespace, "rpc")
@@ -438,6 +455,64 @@ class TestKinds:
         assert view is not None
         assert {problem.reason for problem in shop.view.fleet(view).problems} == {Trouble.NoPods}
 
+    @pytest.mark.parametrize(
+        ("services", "reason", "says"),
+        [
+            ([{"name": "shop-a", "port": 80}, {"name": "shop-a", "port": 81}], "BackendRepeated", "shop-a twice"),
+            (
+                [{"name": "inner", "kind": "TraefikService"}],
+                "BackendUnsupported",
+                "where the weights stand; name that one in spec.targetRef",
+            ),
+            (
+                [{"name": "shop-a", "port": 80}, {"name": "inner", "kind": "TraefikService", "weight": 2}],
+                "BackendUnsupported",
+                "gives TraefikService inner a share",
+            ),
+            (
+                [{"name": "shop-a", "port": 80}, {"name": "shop-b", "port": 80, "namespace": "elsewhere"}],
+                "ForeignBackend",
+                "Service elsewhere/shop-b, which is in another namespace",
+            ),
+        ],
+    )
+    async def test_an_ingress_route_that_the_api_server_takes_and_nobody_can_weigh_is_refused_with_a_sentence(
+        self, client: Client, namespace: str, services: list[Manifest], reason: str, says: str
+    ) -> None:
+        await install_traefik(client)
+        driver = DRIVERS["IngressRoute"]
+        stored = await client.create(driver.resource, namespace, named(driver, "web", routes(services)))
+        with pytest.raises(RouteProblem, match=says) as refused:
+            driver.backends(stored, TargetRef(kind=driver.kind, name="web"))
+        assert refused.value.reason == reason
+
+    async def test_weights_of_an_ingress_route_are_put_back_from_all_zero(self, client: Client, namespace: str) -> None:
+        await install_traefik(client)
+        driver, target = DRIVERS["IngressRoute"], TargetRef(kind="IngressRoute", name="web")
+        zero: list[Manifest] = [
+            {"name": name, "port": 80, "weight": 0, "sticky": {"cookie": {}}} for name in ("shop-a", "shop-b")
+        ]
+        stored = await client.create(driver.resource, namespace, named(driver, "web", routes(zero)))
+        view = driver.backends(stored, target)
+        assert view.weights == {"shop-a": 0, "shop-b": 0}
+        assert "sticky cookie" in view.notes[0]
+        even = {"shop-a": 1, "shop-b": 1}
+        answer = await client.patch_json(driver.resource, namespace, "web", driver.patch(stored, target, even))
+        assert driver.backends(answer, target).weights == even
+        assert [each["sticky"] for each in answer["spec"]["routes"][0]["services"]] == [each["sticky"] for each in zero]
+
+    async def test_a_service_of_an_ingress_route_that_is_missing_is_named(self, shop: Shop) -> None:
+        await install_traefik(shop.client)
+        driver, target = DRIVERS["IngressRoute"], TargetRef(kind="IngressRoute", name="web")
+        services = [{"name": "shop-a", "port": 80}, {"name": "shop-z", "port": 80}]
+        await shop.client.create(driver.resource, shop.namespace, named(driver, "web", routes(services)))
+        await until(lambda: not isinstance(shop.view.balancer(driver, shop.namespace, "web"), Problem))
+        found = shop.view.balancer(driver, shop.namespace, "web")
+        assert not isinstance(found, Problem)
+        [problem] = shop.view.fleet(driver.backends(found, target)).problems
+        assert problem.reason is Trouble.ServiceNotFound
+        assert "shop-z" in problem.sentence
+
     async def test_a_plain_service_leads_to_its_pods(self, shop: Shop) -> None:
         found = shop.view.balancer(SERVICE, shop.namespace, "shop-a")
         assert not isinstance(found, Problem)
@@ -445,6 +520,10 @@ class TestKinds:
         fleet = shop.view.fleet(view)
         assert fleet.problems == ()
         assert {name: len(pods) for name, pods in fleet.backends.items()} == {"shop-a": 2}
+        pods, _ = await shop.client.list(PODS, shop.namespace, "app=shop-a")
+        assert {name: each.facts.addresses for name, each in fleet.backends["shop-a"].items()} == {
+            pod["metadata"]["name"]: (pod["status"]["podIP"],) for pod in pods
+        }
         live = await shop.client.get(SERVICES, shop.namespace, "shop-a")
         assert (view.uid, view.resource_version) == (live["metadata"]["uid"], live["metadata"]["resourceVersion"])
 

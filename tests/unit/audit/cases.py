@@ -400,7 +400,11 @@ CASES: Final[dict[str, Case]] = {
         [hpa(conditions=[condition("ScalingLimited", "True", reason="TooManyReplicas")])],
         [hpa(conditions=[condition("ScalingLimited", "True", reason="TooFewReplicas")])],
     ),
-    "traefik-no-weight": Case([traefik(named("a", weight=0), named("b", weight=0))], [traefik(named("a"))], Scope()),
+    "traefik-no-weight": Case(
+        [traefik(named("a", weight=0), named("b", weight=0))],
+        [traefik(named("a")), ingress_route(named("a", weight=0))],
+        Scope(),
+    ),
     "traefik-all-weight-on-one": Case(
         [traefik(named("a"), named("b", weight=0))], [traefik(named("a"), named("b"))], Scope()
     ),

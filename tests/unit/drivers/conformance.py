@@ -52,6 +52,12 @@ CASES = {
         strip=traefik.without_managed_weights,
         foreign_write=traefik.written_by,
     ),
+    "IngressRoute": Case(
+        driver=DRIVERS["IngressRoute"],
+        balancers=traefik.routed(),
+        strip=traefik.without_managed_weights,
+        foreign_write=traefik.written_by,
+    ),
     "VirtualService": Case(
         driver=DRIVERS["VirtualService"],
         balancers=istio.balanceable(),

@@ -50,7 +50,9 @@ def test_a_balancer_of_something_else_has_no_say(changed: str) -> None:
 
 
 @pytest.mark.parametrize("manager", ["flagger", "gatewayAPI", "kruise-rollout"])
-@pytest.mark.parametrize(("kind", "field"), [("HTTPRoute", "rules"), ("TraefikService", "weighted")])
+@pytest.mark.parametrize(
+    ("kind", "field"), [("HTTPRoute", "rules"), ("TraefikService", "weighted"), ("IngressRoute", "routes")]
+)
 def test_what_a_canary_controller_wrote_is_its_own(manager: str, kind: str, field: str) -> None:
     before, after = BAD.objects(kind, "shop")
     after["metadata"]["managedFields"] = [{"manager": manager, "fieldsV1": {"f:spec": {f"f:{field}": {}}}}]

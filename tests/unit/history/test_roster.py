@@ -71,6 +71,13 @@ def test_pods_that_are_gone_are_there_while_their_series_are() -> None:
     assert seen(roster(), part) == [{GONE}, {GONE}, {TODAY}, {TODAY}]
 
 
+def test_a_pod_that_is_gone_has_no_address_of_those_that_run() -> None:
+    part = chunk(memory=matrix(shop_a_6b9f7c5d8_x2x9q="..11", shop_a_7c5d86b9f_bbbbb="11.."))
+    fleets = list(roster(addresses=("10.0.0.1",)).fleets(part))
+    assert fleets[0].backends["shop-a"][GONE].facts.addresses == ()
+    assert fleets[3].backends["shop-a"][TODAY].facts.addresses == ("10.0.0.1",)
+
+
 def test_what_is_computed_over_a_window_does_not_keep_a_pod_alive() -> None:
     gauge, rate = matrix(shop_a_6b9f7c5d8_x2x9q="11.."), matrix(shop_a_6b9f7c5d8_x2x9q="1111")
     _, there = chunk(memory=gauge, requests=rate).pods({"shop"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from evenload.model.snapshot import Hold, Pod, SignalState, Snapshot
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import Lineup, snapshot_of, without_numbers
-from evenload.observe.prometheus import Reading
-from tests.unit.observe.fleets import NOW, fleet, member, reading, samples, snapshot
+from evenload.observe.prometheus import Reading, Samples
+from evenload.presets import PRESETS
+from tests.unit.observe.fleets import NOW, SOURCE, fleet, member, reading, samples, snapshot
 
 
 def pod(of: Snapshot, name: str) -> Pod:
@@ -40,6 +42,36 @@ class TestCounts:
         taken = snapshot(fleet("a"), samples(requests=reading(a=150), errors=Reading(problem="it is down")))
         assert pod(taken, "a").errors is None
         assert taken.signals["errors"].state is SignalState.Missing
+
+
+class TestByAddress:
+    """What a proxy counts for each address: its rows name no namespace and no pod."""
+
+    SOURCE = msgspec.structs.replace(SOURCE, preset=PRESETS["envoy-gateway"])
+
+    def taken(self, fleet: Fleet, ages: dict[str, float], **numbers: float) -> Snapshot:
+        rows = {name.replace("_", "."): number for name, number in numbers.items()}
+        readings = samples(requests=Reading(values={"": rows}, ages=ages), cpu=reading(a=0.5))
+        return snapshot(fleet, Samples(source=self.SOURCE, readings=readings.readings))
+
+    def test_a_pod_has_what_all_its_addresses_have_and_the_kubelets_numbers_by_its_name(self) -> None:
+        who = Fleet(backends={"shop-a": {"a": member("a", addresses=("10.0.0.1", "10.0.0.2"))}})
+        taken = self.taken(who, {"": 3.0}, **{"10_0_0_1": 60, "10_0_0_2": 30, "10_0_0_12": 500})
+        assert pod(taken, "a").requests == pytest.approx(60)  # 90, shrunk to the time that samples span
+        assert pod(taken, "a").cpu == 0.5
+        assert taken.signals["requests"].age == 3.0
+
+    def test_a_pod_without_an_address_is_absent_whatever_it_is_called(self) -> None:
+        who = Fleet(backends={f"shop-{name}": {name: member(name)} for name in "ab"})
+        taken = self.taken(who, {"": 3.0}, a=60)
+        assert pod(taken, "a").requests is None
+        assert taken.signals["requests"].state is SignalState.Missing
+
+    def test_it_is_stale_by_the_age_of_all_of_it(self) -> None:
+        who = Fleet(backends={"shop-a": {"a": member("a", addresses=("10.0.0.1",))}})
+        taken = self.taken(who, {"": 90.0}, **{"10_0_0_1": 60})
+        assert taken.signals["requests"].state is SignalState.Stale
+        assert pod(taken, "a").requests is None
 
 
 class TestPodsWithoutTraffic:

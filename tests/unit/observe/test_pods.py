@@ -44,6 +44,12 @@ class TestState:
         assert facts(metadata={"deletionTimestamp": CREATED}).terminating
         assert not facts().terminating
 
+    def test_its_addresses_are_its_own(self) -> None:
+        addressed = {"podIP": "10.0.0.5", "podIPs": [{"ip": "10.0.0.5"}, {"ip": "fd00::5"}]}
+        assert facts(status=addressed).addresses == ("10.0.0.5", "fd00::5")
+        assert facts(status=addressed, spec={"hostNetwork": True}).addresses == ()
+        assert facts().addresses == ()
+
     def test_its_age_counts_from_its_newest_container(self) -> None:
         running = [{"state": {"running": {"startedAt": at}}} for at in (CREATED, STARTED)]
         restarted = facts(status={"containerStatuses": running}).started_at
