@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -148,7 +149,7 @@ async def test_a_namespace_that_may_not_be_listed_keeps_no_other_one_waiting(mon
 
 async def test_it_is_looked_after_once_all_of_it_could_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "LISTED_SECONDS", 0.1)
-    monkeypatch.setattr(app, "FIRST_SWEEPS_SECONDS", (0.0,))
+    monkeypatch.setattr(app, "FIRST_SWEEPS_SECONDS", repeat(0.02))
     api = TwoNamespaces({"b"})
     async with beginning(api) as operator:
         await operator._sweep_once(api)  # type: ignore[arg-type]
