@@ -79,7 +79,7 @@ class TraefikServiceDriver:
     grants: tuple[Resource, ...] = ()
     plane = GATEWAY
     limits = Limits(largest_weight=1_000_000)  # Traefik names none: as large as a Balancer may ask for
-    handles = (Handle.Weights, Handle.Restart)
+    handles = (Handle.Weights, Handle.Isolate, Handle.Restart)
     split = _SPLIT
     about = "TraefikServices with spec.weighted."
     to_install = "Traefik's CRDs (traefik.io/v1alpha1)"

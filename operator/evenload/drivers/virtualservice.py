@@ -131,7 +131,7 @@ class VirtualServiceDriver:
     grants: tuple[Resource, ...] = ()
     plane = "mesh"
     limits = Limits(largest_weight=_LARGEST, total=TOTAL)
-    handles = (Handle.Weights, Handle.Restart)
+    handles = (Handle.Weights, Handle.Isolate, Handle.Restart)
     split = _SPLIT
     about = "VirtualServices of Istio, over Services and over subsets of DestinationRules."
     to_install = "Istio's CRDs (networking.istio.io/v1)"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, RuledOut
 from evenload.model.episode import ApprovalDecision, Phase, Step
+from evenload.model.plan import POD_ACTIONS, WEIGHT_ACTIONS
 from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.report.client import ClientRecord
 from evenload.report.followups import followups
@@ -102,12 +103,12 @@ class Facts(Value, frozen=True, kw_only=True):
 
     @property
     def restarts(self) -> int:
-        """Pods evicted; a step that was never written does not count."""
-        return sum(step.action == "RestartPod" and step.time is not None for step in self.done)
+        """Pods isolated or evicted; a step that was never written does not count."""
+        return len({step.uid for step in self.done if step.action in POD_ACTIONS and step.time is not None})
 
     @property
     def weight_writes(self) -> int:
-        return sum(step.action != "RestartPod" and step.time is not None for step in self.done)
+        return sum(step.action in WEIGHT_ACTIONS and step.time is not None for step in self.done)
 
     @property
     def impact_sentence(self) -> str:

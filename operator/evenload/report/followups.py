@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from evenload.model.diagnosis import INSIDE, SkewCause
 from evenload.model.episode import Phase, StepState
 from evenload.model.labels import LABELS
+from evenload.model.plan import POD_ACTIONS
 from evenload.report.incident import Incident
 
 _WEIGHTS_WRONG = (
@@ -44,7 +45,7 @@ def _of_cause(incident: Incident) -> Iterator[str]:
 
 def _of_steps(incident: Incident) -> Iterator[str]:
     states = {step.state for step in incident.steps}
-    if any(step.action == "RestartPod" for step in incident.steps) and incident.overloaded_pods:
+    if any(step.action in POD_ACTIONS for step in incident.steps) and incident.overloaded_pods:
         yield _OVERLOADED
     if StepState.Overwritten in states:
         managers = sorted({step.manager for step in incident.steps if step.manager})
