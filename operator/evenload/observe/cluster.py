@@ -426,7 +426,9 @@ class ClusterView:
         if not place.labels:
             return crew
         wanted = frozenset(place.labels)
-        return _Crew({name: each for name, each in crew.members.items() if wanted.issubset(each.facts.labels)})
+        mine = {name: each for name, each in crew.members.items() if wanted.issubset(each.facts.labels)}
+        # An eviction of a subset's pod is refused (act/restart.py): it would lose its label in vain.
+        return _Crew({name: msgspec.structs.replace(each, isolable_by=None) for name, each in mine.items()})
 
     def _whole_crew(self, service: Place) -> _Crew:
         """Of the Service, whatever the subset."""
