@@ -36,7 +36,7 @@ from evenload.kube.client import Client
 from evenload.kube.resources import BALANCERS, Manifest
 from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.episode import Phase
-from evenload.model.plan import RestartPod, Write
+from evenload.model.plan import PodAction, Write
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import Mode
 from evenload.model.wording import printable
@@ -47,6 +47,7 @@ from evenload.record.conditions import Trouble
 from evenload.record.events import Bulletin, Happening, applied, not_made, refused, timeline
 from evenload.record.journal import Journal
 from evenload.record.metrics import Metrics
+from evenload.returning import Returns
 from evenload.settings import Settings
 from evenload.sight import ROUTE_TAKEN, Observer, Sight, paused_by
 from evenload.store import Key, Store, balancer_of, key_of
@@ -119,6 +120,16 @@ class Reconciler:
             audited=self._observer.audited,
             now=now,
         )
+        self._returns = Returns(
+            store=store,
+            cluster=cluster,
+            client=client,
+            retries=self._retries,
+            max_mode=max_mode,
+            paused=paused,
+            not_leading=not_leading,
+            now=now,
+        )
 
     # A tick: one read of signals for all, then a run for each.
 
@@ -181,6 +192,7 @@ class Reconciler:
             *self._observer.cases,
             *map(Key._make, self._metrics.balancers),
             *self._orphaned(),
+            *self._returns.orphaned(),
         }
         now = self._monotonic()
         self._served = {key: self._served.get(key, now) for key in known}
@@ -275,11 +287,14 @@ class Reconciler:
     async def _run(self, key: Key) -> None:
         if key.namespace in self._store.unlisted:
             return
+        returned = await self._returns.settle(key)
         manifest = self._store.balancers.get(key)
         if manifest is None:
             await self._forget(key)
             return
         balancer = read(manifest)
+        for happening in returned:
+            await self._bulletin.post(balancer.metadata, happening)
         await self._end_orphans(key, balancer.metadata.uid)
         sight = self._observer.sight(key)
         if isinstance(sight, Trouble):
@@ -391,7 +406,7 @@ class Reconciler:
         if write is None or remediation is None or _outrun(sight.open, remediation):
             return (), ""
         now, subject = self._now(), self._observer.subject(key, sight)
-        if isinstance(write, RestartPod) and self._store.ledger.of(subject, now) != case.ledger:
+        if isinstance(write, PodAction) and self._store.ledger.of(subject, now) != case.ledger:
             return (), ""  # another Balancer restarts these pods since this was decided: decide anew
         bench = Bench(
             cluster=self._client,
@@ -407,7 +422,7 @@ class Reconciler:
             self._store.remediations.put(execution.remediation)
         if (
             execution.result is Result.Applied
-            and not isinstance(write, RestartPod)
+            and not isinstance(write, PodAction)
             and sight.view.weights != write.after
         ):
             case.outdated_route = sight.view.resource_version

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from evenload.act.episode import episode_of, is_open
+from evenload.act.episode import decode, episode_of, is_open
+from evenload.act.isolation import Mark
 from evenload.act.ledger import Subject
 from evenload.act.remediations import newest
 from evenload.api.v1alpha1 import (
@@ -31,11 +32,13 @@ from evenload.drivers.base import BalancerView, Granted, RouteProblem, Writer, r
 from evenload.errors import InputError
 from evenload.model.base import Value
 from evenload.model.decision import HeldReason
+from evenload.model.episode import StepState
 from evenload.model.snapshot import Hold, RouteWrite, Snapshot
 from evenload.model.spec import Mode, Signals, TargetRef
 from evenload.observe import cluster
 from evenload.observe.cluster import ClusterView, Fleet
-from evenload.observe.join import snapshot_of
+from evenload.observe.join import Isolated, snapshot_of
+from evenload.observe.pods import PodFacts
 from evenload.observe.prometheus import Interest, Samples
 from evenload.observe.queries import Source
 from evenload.overlap import Overlap
@@ -69,6 +72,7 @@ class Sight(Value, frozen=True, kw_only=True):
     changes: tuple[RouteChange, ...] = ()  # the newest of the route, the last one last
     holds: tuple[Hold, ...] = ()
     limits: tuple[str, ...] = ()
+    isolated: tuple[Isolated, ...] = ()
 
     @property
     def namespaces(self) -> frozenset[str]:
@@ -161,7 +165,8 @@ class Observer:
             pause=pause,
             changes=self._changes(case, view),
             holds=(*paused, *refused, *delivered),
-            limits=(*view.notes, *fleet.limits, *limits),
+            limits=(*view.notes, *fleet.limits, *limits, *self._left_isolated(key, view)),
+            isolated=tuple(self._isolated(key)),
         )
 
     def audited(self, key: Key) -> Audited | None:
@@ -173,6 +178,36 @@ class Observer:
         if isinstance(route, cluster.Problem):
             return None
         return case.auditor.audited(self._cluster, case.driver, route, self._audit_failed)
+
+    def _isolated(self, key: Key) -> Iterable[Isolated]:
+        """Pods that steps of this Balancer's Remediations keep out of every Service."""
+        for manifest in self._store.isolating_of(key):
+            for step in decode(manifest).status.steps:
+                pod = self._cluster.pod(key.namespace, step.pod or "") if step.action == "Isolate" else None
+                off = pod is not None and pod.uid == step.uid and _lacks(pod, step.label or "")
+                if pod is not None and off and step.state is not StepState.Reverted:
+                    yield Isolated(facts=pod, workload=step.workload or "")
+
+    def _left_isolated(self, key: Key, view: BalancerView) -> Iterable[str]:
+        """Pods that its Services would send to, were they not kept, or isolated by a Remediation that is gone."""
+        for pod in self._cluster.marked_in(key.namespace):
+            mark = Mark.read(pod.isolated)
+            if mark is None or mark.uid != pod.uid or pod.terminating or not _lacks(pod, mark.label):
+                continue
+            if not any(self._cluster.selects(place, mark.label) for place in view.services.values()):
+                continue
+            known = self._store.remediations.get(Key(key.namespace, mark.remediation))
+            step = _step_of(known, pod.uid) if known is not None else None
+            if step is None:
+                yield (
+                    f"pod {pod.name} lacks the label {mark.label}, and the Remediation that took it off is gone: put "
+                    f"it back (kubectl label pod {pod.name} {mark.label} -n {pod.namespace}) or delete the pod"
+                )
+            elif step["state"] == StepState.Verified:
+                yield (
+                    f"pod {pod.name} is kept isolated for inspection; when that is done: kubectl delete pod {pod.name} "
+                    f"-n {pod.namespace}"
+                )
 
     def interest(self, key: Key) -> Interest | None:
         """What to ask Prometheus for this Balancer; None where its own run will find what is wrong."""
@@ -203,6 +238,7 @@ class Observer:
             fleet=sight.fleet,
             samples=samples,
             max_age_seconds=case.policy.max_age_seconds,
+            isolated=sight.isolated,
             last_write=last_write(sight.view.writer, sight.changes, status.changes),
             known_good=status.known_good.weights if status.known_good else None,
             episode=episode_of(sight.open, sight.remediations) if sight.open else None,
@@ -280,6 +316,16 @@ class Observer:
         if reason := self._paused():
             return Trouble(reason="Installation", message=reason)
         return paused_by(manifest)
+
+
+def _lacks(pod: PodFacts, label: str) -> bool:
+    return label.partition("=")[0] not in dict(pod.labels)
+
+
+def _step_of(remediation: Mapping[str, Any], uid: str) -> Mapping[str, Any] | None:
+    """The step that isolated the pod of that UID."""
+    steps = (remediation.get("status") or {}).get("steps") or ()
+    return next((step for step in steps if step["action"] == "Isolate" and step.get("uid") == uid), None)
 
 
 def last_write(

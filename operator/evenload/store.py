@@ -13,6 +13,7 @@ from evenload.act.ledger import Ledger
 from evenload.act.recordings import without_recording
 from evenload.drivers import DRIVERS, PLANES
 from evenload.groups import Groups
+from evenload.model.episode import StepState
 from evenload.model.spec import DEFAULT_KIND
 
 MOST_GONE: Final = 10_000
@@ -153,7 +154,9 @@ class Store:
         self.ledger = Ledger()
         self.balancers = Objects(group_of=target_of, on_change=self._balancer_changed)
         self._of_plane = {plane: Groups[str, Key]() for plane in PLANES}  # by namespace
-        self.remediations = Objects(group_of=balancer_of, on_change=self.ledger.changed, kept=without_recording)
+        self.remediations = Objects(group_of=balancer_of, on_change=self._remediation_changed, kept=without_recording)
+        self._isolating: dict[Key, Key] = {}  # Remediations with a step that isolates a pod, and whose they are
+        self._isolating_of: Groups[Key, Key] = Groups()  # by Balancer
         self.unlisted: set[str] = set()
         """Namespaces whose Balancers or Remediations are not known yet: nothing there is looked after."""
 
@@ -161,6 +164,24 @@ class Store:
         driver = DRIVERS.get(target_of(after).kind) if after is not None else None
         for plane, group in self._of_plane.items():
             (group.add if driver is not None and driver.plane == plane else group.discard)(key.namespace, key)
+
+    def _remediation_changed(self, key: Key, after: Manifest | None) -> None:
+        self.ledger.changed(key, after)
+        if (known := self._isolating.pop(key, None)) is not None:
+            self._isolating_of.discard(known, key)
+        if after is not None and isolates(after):
+            balancer = self._isolating[key] = balancer_of(after)
+            self._isolating_of.add(balancer, key)
+
+    def isolating_of(self, balancer: Key) -> tuple[Manifest, ...]:
+        """Remediations of the Balancer of that name with a step that isolates a pod, and that was not taken back."""
+        found = (self.remediations.get(key) for key in sorted(self._isolating_of.of(balancer)))
+        return tuple(each for each in found if each is not None)
+
+    @property
+    def isolating(self) -> Iterator[Key]:
+        """Balancers, also those that are gone, that have such Remediations."""
+        return iter(self._isolating_of)
 
     def across_planes(self, namespace: str) -> Iterator[Manifest]:
         """All Balancers of a namespace whose targets are of several planes, else none: they may meet over pods."""
@@ -180,6 +201,16 @@ class Store:
     def left_behind(self) -> Iterator[Manifest]:
         """Remediations whose Balancer is gone."""
         return (each for each in self.remediations if self.balancers.get(balancer_of(each)) is None)
+
+
+def isolates(remediation: Manifest) -> bool:
+    """Whether it has a step that isolates a pod, and was not taken back. Total, too."""
+    status = remediation.get("status")
+    steps = status.get("steps") if isinstance(status, Mapping) else None
+    return isinstance(steps, list) and any(
+        isinstance(step, Mapping) and step.get("action") == "Isolate" and step.get("state") != StepState.Reverted
+        for step in steps
+    )
 
 
 def balancer_of(remediation: Manifest) -> Key:

@@ -17,9 +17,9 @@ from evenload.model.base import Value
 from evenload.model.decision import Verdict
 from evenload.model.episode import ANOTHER_EVENLOAD, EFFECTIVE_STATES, FIELD_MANAGER, Episode, Step, StepState
 from evenload.model.fleet import Fleet, Floats
-from evenload.model.plan import Purpose, Write
+from evenload.model.plan import WEIGHT_ACTIONS, Purpose, Write
 from evenload.model.policy import Policy
-from evenload.model.snapshot import Snapshot
+from evenload.model.snapshot import Pod, Snapshot
 from evenload.model.wording import percent, weights
 
 UNSEEN_SECONDS = 10.0  # a write of ours may be that much ahead of the view we watch the route through
@@ -87,8 +87,11 @@ def _landing(snapshot: Snapshot, episode: Episode) -> Verification:
     planned = next((step for step in reversed(episode.steps) if step.state is StepState.Planned), None)
     if planned is None:
         return _still_ours(snapshot, episode)
-    if planned.action == "RestartPod":
-        return _eviction(snapshot, planned)
+    match planned.action:
+        case "RestartPod":
+            return _eviction(snapshot, planned)
+        case "Isolate":
+            return _isolation(snapshot, planned)
     now = weights_now(snapshot)
     if now == planned.after:
         return _verdict(planned, StepState.Applied, "the route holds these weights")
@@ -105,9 +108,7 @@ def weights_now(snapshot: Snapshot) -> dict[str, int]:
 
 
 def _eviction(snapshot: Snapshot, step: Step) -> Verification:
-    pod = next(
-        (pod for backend in snapshot.backends.values() for pod in backend.pods.values() if pod.uid == step.uid), None
-    )
+    pod = _behind(snapshot, step) or _isolated(snapshot, step)
     if pod is None:
         return _verdict(step, StepState.Applied, f"{step.pod} is gone")
     if pod.terminating:
@@ -115,7 +116,40 @@ def _eviction(snapshot: Snapshot, step: Step) -> Verification:
     return Verification(resume=again(step), waiting=True)
 
 
+def _isolation(snapshot: Snapshot, step: Step) -> Verification:
+    if _isolated(snapshot, step) is not None:
+        return _verdict(step, StepState.Applied, f"{step.pod} has no label {step.label} any more")
+    pod = _behind(snapshot, step)
+    if pod is None or pod.terminating:
+        return _verdict(step, StepState.Abandoned, f"{step.pod} is gone by itself")
+    return Verification(resume=again(step), waiting=True)
+
+
+def _behind(snapshot: Snapshot, step: Step) -> Pod | None:
+    """The step's pod, where it stands behind a backend."""
+    pods = (pod for backend in snapshot.backends.values() for pod in backend.pods.values())
+    return next((pod for pod in pods if pod.uid == step.uid), None)
+
+
+def _isolated(snapshot: Snapshot, step: Step) -> Pod | None:
+    return next((pod for pod in snapshot.isolated.values() if pod.uid == step.uid), None)
+
+
+def _given_label(snapshot: Snapshot, episode: Episode) -> Step | None:
+    """A step that isolated a pod, which has its label again and is not evicted yet: somebody put it back."""
+    evicted = {step.uid for step in episode.steps if step.action == "RestartPod"}
+    for step in episode.steps:
+        stands = step.action == "Isolate" and step.state is StepState.Applied and step.uid not in evicted
+        seen = snapshot.time - (step.applied_at or 0.0) >= UNSEEN_SECONDS
+        if stands and seen and _behind(snapshot, step) is not None and _isolated(snapshot, step) is None:
+            return step
+    return None
+
+
 def _still_ours(snapshot: Snapshot, episode: Episode) -> Verification:
+    if (relabelled := _given_label(snapshot, episode)) is not None:
+        because = f"somebody gave {relabelled.pod} its label {relabelled.label} back"
+        return _verdict(relabelled, StepState.Overwritten, because)
     step = last_weight_step(episode)
     now = weights_now(snapshot)
     if step is None or now == step.after:
@@ -127,7 +161,7 @@ def _still_ours(snapshot: Snapshot, episode: Episode) -> Verification:
 
 def last_weight_step(episode: Episode) -> Step | None:
     """The weights it left are the ones that should be there."""
-    weighted = (step for step in reversed(episode.steps) if step.action != "RestartPod")
+    weighted = (step for step in reversed(episode.steps) if step.action in WEIGHT_ACTIONS)
     last = next((step for step in weighted if step.state is not StepState.Abandoned), None)
     return last if last is not None and last.state in EFFECTIVE_STATES else None
 
@@ -179,7 +213,7 @@ def _traffic(
     superseded = tuple(
         Verdict(step=step.name, state=StepState.Verified, because="the next step stands on it")
         for step in episode.steps
-        if step.action != "RestartPod" and step.state is StepState.Applied and step is not last
+        if step.action in WEIGHT_ACTIONS and step.state is StepState.Applied and step is not last
     )
     if last is None or last.state is not StepState.Applied or last.applied_at is None:
         return superseded, None

@@ -83,10 +83,11 @@ class Watched(MemoryCluster):
         self.objects[resource.kind, namespace or "", name] = changed
         return copied(changed)
 
-    async def evict(self, namespace: str, pod: str, uid: str) -> None:
+    async def evict(self, namespace: str, pod: str, uid: str, *, dry_run: bool = False) -> None:
         body = {"deleteOptions": {"preconditions": {"uid": uid}}}
-        await self._look("POST", f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction", body)
-        await super().evict(namespace, pod, uid)
+        if not dry_run:
+            await self._look("POST", f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction", body)
+        await super().evict(namespace, pod, uid, dry_run=dry_run)
 
     async def _look(self, method: str, path: str, body: object) -> None:
         await self.invariants.look(Seen(method, path, {}, json.dumps(body).encode()))

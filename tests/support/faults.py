@@ -68,8 +68,8 @@ class Faulty:
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str | None = None) -> None:
         await self._call("delete", lambda: self.cluster.delete(resource, namespace, name, uid=uid))
 
-    async def evict(self, namespace: str, pod: str, uid: str) -> None:
-        await self._call("evict", lambda: self.cluster.evict(namespace, pod, uid))
+    async def evict(self, namespace: str, pod: str, uid: str, *, dry_run: bool = False) -> None:
+        await self._call("evict", lambda: self.cluster.evict(namespace, pod, uid, dry_run=dry_run))
 
     async def _call(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
         self.calls.append(verb)

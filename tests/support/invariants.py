@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from evenload.api.v1alpha1 import PAUSED_ANNOTATION, UNDO_ANNOTATION
+from evenload.api.v1alpha1 import ISOLATED_ANNOTATION, PAUSED_ANNOTATION, UNDO_ANNOTATION
 from evenload.clock import from_rfc3339
 from evenload.errors import NotFound
 from evenload.kube.resources import (
@@ -32,6 +32,7 @@ from evenload.kube.resources import (
     Manifest,
     Resource,
 )
+from evenload.model.plan import POD_ACTIONS
 from evenload.model.policy import Policy
 from evenload.model.spec import BalancerSpec, Mode
 from tests.support.apiproxy import Seen
@@ -40,6 +41,7 @@ LARGEST_WEIGHT = 1_000_000  # the Gateway API's
 HOUR_SECONDS = 3600.0
 PRECONDITION_FAILED = (409, 422)  # another version of the object; a JSON patch whose test does not hold
 _BALANCER = re.compile(rf"^/apis/{re.escape(BALANCERS.api_version)}/namespaces/([^/]+)/{BALANCERS.plural}/([^/]+)$")
+_POD = re.compile(r"^/api/v1/namespaces/([^/]+)/pods/([^/]+)$")
 _EVICTION = re.compile(r"^/api/v1/namespaces/([^/]+)/pods/([^/]+)/eviction$")
 _ROUTES = {each.plural: each for each in (HTTPROUTES, VIRTUALSERVICES)}
 _ROUTE = re.compile(rf"^/apis/[^/]+/[^/]+/namespaces/([^/]+)/({'|'.join(_ROUTES)})/([^/]+)$")
@@ -87,8 +89,10 @@ class Invariants:
         if seen.method == "GET" and (match := _BALANCER.match(seen.path)):
             namespace, name = match.groups()
             self._looks[namespace, name] = await self._balancer(namespace, name)
-        elif match := _EVICTION.match(seen.path):
+        elif (match := _EVICTION.match(seen.path)) and seen.is_write:
             await self._judge_eviction(seen, *match.groups())
+        elif (match := _POD.match(seen.path)) and seen.is_write:
+            await self._judge_labels(seen, *match.groups())
         elif (match := _ROUTE.match(seen.path)) and seen.is_write:
             await self._judge_weights(seen, *match.groups())
 
@@ -106,6 +110,50 @@ class Invariants:
             await self._count(seen, namespace, plan.step, policy)
         if not await self._others_ready(namespace, uid):
             self._break(seen, f"{pod} is the last ready pod of {namespace}")
+
+    async def _judge_labels(self, seen: Seen, namespace: str, pod: str) -> None:
+        """A label taken off as a Planned step says, or put back as a stored one says; nothing else of a pod."""
+        self.looked_at += 1
+        operations = json.loads(seen.body)
+        tests = {each["path"]: each["value"] for each in operations if each["op"] == "test"}
+        changed = [each for each in operations if each["op"] != "test"]
+        uid, off = tests.get("/metadata/uid"), [each for each in changed if each["op"] == "remove" and _is_label(each)]
+        if seen.method != "PATCH" or uid is None or "/metadata/resourceVersion" not in tests:
+            self._break(seen, "it is not bound to a version of that very pod")
+            return
+        if not all(_is_label(each) or _is_mark(each) for each in changed):
+            self._break(seen, "it changes something else than one label and our annotation")
+            return
+        if not off:
+            if await self._isolated(namespace, pod, uid, changed) is None:
+                self._break(seen, f"no step of a Remediation of {namespace} isolated {pod} ({uid}) by that label")
+            return
+        key = _unescaped(off[0]["path"].removeprefix("/metadata/labels/"))
+        label = f"{key}={tests.get(off[0]['path'])}"
+        plan = await self._planned(
+            namespace,
+            lambda step: (
+                step["action"] == "Isolate" and (step["pod"], step["uid"], step.get("label")) == (pod, uid, label)
+            ),
+        )
+        if plan is None:
+            self._break(seen, f"no Planned step of a Remediation of {namespace} is the isolation of {pod} ({uid})")
+            return
+        policy = await self._permitted(seen, namespace, plan, restart=True)
+        if policy is not None:
+            await self._count(seen, namespace, plan.step, policy)
+        if not await self._others_ready(namespace, uid):
+            self._break(seen, f"{pod} is the last ready pod of {namespace}")
+
+    async def _isolated(
+        self, namespace: str, pod: str, uid: str, changed: list[Mapping[str, Any]]
+    ) -> Mapping[str, Any] | None:
+        """The stored step that took off what these operations put back."""
+        back = [f"{_unescaped(each['path'].split('/')[-1])}={each['value']}" for each in changed if _is_label(each)]
+        found, _ = await self._client.list(REMEDIATIONS, namespace)
+        steps = (step for remediation in found for step in remediation.get("status", {}).get("steps", ()))
+        mine = (step for step in steps if step["action"] == "Isolate" and (step["pod"], step["uid"]) == (pod, uid))
+        return next((step for step in mine if back in ([], [step["label"]])), None)
 
     async def _judge_weights(self, seen: Seen, namespace: str, plural: str, name: str) -> None:
         self.looked_at += 1
@@ -154,7 +202,7 @@ class Invariants:
             each["uid"]
             for remediation in remediations
             for each in remediation.get("status", {}).get("steps", ())
-            if each["action"] == "RestartPod"
+            if each["action"] in POD_ACTIONS
             and each["state"] != "Abandoned"
             and each.get("workload") == step.get("workload")
             and planned_at - HOUR_SECONDS < (from_rfc3339(each["plannedAt"]) or 0.0) <= planned_at
@@ -172,6 +220,22 @@ class Invariants:
 
     def _break(self, seen: Seen, reason: str) -> None:
         self._objections.append((seen, reason))
+
+
+def _is_label(operation: Mapping[str, Any]) -> bool:
+    return str(operation["path"]).startswith("/metadata/labels/")
+
+
+def _is_mark(operation: Mapping[str, Any]) -> bool:
+    """Whether it is about our annotation alone."""
+    path = operation["path"]
+    if path == "/metadata/annotations":
+        return bool(operation["op"] == "add" and operation["value"].keys() == {ISOLATED_ANNOTATION})
+    return bool(_unescaped(path) == f"/metadata/annotations/{ISOLATED_ANNOTATION}")
+
+
+def _unescaped(pointer: str) -> str:
+    return pointer.replace("~1", "/").replace("~0", "~")
 
 
 def _objections(balancer: Manifest | None, plan: Plan, *, restart: bool) -> Iterator[str]:

@@ -106,12 +106,14 @@ class MemoryCluster:
             raise Conflict(f"{name}: UID in precondition", status=409)
         del self.objects[(resource.kind, namespace or "", name)]
 
-    async def evict(self, namespace: str, pod: str, uid: str) -> None:
+    async def evict(self, namespace: str, pod: str, uid: str, *, dry_run: bool = False) -> None:
         await self._turn()
         if self._find(PODS, namespace, pod)["metadata"]["uid"] != uid:
             raise NotFound(f"{pod}: UID in precondition", status=409)
         if not self.budget_allows:
             raise DisruptionRefused("The disruption budget web needs 4 healthy pods and has 4 currently", status=429)
+        if dry_run:
+            return
         self.evictions.append(uid)
         del self.objects[(PODS.kind, namespace, pod)]
 

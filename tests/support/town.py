@@ -36,6 +36,7 @@ from evenload.kube.resources import (
     PODS,
     REMEDIATIONS,
     SERVICES,
+    STATEFULSETS,
     TRAEFIKSERVICES,
     VIRTUALSERVICES,
     Manifest,
@@ -171,10 +172,12 @@ class Town:
         spec: Mapping[str, Any] | None = None,
         replicas: int = 1,
         plane: Plane | None = None,
+        kind: Resource = DEPLOYMENTS,
     ) -> Shop:
         """A shop whose pods all run, with equal weights, and a Balancer unless told otherwise.
 
-        `replicas`: pods of each backend. `plane`: of what kind its route is; an HTTPRoute where none is given.
+        `replicas`: pods of each backend. `plane`: of what kind its route is; an HTTPRoute where none is given. `kind`:
+        of its workloads.
         """
         namespace = f"shop-{uuid.uuid4().hex[:8]}"
         await create_namespace(self.client, namespace)
@@ -189,7 +192,7 @@ class Town:
         )
         for name in backends:
             await self.client.create(SERVICES, namespace, service(name))
-            await self.client.create(DEPLOYMENTS, namespace, deployment(name, replicas))
+            await self.client.create(kind, namespace, workload(kind, name, replicas))
         await shop.create_route()
         await shop.until(shop.all_served, seconds=60, what="pods of all Deployments")
         shop.fragile = True  # not before: the first pod of a Deployment to run has the traffic of all
@@ -286,6 +289,7 @@ class Shop:
     plane: Plane = field(default_factory=lambda: GATEWAY)
     pods: dict[str, Manifest] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
+    asked_by_hand: set[str] = field(default_factory=set)  # UIDs of pods that have requests though nothing sends them
     lost: float = 0.0  # requests that no pod was there for
 
     @property
@@ -315,6 +319,10 @@ class Shop:
                 rates[uid] += rate / len(chosen)
         told = {}
         for uid, metadata in running.items():
+            if "app" not in metadata["labels"]:
+                if uid in self.servers:
+                    told[self.namespace, metadata["name"]] = self._unselected(uid, now, seconds)
+                continue
             server = self.servers.setdefault(uid, Server(sick=metadata["labels"]["app"] in self.broken))
             told[self.namespace, metadata["name"]] = server.serve(
                 rates[uid], now, seconds, fragile=self.fragile, failing_ratio=failing_ratio
@@ -324,6 +332,10 @@ class Shop:
                 del self.prometheus.pods[key]
         self.prometheus.pods.update(told)
         self.prometheus.measured_at = now
+
+    def _unselected(self, uid: str, now: float, seconds: float) -> dict[str, float]:
+        """Of a pod that its Service sends nothing."""
+        return self.servers[uid].serve(CAPACITY / 20 if uid in self.asked_by_hand else 0.0, now, seconds, fragile=False)
 
     @property
     def sick_pods(self) -> list[str]:
@@ -524,6 +536,13 @@ def deployment(name: str, replicas: int = 1) -> Manifest:
     template = {"metadata": metadata, "spec": {"containers": [container]}}
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
     return {"metadata": {"name": name}, "spec": spec}
+
+
+def workload(kind: Resource, name: str, replicas: int) -> Manifest:
+    """A Deployment, or what else of its spec is the same."""
+    manifest = deployment(name, replicas)
+    manifest["spec"] |= {"serviceName": name, "podManagementPolicy": "Parallel"} if kind == STATEFULSETS else {}
+    return manifest
 
 
 def route(weights: Mapping[str, int]) -> Manifest:

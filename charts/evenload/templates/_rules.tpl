@@ -55,7 +55,7 @@
 {{- end }}
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get]
+  verbs: [get, patch]
 - apiGroups: [""]
   resources: [pods/eviction]
   verbs: [create]

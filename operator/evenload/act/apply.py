@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from evenload.act import restart
+from evenload.act import isolation, restart
 from evenload.act.episode import decode, find_step, record_of, step_of, steps_of, with_step
 from evenload.act.execution import FAILED, Attempt, Bench, Execution, Result
 from evenload.act.remediations import amend, store
@@ -24,7 +24,7 @@ from evenload.errors import Conflict, KubeError, NotFound, Refused, Unknown
 from evenload.kube.resources import REMEDIATIONS, Manifest
 from evenload.model.decision import Decision
 from evenload.model.episode import Step, StepState
-from evenload.model.plan import RestartPod, Write
+from evenload.model.plan import POD_ACTIONS, PodAction, Write
 
 WRITE_ATTEMPTS = 4  # a gateway writes the route's status often, and each time our version is outdated
 _NOT_YET = "; not done yet: "  # in a step's message, between why it is wanted and why it is not made
@@ -51,7 +51,7 @@ async def execute(bench: Bench, remediation: Manifest, action: Write, decision: 
 def _what(remediation: Manifest, action: Write) -> tuple[str, str, str]:
     """What waits together: a step, and the one that is planned in its place once it is given up. An undo is another."""
     metadata = remediation["metadata"]
-    kind = f"restart {action.uid}" if isinstance(action, RestartPod) else action.purpose.value
+    kind = f"{type(action).__name__} {action.uid}" if isinstance(action, PodAction) else action.purpose.value
     return metadata["namespace"], metadata["name"], kind
 
 
@@ -71,8 +71,18 @@ async def _executed(bench: Bench, remediation: Manifest, action: Write, decision
     if isinstance(stored, Execution):
         return stored
     remediation, step = stored
-    attempt = await (restart.evict(bench, step) if step.action == "RestartPod" else write_weights(bench, step))
+    attempt = await _made(bench, remediation, step)
     return await _settled(bench, remediation, step, attempt)
+
+
+async def _made(bench: Bench, remediation: Manifest, step: StepRecord) -> Attempt:
+    match step.action:
+        case "RestartPod":
+            return await restart.evict(bench, step)
+        case "Isolate":
+            return await isolation.isolate(bench, step, remediation["metadata"]["name"])
+        case _:
+            return await write_weights(bench, step)
 
 
 async def _resumed(
@@ -257,4 +267,4 @@ def _said(event: Event, step: Step, detail: str) -> str:
     wanted = step.message.partition(_NOT_YET)[0]
     if event is Event.Landed:
         return wanted
-    return f"{wanted}{_NOT_YET}{detail}" if event is Event.Refused and step.action != "RestartPod" else detail
+    return f"{wanted}{_NOT_YET}{detail}" if event is Event.Refused and step.action not in POD_ACTIONS else detail

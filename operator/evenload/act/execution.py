@@ -26,7 +26,7 @@ class Cluster(Sink, Protocol):
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str | None = None) -> None: ...
 
-    async def evict(self, namespace: str, pod: str, uid: str) -> None: ...
+    async def evict(self, namespace: str, pod: str, uid: str, *, dry_run: bool = False) -> None: ...
 
 
 Veto = Callable[[], Awaitable[str | None]]
@@ -54,7 +54,7 @@ class Result(StrEnum):
     Vetoed = "Vetoed"  # paused, or no longer the leader: nothing more was written
     Overtaken = "Overtaken"  # the route holds weights that are neither `before` nor `after`: not ours to overwrite
     Outrun = "Outrun"  # someone else changed the Remediation first: look again next tick
-    Gone = "Gone"  # the route was deleted
+    Gone = "Gone"  # the route, or the pod, was deleted
     Refused = "Refused"  # the API server, or our own last check, says no
     DisruptionRefused = "DisruptionRefused"  # a PodDisruptionBudget says no for now
     Unavailable = "Unavailable"  # nothing was changed; the next tick tries again

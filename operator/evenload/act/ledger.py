@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from evenload.act.episode import LEDGER_SECONDS, counted_of, decode
-from evenload.episode.disruptions import Entry, restarting
+from evenload.episode.disruptions import Entry, finishes_isolation, restarting
 from evenload.errors import InputError
 from evenload.groups import Groups
 from evenload.model.base import Value
 from evenload.model.episode import Disruption
-from evenload.model.plan import RestartPod, Write
+from evenload.model.plan import PodAction, Write
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -82,7 +82,7 @@ class Ledger:
     def under_way(self, subject: Subject, write: Write, now: float) -> Iterator[None]:
         """While a restart is being stored and made it counts for all others, or two could spend the same budget."""
         key = (subject.namespace, subject.name)
-        if not isinstance(write, RestartPod):
+        if not isinstance(write, PodAction) or finishes_isolation(write):
             yield
             return
         entry = Entry(what=restarting(write, now), backend=write.backend, planned=True)

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from evenload.act.episode import episode_of
+from evenload.act.episode import episode_of, step_of
 from evenload.api.v1alpha1 import FIELD_MANAGER, Outcome, Remediation, RemediationStatus, StepRecord
 from evenload.api.values import epoch_seconds, from_number, moment, number
-from evenload.episode.disruptions import HAPPENED
+from evenload.episode.disruptions import HAPPENED, restarts
 from evenload.model.base import Value
 from evenload.model.decision import Decision
 from evenload.model.episode import Episode, Phase
+from evenload.model.plan import WEIGHT_ACTIONS
 from evenload.model.snapshot import RouteWrite
 
 MITIGATED_ERROR_RATIO = 0.01  # below it for good means the errors are gone
@@ -84,8 +85,8 @@ def outcome_of(
         requests=None if count.requests is None else round(count.requests),
         requests_failed=None if count.failed is None else round(count.failed),
         requests_per_second=number(count.rate),
-        restarts=sum(step.action == "RestartPod" and step.state in HAPPENED for step in steps),
-        weight_writes=sum(step.action != "RestartPod" and step.state in HAPPENED for step in steps),
+        restarts=restarts(map(step_of, steps)),
+        weight_writes=sum(step.action in WEIGHT_ACTIONS and step.state in HAPPENED for step in steps),
         error_percent_before=_percent(count.errors_before),
         error_percent_after=_percent(count.errors),
     )

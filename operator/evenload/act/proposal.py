@@ -16,7 +16,7 @@ from evenload.model.proposal import effect
 SAME_SHARE = 0.05  # weights that differ by less of the whole are the same proposal: live numbers move them every tick
 
 _ASKED = (HeldReason.AwaitingApproval, HeldReason.ObserveMode)  # first what a person alone can let go
-_TOLD = ("action", "purpose", "backend", "pod", "uid", "workload", "before")
+_TOLD = ("action", "purpose", "backend", "pod", "uid", "workload", "label", "before")
 
 
 def proposed(known: Proposal | None, held: tuple[Held, ...], at: float) -> Proposal | None:
@@ -44,7 +44,7 @@ def _writes(held: tuple[Held, ...]) -> Iterator[Write]:
 def _proposal(write: Write, at: float) -> Proposal:
     fields: dict[str, Any] = {name: getattr(write, name, None) for name in _TOLD if name != "action"}
     return Proposal(
-        action=type(write).__name__,  # type: ignore[arg-type]  # the three classes are the three words
+        action=type(write).__name__,  # type: ignore[arg-type]  # the classes are the words
         after=getattr(write, "after", None),
         because=write.because[:4096],
         effect=effect(write),

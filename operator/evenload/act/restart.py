@@ -35,10 +35,10 @@ async def _evict_once(bench: Bench, step: StepRecord) -> Attempt:
         # Both at once: whatever is between a look and the write is time in which it may become wrong.
         async with asyncio.timeout(LOOK_SECONDS):
             pod, reason = await asyncio.gather(bench.cluster.get(PODS, namespace, name), bench.veto())
-        if _is_going(pod, uid):
+        if is_going(pod, uid):
             return _done(step)
-        if objection := _objection(pod):
-            return Attempt(result=Result.Refused, detail=objection)
+        if complaint := objection(pod, isolated_by=step.label):
+            return Attempt(result=Result.Refused, detail=complaint)
         if reason:
             return Attempt(result=Result.Vetoed, detail=reason)
         await bench.cluster.evict(namespace, name, uid)
@@ -65,7 +65,7 @@ async def _looked_up(bench: Bench, step: StepRecord, lost: KubeError) -> Attempt
         return _done(step)
     except KubeError as error:
         return Attempt(result=Result.Unclear, detail=f"{lost}; {error}")
-    return _done(step) if _is_going(pod, uid) else Attempt(result=Result.Unclear, detail=str(lost))
+    return _done(step) if is_going(pod, uid) else Attempt(result=Result.Unclear, detail=str(lost))
 
 
 def _address(bench: Bench, step: StepRecord) -> tuple[str, str, str]:
@@ -78,15 +78,20 @@ def _done(step: StepRecord) -> Attempt:
     return Attempt(result=Result.Applied, detail=f"pod {step.pod} with that UID is gone or going")
 
 
-def _is_going(pod: Manifest, uid: str) -> bool:
+def is_going(pod: Manifest, uid: str) -> bool:
+    """Whether the pod of that UID is gone, or ends."""
     metadata = pod["metadata"]
     return metadata["uid"] != uid or "deletionTimestamp" in metadata
 
 
-def _objection(pod: Manifest) -> str | None:
-    """What only the pod itself can say at the last moment."""
+def objection(pod: Manifest, isolated_by: str | None = None) -> str | None:
+    """What only the pod itself can say at the last moment. One that was isolated by a label has no controller any more;
+    with that label it takes requests again, and is not what was decided about."""
     metadata = pod["metadata"]
-    if not any(owner.get("controller") for owner in metadata.get("ownerReferences", ())):
+    if isolated_by is not None:
+        if isolated_by.partition("=")[0] in (metadata.get("labels") or {}):
+            return f"pod {metadata['name']} has its label {isolated_by} again"
+    elif not any(owner.get("controller") for owner in metadata.get("ownerReferences", ())):
         return f"pod {metadata['name']} has no controller, so nothing would replace it"
     for annotation, value in PROTECTING.items():
         if metadata.get("annotations", {}).get(annotation) == value:

@@ -27,6 +27,7 @@ FIELD_MANAGER = "evenload"
 PAUSED_ANNOTATION = f"{GROUP}/paused"  # on a Balancer: any value but "false" stops all writes
 UNDO_ANNOTATION = f"{GROUP}/undo"  # on a Remediation: the user who asks for its weight changes to be undone
 GUARD_OVERRIDE_ANNOTATION = f"{GROUP}/guard-override"  # on a balancer: why the guard is to let this update pass
+ISOLATED_ANNOTATION = f"{GROUP}/isolated"  # on a pod: by which Remediation it is isolated, and the label it lacks
 CAPACITY_ANNOTATION = f"{GROUP}/capacity"  # on a pod: its relative capacity
 DO_NOT_DISRUPT_ANNOTATION = f"{GROUP}/do-not-disrupt"  # on a pod: "true" means never restarted
 KARPENTER_ANNOTATION = "karpenter.sh/do-not-disrupt"
@@ -83,6 +84,7 @@ _UNDO_IS_A_PERSONS_WISH = [
 ]
 
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
+PodLabel = Annotated[str, Meta(min_length=2, max_length=381)]  # key=value: 253 + 1 + 63 for the key
 Time = Annotated[datetime, Meta(tz=True)]
 Number = Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$", max_length=32)]
 Count = Annotated[int, Meta(ge=0)]
@@ -444,7 +446,7 @@ class StepRecord(Value, frozen=True, kw_only=True):
     """One write, stored before it is made. `before` is the stored inverse."""
 
     name: Annotated[Name, Meta(description="Unique in this Remediation.")]
-    action: Annotated[Literal["SetWeights", "Drain", "RestartPod"], Meta(description="What is written.")]
+    action: Annotated[Literal["SetWeights", "Drain", "Isolate", "RestartPod"], Meta(description="What is written.")]
     state: Annotated[StepState, Meta(description="How far it is.")]
     purpose: Annotated[Purpose | None, Meta(description="Why weights are written.")] = None
     planned_at: Annotated[Time, Meta(description="When it was stored, before the write.")]
@@ -454,14 +456,17 @@ class StepRecord(Value, frozen=True, kw_only=True):
     after: Annotated[Weights | None, Meta(description="Weights after.")] = None
     backend: Annotated[Name | None, Meta(description="The backend that is drained or whose pod is restarted.")] = None
     pod: Annotated[Name | None, Meta(description="The pod that is restarted.")] = None
-    uid: Annotated[Name | None, Meta(description="Its UID: a precondition of the eviction.")] = None
+    uid: Annotated[Name | None, Meta(description="Its UID: a precondition of the write.")] = None
     workload: Annotated[Name | None, Meta(description="Its controller: Deployment/shop-a.")] = None
+    label: Annotated[
+        PodLabel | None, Meta(description="The pod's label, key=value, that isolates it while it is off: the inverse.")
+    ] = None
     error_ratio: Annotated[Number | None, Meta(description="Failed share of requests just before the write.")] = None
     requests_per_second: Annotated[Number | None, Meta(description="Requests just before the write.")] = None
     reverts: Annotated[Name | None, Meta(description="The step this one undoes.")] = None
     manager: Annotated[Name | None, Meta(description="The field manager that overwrote it.")] = None
     refused_since: Annotated[
-        Time | None, Meta(description="Since when a PodDisruptionBudget has refused the eviction.")
+        Time | None, Meta(description="Since when a PodDisruptionBudget has refused that the pod goes.")
     ] = None
     message: Annotated[Sentence, Meta(description="Why, or what became of it.")] = ""
 
@@ -469,7 +474,9 @@ class StepRecord(Value, frozen=True, kw_only=True):
 class Proposal(Value, frozen=True, kw_only=True):
     """A write that is wanted and not made: what an approval allows first, or what would be done in Observe mode."""
 
-    action: Annotated[Literal["SetWeights", "Drain", "RestartPod"], Meta(description="What would be written.")]
+    action: Annotated[
+        Literal["SetWeights", "Drain", "Isolate", "RestartPod"], Meta(description="What would be written.")
+    ]
     purpose: Annotated[Purpose | None, Meta(description="Why weights would be written.")] = None
     before: Annotated[Weights | None, Meta(description="Weights now.")] = None
     after: Annotated[Weights | None, Meta(description="Weights then.")] = None
@@ -477,6 +484,7 @@ class Proposal(Value, frozen=True, kw_only=True):
     pod: Annotated[Name | None, Meta(description="The pod that is restarted.")] = None
     uid: Annotated[Name | None, Meta(description="Its UID.")] = None
     workload: Annotated[Name | None, Meta(description="Its controller: Deployment/shop-a.")] = None
+    label: Annotated[PodLabel | None, Meta(description="The pod's label, key=value, that would be taken off.")] = None
     because: Annotated[Sentence, Meta(description="Why it is wanted.")] = ""
     effect: Annotated[Sentence, Meta(description="What it should bring.")] = ""
     computed_at: Annotated[

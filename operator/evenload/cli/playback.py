@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from evenload.model.plan import Purpose, RestartPod, Write
+from evenload.model.plan import Isolate, Purpose, RestartPod, Write
 from evenload.report.playback import Note, Playback
 from evenload.simulate.loop import Run
 from evenload.simulate.scenarios import Scenario
@@ -83,4 +83,6 @@ def _done(run: Run, zero: float) -> Iterator[Note]:
 
 
 def _word(write: Write) -> str:
+    if isinstance(write, Isolate):
+        return "isolated"
     return "restarted" if isinstance(write, RestartPod) else _WORDS[write.purpose]

@@ -8,12 +8,12 @@ import msgspec
 
 from evenload.act.proposal import write_of
 from evenload.api.v1alpha1 import Remediation
-from evenload.cli.commands import evenload
+from evenload.cli.commands import evenload, kubectl
 from evenload.cli.objects import Item
 from evenload.cli.text import local_time
 from evenload.model.decision import HeldReason
 from evenload.model.episode import Phase
-from evenload.model.plan import RestartPod, Write
+from evenload.model.plan import Isolate, RestartPod, Write
 from evenload.model.proposal import wanted, would
 
 
@@ -27,7 +27,10 @@ def proposed(item: Item[Remediation]) -> Iterator[str]:
     if proposal.because:
         yield f"Why: {proposal.because}"
     yield f"It should bring: {proposal.effect}"
-    if not isinstance(write, RestartPod):
+    if isinstance(write, Isolate):
+        undo = kubectl("label", "pod", write.pod, write.label, namespace=item.namespace)
+        yield f"To undo it by hand before it is evicted: {undo}"
+    elif not isinstance(write, RestartPod):
         undo = evenload("undo", item.name, namespace=item.namespace)
         yield f"To undo it afterwards: {undo} (weights back to {listed(write.before)})"
     yield f"Worked out at {local_time(proposal.computed_at)}; the numbers are worked out anew right before the write."

@@ -145,6 +145,7 @@ ALWAYS: Final[tuple[Need, ...]] = (
 TO_ACT: Final[tuple[Need, ...]] = (
     (GROUP, "balancers", "get"),
     ("", "pods", "get"),
+    ("", "pods", "patch"),
     ("", "pods/eviction", "create"),
 )
 

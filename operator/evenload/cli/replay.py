@@ -14,7 +14,7 @@ from evenload.cli.exits import ExitCode, finish
 from evenload.cli.text import plain
 from evenload.errors import InputError
 from evenload.model.decision import Decision
-from evenload.model.plan import Advise, Drain, Freeze, RestartPod, SetWeights
+from evenload.model.plan import Advise, Drain, Freeze, Isolate, RestartPod, SetWeights
 
 
 class ReplayOutput(StrEnum):
@@ -81,6 +81,8 @@ def describe(action: object) -> str:
                 if action.before.get(name) != weight
             ]
             return f"{type(action).__name__} ({action.purpose}) {', '.join(changed)}"
+        case Isolate():
+            return f"Isolate {action.pod} of {action.workload} ({action.label})"
         case RestartPod():
             return f"RestartPod {action.pod} of {action.workload}"
         case Freeze():

@@ -44,6 +44,7 @@ from evenload.model.base import Value
 from evenload.model.decision import HeldReason
 from evenload.model.diagnosis import Label
 from evenload.model.episode import StepState
+from evenload.model.plan import POD_ACTIONS
 from evenload.model.wording import duration, listing, reweighting
 
 
@@ -239,9 +240,18 @@ def step_line(step: StepRecord) -> str:
     """ "10:05:02 SetWeights (Restore): Verified, shop-a 970 to 250"."""
     purpose = f" ({step.purpose})" if step.purpose else ""
     weights = reweighting(step.before or {}, step.after or {})
-    about = f"pod {step.pod}" if step.action == "RestartPod" else weights
+    about = _about_pod(step) if step.action in POD_ACTIONS else weights
     manager = f" by {step.manager}" if step.state is StepState.Overwritten and step.manager else ""
     return f"{local_time(step.applied_at or step.planned_at)} {step.action}{purpose}: {step.state}{manager}, {about}"
+
+
+def _about_pod(step: StepRecord) -> str:
+    if step.action == "Isolate":
+        return (
+            f"isolate {step.pod}: label {step.label} is taken off, so Service {step.backend} sends it nothing; it is "
+            "evicted when nothing is in flight"
+        )
+    return f"pod {step.pod}"
 
 
 def _way_out(item: Item[Balancer], current: Item[Remediation] | None) -> Iterator[str]:

@@ -64,6 +64,7 @@ class Handle(StrEnum):
     """What can be done to a balancer and the pods behind it. A stable word: it stands in status.resolved.handles."""
 
     Weights = "Weights"  # relative shares of backends, where there are two or more
+    Isolate = "Isolate"  # a pod with siblings gets no new requests, and is evicted when it has none left
     Restart = "Restart"  # a pod is drained and evicted, its replacement awaited
 
 
@@ -161,7 +162,8 @@ class BalancerView(Value, frozen=True, kw_only=True):
     @property
     def handles(self) -> tuple[Handle, ...]:
         """What can be done to this very balancer: the weight of a single backend changes nothing."""
-        return (Handle.Weights, Handle.Restart) if len(self.weights) > 1 else (Handle.Restart,)
+        pods = (Handle.Isolate, Handle.Restart)
+        return (Handle.Weights, *pods) if len(self.weights) > 1 else pods
 
     @property
     def accepted(self) -> bool | None:

@@ -114,7 +114,7 @@ class RouteDriver:
     """Driver of one kind of route of `gateway.networking.k8s.io/v1` (see the module)."""
 
     limits = Limits(largest_weight=LARGEST_WEIGHT)
-    handles = (Handle.Weights, Handle.Restart)
+    handles = (Handle.Weights, Handle.Isolate, Handle.Restart)
     beside: tuple[Resource, ...] = ()
     grants = (REFERENCEGRANTS,)
     plane = GATEWAY

@@ -78,7 +78,7 @@ class IngressRouteDriver:
     grants: tuple[Resource, ...] = ()
     plane = GATEWAY
     limits = LIMITS
-    handles = (Handle.Weights, Handle.Restart)
+    handles = (Handle.Weights, Handle.Isolate, Handle.Restart)
     split = _SPLIT
     about = "IngressRoutes of Traefik, with the services of their routes."
     tried = Tried.Proxy

@@ -51,7 +51,7 @@ class ServiceDriver:
     grants: tuple[Resource, ...] = ()
     plane = "Service"
     limits = Limits(largest_weight=1)
-    handles = (Handle.Restart,)
+    handles = (Handle.Isolate, Handle.Restart)
     split = None
     about = "Services as they are, without a route: their pods are looked after, and nothing is written to them."
     tried = Tried.Server

@@ -73,7 +73,7 @@ class TraefikServiceDriver:
     grants: tuple[Resource, ...] = ()
     plane = GATEWAY
     limits = LIMITS
-    handles = (Handle.Weights, Handle.Restart)
+    handles = (Handle.Weights, Handle.Isolate, Handle.Restart)
     split = _SPLIT
     about = "TraefikServices with spec.weighted."
     tried = Tried.Proxy

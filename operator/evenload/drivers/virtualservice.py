@@ -132,7 +132,7 @@ class VirtualServiceDriver:
     grants: tuple[Resource, ...] = ()
     plane = "mesh"
     limits = Limits(largest_weight=_LARGEST, total=TOTAL)
-    handles = (Handle.Weights, Handle.Restart)
+    handles = (Handle.Weights, Handle.Isolate, Handle.Restart)
     split = _SPLIT
     about = "VirtualServices of Istio, over Services and over subsets of DestinationRules."
     tried = Tried.Server

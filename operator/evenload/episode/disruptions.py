@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from evenload.model.base import Value
 from evenload.model.diagnosis import Label
 from evenload.model.episode import FIELD_MANAGER, ApprovalDecision, Disruption, Episode, Step, StepState
-from evenload.model.plan import Purpose, RestartPod
+from evenload.model.plan import POD_ACTIONS, PodAction, Purpose, RestartPod
 
 OVERWRITES_TO_CONTEST = 2
 HAPPENED = frozenset(StepState) - {StepState.Planned, StepState.Abandoned}
@@ -33,7 +33,7 @@ def counted(episode: Episode, closed_at: float | None = None) -> Iterator[Entry]
     for step in episode.steps:
         if (what := _disruption(step, episode.label)) is not None:
             planned = step.state is StepState.Planned
-            if step.state in HAPPENED or (planned and step.action == "RestartPod"):
+            if step.state in HAPPENED or (planned and step.action in POD_ACTIONS):
                 yield Entry(what=what, backend=step.backend, planned=planned)
     taken = overwritten_by_others(episode.steps)
     if len(taken) >= OVERWRITES_TO_CONTEST:
@@ -43,9 +43,21 @@ def counted(episode: Episode, closed_at: float | None = None) -> Iterator[Entry]
         yield Entry(what=Disruption(time=at, kind="Denied", label=episode.label))
 
 
-def restarting(write: RestartPod, at: float, label: Label | None = None) -> Disruption:
+def restarting(write: PodAction, at: float, label: Label | None = None) -> Disruption:
     """What a restart that is made now will count for."""
     return Disruption(time=at, kind="Restart", pod=write.pod, workload=write.workload, label=label)
+
+
+def finishes_isolation(step: Step | PodAction) -> bool:
+    """Whether it evicts a pod that was isolated: what that disrupts was counted when it was isolated."""
+    restarts = step.action == "RestartPod" if isinstance(step, Step) else isinstance(step, RestartPod)
+    return restarts and step.label is not None
+
+
+def restarts(steps: Iterable[Step]) -> int:
+    """How many pods were taken away; one that was given back was not."""
+    gone = (step for step in steps if step.action in POD_ACTIONS and step.state in HAPPENED - {StepState.Reverted})
+    return len({step.uid for step in gone})
 
 
 def overwritten_by_others(steps: Iterable[Step]) -> tuple[Step, ...]:
@@ -54,7 +66,9 @@ def overwritten_by_others(steps: Iterable[Step]) -> tuple[Step, ...]:
 
 
 def _disruption(step: Step, label: Label) -> Disruption | None:
-    if step.action == "RestartPod":
+    if step.action in POD_ACTIONS:
+        if finishes_isolation(step):
+            return None
         return Disruption(time=_when(step), kind="Restart", pod=step.pod, workload=step.workload, label=label)
     if step.purpose is Purpose.Revert:
         return Disruption(time=_when(step), kind="Revert", label=label)

@@ -11,7 +11,7 @@ from msgspec.structs import asdict, replace
 from evenload.episode.transitions import judged
 from evenload.model.decision import Decision, Verdict
 from evenload.model.episode import Episode, Phase, Step, StepState
-from evenload.model.plan import RestartPod, Write
+from evenload.model.plan import Isolate, RestartPod, Write
 
 MOST_STEPS = 128  # of the CRD; a law that writes every tick gets there in twenty minutes
 
@@ -49,11 +49,17 @@ def judge(steps: tuple[Step, ...], verdicts: Iterable[Verdict], at: float) -> tu
 def planned(steps: tuple[Step, ...], write: Write, decision: Decision, at: float) -> Step:
     """The record of a new step, named uniquely: "3-restore" is the third of its episode."""
     ordinal = 1 + max((_ordinal(step.name) for step in steps), default=0)
-    what = "restart" if isinstance(write, RestartPod) else write.purpose.lower()
+    match write:
+        case Isolate():
+            what = "isolate"
+        case RestartPod():
+            what = "restart"
+        case _:
+            what = write.purpose.lower()
     details = {name: value for name, value in asdict(write).items() if name not in _NOT_OF_A_STEP}
     return Step(
         name=f"{ordinal}-{what}",
-        action=type(write).__name__,  # type: ignore[arg-type]  # the three classes are the three words
+        action=type(write).__name__,  # type: ignore[arg-type]  # the classes are the words
         state=StepState.Planned,
         planned_at=at,
         error_ratio=decision.error_ratio,

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from evenload.model.decision import Verdict
 from evenload.model.episode import Step, StepState
+from evenload.model.plan import POD_ACTIONS
 
 
 class Event(StrEnum):
@@ -79,7 +80,7 @@ def moved(step: Step, event: Event, at: float, because: str = "", manager: str |
     match event:
         case Event.Landed:
             return replace(known, applied_at=at if step.applied_at is None else step.applied_at)
-        case Event.Refused if step.action == "RestartPod":
+        case Event.Refused if step.action in POD_ACTIONS:
             # The engine waits until a deadline counted from here, then gives up.
             return replace(known, refused_since=at if step.refused_since is None else step.refused_since)
         case Event.Refused:

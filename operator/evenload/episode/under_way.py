@@ -8,20 +8,33 @@ from __future__ import annotations
 
 from evenload.model.base import Value
 from evenload.model.episode import EFFECTIVE_STATES, FIELD_MANAGER, Episode, Step, StepState
-from evenload.model.plan import Purpose, lowered
+from evenload.model.plan import POD_ACTIONS, Purpose, lowered
 from evenload.model.snapshot import Snapshot
 
 ENDED_STATES = frozenset({StepState.Verified, StepState.Ineffective, StepState.Abandoned})
+_OFF = ENDED_STATES | {StepState.Reverted, StepState.Overwritten}  # of a restart: its pod is given back, or another's
 
 
 class Restart(Value, frozen=True, kw_only=True):
-    """One restart under way: drained (or drain not possible), evicted or not yet."""
+    """One restart under way: drained or isolated (or neither is possible), evicted or not yet."""
 
     backend: str
     pod: str
     uid: str
     drain: Step | None = None
+    isolation: Step | None = None
     eviction: Step | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """That take the pod away: isolated, evicted."""
+        return tuple(step for step in (self.isolation, self.eviction) if step is not None)
+
+    @property
+    def waits_since(self) -> float | None:
+        """When it was drained or isolated; None: neither is done."""
+        step = self.drain or self.isolation
+        return None if step is None else step.applied_at
 
 
 class Work(Value, frozen=True, kw_only=True):
@@ -48,15 +61,24 @@ def under_way(episode: Episode | None) -> Work:
     """Fold the steps, oldest first."""
     work = Work()
     for step in episode.steps if episode is not None else ():
-        work = _evicted(work, step) if step.action == "RestartPod" else _weighted(work, step)
+        work = _taken(work, step) if step.action in POD_ACTIONS else _weighted(work, step)
     return work
 
 
-def _evicted(work: Work, step: Step) -> Work:
-    if step.state in ENDED_STATES or not (step.backend and step.pod and step.uid):
+def _taken(work: Work, step: Step) -> Work:
+    """After a step that isolates or evicts a pod."""
+    if step.state in _OFF or not (step.backend and step.pod and step.uid):
         return _with(work, restart=None)
-    drain = work.restart.drain if work.restart is not None and work.restart.uid == step.uid else None
-    restart = Restart(backend=step.backend, pod=step.pod, uid=step.uid, drain=drain, eviction=step)
+    known = work.restart if work.restart is not None and work.restart.uid == step.uid else None
+    isolates = step.action == "Isolate"
+    restart = Restart(
+        backend=step.backend,
+        pod=step.pod,
+        uid=step.uid,
+        drain=known.drain if known is not None else None,
+        isolation=step if isolates else known.isolation if known is not None else None,
+        eviction=None if isolates else step,
+    )
     return _with(work, restart=restart, ramps=())
 
 
@@ -77,7 +99,7 @@ def _weighted(work: Work, step: Step) -> Work:
 
 def _held(work: Work, step: Step) -> Work:
     restart = work.restart
-    if restart is not None and restart.eviction is None and (step.after or {}).get(restart.backend, 0) > 0:
+    if restart is not None and not restart.steps and (step.after or {}).get(restart.backend, 0) > 0:
         restart = None  # traffic was given back: that restart is off
     if step.action == "Drain" and step.backend and step.pod and step.uid:
         restart = Restart(backend=step.backend, pod=step.pod, uid=step.uid, drain=step)
@@ -92,12 +114,12 @@ def _held(work: Work, step: Step) -> Work:
 
 
 def _released(work: Work, step: Step | None) -> Work:
-    """Nothing is held back any more; an eviction that was begun goes on."""
-    evicting = work.restart is not None and work.restart.eviction is not None
+    """Nothing is held back any more; a pod that is being taken away still is."""
+    begun = work.restart is not None and bool(work.restart.steps)
     leans = step is not None and (
         step.purpose is Purpose.Rebalance or (step.purpose is Purpose.Ramp and work.compensating)
     )
-    return Work(restart=work.restart if evicting else None, last=step, compensating=leans)
+    return Work(restart=work.restart if begun else None, last=step, compensating=leans)
 
 
 def _with(work: Work, **changes: object) -> Work:

@@ -10,10 +10,10 @@ from itertools import pairwise
 from math import inf
 
 from evenload.episode.pauses import DENIED_SECONDS, FREEZE_SECONDS, MOST_DOUBLINGS, denial, frozen_until, latest
-from evenload.govern.case import Case, disrupts, finishes
+from evenload.govern.case import Case, finishes, takes_away
 from evenload.model.decision import Held, HeldReason
 from evenload.model.episode import EFFECTIVE_STATES, Disruption, StepState
-from evenload.model.plan import Drain, Purpose, RestartPod, Write
+from evenload.model.plan import Drain, PodAction, Purpose, Write
 from evenload.model.wording import clock, duration
 
 HOUR = 3600.0
@@ -77,7 +77,7 @@ def keeps_still(case: Case) -> bool:
 
 def restarts_per_hour(case: Case, write: Write) -> Held | None:
     """At most so many restarts an hour of what is behind this Balancer, whoever made them."""
-    if not disrupts(write):
+    if not takes_away(write):
         return None
     recent = sorted(e.time for e in _restarts(case) if e.time > case.snapshot.time - HOUR)
     allowed = case.policy.restarts_per_hour
@@ -90,7 +90,7 @@ def restarts_per_hour(case: Case, write: Write) -> Held | None:
 
 def cool_down(case: Case, write: Write) -> Held | None:
     """A pod is left alone for a while after its restart, each time for twice as long; its workload for less."""
-    if not isinstance(write, Drain | RestartPod):
+    if not isinstance(write, Drain | PodAction) or not takes_away(write):
         return None
     refused = _drained_in_vain(case, write) or _after_refusals(case, write)
     if refused is not None:
@@ -110,7 +110,7 @@ def cool_down(case: Case, write: Write) -> Held | None:
     return Held(action=write, reason=HeldReason.CoolDown, detail=detail, until=until)
 
 
-def _drained_in_vain(case: Case, write: Drain | RestartPod) -> Held | None:
+def _drained_in_vain(case: Case, write: Drain | PodAction) -> Held | None:
     """A pod that got its traffic back without having been evicted is not drained again: nothing says it would be now.
 
     It was reported. What is sick keeps a probe's worth of traffic, and recovers or is looked at.
@@ -127,7 +127,7 @@ def _drained_in_vain(case: Case, write: Drain | RestartPod) -> Held | None:
     return Held(action=write, reason=HeldReason.CoolDown, detail=detail)
 
 
-def _after_refusals(case: Case, write: Drain | RestartPod) -> Held | None:
+def _after_refusals(case: Case, write: Drain | PodAction) -> Held | None:
     """An eviction that was refused for too long is asked for again later, each time after twice as long."""
     steps = [step for step in case.steps if step.uid == write.uid and step.state is StepState.Abandoned]
     since = {step.name: step.refused_since for step in steps if step.refused_since is not None}

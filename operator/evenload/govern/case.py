@@ -8,7 +8,7 @@ from evenload.model.base import Value
 from evenload.model.diagnosis import Diagnosis
 from evenload.model.episode import Episode, Step
 from evenload.model.fleet import Fleet, Floats
-from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, Write, lowered
+from evenload.model.plan import Drain, Isolate, PodAction, Purpose, RestartPod, SetWeights, Write, lowered
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Pod, Snapshot
 
@@ -42,7 +42,12 @@ class Case(Value, frozen=True, kw_only=True):
 
 def disrupts(write: Write) -> bool:
     """Whether it is part of taking a pod away."""
-    return isinstance(write, Drain | RestartPod)
+    return isinstance(write, Drain | Isolate | RestartPod)
+
+
+def takes_away(write: Write) -> bool:
+    """Whether it begins to take a pod away: the eviction of an isolated one takes nothing from anybody any more."""
+    return disrupts(write) and not (isinstance(write, RestartPod) and write.label is not None)
 
 
 def withdraws(write: Write) -> bool:
@@ -52,7 +57,7 @@ def withdraws(write: Write) -> bool:
 
 def finishes(write: Write) -> bool:
     """Whether it puts back what was taken: half-done work is worse than done or undone work."""
-    if isinstance(write, RestartPod):
+    if isinstance(write, PodAction):
         return False
     return write.purpose in (Purpose.Ramp, Purpose.Revert) or (_ejects(write) and _gives_back(write))
 
@@ -63,4 +68,4 @@ def _ejects(write: Write) -> bool:
 
 def _gives_back(write: Write) -> bool:
     """A drained backend gets a probe's worth again: nobody's share is cut for it."""
-    return not isinstance(write, RestartPod) and not lowered(write.before, write.after)
+    return not isinstance(write, PodAction) and not lowered(write.before, write.after)

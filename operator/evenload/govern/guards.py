@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from evenload.govern import budget
-from evenload.govern.case import Case, disrupts, withdraws
+from evenload.govern.case import Case, disrupts, takes_away, withdraws
 from evenload.model.decision import Held, HeldReason
 from evenload.model.episode import ApprovalDecision
 from evenload.model.guard import Expected, Reference, mistakes, thousandths
 from evenload.model.labels import LABELS
-from evenload.model.plan import Drain, RestartPod, Write
+from evenload.model.plan import Drain, PodAction, Write
 from evenload.model.policy import strictest
 from evenload.model.snapshot import Pod
 from evenload.model.spec import GuardMode, Mode, RestartWhen
@@ -57,8 +57,7 @@ def holds(case: Case, write: Write) -> Held | None:
 
 def trusted_data(case: Case, write: Write) -> Held | None:
     label = case.diagnosis.label
-    takes_pods = isinstance(write, Drain | RestartPod)
-    permitted = LABELS[label].restart if takes_pods else LABELS[label].write or case.diagnosis.early
+    permitted = LABELS[label].restart if disrupts(write) else LABELS[label].write or case.diagnosis.early
     if not permitted:
         return Held(action=write, reason=HeldReason.Frozen, detail=f"{label}: {case.diagnosis.sentence}")
     return None
@@ -66,7 +65,7 @@ def trusted_data(case: Case, write: Write) -> Held | None:
 
 def sane_weights(case: Case, write: Write) -> Held | None:
     """Never all zero, never new weight on a backend that nobody answers behind."""
-    if isinstance(write, RestartPod):
+    if isinstance(write, PodAction):
         return None
     if not any(weight > 0 for weight in write.after.values()):
         return Held(action=write, reason=HeldReason.LastReadyPod, detail="it would leave no backend with weight")
@@ -79,7 +78,7 @@ def sane_weights(case: Case, write: Write) -> Held | None:
 
 def guarded(case: Case, write: Write) -> Held | None:
     """What the API server would refuse of anybody is not tried."""
-    if isinstance(write, RestartPod) or case.policy.guard.mode is not GuardMode.Deny:
+    if isinstance(write, PodAction) or case.policy.guard.mode is not GuardMode.Deny:
         return None
     expected = Expected(
         shares={name: int(share) for name, share in case.policy.explicit_shares.items()},
@@ -98,7 +97,7 @@ def _empty(case: Case) -> list[str]:
 
 
 def restart_allowed(case: Case, write: Write) -> Held | None:
-    if not isinstance(write, Drain | RestartPod):
+    if not isinstance(write, Drain | PodAction):
         return None
     if case.policy.restart_when is RestartWhen.Never:
         return Held(action=write, reason=HeldReason.RestartNever, detail="spec.restart.when is Never")
@@ -106,7 +105,7 @@ def restart_allowed(case: Case, write: Write) -> Held | None:
     return _untouchable(write, pod) if pod is not None else None
 
 
-def _untouchable(write: Drain | RestartPod, pod: Pod) -> Held | None:
+def _untouchable(write: Drain | PodAction, pod: Pod) -> Held | None:
     if pod.workload is None:
         detail = f"{write.pod} has no controller: nobody would bring it back"
         return Held(action=write, reason=HeldReason.NoController, detail=detail)
@@ -118,22 +117,22 @@ def _untouchable(write: Drain | RestartPod, pod: Pod) -> Held | None:
 
 def last_ready(case: Case, write: Write) -> Held | None:
     """Somebody else must be ready, and enough of all."""
-    if not (disrupts(write) or withdraws(write)):
+    if not (takes_away(write) or withdraws(write)):
         return None
     fleet = case.fleet
-    if isinstance(write, RestartPod) and not _takes_ready_pod(case, write):
+    if isinstance(write, PodAction) and not _takes_ready_pod(case, write):
         return None
     serving = _serving_after(case, write)
     if serving <= 0:
         detail = "it is the last ready pod of this balancer"
         return Held(action=write, reason=HeldReason.LastReadyPod, detail=detail)
-    if disrupts(write) and serving < case.policy.min_ready_ratio * len(fleet.pods):
+    if takes_away(write) and serving < case.policy.min_ready_ratio * len(fleet.pods):
         detail = f"{serving} of {len(fleet.pods)} pods would serve; {percent(case.policy.min_ready_ratio)} must"
         return Held(action=write, reason=HeldReason.LastReadyPod, detail=detail)
     return None
 
 
-def _takes_ready_pod(case: Case, write: RestartPod) -> bool:
+def _takes_ready_pod(case: Case, write: PodAction) -> bool:
     pod = case.pod(write.uid)
     return pod is not None and pod.ready and not pod.terminating
 
@@ -141,7 +140,7 @@ def _takes_ready_pod(case: Case, write: RestartPod) -> bool:
 def _serving_after(case: Case, write: Write) -> int:
     """Ready pods behind a weight, without the one that goes."""
     fleet = case.fleet
-    if isinstance(write, RestartPod):
+    if isinstance(write, PodAction):
         weighted = fleet.weights[fleet.where] > 0
         others = np.array([pod.uid != write.uid for pod in fleet.pods], dtype=bool)
         return int((fleet.ready & weighted & others).sum())
@@ -151,7 +150,7 @@ def _serving_after(case: Case, write: Write) -> int:
 
 def one_at_a_time(case: Case, write: Write) -> Held | None:
     """Whoever replaces the other: a rollout, a drained node, a person. No more than one is missing at a time."""
-    if not isinstance(write, Drain | RestartPod):
+    if not isinstance(write, Drain | PodAction) or not takes_away(write):
         return None
     fleet = case.fleet
     others = [(name, pod) for name, pod in zip(fleet.names, fleet.pods, strict=True) if pod.uid != write.uid]
@@ -171,14 +170,14 @@ def _may_get_ready(case: Case, pod: Pod) -> bool:
 
 def panic(case: Case, write: Write) -> Held | None:
     """With most pods bad, taking some away only loads the rest."""
-    if not (disrupts(write) or withdraws(write)) or case.bad_ratio <= PANIC_RATIO:
+    if not (takes_away(write) or withdraws(write)) or case.bad_ratio <= PANIC_RATIO:
         return None
     return Held(action=write, reason=HeldReason.Panic, detail=f"{percent(case.bad_ratio)} of the pods look bad")
 
 
 def headroom(case: Case, write: Write) -> Held | None:
     """Whoever gets more must stand it. Without a CPU signal nothing is known, and nothing refused."""
-    if isinstance(write, RestartPod):
+    if isinstance(write, PodAction):
         return _headroom_of_siblings(case, write)
     if not withdraws(write):
         return None
@@ -194,7 +193,7 @@ def headroom(case: Case, write: Write) -> Held | None:
     return Held(action=write, reason=HeldReason.Headroom, detail=detail)
 
 
-def _headroom_of_siblings(case: Case, write: RestartPod) -> Held | None:
+def _headroom_of_siblings(case: Case, write: PodAction) -> Held | None:
     """One pod of a backend goes: its siblings take its requests. A pod that is not ready has none to hand over."""
     fleet = case.fleet
     if write.backend not in fleet.backends or not _takes_ready_pod(case, write):
@@ -216,7 +215,7 @@ def _headroom_of_siblings(case: Case, write: RestartPod) -> Held | None:
 
 def empty_by_restart(case: Case, write: Write) -> Held | None:
     """The only ready pod of a backend goes only once the backend has no weight: an empty one answers 503."""
-    if not isinstance(write, RestartPod) or write.backend not in case.fleet.backends:
+    if not isinstance(write, PodAction) or write.backend not in case.fleet.backends:
         return None
     where = case.fleet.backends.index(write.backend)
     if case.fleet.ready_by_backend[where] > 1 or case.fleet.weights[where] == 0 or not _takes_ready_pod(case, write):

@@ -26,7 +26,7 @@ from evenload.model.base import Value
 from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Disruption, Episode, Phase
-from evenload.model.plan import Drain, RestartPod, SetWeights, Write
+from evenload.model.plan import Drain, Isolate, PodAction, RestartPod, SetWeights, Write
 from evenload.model.snapshot import Snapshot
 from evenload.model.spec import Actions, BalancerSpec, Mode
 from evenload.observe.access import Access
@@ -117,7 +117,7 @@ class Backtest(Value, frozen=True, kw_only=True):
 
     @property
     def restarts(self) -> int:
-        return sum(write.action in ("Drain", "RestartPod") for write in self.writes)
+        return sum(write.action in ("Drain", "Isolate", "RestartPod") for write in self.writes)
 
     @property
     def doubtful(self) -> int:
@@ -241,7 +241,7 @@ class Tally:
 
     def _disrupt(self, snapshot: Snapshot, write: Write | None) -> None:
         """A restart that would have been done counts for the budgets, as it would have."""
-        if isinstance(write, Drain | RestartPod):
+        if isinstance(write, Drain | PodAction):
             workload = next(
                 (b.pods[write.pod].workload for b in snapshot.backends.values() if write.pod in b.pods), None
             )
@@ -326,8 +326,8 @@ def _key(write: object) -> tuple[str, str, str]:
             return "SetWeights", write.purpose.value, ""
         case Drain():
             return "Drain", "", write.pod
-        case RestartPod():
-            return "RestartPod", "", write.pod
+        case Isolate() | RestartPod():
+            return type(write).__name__, "", write.pod
         case _:
             return type(write).__name__, "", ""
 

@@ -290,9 +290,12 @@ class Client:
             body["gracePeriodSeconds"] = grace_seconds
         await self._write("delete", "DELETE", resource.path(namespace, name), body)
 
-    async def evict(self, namespace: str, pod: str, uid: str) -> None:
-        """Ask for this very pod to be evicted. Raises DisruptionRefused (a PodDisruptionBudget says no for now),
-        NotFound (it is gone, or the pod of that name is another one by now)."""
+    async def evict(self, namespace: str, pod: str, uid: str, *, dry_run: bool = False) -> None:
+        """Ask for this very pod to be evicted; with `dry_run`, whether it might be: nothing is done then.
+
+        Raises DisruptionRefused (a PodDisruptionBudget says no for now), NotFound (it is gone, or the pod of that name
+        is another one by now).
+        """
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
@@ -301,7 +304,12 @@ class Client:
         }
         # The API server itself tries for 10 s before it says that the UID is another one.
         await self._write(
-            "evict", "POST", PODS.path(namespace, pod, "eviction"), body, timeout=2 * self._timeout_seconds
+            "evict",
+            "POST",
+            PODS.path(namespace, pod, "eviction"),
+            body,
+            query={"dryRun": "All"} if dry_run else None,
+            timeout=2 * self._timeout_seconds,
         )
 
     async def _write(

@@ -56,7 +56,7 @@ class Step(Value, frozen=True, kw_only=True):
     """One write. `name` is unique in the episode. Times in seconds since the epoch."""
 
     name: str
-    action: Literal["SetWeights", "Drain", "RestartPod"]
+    action: Literal["SetWeights", "Drain", "Isolate", "RestartPod"]
     state: StepState
     planned_at: float
     applied_at: float | None = None
@@ -68,11 +68,12 @@ class Step(Value, frozen=True, kw_only=True):
     pod: str | None = None
     uid: str | None = None
     workload: str | None = None
+    label: str | None = None  # "app=web": taken off the pod by an Isolate, which is its stored inverse
     error_ratio: float | None = None  # of the whole Balancer just before the write: what "worse" is measured against
     requests_per_second: float | None = None
     reverts: str | None = None
     manager: str | None = None
-    refused_since: float | None = None  # since when a PodDisruptionBudget has refused this eviction
+    refused_since: float | None = None  # since when a PodDisruptionBudget has refused that this pod goes
     message: str = ""
 
 
@@ -110,7 +111,7 @@ class Episode(Value, frozen=True, kw_only=True):
 
 
 class Disruption(Value, frozen=True, kw_only=True):
-    """Something budgets count: an eviction, a revert, an abandoned restart; `until` carries a freeze that it set."""
+    """Something budgets count: a pod taken away, a revert, a person's no; `until` carries a freeze that it set."""
 
     time: float
     kind: Literal["Restart", "Revert", "Contested", "Denied"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import get_args
 
 from evenload.model.base import Value
 
@@ -47,14 +48,31 @@ class Drain(Value, frozen=True, kw_only=True, tag_field="action", tag="Drain"):
     step: str | None = None
 
 
+class Isolate(Value, frozen=True, kw_only=True, tag_field="action", tag="Isolate"):
+    """Take `label` ("app=web") off this very pod: no Service sends it anything new, its controller lets go of it and
+    brings a replacement at once. The label is the inverse."""
+
+    backend: str
+    pod: str
+    uid: str
+    workload: str
+    label: str
+    because: str
+    step: str | None = None
+
+
 class RestartPod(Value, frozen=True, kw_only=True, tag_field="action", tag="RestartPod"):
-    """Evict this very pod (the UID is a precondition); its controller brings the replacement."""
+    """Evict this very pod (the UID is a precondition); its controller brings the replacement.
+
+    `label`: the one that it was isolated by. Then it has no controller any more, and its replacement is there already.
+    """
 
     backend: str
     pod: str
     uid: str
     workload: str
     because: str
+    label: str | None = None
     step: str | None = None
 
 
@@ -72,9 +90,14 @@ class Advise(Value, frozen=True, kw_only=True, tag_field="action", tag="Advise")
     because: str
 
 
-Action = SetWeights | Drain | RestartPod | Freeze | Advise
+Action = SetWeights | Drain | Isolate | RestartPod | Freeze | Advise
 WeightAction = SetWeights | Drain
-Write = SetWeights | Drain | RestartPod
+PodAction = Isolate | RestartPod
+Write = SetWeights | Drain | Isolate | RestartPod
+
+WEIGHT_ACTIONS = frozenset(kind.__name__ for kind in get_args(WeightAction))
+POD_ACTIONS = frozenset(kind.__name__ for kind in get_args(PodAction))
+"""As steps call them."""
 
 
 def lowered(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[str, ...]:

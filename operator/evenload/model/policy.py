@@ -43,6 +43,7 @@ class Policy(Value, frozen=True, kw_only=True):
     eviction_deadline_seconds: float
     replacement_timeout_seconds: float
     ramp_window_seconds: float
+    keep_isolated: bool
     guard: Guard
     probation_seconds: float
     # From a written weight to traffic that follows it: a busy proxy throttles its updates (Traefik: 2 s, lab.md).
@@ -71,6 +72,7 @@ class Policy(Value, frozen=True, kw_only=True):
             eviction_deadline_seconds=seconds(restart.eviction_deadline, "spec.restart.evictionDeadline"),
             replacement_timeout_seconds=seconds(restart.replacement_timeout, "spec.restart.replacementTimeout"),
             ramp_window_seconds=seconds(restart.ramp_window, "spec.restart.rampWindow"),
+            keep_isolated=restart.keep_isolated,
             guard=spec.guard,
             probation_seconds=seconds(spec.guard.probation, "spec.guard.probation"),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from evenload.model.decision import Held
-from evenload.model.plan import Drain, Purpose, RestartPod, SetWeights, Write
+from evenload.model.plan import Drain, Isolate, PodAction, Purpose, RestartPod, SetWeights, Write
 from evenload.model.wording import reweighting
 
 MOST_BACKENDS = 6  # in one line: so many names of 63 letters fit into an Event of 1,024 bytes
@@ -24,6 +24,13 @@ _BRINGS = {
 def wanted(write: Write, most: int | None = None) -> str:
     """ "set the weights a 970 -> 250 (97% -> 25%)": with the parts of all weights; of `most` backends, or of all."""
     match write:
+        case Isolate():
+            return (
+                f"isolate pod {write.pod}: its label {write.label} is taken off, so Service {write.backend} sends it "
+                f"nothing, and {write.workload} replaces it; it is evicted when nothing is in flight"
+            )
+        case RestartPod() if write.label is not None:
+            return f"evict pod {write.pod}, which is isolated: {write.workload} has replaced it"
         case RestartPod():
             return f"restart pod {write.pod} of {write.backend}: it is evicted, and {write.workload} replaces it"
         case Drain():
@@ -36,7 +43,9 @@ def wanted(write: Write, most: int | None = None) -> str:
 
 def effect(write: Write) -> str:
     """What it should bring, as a clause."""
-    if isinstance(write, RestartPod):
+    if isinstance(write, Isolate):
+        return f"a new pod takes the place of {write.pod}, and the requests that it has are finished"
+    if isinstance(write, PodAction):
         return f"a new pod takes the place of {write.pod}; a restart cannot be undone"
     drained = {"backend": write.backend, "pod": write.pod} if isinstance(write, Drain) else {}
     return _BRINGS[write.purpose].format(**drained)

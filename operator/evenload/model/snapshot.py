@@ -50,6 +50,7 @@ class Pod(Value, frozen=True, kw_only=True):
     zone: str | None = None
     workload: str | None = None  # "Deployment/shop-a"; None: no controller, so never evicted
     terminating: bool = False
+    isolable_by: str | None = None  # "app=web": the label whose removal isolates it; None: it cannot be isolated
     protected: bool = False  # by an annotation, or by being in another namespace
     pre_stop_seconds: float | None = None  # preStop sleep, if any
     capacity: float | None = None  # evenload.dev/capacity
@@ -113,6 +114,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     time: float
     window: float
     backends: dict[str, Backend]
+    isolated: dict[str, Pod] = field(default_factory=dict)  # pods that steps of ours keep out of every Service
     signals: dict[str, Signal] = field(default_factory=dict)
     last_write: RouteWrite | None = None
     known_good: dict[str, int] | None = None  # the last weights under which traffic was seen balanced

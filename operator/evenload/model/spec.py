@@ -253,6 +253,13 @@ class Restart(Value, frozen=True, kw_only=True):
     ] = "5m"
     replacement_timeout: Annotated[str, _between("1s", "1h", "How long a replacement may take to get ready.")] = "5m"
     ramp_window: Annotated[str, _between("1s", "1h", "Over which time a replacement gets its full share.")] = "60s"
+    keep_isolated: Annotated[
+        bool,
+        Meta(
+            description="Whether a pod that was isolated is kept for inspection instead of evicted: at most one of a "
+            "workload, until a person deletes it."
+        ),
+    ] = False
 
 
 class Actions(Value, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ exceptions.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -41,8 +42,9 @@ from evenload.model.decision import HeldReason
 from evenload.model.snapshot import Hold, Steering
 from evenload.model.wording import duration
 from evenload.observe.objects import Grant, Service, Slice, TargetRef
-from evenload.observe.pods import PodFacts
-from evenload.observe.workloads import KINDS, ArgoRollout, Hpa, KruiseRollout, Owned, Workload
+from evenload.observe.pods import Labels, PodFacts
+from evenload.observe.selectors import Selector, Selectors, isolating
+from evenload.observe.workloads import ADOPTING, KINDS, ArgoRollout, Hpa, KruiseRollout, Owned, Workload
 
 STUCK_SECONDS: Final = 900.0
 """A rollout, or an autoscaler, of which nothing moved for so long, is not waited for. A Deployment's own deadline is
@@ -87,6 +89,7 @@ class Member(Value, frozen=True, kw_only=True):
     facts: PodFacts
     ready: bool
     workload: str | None
+    isolable_by: str | None = None  # see selectors.py
 
 
 class Fleet(Value, frozen=True, kw_only=True):
@@ -165,6 +168,8 @@ class ClusterView:
         self._hpas_of: Groups[tuple[str, str], Key] = Groups()
         self._versions: dict[tuple[str, Key], deque[Manifest]] = {}
         self._pods_in: Counter[str] = Counter()
+        self._selectors = Selectors()
+        self._marked_in: Groups[str, Key] = Groups()  # by namespace: pods that carry the mark of an isolated one
         self._pods: Reflector[PodFacts] = watch(PODS, PodFacts.decode, self._pod_changed)
         self._services: Reflector[Service] = watch(SERVICES, Service, self._service_changed)
         self._slices: Reflector[Slice] = watch(ENDPOINTSLICES, Slice, self._slice_changed)
@@ -456,7 +461,9 @@ class ClusterView:
         if not place.labels:
             return crew
         wanted = frozenset(place.labels)
-        return _Crew({name: each for name, each in crew.members.items() if wanted.issubset(each.facts.labels)})
+        mine = {name: each for name, each in crew.members.items() if wanted.issubset(each.facts.labels)}
+        # An eviction of a subset's pod is refused (act/restart.py): it would lose its label in vain.
+        return _Crew({name: msgspec.structs.replace(each, isolable_by=None) for name, each in mine.items()})
 
     def _whole_crew(self, service: Place) -> _Crew:
         """Of the Service, whatever the subset."""
@@ -473,6 +480,7 @@ class ClusterView:
     def _found(self, service: Place) -> _Crew:
         members: dict[str, Member] = {}
         watched = set()
+        isolable = functools.cache(partial(self._isolable_by, service))  # once for the pods of a workload
         for target, ready in self._targets(service):
             pod = (service.namespace, target.name)
             watched.add(pod)
@@ -481,8 +489,38 @@ class ClusterView:
                 continue  # the slice or the pod list is a moment behind the other
             known = members.get(facts.name)  # a dual-stack Service has two slices
             ready = (ready and facts.ready and not facts.terminating) or (known is not None and known.ready)
-            members[facts.name] = Member(facts=facts, ready=ready, workload=self.workload_of(facts))
+            members[facts.name] = Member(
+                facts=facts,
+                ready=ready,
+                workload=self.workload_of(facts),
+                isolable_by=isolable(facts.labels, facts.owner.name)
+                if facts.owner is not None and facts.owner.kind == REPLICASETS.kind
+                else None,
+            )
         return _Crew(members, frozenset(watched))
+
+    def _isolable_by(self, service: Place, labels: Labels, owner: str) -> str | None:
+        """The label whose removal isolates a pod of that ReplicaSet; None where it cannot be isolated."""
+        where = service.namespace
+        owns = self._selectors.of(REPLICASETS.kind, (where, owner))
+        selects = self._selectors.of(SERVICES.kind, (where, service.name))
+        if owns is None or selects is None:
+            return None
+        return isolating(labels, selects, owns, lambda rest: any(True for _ in self._selectors.selecting(where, rest)))
+
+    def pod(self, namespace: str, name: str) -> PodFacts | None:
+        """The pod of that name, if there is one."""
+        return self._pods.objects.get((namespace, name))
+
+    def selects(self, place: Place, label: str) -> bool:
+        """Whether that Service selects its pods by that label ("app=web"), among others."""
+        selector = self._selectors.of(SERVICES.kind, (place.namespace, place.name))
+        key, _, value = label.partition("=")
+        return selector is not None and (selector.match_labels or {}).get(key) == value
+
+    def marked_in(self, namespace: str) -> Iterator[PodFacts]:
+        """Pods there that are annotated as isolated, by whomever."""
+        return (self._pods.objects[key] for key in sorted(self._marked_in.of(namespace)))
 
     def _find_anew(self, service: Key) -> None:
         """Forget who stands behind a Service: the next who asks looks again."""
@@ -617,6 +655,8 @@ class ClusterView:
 
     def _workload_changed(self, kind: str, key: Key, before: Workload | None, after: Workload | None) -> None:
         self._moved(kind, key, before, after)
+        if kind in ADOPTING:
+            self._selects(kind, key, after.spec.selector if after is not None else None)
         if isinstance(before, ArgoRollout) or isinstance(after, ArgoRollout):
             self._delivery_changed("Argo Rollout", key, before, after)
 
@@ -628,6 +668,14 @@ class ClusterView:
     def _service_changed(self, key: Key, before: Service | None, after: Service | None) -> None:
         if after is None:
             self._find_anew(key)
+        selector = after.spec.selector if after is not None else None
+        self._selects(SERVICES.kind, key, Selector(match_labels=selector) if selector else None)
+
+    def _selects(self, kind: str, key: Key, selector: Selector | None) -> None:
+        """What isolates a pod hangs on everything that selects pods there."""
+        if self._selectors.change(kind, key, selector):
+            for service in [each for each in self._members_of if each[0] == key[0]]:
+                self._find_anew(service)
 
     def _slice_changed(self, key: Key, before: Slice | None, after: Slice | None) -> None:
         for version, change in ((before, self._slices_of.discard), (after, self._slices_of.add)):
@@ -640,6 +688,10 @@ class ClusterView:
         self._pods_in[key[0]] += (after is not None) - (before is not None)
         if not self._pods_in[key[0]]:
             del self._pods_in[key[0]]
+        if after is not None and after.isolated:
+            self._marked_in.add(key[0], key)
+        elif before is not None and before.isolated:
+            self._marked_in.discard(key[0], key)
         if before != after:
             for service in tuple(self._services_of.of(key)):
                 self._find_anew(service)
@@ -648,6 +700,7 @@ class ClusterView:
         if before is None or after is None:  # a pod may be seen before the ReplicaSet that tells its Deployment
             self._members_of.clear()
             self._services_of.clear()
+        self._selectors.change(REPLICASETS.kind, key, after.spec.selector if after is not None else None)
 
     def _hpa_changed(self, key: Key, before: Hpa | None, after: Hpa | None) -> None:
         self._moved(HPAS.kind, key, before, after)

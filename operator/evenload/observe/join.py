@@ -26,10 +26,18 @@ from evenload.model.spec import Mode
 from evenload.observe.cluster import Fleet, Member
 from evenload.observe.crowd import Column, Crowd, listed
 from evenload.observe.doubt import Doubt, Refused, doubt_of, refused_of
+from evenload.observe.pods import PodFacts
 from evenload.observe.prometheus import Reading, Samples
 from evenload.observe.queries import looked_for
 
 CLOCK_SKEW_SECONDS = 10.0  # by which the API server's clock may be ahead of ours without anybody noticing
+
+
+class Isolated(Value, frozen=True, kw_only=True):
+    """A pod that a step of ours keeps out of every Service, and the workload that it was of."""
+
+    facts: PodFacts
+    workload: str
 
 
 class Measured(Value, frozen=True, kw_only=True):
@@ -46,6 +54,7 @@ def snapshot_of(
     fleet: Fleet | Lineup,
     samples: Samples,
     max_age_seconds: float,
+    isolated: Sequence[Isolated] = (),
     last_write: RouteWrite | None = None,
     known_good: dict[str, int] | None = None,
     episode: Episode | None = None,
@@ -62,6 +71,7 @@ def snapshot_of(
         time=time,
         window=samples.source.span_seconds,
         backends=_backends(lineup, weights, pods),
+        isolated=_isolated(isolated, samples, measured, time),
         signals={name: each.signal for name, each in measured.items()},
         last_write=last_write,
         known_good=known_good,
@@ -122,6 +132,7 @@ def _blank(member: Member) -> Pod:
         zone=facts.zone,
         workload=member.workload,
         terminating=facts.terminating,
+        isolable_by=member.isolable_by,
         protected=facts.protected,
         pre_stop_seconds=facts.pre_stop_seconds,
         capacity=facts.capacity,
@@ -314,6 +325,29 @@ def _pods(lineup: Lineup, columns: Mapping[SignalName, Column], time: float) -> 
             memory=memory,
             in_flight=in_flight,
         )
+
+
+def _isolated(
+    pods: Sequence[Isolated], samples: Samples, measured: Mapping[SignalName, Measured], time: float
+) -> dict[str, Pod]:
+    """With what tells whether they still have requests: the same signals as their siblings, where those are fresh."""
+    if not pods:
+        return {}
+    members = [Member(facts=each.facts, ready=False, workload=each.workload) for each in pods]
+    crowd, readings = Crowd.of(members), _readings(samples)
+    fresh = (SignalState.Fresh, SignalState.Partial)
+
+    def told(name: SignalName) -> Column:
+        numbers = _column(crowd, readings[name])
+        usable = measured[name].signal.state in fresh
+        return [each if usable and each is not None and math.isfinite(each) else None for each in numbers]
+
+    return {
+        member.facts.name: replace(
+            _blank(member), age=_since(member.facts.started_at, time), requests=requests, in_flight=in_flight
+        )
+        for member, requests, in_flight in zip(members, told("requests"), told("inFlight"), strict=True)
+    }
 
 
 def _since(started_at: float | None, time: float) -> float | None:

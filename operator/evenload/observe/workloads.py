@@ -13,10 +13,16 @@ import msgspec
 
 from evenload.kube.resources import ARGO_ROLLOUTS, CLONESETS, DAEMONSETS, DEPLOYMENTS, STATEFULSETS, Resource
 from evenload.observe.pods import Condition, Meta, Partial
+from evenload.observe.selectors import Selector
+
+
+class _OwnedSpec(Partial):
+    selector: Selector | None = None
 
 
 class Owned(Partial):
     metadata: Meta
+    spec: _OwnedSpec = msgspec.field(default_factory=_OwnedSpec)
 
 
 class _RollingUpdate(Partial):
@@ -33,6 +39,7 @@ class _UpdateStrategy(Partial):
 class _WorkloadSpec(Partial):
     replicas: int | None = 1
     paused: bool = False
+    selector: Selector | None = None
     update_strategy: _UpdateStrategy = msgspec.field(default_factory=_UpdateStrategy)  # Deployments have none
 
 
@@ -169,6 +176,8 @@ KINDS: dict[str, Kind] = {
     "CloneSet": Kind(CLONESETS, clone_set_rollout, clone_set_stuck, canary=True),
 }
 """By the kind that pods, or their ReplicaSets, name as their controller."""
+ADOPTING = frozenset({"DaemonSet", "StatefulSet", "CloneSet"})
+"""Kinds, beside ReplicaSets, that may adopt a pod without a controller that they select."""
 
 
 class _ScaleTarget(Partial):

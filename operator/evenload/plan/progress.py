@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from evenload.episode.under_way import Restart
-from evenload.model.decision import Verdict
 from evenload.model.diagnosis import Label
 from evenload.model.episode import EFFECTIVE_STATES, Phase, Step, StepState
 from evenload.model.fleet import Fleet
 from evenload.model.labels import LABELS
-from evenload.model.plan import Advise, Purpose, SetWeights
+from evenload.model.plan import POD_ACTIONS, Advise, Purpose, SetWeights
 from evenload.model.spec import RestartWhen
 from evenload.model.wording import clock, listing, number
 from evenload.plan import restarts
@@ -50,7 +49,7 @@ def _refused(scene: Scene, drain: Step | None) -> str | None:
     """Why the eviction that this drain was for was given up earlier, if it was."""
     steps = scene.steps
     since = steps[steps.index(drain) :] if drain is not None else ()
-    last = next((step for step in reversed(since) if step.action == "RestartPod"), None)
+    last = next((step for step in reversed(since) if step.action in POD_ACTIONS), None)
     given_up = last is not None and last.state is StepState.Abandoned and last.refused_since is not None
     return last.message if last is not None and given_up else None
 
@@ -85,8 +84,8 @@ def continue_restart(scene: Scene) -> Plan | None:
     restart = scene.work.restart
     if restart is None:
         return None
-    if restart.eviction is None:
-        return _after_drain(scene, restart)
+    if not restarts.away(scene.snapshot, scene.policy, restart):
+        return _before_eviction(scene, restart)
     if not restarts.replaced(scene.snapshot, restart):
         return Plan(busy=f"waiting for the replacement of {restart.pod}")
     return _sick_again(scene, restart) or _ramp(scene) or _over(scene, restart)
@@ -94,38 +93,40 @@ def continue_restart(scene: Scene) -> Plan | None:
 
 def _sick_again(scene: Scene, restart: Restart) -> Plan | None:
     """What replaced it fails, too: the restart did not help, and weights keep traffic away as from any other."""
-    step, diagnosis = restart.eviction, scene.diagnosis
-    if step is None or diagnosis.label is not Label.Failing:
+    diagnosis = scene.diagnosis
+    if diagnosis.label is not Label.Failing:
         return None
     if not restarts.replacements(scene.snapshot, restart) <= set(diagnosis.pods):
         return None
     because = f"the replacement of {restart.pod} fails, too: {diagnosis.sentence}"
-    verdict = Verdict(step=step.name, state=StepState.Ineffective, because=because)
     weights = mend_failing(scene)
     advice = Advise(topic="RestartDidNotHelp", because=f"{because}; another restart will not help: look at it")
-    return Plan(writes=weights.writes if weights else (), verdicts=(verdict,), tell=(advice,))
+    verdicts = restarts.ended(restart, StepState.Ineffective, because)
+    return Plan(writes=weights.writes if weights else (), verdicts=verdicts, tell=(advice,))
 
 
-def _after_drain(scene: Scene, restart: Restart) -> Plan | None:
+def _before_eviction(scene: Scene, restart: Restart) -> Plan | None:
     pod = restarts.find(scene.snapshot, restart.uid)
     if pod is None:
         return _ramp(scene)  # somebody else removed it: what stands there now may come back
     why = restarts.drained(scene.snapshot, scene.policy, restart)
     if why is None:
         return Plan(busy=f"waiting until nothing is in flight at {restart.pod}")
-    write = restarts.evict(scene.snapshot, restart, f"{restart.pod} stays sick at its fair share; {why}")
+    state = "stays sick at its fair share" if restart.isolation is None else "is isolated"
+    write = restarts.evict(scene.snapshot, restart, f"{restart.pod} {state}; {why}")
     return Plan(writes=(write,) if write is not None else (), busy=f"restarting {restart.pod}")
 
 
 def _over(scene: Scene, restart: Restart) -> Plan | None:
     """The replacement has its share: three clean ticks and the restart is verified."""
-    step = restart.eviction
-    if step is None or not scene.calm:
+    if not scene.calm:
         return None
     because = f"the replacement of {restart.pod} serves its share without a fault"
-    verdict = Verdict(step=step.name, state=StepState.Verified, because=because)
+    if restarts.kept(scene.snapshot, scene.policy, restart):
+        because += f"; {restart.pod} is kept isolated for inspection: delete it with kubectl when that is done"
+    verdicts = restarts.ended(restart, StepState.Verified, because)
     close = None if scene.work.compensating else Phase.Succeeded  # the weights lean still: why is not over
-    return Plan(close=close, verdicts=(verdict, *ended_well(scene.unjudged)))
+    return Plan(close=close, verdicts=(*verdicts, *ended_well(scene.unjudged)))
 
 
 def _ramp(scene: Scene) -> Plan | None:

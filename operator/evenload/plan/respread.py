@@ -24,7 +24,7 @@ DROWNING_ERROR_RATIO = 0.05
 DROWNING_UTILIZATION = 0.95
 MOST_RESTARTS = 2
 GIVEN_UP_SECONDS = 3600.0
-EFFECT_WINDOWS = 2.0  # after the eviction: by then its connections are open elsewhere, and a whole window shows it
+EFFECT_WINDOWS = 2.0  # after it was taken away: by then its connections are open elsewhere, and a whole window shows it
 
 
 def respread(scene: Scene) -> Plan:
@@ -32,8 +32,7 @@ def respread(scene: Scene) -> Plan:
     tell = (Advise(topic="UnevenService", because=scene.diagnosis.sentence),)
     index = _drowning(scene)
     if scene.work.restart is not None:
-        verdict = _verdict(scene, index)
-        return Plan(tell=tell, verdicts=(verdict,) if verdict is not None else ())
+        return Plan(tell=tell, verdicts=_verdicts(scene, index))
     if index is None or not _due(scene):
         return Plan(tell=tell)
     name = scene.fleet.names[index]
@@ -41,7 +40,8 @@ def respread(scene: Scene) -> Plan:
         because = f"{name} drowns though {MOST_RESTARTS} pods were restarted within {duration(GIVEN_UP_SECONDS)}"
         return Plan(tell=(Advise(topic="RestartDidNotHelp", because=f"{because}; {scene.diagnosis.sentence}"),))
     because = f"{name} drowns, and its restart spreads its connections over all pods; {scene.diagnosis.sentence}"
-    return Plan(writes=tuple(begin_restart(scene, index, because)), tell=tell)
+    # Isolated, it would keep the very connections that it is restarted for.
+    return Plan(writes=tuple(begin_restart(scene, index, because, isolating=False)), tell=tell)
 
 
 def _drowning(scene: Scene) -> int | None:
@@ -67,17 +67,17 @@ def _spent(scene: Scene, pod: Pod) -> bool:
     return sum(each.workload == pod.workload for each in entries) >= MOST_RESTARTS
 
 
-def _verdict(scene: Scene, drowning: int | None) -> Verdict | None:
+def _verdicts(scene: Scene, drowning: int | None) -> tuple[Verdict, ...]:
     """What became of the restart under way, once its replacement serves and traffic can tell."""
     restart = scene.work.restart
-    step = restart.eviction if restart is not None else None
-    if restart is None or step is None or not restarts.replaced(scene.snapshot, restart):
-        return None
+    if restart is None or not restart.steps or not restarts.replaced(scene.snapshot, restart):
+        return ()
+    step = restart.steps[0]
     since = step.planned_at if step.applied_at is None else step.applied_at
     if scene.snapshot.time - since < EFFECT_WINDOWS * scene.snapshot.window:
-        return None
+        return ()
     if drowning is None:
         because = f"since {restart.pod} was restarted no pod drowns, though the spread is uneven still"
-        return Verdict(step=step.name, state=StepState.Verified, because=because)
+        return restarts.ended(restart, StepState.Verified, because)
     because = f"{scene.fleet.names[drowning]} drowns though {restart.pod} was restarted"
-    return Verdict(step=step.name, state=StepState.Ineffective, because=because)
+    return restarts.ended(restart, StepState.Ineffective, because)

@@ -10,7 +10,7 @@ from evenload.model.diagnosis import Diagnosis
 from evenload.model.episode import Episode, Step, StepState
 from evenload.model.fleet import Fleet, Floats
 from evenload.model.forecast import Forecast
-from evenload.model.plan import Write
+from evenload.model.plan import WEIGHT_ACTIONS, Write
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
 from evenload.plan.law import Law
@@ -61,7 +61,7 @@ class Scene(Value, frozen=True, kw_only=True):
     @property
     def unjudged(self) -> tuple[Step, ...]:
         """Weight steps that stand and that no verdict has ended yet."""
-        return tuple(step for step in self.steps if step.state is StepState.Applied and step.action != "RestartPod")
+        return tuple(step for step in self.steps if step.state is StepState.Applied and step.action in WEIGHT_ACTIONS)
 
     @property
     def calm(self) -> bool:

@@ -95,14 +95,19 @@ def restarted_lately(scene: Scene, pod: Pod) -> bool:
     )
 
 
-def begin_restart(scene: Scene, index: int, because: str) -> Iterator[Write]:
-    """The first move of a restart: drain where the backend is this pod alone, evict where it has siblings."""
+def begin_restart(scene: Scene, index: int, because: str, *, isolating: bool = True) -> Iterator[Write]:
+    """The first move of a restart: drain where the backend is this pod alone; where it has siblings, isolate it, or
+    evict it where that is not possible or it gets no requests anyway. `isolating`: whether that may be done."""
     fleet = scene.fleet
     name, pod, backend = fleet.names[index], fleet.pods[index], fleet.backends[int(fleet.where[index])]
     if not pod.uid:
         return
     if restarts.alone(fleet, backend) and len(fleet.backends) > 1:
         yield restarts.drain(scene.snapshot, backend, name, pod.uid, f"{because}; drain it, then restart it")
+        return
+    isolate = restarts.isolate(pod, name, backend, because) if isolating and fleet.ready[index] else None
+    if isolate is not None:
+        yield isolate
     else:
         yield RestartPod(backend=backend, pod=name, uid=pod.uid, workload=pod.workload or "", because=because)
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from evenload.model.diagnosis import INSIDE, Label, SkewCause
 from evenload.model.episode import EFFECTIVE_STATES, Phase, Step, StepState
 from evenload.model.labels import LABELS
-from evenload.model.plan import Advise, Freeze, Purpose, RestartPod
+from evenload.model.plan import Advise, Freeze, PodAction, Purpose
 from evenload.plan.balance import give_back, keep_leaning, rebalance, rescue
 from evenload.plan.moves import Plan, ended_well
 from evenload.plan.progress import continue_ejection, continue_restart, give_up
@@ -31,7 +31,7 @@ def plan(scene: Scene) -> Plan:
 
 def _without_weights(answer: Plan) -> Plan:
     """All of it but the writes that no driver could make."""
-    return replace(answer, writes=tuple(write for write in answer.writes if isinstance(write, RestartPod)))
+    return replace(answer, writes=tuple(write for write in answer.writes if isinstance(write, PodAction)))
 
 
 def _blind(scene: Scene) -> Plan | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evenload.model.decision import Verdict
 from evenload.model.episode import EFFECTIVE_STATES, ApprovalDecision, Episode, Phase, Step, StepState, Undoing
-from evenload.model.plan import Purpose, SetWeights
+from evenload.model.plan import POD_ACTIONS, Purpose, SetWeights
 from evenload.model.wording import weights
 from evenload.plan.moves import Plan
 from evenload.plan.scene import Scene
@@ -107,7 +107,7 @@ def after_undo(scene: Scene) -> Plan | None:
     if last is None or last.purpose is not Purpose.Revert:
         return None
     undone = [step for step in steps if step.name == last.reverts and step.state in EFFECTIVE_STATES]
-    ended = any(step.action == "RestartPod" and step.state in _ABORTED for step in steps)
+    ended = any(step.action in POD_ACTIONS and step.state in _ABORTED for step in steps)
     phase = Phase.Failed if ended else Phase.RolledBack
     return Plan(close=phase, verdicts=_reverted(undone, "undone"))
 

@@ -24,7 +24,7 @@ from evenload.model.base import Value
 from evenload.model.decision import Decision, EpisodeMove, Held, HeldReason, Verdict
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase, Step, StepState
-from evenload.model.plan import Drain, RestartPod, Write
+from evenload.model.plan import POD_ACTIONS, Drain, PodAction, RestartPod, Write
 from evenload.model.proposal import MOST_BACKENDS, effect, said
 from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.model.wording import printable, reweighting
@@ -49,7 +49,9 @@ class Reason(StrEnum):
     RouteChanged = "RouteChanged"
     Reweighted = "Reweighted"
     Drained = "Drained"
+    Isolated = "Isolated"
     Restarted = "Restarted"
+    GivenBack = "GivenBack"
     Verified = "Verified"
     Ineffective = "Ineffective"
     RolledBack = "RolledBack"
@@ -75,6 +77,8 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         Reason.RouteChanged: "Somebody else changed the weights of the route; the field manager is named.",
         Reason.Reweighted: "Evenload changed the weights of the route.",
         Reason.Drained: "Evenload took traffic off a backend, ahead of a restart.",
+        Reason.Isolated: "Evenload took a pod out of its Service, ahead of its eviction; it finishes its requests.",
+        Reason.GivenBack: "A pod that was isolated has its label back: it was not evicted, and the reason is named.",
         Reason.Restarted: "Evenload evicted a pod; its controller brings the replacement.",
         Reason.Verified: "Traffic did what a step was meant to bring about.",
         Reason.Ineffective: "Traffic did not move after a step; Evenload stops trying that.",
@@ -245,7 +249,7 @@ def _held(snapshot: Snapshot, decision: Decision, held: Held, namespace: str) ->
         reason=special.get(held.reason, Reason.Held),
         note=f"{held.reason.value}: {said(held)}{_asked(held, episode, namespace)}",
         key=f"held/{held.reason}/{episode}",
-        workload=held.action.workload if isinstance(held.action, RestartPod) else None,
+        workload=held.action.workload if isinstance(held.action, PodAction) else None,
     )
 
 
@@ -295,7 +299,7 @@ def _closed(snapshot: Snapshot, decision: Decision) -> Iterator[Happening]:
 
 def applied(episode: str, step: Step, time: float) -> Happening:
     """A step that stands in the cluster now."""
-    reason = {"SetWeights": Reason.Reweighted, "Drain": Reason.Drained, "RestartPod": Reason.Restarted}[step.action]
+    reason = _DONE[step.action]
     if step.purpose == "Revert":
         reason = Reason.RolledBack
     return Happening(
@@ -307,7 +311,28 @@ def applied(episode: str, step: Step, time: float) -> Happening:
     )
 
 
+_DONE = {
+    "SetWeights": Reason.Reweighted,
+    "Drain": Reason.Drained,
+    "Isolate": Reason.Isolated,
+    "RestartPod": Reason.Restarted,
+}
+
+
+def given_back(episode: str, step: Step, why: str, time: float) -> Happening:
+    """A pod that was isolated takes requests again."""
+    return Happening(
+        time=time,
+        reason=Reason.GivenBack,
+        note=f"pod {step.pod} has its label {step.label} back: {why}",
+        key=f"given-back/{episode}/{step.name}",
+        workload=step.workload,
+    )
+
+
 def _done(step: Step) -> str:
+    if step.action == "Isolate":
+        return f"isolated pod {step.pod} of {step.workload}: its label {step.label} is off, and no Service sends to it"
     if step.action == "RestartPod":
         return f"evicted pod {step.pod} of {step.workload}"
     what = f"drained {step.backend}" if step.action == "Drain" else "set the weights"
@@ -317,7 +342,7 @@ def _done(step: Step) -> str:
 def refused(episode: str, step: Step, detail: str, time: float) -> Happening:
     """A step that the API server, or a last check, said no to, or that fails again and again. Told once, however often
     it is tried, and whether as this step or as another in its place."""
-    restart = step.action == "RestartPod"
+    restart = step.action in POD_ACTIONS
     return Happening(
         time=time,
         reason=Reason.RestartRefused if restart else Reason.WriteFailed,

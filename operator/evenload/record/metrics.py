@@ -21,6 +21,7 @@ from evenload.audit.finding import Severity
 from evenload.model.decision import Decision
 from evenload.model.episode import Phase, StepState
 from evenload.model.forecast import Forecast
+from evenload.model.plan import POD_ACTIONS
 from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.record.conditions import Facts, budgets, findings
 
@@ -341,7 +342,7 @@ class Metrics:
 
 def _strongest(steps: Iterable[StepRecord]) -> str:
     done = {step.action for step in steps if step.state not in (StepState.Planned, StepState.Abandoned)}
-    return "Restart" if "RestartPod" in done else "Reweight" if done else "None"
+    return "Restart" if done & POD_ACTIONS else "Reweight" if done else "None"
 
 
 def names() -> dict[str, tuple[str, ...]]:

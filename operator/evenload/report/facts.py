@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from evenload.model.base import Value
 from evenload.model.diagnosis import Evidence, RuledOut
-from evenload.model.episode import ApprovalDecision, Phase, Step
+from evenload.model.episode import ApprovalDecision, Phase, Step, StepState
+from evenload.model.plan import POD_ACTIONS, WEIGHT_ACTIONS
 from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.model.spec import GuardMode
 from evenload.report.changes import Change, Guarded, balancer_of, changes_about, guarded
@@ -38,6 +39,7 @@ class Done(Value, frozen=True, kw_only=True):
     state: str
     result: str
     time: float | None
+    pod: str = ""  # its UID, where a pod is taken away
 
 
 class Impact(Value, frozen=True, kw_only=True):
@@ -107,12 +109,13 @@ class Facts(Value, frozen=True, kw_only=True):
 
     @property
     def restarts(self) -> int:
-        """Pods evicted; a step that was never written does not count."""
-        return sum(step.action == "RestartPod" and step.time is not None for step in self.done)
+        """Pods isolated or evicted; a step that was never written, or was taken back, does not count."""
+        taken = (step for step in self.done if step.action in POD_ACTIONS and step.time is not None)
+        return len({step.pod for step in taken if step.state != StepState.Reverted})
 
     @property
     def weight_writes(self) -> int:
-        return sum(step.action != "RestartPod" and step.time is not None for step in self.done)
+        return sum(step.action in WEIGHT_ACTIONS and step.time is not None for step in self.done)
 
     @property
     def impact_sentence(self) -> str:
@@ -308,6 +311,7 @@ def _done(incident: Incident) -> Iterator[Done]:
             state=step.state,
             result=" ".join(part for part in (verdict_text(step), step.message and f"({step.message})") if part),
             time=step.applied_at,
+            pod=step.uid or "",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from evenload.model.diagnosis import INSIDE, SkewCause
 from evenload.model.episode import Phase, StepState
 from evenload.model.labels import LABELS
+from evenload.model.plan import POD_ACTIONS
 from evenload.model.spec import GuardMode
 from evenload.report.changes import Guarded
 from evenload.report.incident import Incident
@@ -58,7 +59,7 @@ def _of_cause(incident: Incident) -> Iterator[str]:
 
 def _of_steps(incident: Incident) -> Iterator[str]:
     states = {step.state for step in incident.steps}
-    restarted = any(step.action == "RestartPod" for step in incident.steps)
+    restarted = any(step.action in POD_ACTIONS for step in incident.steps)
     if restarted and incident.overloaded_pods and incident.diagnosis.cause not in INSIDE:
         yield _OVERLOADED
     if StepState.Overwritten in states:

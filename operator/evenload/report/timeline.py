@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from evenload.model.base import Value
 from evenload.model.episode import Phase, Step, StepState
-from evenload.model.plan import Purpose
+from evenload.model.plan import POD_ACTIONS, Purpose
 from evenload.report.client import ClientRecord
 from evenload.report.incident import Incident
 from evenload.report.wording import duration, weights_changed
@@ -95,6 +95,8 @@ def moments(incident: Incident, change: WeightChange | None, client: ClientRecor
 
 def step_title(step: Step) -> str:
     """ "Weights restored", "Pod shop-a-x evicted"."""
+    if step.action == "Isolate":
+        return f"Pod {step.pod} isolated"
     if step.action == "RestartPod":
         return f"Pod {step.pod} evicted"
     if step.action == "Drain":
@@ -104,7 +106,7 @@ def step_title(step: Step) -> str:
 
 def verdict_text(step: Step) -> str:
     """What came of it, in words; "" while nobody knows."""
-    if step.state is StepState.Verified and step.action == "RestartPod":
+    if step.state is StepState.Verified and step.action in POD_ACTIONS:
         return "verified: the replacement is ready"
     if step.state is StepState.Overwritten and step.manager:
         return f"was overwritten by {step.manager}"
@@ -155,8 +157,10 @@ def _steps(incident: Incident) -> Iterator[Moment]:
 
 
 def _step_detail(step: Step) -> str:
+    if step.action == "Isolate":
+        return f"no Service sends it a new request, and {step.workload} brings the replacement"
     if step.action == "RestartPod":
-        return f"{step.workload} brings the replacement" if step.workload else ""
+        return f"{step.workload} brings the replacement" if step.workload and not step.label else ""
     return weights_changed(step.before, step.after)
 
 

@@ -22,7 +22,7 @@ from evenload.episode.transitions import Event, moved
 from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.diagnosis import Label
 from evenload.model.episode import ApprovalDecision, Disruption, Episode, Step, StepState
-from evenload.model.plan import Drain, RestartPod, SetWeights, WeightAction, Write
+from evenload.model.plan import Drain, Isolate, PodAction, RestartPod, SetWeights, WeightAction, Write
 from evenload.model.snapshot import RouteWrite, Snapshot
 from evenload.model.spec import BalancerSpec, Mode
 from evenload.simulate.plant import Eviction, Plant
@@ -133,6 +133,7 @@ class Operator:
             time=self._clock,
             window=self.plant.scraper.span_seconds(self._window_seconds),
             backends=backends,
+            isolated=dict(self.plant.isolated),
             signals=self.plant.signals(backends),
             last_write=self._last_write(),
             known_good=self.known_good,
@@ -248,8 +249,8 @@ class Operator:
         match write:
             case SetWeights() | Drain():
                 return self._set_weights(write)
-            case RestartPod():
-                return self._restart(write, step)
+            case Isolate() | RestartPod():
+                return self._take_away(write, step)
             case _:
                 assert_never(write)
 
@@ -261,13 +262,15 @@ class Operator:
         self.run.writes.append((self.plant.now, write))
         return True
 
-    def _restart(self, write: RestartPod, step: Step) -> bool:
-        answer = self.plant.evict(write.uid)
+    def _take_away(self, write: PodAction, step: Step) -> bool:
+        evicts = isinstance(write, RestartPod)
+        answer = self.plant.evict(write.uid) if evicts else self.plant.isolate(write.uid)
         if answer is Eviction.Refused:
             self._store(moved(step, Event.Refused, self._clock))
             return False
         if answer is Eviction.Accepted:
-            self._evicted.add(write.uid)
+            if evicts:
+                self._evicted.add(write.uid)
             self.run.writes.append((self.plant.now, write))
         return True
 
@@ -282,7 +285,7 @@ class Operator:
             self._fault(f"{type(write).__name__} during {plant.cluster.holds[0].reason}")
         if plant.scraper.down and (plant.scraper.newest_age(plant.now) or NEVER) > 60:
             self._fault(f"{type(write).__name__} on data that is stale")
-        if isinstance(write, RestartPod):
+        if isinstance(write, PodAction):
             self._check_restart(write)
         else:
             self._check_weights(write)
@@ -306,12 +309,14 @@ class Operator:
             ):
                 self._fault(f"more weight for {name}, which has no ready pod")
 
-    def _check_restart(self, write: RestartPod) -> None:
+    def _check_restart(self, write: PodAction) -> None:
         plant, servers = self.plant, self.plant.servers
         ready = plant.ready()
         target = [row for row in range(len(servers)) if plant.uid(row) == write.uid]
         if write.uid in self._evicted:
             self._fault(f"{write.pod} evicted twice")
+        if target and servers["isolated_at"][target[0]] < NEVER:
+            return  # nobody misses it, and nobody is to replace it any more
         if target and ready.sum() - ready[target[0]] < 1:
             self._fault("eviction of the last ready pod")
         young = servers["born"] > plant.now - _REPLACING_SECONDS

@@ -53,6 +53,7 @@ class Cluster:
     budget_refuses: bool = False
     replacements_get_ready: bool = True
     controlled: bool = True  # pods have a workload that replaces them
+    isolable: bool = True  # and that lets go of them: a Deployment
     holds: list[Hold] = field(default_factory=list)
 
 
@@ -101,6 +102,7 @@ class Plant:
         self.connections = False  # gains are connections that live: those of a pod that ends are opened at the others
         self.frozen = False  # whether a stuck cache gives the same numbers again and again, as if they were new
         self.clock_error_seconds = 0.0  # of the operator's clock
+        self.isolated: dict[str, Pod] = {}  # beside `backends`, as of its last call
         self._rng = rng
         self._step_seconds = step_seconds
         self._capacity_known = capacity_known
@@ -152,8 +154,10 @@ class Plant:
     # The truth
 
     def ready(self) -> Flags:
-        """Pods that the cluster calls ready and does not end."""
-        return np.asarray((self.servers["ready_at"] <= self.now) & (self.servers["dying_at"] == NEVER))
+        """Pods behind a backend that the cluster calls ready and does not end."""
+        servers = self.servers
+        selected = (servers["dying_at"] == NEVER) & (servers["isolated_at"] == NEVER)
+        return np.asarray((servers["ready_at"] <= self.now) & selected)
 
     def alive(self) -> Flags:
         """Pods whose process answers."""
@@ -164,6 +168,8 @@ class Plant:
         """Of each server, the chance that the next request is sent to it; less than 1 together where some is lost."""
         servers = self.servers
         listed = (servers["ready_at"] <= self.now) & (self.now < servers["dying_at"] + PROXY_LAG_SECONDS)
+        if not self.connections:  # those that are open stay where they are
+            listed &= self.now < servers["isolated_at"] + PROXY_LAG_SECONDS
         pull = servers["gain"] * listed
         by_backend = np.bincount(servers["backend"], pull, len(self.balancer.names))
         shares = self.balancer.shares(self.now)
@@ -200,10 +206,15 @@ class Plant:
         Counts are of the span that its samples cover, as the operator reckons them: see Scraper.span_seconds.
         """
         names = self.balancer.names
-        places = self.servers["backend"].tolist()
         pods: dict[str, dict[str, Pod]] = {name: {} for name in names}
-        for place, serial, pod in zip(places, self.servers["serial"].tolist(), self._pods(window_seconds), strict=True):
-            pods[names[place]][_pod_name(names[place], serial)] = pod
+        self.isolated = {}
+        for place, serial, isolated_at, pod in zip(
+            *(self.servers[column].tolist() for column in ("backend", "serial", "isolated_at")),
+            self._pods(window_seconds),
+            strict=True,
+        ):
+            members = pods[names[place]] if isolated_at == NEVER else self.isolated
+            members[_pod_name(names[place], serial)] = pod
         weights = self.balancer.weights
         return {name: Backend(weight=weights[name], pods=pods[name]) for name in names if name in weights}
 
@@ -242,11 +253,16 @@ class Plant:
             "node": [f"node-{node}" for node in servers["node"].tolist()],
             "zone": [None if zone == NO_ZONE else f"zone-{zone}" for zone in servers["zone"].tolist()],
             "workload": workloads if self.cluster.controlled else nothing,
+            "isolable_by": self._labels() if self.cluster.isolable and self.cluster.controlled else nothing,
             "terminating": dying.tolist(),
             "capacity": servers["capacity"].tolist() if self._capacity_known else nothing,
             "cpu_limit": servers["cpu_limit"].tolist(),
             "memory_limit": servers["memory_limit"].tolist(),
         }
+
+    def _labels(self) -> list[str]:
+        """What each pod's Service and ReplicaSet select by."""
+        return [f"app={self.balancer.names[place]}" for place in self.servers["backend"].tolist()]
 
     def _measured(self, window_seconds: float) -> dict[str, list[float | None]]:
         """What Prometheus tells of each pod."""
@@ -290,20 +306,42 @@ class Plant:
         rows = [row for row in range(len(self.servers)) if self.uid(row) == uid]
         if not rows or self.servers["dying_at"][rows[0]] < NEVER:
             return Eviction.Gone
+        if self.servers["isolated_at"][rows[0]] < NEVER:  # no budget counts it, and it is replaced already
+            self._end(rows[0])
+        elif self.cluster.budget_refuses:
+            return Eviction.Refused
+        else:
+            self.replace(rows[0])
+        self.truth.evictions += 1
+        return Eviction.Accepted
+
+    def isolate(self, uid: str) -> Eviction:
+        """Take a pod's label off, where a PodDisruptionBudget would let it go."""
+        rows = [row for row in range(len(self.servers)) if self.uid(row) == uid]
+        if not rows or self.servers["dying_at"][rows[0]] < NEVER:
+            return Eviction.Gone
         if self.cluster.budget_refuses:
             return Eviction.Refused
-        self.truth.evictions += 1
-        self.replace(rows[0])
+        if self.servers["isolated_at"][rows[0]] == NEVER:
+            self.servers["isolated_at"][rows[0]] = self.now
+            self._create_beside(rows[0])
         return Eviction.Accepted
 
     def replace(self, row: int) -> None:
         """End this pod; its controller creates another at once."""
+        self._end(row)
+        self._create_beside(row)
+
+    def _end(self, row: int) -> None:
         self.servers["dying_at"][row] = self.now
         place = self.servers[row].copy()
         if self.connections:
             others = self.ready() & (self.servers["backend"] == place["backend"])
             self.servers["gain"][others] += place["gain"] / max(int(others.sum()), 1)
             self.servers["gain"][row] = 0.0
+
+    def _create_beside(self, row: int) -> None:
+        place = self.servers[row].copy()
         if self.cluster.controlled:
             self.add(int(place["backend"]), node=int(place["node"]), zone=int(place["zone"]))
             if self.connections:

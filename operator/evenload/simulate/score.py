@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from evenload.model.diagnosis import Label
-from evenload.model.plan import RestartPod
+from evenload.model.plan import PodAction, WeightAction
 from evenload.simulate.loop import Operator, Run, Tick
 from evenload.simulate.plant import Plant
 from evenload.simulate.scenarios import Scenario
@@ -126,7 +126,7 @@ def score(scenario: Scenario, size: int, seed: int) -> Score:
         tick_seconds=trial.tick,
         arrived_early=early.arrived - arrived_before if early else 0,
         over_early=early.over_capacity - (at_onset.over_capacity if at_onset else 0.0) if early else 0.0,
-        weight_writes=sum(not isinstance(write, RestartPod) for _, write in run.writes),
+        weight_writes=sum(isinstance(write, WeightAction) for _, write in run.writes),
         restarts=len(run.restarts()),
         forbidden=tuple(_forbidden(run, trial)),
         owed=owed,
@@ -202,11 +202,12 @@ def _settled(run: Run, onset: float) -> float | None:
 def _forbidden(run: Run, trial: Trial) -> Iterator[str]:
     yield from run.faults
     writes = [write for _, write in run.writes]
-    restarts = [write for write in writes if isinstance(write, RestartPod)]
+    restarts = {write.uid for write in writes if isinstance(write, PodAction)}
+    weights = sum(isinstance(write, WeightAction) for write in writes)
     if Forbidden.Restart in trial.forbidden and restarts:
         yield f"{len(restarts)} restarts where none may be"
-    if Forbidden.Write in trial.forbidden and len(writes) > len(restarts):
-        yield f"{len(writes) - len(restarts)} weight writes where none may be"
+    if Forbidden.Write in trial.forbidden and weights:
+        yield f"{weights} weight writes where none may be"
     if trial.most_restarts is not None and len(restarts) > trial.most_restarts:
         yield f"{len(restarts)} restarts, at most {trial.most_restarts} are right"
     if trial.quiet_after is not None:

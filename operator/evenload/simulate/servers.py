@@ -27,6 +27,7 @@ SERVER = np.dtype(
         ("started", "f8"),  # the container's start: later than `born` once it has crashed
         ("ready_at", "f8"),
         ("dying_at", "f8"),  # since when it terminates
+        ("isolated_at", "f8"),  # since when no Service selects it
         ("capacity", "f8"),  # requests a second at its full CPU, healthy and warm
         ("cpu_limit", "f8"),  # cores
         ("latency", "f8"),  # seconds of an unhurried request
@@ -63,6 +64,7 @@ SERVER = np.dtype(
 DEFAULTS: dict[str, float | bool] = {
     "zone": NO_ZONE,
     "dying_at": NEVER,
+    "isolated_at": NEVER,
     "ready_at": -NEVER,
     "gain": 1.0,
     "throttle": 1.0,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evenload.model.diagnosis import Label
-from evenload.model.plan import Drain, RestartPod, SetWeights, Write
+from evenload.model.plan import Drain, Isolate, RestartPod, SetWeights, Write
 from evenload.simulate.loop import Run, Tick
 from evenload.simulate.world import START
 
@@ -89,6 +89,8 @@ def _line(frame: Frame) -> str:
 def action(write: Write) -> str:
     """A write in a few words: "Restore shop-003 12000->1000"."""
     match write:
+        case Isolate():
+            return f"Isolate {write.pod}"
         case RestartPod():
             return f"RestartPod {write.pod}"
         case SetWeights() | Drain():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from evenload.model.diagnosis import Label
-from evenload.model.plan import Drain, RestartPod
+from evenload.model.plan import Drain, WeightAction
 from evenload.simulate.loop import MANAGER, Run
 from evenload.simulate.plant import Plant
 from evenload.simulate.servers import Floats
@@ -120,7 +120,7 @@ def own_harm(world: World) -> Trial:
 
 def _taken_back(run: Run) -> Iterator[str]:
     """The next write ends the harm, whatever it is called; it must come in time."""
-    writes = [time for time, write in run.writes if not isinstance(write, RestartPod)]
+    writes = [time for time, write in run.writes if isinstance(write, WeightAction)]
     if not writes:
         yield "no write at all"
         return

@@ -20,7 +20,7 @@ async def test_a_pod_of_a_plain_service_that_stays_sick_is_restarted_and_the_ser
     await shop.grow_old()
     start(shop)
     await shop.until(shop.healthy)
-    assert (await shop.balancer())["status"]["resolved"]["handles"] == ["Restart"]
+    assert (await shop.balancer())["status"]["resolved"]["handles"] == ["Isolate", "Restart"]
     before = await shop.client.get(SERVICES, shop.namespace, "web")
     uid, pod = next(iter(shop.pods.items()))
     shop.servers[uid].sick = True
@@ -28,7 +28,7 @@ async def test_a_pod_of_a_plain_service_that_stays_sick_is_restarted_and_the_ser
     assert evictions(proxy.writes(), shop) == [pod["metadata"]["name"]]
     await shop.until(shop.closed)
     await shop.until(shop.rests)
-    assert await shop.steps() == [("RestartPod", "", "Verified")]
+    assert await shop.steps() == [("Isolate", "", "Verified"), ("RestartPod", "", "Verified")]
     assert await shop.client.get(SERVICES, shop.namespace, "web") == before
     written = {seen.path.split(f"/{shop.namespace}/")[1].split("/")[0] for seen in done(proxy.writes(), shop)}
     assert written <= {"pods", "events", "balancers", "remediations"}

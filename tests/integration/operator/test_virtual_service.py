@@ -40,7 +40,7 @@ async def test_a_skewed_virtual_service_is_mended_in_whole_per_cent_and_the_undo
     start(shop)
     await shop.until(shop.remembers_good_weights, seconds=90)
     balancer = await shop.balancer()
-    assert balancer["status"]["resolved"]["handles"] == ["Weights", "Restart"]
+    assert balancer["status"]["resolved"]["handles"] == ["Weights", "Isolate", "Restart"]
     before = await shop.route()
     # when an update gives one subset nearly everything
     await shop.set_weights(BAD, manager="ci-deploy")

@@ -443,9 +443,9 @@ async def test_after_a_lost_eviction_a_new_pod_of_the_same_name_shows_that_it_ha
     action = await scene.restart()
 
     class Reborn(Faulty):
-        async def evict(self, namespace: str, pod: str, uid: str) -> None:
+        async def evict(self, namespace: str, pod: str, uid: str, *, dry_run: bool = False) -> None:
             try:
-                await super().evict(namespace, pod, uid)
+                await super().evict(namespace, pod, uid, dry_run=dry_run)
             finally:
                 await scene.cluster.create(PODS, namespace, new_pod(pod))
 

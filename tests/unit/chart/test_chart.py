@@ -89,9 +89,10 @@ def test_observe_is_the_default_and_has_no_right_to_write_anything_of_others() -
 
 @pytest.mark.parametrize("where", [(), ("--set=watchNamespaces={shop,checkout}",)], ids=["cluster", "namespaces"])
 @pytest.mark.parametrize("mode", ["Approve", "Auto"])
-def test_above_observe_it_may_patch_routes_and_evict_pods_and_no_more(mode: str, where: tuple[str, ...]) -> None:
+def test_above_observe_it_may_patch_routes_and_pods_and_evict_and_no_more(mode: str, where: tuple[str, ...]) -> None:
     rules = rules_of_the_operator(rendered(f"--set=maxMode={mode}", *where))
     assert foreign_writes(rules) == {
+        ("", "pods", "patch"),
         ("", "pods/eviction", "create"),
         *((each.resource.group, each.resource.plural, "patch") for each in WEIGHTED.values()),
     }

@@ -135,7 +135,7 @@ def test_a_single_service_has_all_of_the_traffic_and_no_weight_to_write(
     manifest: dict[str, Any], target: TargetRef
 ) -> None:
     view = view_of(manifest, target)
-    assert (view.weights, view.handles) == ({"a": 1}, (Handle.Restart,))
+    assert (view.weights, view.handles) == ({"a": 1}, (Handle.Isolate, Handle.Restart))
     assert DRIVER.patch(manifest, target, {"a": 1}) == []
     with pytest.raises(RouteProblem, match="has one backend"):
         DRIVER.patch(manifest, target, {"a": 2})

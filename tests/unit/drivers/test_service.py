@@ -17,7 +17,7 @@ DRIVER = driver_of("Service")
 @pytest.mark.parametrize("spec", [{}, {"clusterIP": "None"}, {"selector": None}, {"sessionAffinity": "ClientIP"}])
 def test_a_service_is_one_backend_that_has_all_of_the_traffic(spec: dict[str, Any]) -> None:
     view = DRIVER.backends(service(**spec), WEB)
-    assert (view.weights, view.handles) == ({"web": 1}, (Handle.Restart,))
+    assert (view.weights, view.handles) == ({"web": 1}, (Handle.Isolate, Handle.Restart))
     assert view.services == {"web": Place(namespace="shop", name="web")}
 
 

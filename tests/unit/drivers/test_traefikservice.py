@@ -50,7 +50,7 @@ def test_what_cannot_be_weighted_is_refused_with_a_sentence(
 def test_a_single_service_has_all_of_the_traffic_and_no_weight_to_write() -> None:
     manifest = weighted(service("a", 7))
     view = DRIVER.backends(manifest, SHOP)
-    assert (view.weights, view.handles) == ({"a": 1}, (Handle.Restart,))
+    assert (view.weights, view.handles) == ({"a": 1}, (Handle.Isolate, Handle.Restart))
     with pytest.raises(RouteProblem, match="has one backend"):
         DRIVER.patch(manifest, SHOP, {"a": 7})
 

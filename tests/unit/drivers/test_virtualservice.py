@@ -35,7 +35,7 @@ def test_a_destination_without_a_weight_gets_nothing_beside_others() -> None:
 def test_a_single_destination_has_all_of_the_traffic_and_no_weight_to_write(weight: int | None) -> None:
     manifest = virtual_service(rule(to("a", weight)))
     view = DRIVER.backends(manifest, SHOP)
-    assert (view.weights, view.handles) == ({"a": 1}, (Handle.Restart,))
+    assert (view.weights, view.handles) == ({"a": 1}, (Handle.Isolate, Handle.Restart))
     with pytest.raises(RouteProblem, match="has one backend"):
         DRIVER.patch(manifest, SHOP, {"a": 100})
 

@@ -23,7 +23,7 @@ from evenload.episode.transitions import Event, moved
 from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Disruption, Episode, Step
-from evenload.model.plan import Drain, RestartPod, SetWeights, Write
+from evenload.model.plan import Isolate, PodAction, RestartPod, Write
 from evenload.model.snapshot import Backend, Hold, Pod, RouteWrite, Signal, Snapshot
 from evenload.model.spec import BalancerSpec, Mode, Restart, TargetRef
 
@@ -237,7 +237,7 @@ class Cluster:
 
     def act(self, decision: Decision) -> None:
         self._record(decision)
-        write = next((a for a in decision.actions if isinstance(a, SetWeights | Drain | RestartPod)), None)
+        write = next((a for a in decision.actions if isinstance(a, Write)), None)
         if write is not None:
             self._execute(write, decision)
         if decision.settled:
@@ -265,9 +265,10 @@ class Cluster:
             step = planned(self.episode.steps, write, decision, decision.time)
             self._put(step)
         self.crash("planned")
-        if isinstance(write, RestartPod) and self.refuse_evictions:
+        if isinstance(write, PodAction) and self.refuse_evictions:
             self._put(moved(step, Event.Refused, self.time))
             return
+        assert not isinstance(write, Isolate), "each backend here is one pod"
         if isinstance(write, RestartPod):
             self.evict(write.uid)
         else:

@@ -9,7 +9,7 @@ from evenload.engine import Engine
 from evenload.model.decision import Decision, HeldReason
 from evenload.model.diagnosis import Label
 from evenload.model.episode import ApprovalDecision, Phase, StepState
-from evenload.model.plan import Advise, Drain, Freeze, Purpose, RestartPod, SetWeights
+from evenload.model.plan import Advise, Drain, Freeze, PodAction, Purpose, RestartPod, SetWeights
 from evenload.model.snapshot import Hold, Signal, SignalState, Snapshot
 from evenload.model.spec import Mode, Restart, RestartWhen
 from tests.unit.engine.plant import Cluster, healthy_shop, run, spec
@@ -31,7 +31,7 @@ def advice(decisions: list[Decision]) -> set[str]:
 
 
 def purposes(cluster: Cluster) -> list[str]:
-    return ["Restart" if isinstance(write, RestartPod) else str(write.purpose) for _, write in cluster.writes]
+    return ["Restart" if isinstance(write, PodAction) else str(write.purpose) for _, write in cluster.writes]
 
 
 def test_observe_mode_says_what_it_would_do_and_writes_nothing() -> None:

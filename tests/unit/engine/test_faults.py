@@ -8,7 +8,7 @@ from evenload.engine import Engine
 from evenload.model.decision import Decision
 from evenload.model.diagnosis import Label
 from evenload.model.episode import Phase, StepState
-from evenload.model.plan import Advise, Freeze, RestartPod
+from evenload.model.plan import Advise, Freeze, PodAction
 from evenload.model.spec import Desired, DesiredType, Mode, Restart, RestartWhen, Share
 from tests.unit.engine.plant import Cluster, healthy_shop, run, spec
 
@@ -32,7 +32,7 @@ def topics(decisions: list[Decision]) -> set[str]:
 
 
 def purposes(cluster: Cluster) -> list[str]:
-    return ["Restart" if isinstance(write, RestartPod) else str(write.purpose) for _, write in cluster.writes]
+    return ["Restart" if isinstance(write, PodAction) else str(write.purpose) for _, write in cluster.writes]
 
 
 def test_a_surge_is_told_and_nothing_is_touched() -> None:

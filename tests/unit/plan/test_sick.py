@@ -7,7 +7,7 @@ import pytest
 from evenload.model.diagnosis import Diagnosis, Evidence, Label
 from evenload.model.episode import Disruption
 from evenload.model.forecast import Forecast
-from evenload.model.plan import Advise, Drain, Purpose, RestartPod, SetWeights
+from evenload.model.plan import Advise, Drain, PodAction, Purpose, SetWeights
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Backend, Snapshot
 from evenload.model.spec import Restart, RestartWhen
@@ -34,7 +34,7 @@ def mended(sight: Snapshot, diagnosis: Diagnosis | None = None, /, **changes: ob
 
 
 def kinds(plan: Plan) -> list[str]:
-    return [write.purpose if not isinstance(write, RestartPod) else "RestartPod" for write in plan.writes]
+    return [write.purpose if not isinstance(write, PodAction) else "RestartPod" for write in plan.writes]
 
 
 def topics(plan: Plan) -> list[str]:

@@ -81,7 +81,11 @@ async def test_a_kind_of_balancer_that_cannot_be_watched_stops_no_balancer_of_an
     site.add_balancer(OTHER, {"targetRef": {"kind": "GRPCRoute", "name": "shop"}})
     await ticks(site, 1)
     assert site.condition(OTHER, "Ready") == WATCHING
-    assert tuple(site.api.objects["Balancer", OTHER, "shop"]["status"]["resolved"]["handles"]) == ("Weights", "Restart")
+    assert tuple(site.api.objects["Balancer", OTHER, "shop"]["status"]["resolved"]["handles"]) == (
+        "Weights",
+        "Isolate",
+        "Restart",
+    )
     deny(site, resource_of(site, "HTTPRoute"), denied=denied)
     await ticks(site, 1)
     assert site.cluster.usable
