@@ -19,13 +19,19 @@ LOOK_SECONDS = 3.0
 
 async def evict(bench: Bench, step: StepRecord) -> Attempt:
     """Evict the step's pod. A pod that is gone, replaced or terminating already needs nothing more."""
-    if "/" in (step.backend or ""):  # the last check, whatever was planned and stored
+    if _foreign(bench, step.backend or ""):  # the last check, whatever was planned and stored
         return Attempt(result=Result.Refused, detail="pods of another namespace are never evicted")
     try:
         return await _evict_once(bench, step)
     except (Conflict, Unknown) as error:
         # A conflict of the budget's own bookkeeping, or a lost answer: the pod itself tells.
         return await _looked_up(bench, step, error)
+
+
+def _foreign(bench: Bench, backend: str) -> bool:
+    """Whether that is a Service of another namespace. In a mesh, what follows the slash is a subset."""
+    split = bench.driver.split
+    return "/" in backend and not (split is not None and split.mesh)
 
 
 async def _evict_once(bench: Bench, step: StepRecord) -> Attempt:

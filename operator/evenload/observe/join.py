@@ -338,7 +338,7 @@ def _isolated(
     fresh = (SignalState.Fresh, SignalState.Partial)
 
     def told(name: SignalName) -> Column:
-        numbers = _column(crowd, readings[name])
+        numbers = _column(crowd, readings[name], by_address=samples.source.by_address(name))
         usable = measured[name].signal.state in fresh
         return [each if usable and each is not None and math.isfinite(each) else None for each in numbers]
 

@@ -14,7 +14,7 @@ from evenload.kube.client import Client
 from evenload.kube.resources import DESTINATIONRULES, REMEDIATIONS, VIRTUALSERVICES, Manifest
 from tests.integration.operator.commands import command
 from tests.integration.operator.conftest import Start
-from tests.integration.operator.outcome import purposes
+from tests.integration.operator.outcome import evictions, purposes
 from tests.support.apiproxy import ApiProxy
 from tests.support.kinds import install, install_istio
 from tests.support.town import BACKENDS, MESH, SICK, Shop, Town
@@ -105,6 +105,21 @@ async def test_what_is_wrong_with_a_virtual_service_stands_in_the_balancer_and_g
         VIRTUALSERVICES, shop.namespace, "shop", {"spec": {"http": [{"delegate": {"name": "inner"}}]}}
     )
     await says(shop, "False", "BackendUnsupported", "delegates to VirtualService")
+
+
+@pytest.mark.timeout(600)
+async def test_the_pod_of_a_subset_that_stays_sick_is_drained_and_restarted(
+    town: Town, start: Start, proxy: ApiProxy
+) -> None:
+    shop = await town.open_shop(plane=MESH)
+    start(shop)
+    await shop.until(shop.remembers_good_weights, seconds=90)
+    await shop.set_weights(BAD, manager="ci-deploy")
+    await shop.until(shop.closed)
+    assert await shop.phase() == "Succeeded"
+    assert "RestartPod" in purposes(await shop.remediation())
+    assert len(evictions(proxy.writes(), shop)) == 1
+    assert await shop.weights() == EQUAL
 
 
 async def test_of_a_route_and_a_virtual_service_over_the_same_services_the_older_balancer_works(

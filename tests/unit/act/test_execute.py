@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from evenload.act.apply import execute
 from evenload.act.episode import decode, progressed
@@ -47,6 +48,7 @@ class Scene:
     cluster: MemoryCluster
     remediation: Manifest
     time: float = 1000.5
+    plane: str = "HTTPRoute"
 
     def __post_init__(self) -> None:
         self.retries = Retries(10.0, clock=lambda: self.time)
@@ -54,7 +56,7 @@ class Scene:
     def bench(self, through: Cluster | None = None, veto: Veto = nothing_against) -> Bench:
         return Bench(
             cluster=through or self.cluster,
-            driver=driver_of("HTTPRoute"),
+            driver=driver_of(self.plane),
             target=SHOP,
             namespace="shop",
             veto=veto,
@@ -390,6 +392,18 @@ async def test_a_pod_born_between_look_and_eviction_is_saved_by_the_precondition
     execution = await scene.execute(action, Watching(scene.cluster, "evict", reborn))
     assert execution.result is Result.Applied
     assert scene.cluster.evictions == []
+
+
+async def test_a_pod_of_another_namespace_is_never_evicted(scene: Scene) -> None:
+    execution = await scene.execute(replace(await scene.restart(), backend=f"market/{SICK}"))
+    assert (execution.result, scene.cluster.evictions) == (Result.Refused, [])
+    assert scene.step.message == "pods of another namespace are never evicted"
+
+
+async def test_a_pod_of_a_subset_is_evicted(scene: Scene) -> None:
+    scene.plane = "VirtualService"
+    execution = await scene.execute(replace(await scene.restart(), backend=f"shop/{SICK}"))
+    assert (execution.result, len(scene.cluster.evictions)) == (Result.Applied, 1)
 
 
 @pytest.mark.parametrize("how", ["gone", "terminating"])
