@@ -35,7 +35,7 @@ def test_routes_with_a_single_service_are_left_alone_beside_one_that_splits() ->
 def test_a_single_service_has_all_of_the_traffic_whatever_its_weight_and_none_is_written(weight: int | None) -> None:
     manifest = ingress_route([service("a", weight)])
     view = DRIVER.backends(manifest, ROUTED)
-    assert (view.weights, view.handles) == ({"a": 1}, (Handle.Restart,))
+    assert (view.weights, view.handles) == ({"a": 1}, (Handle.Isolate, Handle.Restart))
     with pytest.raises(RouteProblem, match="has one backend"):
         DRIVER.patch(manifest, ROUTED, {"a": 7})
 
