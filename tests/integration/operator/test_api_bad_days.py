@@ -129,7 +129,7 @@ async def has_one_backend(day: Day) -> None:
     shop = day.shop
     operations = [{"op": "remove", "path": "/spec/rules/0/backendRefs/1"}] * 3
     await shop.client.patch_json(HTTPROUTES, shop.namespace, "shop", operations)
-    await shop.until(lambda: _handles_are(shop, ["Restart"]), what="no handle but Restart")
+    await shop.until(lambda: _handles_are(shop, ["Isolate", "Restart"]), what="handles without Weights")
     await day.operator.ticked(2)
     assert not touched(day.proxy.writes(), shop)
 
