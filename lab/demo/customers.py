@@ -17,11 +17,13 @@ PATIENCE_SECONDS: Final = 5.0
 
 
 @contextlib.asynccontextmanager
-async def customers(lab: LabState, schedule: tuple[float, ...], keep: Keep) -> AsyncIterator[None]:
+async def customers(
+    lab: LabState, schedule: tuple[float, ...], keep: Keep, *, patience_seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[None]:
     """Load on the gateway while the block runs."""
     if lab.gateway_url is None:
         raise NotUp(f"{lab.name} has no gateway; the demo needs the whole lab (`python -m lab up`).")
-    target = generator.Target(url=f"{lab.gateway_url}/", host_header=shop.HOSTNAME, timeout_seconds=PATIENCE_SECONDS)
+    target = generator.Target(url=f"{lab.gateway_url}/", host_header=shop.HOSTNAME, timeout_seconds=patience_seconds)
     stop = asyncio.Event()
     load = asyncio.create_task(generator.run(target, schedule, keep, stop))
     try:
