@@ -48,7 +48,7 @@ campaign: setup  ## Thousands of odd objects, late views and interruptions; writ
 .PHONY: integration
 integration: setup  ## Tests against a real API server (EVENLOAD_TEST_KUBECONFIG names a cluster of your own instead)
 	@echo "== integration tests"
-	@$(PY) -m lab run-control-plane --build prometheus --build envoy -- pytest -q -n 5 --dist loadgroup tests/integration
+	@$(PY) -m lab run-control-plane --build prometheus --build envoy -- pytest -q -n 4 --dist loadgroup tests/integration
 
 .PHONY: e2e
 e2e: setup  ## Tests on the lab: real node, Traefik, Prometheus
