@@ -218,9 +218,9 @@ def data_planes() -> str:
         "(`KindMissing`) and nothing else; it is found once it is installed.\n\n"
         + table(("kind", "API", "handles", "weights", "chart value", "what it is"), rows)
         + "\nHandles: `Weights` changes the shares of backends, where there are two or more; [`Isolate`](../how-to/"
-        "isolate.md) keeps new requests from a pod that is to be restarted and has siblings; `Restart` drains a pod, evicts "
-        "it and awaits its replacement. `status.resolved.handles` shows those of a Balancer: a Service, or a route with a "
-        "single Service, has no `Weights` and is never written to.\n\n"
+        "isolate.md) keeps new requests from a pod that is to be restarted and has siblings; `Restart` drains a pod, "
+        "evicts it and awaits its replacement. `status.resolved.handles` shows those of a Balancer: a Service, or a "
+        "route with a single Service, has no `Weights` and is never written to.\n\n"
         "## What was tried on what\n\nA plane is where weights stand, a [preset](presets.md) is where numbers come "
         "from: any plane goes with any preset. In every test of a preset a real Prometheus answers. How Evenload "
         "judges is [measured in a simulator](../explanation/judgement.md), without either.\n\n"
