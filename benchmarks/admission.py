@@ -2,7 +2,8 @@
 
 Weights of a route are changed in a namespace without the guard's policies, in one with them and without a Balancer, and
 in one with them and a Balancer, in turn, so that whatever else the machine does hits all three alike. Besides the time
-by the clock, which says as much of the machine, the CPU time that the API server spends.
+by the clock, which says as much of the machine, the CPU time that the API server spends; and, as it measures it itself,
+how long the policies take.
 """
 
 from __future__ import annotations
@@ -10,19 +11,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import os
+import subprocess
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from prometheus_client.parser import text_string_to_metric_families
 
 from evenload.drivers import DRIVERS
 from evenload.guard.policies import policies
 from evenload.kube.client import Client
 from evenload.kube.config import load
 from evenload.kube.resources import BALANCERS, HTTPROUTES, NAMESPACES, Manifest, Resource
+from lab import parts
 from tests.support.kinds import install
 
 API = ("admissionregistration.k8s.io", "v1")
@@ -32,6 +38,7 @@ KINDS = {
         *API, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", False
     ),
 }
+CHECKS = "apiserver_validating_admission_policy_check_duration_seconds"
 LABEL = "evenload-benchmark"
 WHERE = {"without": (False, False), "no Balancer": (True, False), "guarded": (True, True)}
 """Whether the policies hold there, and whether there is a Balancer."""
@@ -59,6 +66,7 @@ async def _main(updates: int) -> None:
             for where, each in spent.items():
                 _print(where, each.figures)
             _print("the guard adds", spent["guarded"].figures - spent["without"].figures)
+            print(f"  {'by the API server':<22}{await asyncio.to_thread(_by_the_server)}")
 
 
 class _Spent:
@@ -107,6 +115,22 @@ async def _measured(client: Client, rules: int, services: int, updates: int) -> 
                 spent[where].clock += clock
                 spent[where].cpu += _cpu_milliseconds() - cpu
     return spent
+
+
+def _by_the_server() -> str:
+    """How long its policies took for an update since it began, those which looked at it and those which did not."""
+    kubectl = parts.folder("kubernetes") / "kubectl"
+    text = subprocess.run([kubectl, "get", "--raw", "/metrics"], check=True, capture_output=True, text=True).stdout
+    buckets: dict[float, float] = defaultdict(float)
+    seconds = 0.0
+    for sample in (each for family in text_string_to_metric_families(text) for each in family.samples):
+        if sample.name == f"{CHECKS}_bucket":
+            buckets[float(sample.labels["le"])] += sample.value
+        elif sample.name == f"{CHECKS}_sum":
+            seconds += sample.value
+    total = buckets[math.inf]
+    shares = ", ".join(f"{buckets[most] / total:.2%} within {1000 * most:g} ms" for most in (0.001, 0.01))
+    return f"{1000 * seconds / total:.2f} ms a policy on average; {shares}; {total:.0f} looked at"
 
 
 def _cpu_milliseconds() -> float:

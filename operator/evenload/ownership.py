@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from evenload.drivers import driver_of
 from evenload.drivers.base import BalancerView
 from evenload.model.base import Value
 
@@ -46,10 +47,16 @@ def taken(view: BalancerView, uid: str, owned: Mapping[int, Claim]) -> str | Non
         if owner is not None and owner.uid != uid:
             return (
                 f"{view.kind} {view.name}: rule {rule.index} is already balanced by Balancer "
-                f"{owner.namespace}/{owner.name}, which is older; delete one of the two, or give each its own rule in "
-                "spec.targetRef.ruleName"
+                f"{owner.namespace}/{owner.name}, which is older; delete one of the two{_or_apart(view.kind)}"
             )
     return None
+
+
+def _or_apart(kind: str) -> str:
+    """The other way out, where rules have names."""
+    split = driver_of(kind).split
+    named = split is not None and bool(split.rules) and split.named
+    return ", or give each its own rule in spec.targetRef.ruleName" if named else ""
 
 
 def seniority(balancer: Mapping[str, Any]) -> tuple[str, str]:

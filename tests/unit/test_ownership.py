@@ -6,8 +6,10 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from evenload.drivers.base import BalancerView, RulePlace
 from evenload.ownership import Claim, Ownership, owners, taken
@@ -91,6 +93,12 @@ def test_the_refusal_names_the_rule_the_owner_and_the_fix() -> None:
         "HTTPRoute shop: rule 1 is already balanced by Balancer shop/bal-u1, which is older; delete one of the two, or "
         "give each its own rule in spec.targetRef.ruleName"
     )
+
+
+@pytest.mark.parametrize("kind", ["TraefikService", "IngressRoute", "Service"])
+def test_where_rules_have_no_names_none_is_asked_for(kind: str) -> None:
+    refusal = taken(replace(view(0), kind=kind), "u2", owners([claim("u1", frozenset({0}))])) or ""
+    assert refusal.endswith("which is older; delete one of the two")
 
 
 def test_at_the_same_second_the_uid_decides() -> None:
