@@ -35,7 +35,7 @@ PODS = 4
 RATE = 40.0
 """Requests a second; a healthy pod bears 35, a sick one 5."""
 SICK_COST_FACTOR = 8.0
-"""A full queue of 17 takes 17 x 0.048 / 0.25 = 3.3 s of a sick pod: so slow are the requests in flight."""
+"""A full queue of 17 takes 17 x 0.048 / 0.25 = 3.3 s of a sick pod: so slow is what is in flight; 5.4 s if busy."""
 FLOOD = 150
 """Requests at one moment: 17 find a place, and far more than the 40 that make a pod sick do not."""
 PATIENCE_SECONDS = 30.0
