@@ -137,10 +137,12 @@ async def _arm(stage: Stage, broadcast: Broadcast, arm: Arm, results: Results) -
 
 
 async def _sequel(stage: Stage, broadcast: Broadcast, results: Results) -> None:
+    if stage.brief:
+        return
     scene = Scene(arm=EVENLOAD)
-    if stage.script.has_sequel and not stage.brief:
-        broadcast.begin(scene, stage.watch)
-        results.updates, results.rollback = await stage.script.sequel(stage, scene)
+    broadcast.begin(scene, stage.watch)
+    if (played := await stage.script.sequel(stage, scene)) is not None:
+        results.updates, results.rollback = played
 
 
 async def _finish(lab: LabState, client: Client, script: Script, results: Results, seed: int, folder: Path) -> int:

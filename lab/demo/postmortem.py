@@ -39,7 +39,6 @@ class Postmortem(Script):
     timeout_seconds = incident.TIMEOUT_SECONDS
     tail_seconds = incident.TAIL_SECONDS
     shown_before_seconds = incident.HEALTHY_SECONDS + 10.0
-    has_sequel = True
     rows: ClassVar[Sequence[str]] = (
         *("time to detect", "time to mitigate", "time to resolve", "requests", "failed", "failed share"),
         *("restarts", "weight writes"),

@@ -88,7 +88,6 @@ class Script(ABC):
     """Of load after it is over."""
     shown_before_seconds: ClassVar[float]
     """How much of the flight recording before the fault belongs to the report."""
-    has_sequel: ClassVar[bool] = False
     rows: ClassVar[Sequence[str]]
     """The figures of the last table (`outputs.ROWS`)."""
 
@@ -120,9 +119,9 @@ class Script(ABC):
     async def reset(self, stage: Stage, scene: Scene) -> None:
         """After the first arm, back to where it began."""
 
-    async def sequel(self, stage: Stage, scene: Scene) -> tuple[Updates, Run]:
-        """What is played after the arm with Evenload, where there is more."""
-        raise NotImplementedError
+    async def sequel(self, stage: Stage, scene: Scene) -> tuple[Updates, Run] | None:
+        """What is played after the arm with Evenload; None where there is no more."""
+        return None
 
     @abstractmethod
     async def close(self) -> None:

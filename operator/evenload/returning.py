@@ -14,6 +14,7 @@ import structlog
 from evenload.act.episode import decode, find_step, is_open, step_of, steps_of, with_step
 from evenload.act.isolation import give_back
 from evenload.act.remediations import amend
+from evenload.act.restart import lacks
 from evenload.act.retries import Retries
 from evenload.api.v1alpha1 import Remediation, RemediationStatus
 from evenload.case import read
@@ -88,7 +89,7 @@ class Returns:
         pod = self._cluster.pod(namespace, step.pod or "")
         if pod is None or pod.uid != step.uid or pod.terminating:
             return False
-        return (step.label or "").partition("=")[0] not in dict(pod.labels)
+        return lacks(dict(pod.labels), step.label or "")
 
     def _limits(self, balancer: Mapping[str, Any] | None, remediation: Mapping[str, Any]) -> tuple[str, float]:
         """Why nothing may be done to its pods any more, or "", and how long one may wait for its eviction."""

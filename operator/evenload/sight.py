@@ -16,6 +16,7 @@ from evenload.act.episode import decode, episode_of, is_open
 from evenload.act.isolation import Mark
 from evenload.act.ledger import Subject
 from evenload.act.remediations import newest
+from evenload.act.restart import lacks
 from evenload.api.v1alpha1 import (
     PAUSED_ANNOTATION,
     Balancer,
@@ -38,7 +39,6 @@ from evenload.model.spec import Mode, Signals, TargetRef
 from evenload.observe import cluster
 from evenload.observe.cluster import ClusterView, Fleet
 from evenload.observe.join import Isolated, snapshot_of
-from evenload.observe.pods import PodFacts
 from evenload.observe.prometheus import Interest, Samples
 from evenload.observe.queries import Source
 from evenload.overlap import Overlap
@@ -184,7 +184,7 @@ class Observer:
         for manifest in self._store.isolating_of(key):
             for step in decode(manifest).status.steps:
                 pod = self._cluster.pod(key.namespace, step.pod or "") if step.action == "Isolate" else None
-                off = pod is not None and pod.uid == step.uid and _lacks(pod, step.label or "")
+                off = pod is not None and pod.uid == step.uid and lacks(dict(pod.labels), step.label or "")
                 if pod is not None and off and step.state is not StepState.Reverted:
                     yield Isolated(facts=pod, workload=step.workload or "")
 
@@ -192,7 +192,7 @@ class Observer:
         """Pods that its Services would send to, were they not kept, or isolated by a Remediation that is gone."""
         for pod in self._cluster.marked_in(key.namespace):
             mark = Mark.read(pod.isolated)
-            if mark is None or mark.uid != pod.uid or pod.terminating or not _lacks(pod, mark.label):
+            if mark is None or mark.uid != pod.uid or pod.terminating or not lacks(dict(pod.labels), mark.label):
                 continue
             if not any(self._cluster.selects(place, mark.label) for place in view.services.values()):
                 continue
@@ -316,10 +316,6 @@ class Observer:
         if reason := self._paused():
             return Trouble(reason="Installation", message=reason)
         return paused_by(manifest)
-
-
-def _lacks(pod: PodFacts, label: str) -> bool:
-    return label.partition("=")[0] not in dict(pod.labels)
 
 
 def _step_of(remediation: Mapping[str, Any], uid: str) -> Mapping[str, Any] | None:

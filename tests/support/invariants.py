@@ -105,6 +105,10 @@ class Invariants:
         if plan is None:
             self._break(seen, f"no Planned step of a Remediation of {namespace} is the eviction of {pod} ({uid})")
             return
+        await self._judge_taking(seen, namespace, plan, pod, uid)
+
+    async def _judge_taking(self, seen: Seen, namespace: str, plan: Plan, pod: str, uid: str) -> None:
+        """A pod is taken from its siblings."""
         policy = await self._permitted(seen, namespace, plan, restart=True)
         if policy is not None:
             await self._count(seen, namespace, plan.step, policy)
@@ -139,11 +143,7 @@ class Invariants:
         if plan is None:
             self._break(seen, f"no Planned step of a Remediation of {namespace} is the isolation of {pod} ({uid})")
             return
-        policy = await self._permitted(seen, namespace, plan, restart=True)
-        if policy is not None:
-            await self._count(seen, namespace, plan.step, policy)
-        if not await self._others_ready(namespace, uid):
-            self._break(seen, f"{pod} is the last ready pod of {namespace}")
+        await self._judge_taking(seen, namespace, plan, pod, uid)
 
     async def _isolated(
         self, namespace: str, pod: str, uid: str, changed: list[Mapping[str, Any]]

@@ -14,7 +14,7 @@ import msgspec
 
 from evenload.act import isolation, restart
 from evenload.act.episode import decode, find_step, record_of, step_of, steps_of, with_step
-from evenload.act.execution import FAILED, Attempt, Bench, Execution, Result
+from evenload.act.execution import FAILED, Attempt, Bench, Execution, Result, persistently
 from evenload.act.remediations import amend, store
 from evenload.api.v1alpha1 import FIELD_MANAGER, Remediation, RemediationStatus, StepRecord
 from evenload.drivers.base import BalancerView, RouteProblem
@@ -26,7 +26,6 @@ from evenload.model.decision import Decision
 from evenload.model.episode import Step, StepState
 from evenload.model.plan import POD_ACTIONS, PodAction, Write
 
-WRITE_ATTEMPTS = 4  # a gateway writes the route's status often, and each time our version is outdated
 _NOT_YET = "; not done yet: "  # in a step's message, between why it is wanted and why it is not made
 
 Change = Callable[[Step], Step]
@@ -151,21 +150,8 @@ async def _looked_up(
 
 
 async def write_weights(bench: Bench, step: StepRecord) -> Attempt:
-    """Bring the route from the step's `before` to its `after`, and from nothing else.
-
-    Conflict: somebody changed the route. Unknown: it may have landed. Either way the route itself tells. What the
-    server fails twice it will hardly do a moment later: that waits for another tick.
-    """
-    attempt, lost = Attempt(result=Result.Unclear), False
-    for _ in range(WRITE_ATTEMPTS):
-        try:
-            return await _write_once(bench, step)
-        except (Conflict, Unknown) as error:
-            attempt = Attempt(result=Result.Unclear, detail=str(error))
-            if lost and isinstance(error, Unknown):
-                break
-            lost = lost or isinstance(error, Unknown)
-    return attempt
+    """Bring the route from the step's `before` to its `after`, and from nothing else."""
+    return await persistently(lambda: _write_once(bench, step))
 
 
 async def _write_once(bench: Bench, step: StepRecord) -> Attempt:

@@ -12,6 +12,7 @@ import msgspec
 from evenload.act.retries import Retries
 from evenload.api.v1alpha1 import StepRecord
 from evenload.drivers.base import Driver
+from evenload.errors import Conflict, DisruptionRefused, KubeError, Refused, Unknown
 from evenload.kube.resources import Manifest, Resource
 from evenload.kube.verbs import Sink
 from evenload.model.spec import TargetRef
@@ -28,6 +29,8 @@ class Cluster(Sink, Protocol):
 
     async def evict(self, namespace: str, pod: str, uid: str, *, dry_run: bool = False) -> None: ...
 
+
+ATTEMPTS = 4  # gateways and kubelets write the object's status often, and each time our version is outdated
 
 Veto = Callable[[], Awaitable[str | None]]
 """Asked right before every write: None means go on; a sentence says why not (paused, changed, no longer the leader).
@@ -72,6 +75,36 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     result: Result
     detail: str = ""
     manager: str | None = None  # who overtook us
+
+
+def failed(error: KubeError) -> Attempt:
+    """Of an error that says that nothing was written."""
+    match error:
+        case DisruptionRefused():
+            result = Result.DisruptionRefused
+        case Refused():
+            result = Result.Refused
+        case _:
+            result = Result.Unavailable
+    return Attempt(result=result, detail=str(error))
+
+
+async def persistently(once: Callable[[], Awaitable[Attempt]]) -> Attempt:
+    """Look and write again where somebody changed the object (Conflict), or it may have landed (Unknown).
+
+    Either way the object itself tells. What the server fails twice it will hardly do a moment later: that waits for
+    another tick.
+    """
+    attempt, lost = Attempt(result=Result.Unclear), False
+    for _ in range(ATTEMPTS):
+        try:
+            return await once()
+        except (Conflict, Unknown) as error:
+            attempt = Attempt(result=Result.Unclear, detail=str(error))
+            if lost and isinstance(error, Unknown):
+                break
+            lost = lost or isinstance(error, Unknown)
+    return attempt
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):

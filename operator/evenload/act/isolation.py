@@ -13,14 +13,12 @@ from typing import Any
 
 import msgspec
 
-from evenload.act.execution import Attempt, Bench, Cluster, Result
-from evenload.act.restart import LOOK_SECONDS, is_going, objection
+from evenload.act.execution import ATTEMPTS, Attempt, Bench, Cluster, Result, failed, persistently
+from evenload.act.restart import LOOK_SECONDS, is_going, lacks, objection
 from evenload.api.v1alpha1 import ISOLATED_ANNOTATION, StepRecord
-from evenload.errors import Conflict, DisruptionRefused, KubeError, NotFound, Refused, Unknown
+from evenload.errors import Conflict, KubeError, NotFound, Unknown
 from evenload.kube.resources import PODS, Manifest
 from evenload.model.base import Value
-
-ATTEMPTS = 4  # a kubelet writes the pod's status often, and each time our version is outdated
 
 Operation = dict[str, object]
 
@@ -47,16 +45,7 @@ class Mark(Value, frozen=True, kw_only=True):
 
 async def isolate(bench: Bench, step: StepRecord, remediation: str) -> Attempt:
     """Take the step's label off its pod, if a PodDisruptionBudget would let the pod go."""
-    attempt, lost = Attempt(result=Result.Unclear), False
-    for _ in range(ATTEMPTS):
-        try:
-            return await _isolate_once(bench, step, remediation)
-        except (Conflict, Unknown) as error:
-            attempt = Attempt(result=Result.Unclear, detail=str(error))
-            if lost and isinstance(error, Unknown):
-                break
-            lost = lost or isinstance(error, Unknown)
-    return attempt
+    return await persistently(lambda: _isolate_once(bench, step, remediation))
 
 
 async def _isolate_once(bench: Bench, step: StepRecord, remediation: str) -> Attempt:
@@ -67,7 +56,7 @@ async def _isolate_once(bench: Bench, step: StepRecord, remediation: str) -> Att
         pod = await bench.cluster.get(PODS, namespace, name)
         if is_going(pod, uid):
             return gone
-        if is_off(pod, label):
+        if _is_off(pod, label):
             return Attempt(result=Result.Applied)
         await bench.cluster.evict(namespace, name, uid, dry_run=True)
         async with asyncio.timeout(LOOK_SECONDS):
@@ -85,14 +74,10 @@ async def _isolate_once(bench: Bench, step: StepRecord, remediation: str) -> Att
         return Attempt(result=Result.Unavailable, detail=f"the pod could not be read within {LOOK_SECONDS:g} s")
     except NotFound:
         return gone
-    except DisruptionRefused as error:
-        return Attempt(result=Result.DisruptionRefused, detail=str(error))
     except (Conflict, Unknown):
         raise
-    except Refused as error:
-        return Attempt(result=Result.Refused, detail=str(error))
     except KubeError as error:
-        return Attempt(result=Result.Unavailable, detail=str(error))
+        return failed(error)
 
 
 async def give_back(cluster: Cluster, namespace: str, name: str, uid: str, label: str) -> bool:
@@ -115,9 +100,8 @@ async def give_back(cluster: Cluster, namespace: str, name: str, uid: str, label
     return False
 
 
-def is_off(pod: Manifest, label: str) -> bool:
-    """Whether the pod lacks that label ("app=web") altogether: with another value of it, somebody meant that."""
-    return label.partition("=")[0] not in (pod["metadata"].get("labels") or {})
+def _is_off(pod: Manifest, label: str) -> bool:
+    return lacks(pod["metadata"].get("labels") or {}, label)
 
 
 def _unlike(pod: Manifest, label: str) -> str | None:
@@ -136,7 +120,7 @@ def _off(pod: Manifest, mark: Mark) -> Iterator[Operation]:
 
 def _on(pod: Manifest, label: str) -> Iterator[Operation]:
     key, _, value = label.partition("=")
-    if is_off(pod, label):
+    if _is_off(pod, label):
         yield from _put(pod, "labels", key, value)
     if ISOLATED_ANNOTATION in (pod["metadata"].get("annotations") or {}):
         yield {"op": "remove", "path": f"/metadata/annotations/{_escaped(ISOLATED_ANNOTATION)}"}

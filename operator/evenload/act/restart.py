@@ -7,10 +7,11 @@ precondition, so a pod of the same name that was born in between is never hit.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
-from evenload.act.execution import Attempt, Bench, Result
+from evenload.act.execution import Attempt, Bench, Result, failed
 from evenload.api.v1alpha1 import PROTECTING, StepRecord
-from evenload.errors import Conflict, DisruptionRefused, KubeError, NotFound, Refused, Unknown
+from evenload.errors import Conflict, KubeError, NotFound, Unknown
 from evenload.kube.resources import PODS, Manifest
 
 LOOK_SECONDS = 3.0
@@ -53,14 +54,10 @@ async def _evict_once(bench: Bench, step: StepRecord) -> Attempt:
         return Attempt(result=Result.Unavailable, detail=f"the pod could not be read within {LOOK_SECONDS:g} s")
     except NotFound:
         return _done(step)
-    except DisruptionRefused as error:
-        return Attempt(result=Result.DisruptionRefused, detail=str(error))
     except (Conflict, Unknown):
         raise
-    except Refused as error:
-        return Attempt(result=Result.Refused, detail=str(error))
     except KubeError as error:
-        return Attempt(result=Result.Unavailable, detail=str(error))
+        return failed(error)
 
 
 async def _looked_up(bench: Bench, step: StepRecord, lost: KubeError) -> Attempt:
@@ -90,12 +87,17 @@ def is_going(pod: Manifest, uid: str) -> bool:
     return metadata["uid"] != uid or "deletionTimestamp" in metadata
 
 
+def lacks(labels: Mapping[str, str], label: str) -> bool:
+    """Whether that label ("app=web") is not there at all: with another value of it, somebody meant that."""
+    return label.partition("=")[0] not in labels
+
+
 def objection(pod: Manifest, isolated_by: str | None = None) -> str | None:
     """What only the pod itself can say at the last moment. One that was isolated by a label has no controller any more;
     with that label it takes requests again, and is not what was decided about."""
     metadata = pod["metadata"]
     if isolated_by is not None:
-        if isolated_by.partition("=")[0] in (metadata.get("labels") or {}):
+        if not lacks(metadata.get("labels") or {}, isolated_by):
             return f"pod {metadata['name']} has its label {isolated_by} again"
     elif not any(owner.get("controller") for owner in metadata.get("ownerReferences", ())):
         return f"pod {metadata['name']} has no controller, so nothing would replace it"

@@ -48,7 +48,7 @@ from evenload.drivers.base import (
     references,
     set_weight,
 )
-from evenload.drivers.metadata import Metadata, PartialObject, Reference, view_of
+from evenload.drivers.metadata import Metadata, PartialObject, Reference, read_as, view_of
 from evenload.drivers.rules import Rules
 from evenload.kube.resources import DNS_LABEL, HTTPROUTES, REFERENCEGRANTS, Resource
 from evenload.model.spec import TargetRef
@@ -163,13 +163,8 @@ class RouteDriver:
 
 
 def _parse(route: Manifest, kind: str) -> _Route:
-    try:
-        return msgspec.convert({**route, "kind": kind}, _Route)
-    except msgspec.ValidationError as error:
-        article = "an" if kind.startswith("H") else "a"
-        raise RouteProblem(
-            Problem.Unreadable, f"this is not {article} {kind} as its API describes it: {error}"
-        ) from error
+    article = "an" if kind.startswith("H") else "a"
+    return read_as(_Route, {**route, "kind": kind}, f"{article} {kind}")
 
 
 def _rules(route: _Route) -> Rules[_Rule]:

@@ -37,7 +37,7 @@ from evenload.drivers.base import (
     Tried,
     patch_of,
 )
-from evenload.drivers.metadata import Metadata, PartialObject, view_of
+from evenload.drivers.metadata import Metadata, PartialObject, read_as, view_of
 from evenload.drivers.rules import Rules
 from evenload.drivers.traefik import LIMITS, Service, operations, weights_at, weights_of
 from evenload.kube.resources import INGRESSROUTES, Resource
@@ -118,12 +118,7 @@ class IngressRouteDriver:
 
 
 def _parse(manifest: Manifest) -> _IngressRoute:
-    try:
-        return msgspec.convert(manifest, _IngressRoute)
-    except msgspec.ValidationError as error:
-        raise RouteProblem(
-            Problem.Unreadable, f"this is not an IngressRoute as its API describes it: {error}"
-        ) from error
+    return read_as(_IngressRoute, manifest, "an IngressRoute")
 
 
 def _rules(parsed: _IngressRoute) -> Rules[_Route]:

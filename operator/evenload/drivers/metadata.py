@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from evenload.api.v1alpha1 import FIELD_MANAGER
 from evenload.clock import from_rfc3339
-from evenload.drivers.base import BalancerView, Parent, Place, RulePlace, Writer
+from evenload.drivers.base import BalancerView, Manifest, Parent, Place, Problem, RouteProblem, RulePlace, Writer
 
 ROLLOUT_LABEL = "rollouts.argoproj.io/gatewayapi-canary"
 DELIVERY_OWNERS = ("Canary", "Rollout")
@@ -40,6 +40,17 @@ class Reference(PartialObject):
     @property
     def effective_weight(self) -> int:
         return 1 if self.weight is None else self.weight
+
+
+P = TypeVar("P", bound=PartialObject)
+
+
+def read_as(what: type[P], manifest: Manifest, name: str) -> P:
+    """As much of the object as `what` has. Raises RouteProblem(Unreadable); `name`: "an HTTPRoute"."""
+    try:
+        return msgspec.convert(manifest, what)
+    except msgspec.ValidationError as error:
+        raise RouteProblem(Problem.Unreadable, f"this is not {name} as its API describes it: {error}") from error
 
 
 class _Owner(PartialObject):

@@ -27,7 +27,7 @@ from evenload.drivers.base import (
     Tried,
     patch_of,
 )
-from evenload.drivers.metadata import Metadata, PartialObject
+from evenload.drivers.metadata import Metadata, PartialObject, read_as
 from evenload.kube.resources import SERVICES, Resource
 from evenload.model.spec import TargetRef
 
@@ -95,7 +95,4 @@ class ServiceDriver:
 
 
 def _parse(manifest: Manifest) -> _Service:
-    try:
-        return msgspec.convert(manifest, _Service)
-    except msgspec.ValidationError as error:
-        raise RouteProblem(Problem.Unreadable, f"this is not a Service as its API describes it: {error}") from error
+    return read_as(_Service, manifest, "a Service")

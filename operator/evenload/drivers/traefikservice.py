@@ -33,7 +33,7 @@ from evenload.drivers.base import (
     Tried,
     patch_of,
 )
-from evenload.drivers.metadata import Metadata, PartialObject, view_of
+from evenload.drivers.metadata import Metadata, PartialObject, read_as, view_of
 from evenload.drivers.traefik import LIMITS, Service, operations, weights_at, weights_of
 from evenload.kube.resources import TRAEFIKSERVICES, Resource
 from evenload.model.spec import TargetRef
@@ -110,12 +110,7 @@ class TraefikServiceDriver:
 
 
 def _parse(manifest: Manifest) -> _TraefikService:
-    try:
-        return msgspec.convert(manifest, _TraefikService)
-    except msgspec.ValidationError as error:
-        raise RouteProblem(
-            Problem.Unreadable, f"this is not a TraefikService as its API describes it: {error}"
-        ) from error
+    return read_as(_TraefikService, manifest, "a TraefikService")
 
 
 def _split(parsed: _TraefikService, target: TargetRef) -> list[Service]:

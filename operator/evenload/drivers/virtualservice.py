@@ -48,7 +48,7 @@ from evenload.drivers.base import (
     references,
     set_weight,
 )
-from evenload.drivers.metadata import Metadata, PartialObject, view_of
+from evenload.drivers.metadata import Metadata, PartialObject, read_as, view_of
 from evenload.drivers.rules import Rules
 from evenload.kube.resources import DESTINATIONRULES, DNS_LABEL, VIRTUALSERVICES, Resource
 from evenload.model.spec import TargetRef
@@ -180,12 +180,7 @@ class VirtualServiceDriver:
 
 
 def _parse(manifest: Manifest) -> _VirtualService:
-    try:
-        return msgspec.convert(manifest, _VirtualService)
-    except msgspec.ValidationError as error:
-        raise RouteProblem(
-            Problem.Unreadable, f"this is not a VirtualService as its API describes it: {error}"
-        ) from error
+    return read_as(_VirtualService, manifest, "a VirtualService")
 
 
 def _rules(parsed: _VirtualService) -> Rules[_Split]:
