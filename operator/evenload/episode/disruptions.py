@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from evenload.model.base import Value
 from evenload.model.diagnosis import Label
 from evenload.model.episode import FIELD_MANAGER, ApprovalDecision, Disruption, Episode, Step, StepState
-from evenload.model.plan import POD_ACTIONS, PodAction, Purpose, RestartPod
+from evenload.model.plan import POD_ACTIONS, PodAction, Purpose, RestartPod, Write
 
 OVERWRITES_TO_CONTEST = 2
 HAPPENED = frozenset(StepState) - {StepState.Planned, StepState.Abandoned}
@@ -48,10 +48,11 @@ def restarting(write: PodAction, at: float, label: Label | None = None) -> Disru
     return Disruption(time=at, kind="Restart", pod=write.pod, workload=write.workload, label=label)
 
 
-def finishes_isolation(step: Step | PodAction) -> bool:
+def finishes_isolation(step: Step | Write) -> bool:
     """Whether it evicts a pod that was isolated: what that disrupts was counted when it was isolated."""
-    restarts = step.action == "RestartPod" if isinstance(step, Step) else isinstance(step, RestartPod)
-    return restarts and step.label is not None
+    if isinstance(step, Step):
+        return step.action == "RestartPod" and step.label is not None
+    return isinstance(step, RestartPod) and step.label is not None
 
 
 def restarts(steps: Iterable[Step]) -> int:

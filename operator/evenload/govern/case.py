@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from evenload.episode.disruptions import finishes_isolation
 from evenload.model.base import Value
 from evenload.model.diagnosis import Diagnosis
 from evenload.model.episode import Episode, Step
 from evenload.model.fleet import Fleet, Floats
-from evenload.model.plan import Drain, Isolate, PodAction, Purpose, RestartPod, SetWeights, Write, lowered
+from evenload.model.plan import Drain, PodAction, Purpose, SetWeights, Write, lowered
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Pod, Snapshot
 
@@ -42,12 +43,12 @@ class Case(Value, frozen=True, kw_only=True):
 
 def disrupts(write: Write) -> bool:
     """Whether it is part of taking a pod away."""
-    return isinstance(write, Drain | Isolate | RestartPod)
+    return isinstance(write, Drain | PodAction)
 
 
 def takes_away(write: Write) -> bool:
     """Whether it begins to take a pod away: the eviction of an isolated one takes nothing from anybody any more."""
-    return disrupts(write) and not (isinstance(write, RestartPod) and write.label is not None)
+    return disrupts(write) and not finishes_isolation(write)
 
 
 def withdraws(write: Write) -> bool:
