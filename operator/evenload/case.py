@@ -72,14 +72,15 @@ class Case:
     ) -> Case:
         """Raises InputError naming the field of the spec that cannot be met, as `source_for` does.
 
-        The recorder and what was reported go on from `before`: a changed spec does not end an episode. `resolved`: what
-        an earlier process found.
+        The recorder, what was reported and what the engine learnt go on from `before`: a changed spec does not end an
+        episode. `resolved`: what an earlier process found.
         """
         spec = balancer.spec
         source = source_for(spec.signals)
+        same = before if before is not None and before.identity[0] == balancer.metadata.uid else None
         case = cls(
             identity=(balancer.metadata.uid, balancer.metadata.generation),
-            engine=Engine(spec),
+            engine=Engine(spec, before=same.engine if same is not None else None),
             policy=Policy.of(spec),
             driver=driver_of(spec.target_ref.kind),
             target=spec.target_ref,
@@ -87,15 +88,15 @@ class Case:
             _searching=source if source.preset is None else None,
             chronicle=Chronicle(balancer.metadata.namespace),
         )
-        same = before if before is not None and before.identity[0] == case.identity[0] else None
         case._find_again(same, resolved)
         if same is not None:
-            case.flight, case.chronicle, case.ticks, case.ahead, case._workloads = (
+            case.flight, case.chronicle, case.ticks, case.ahead, case._workloads, case.judged = (
                 same.flight,
                 same.chronicle,
                 same.ticks,
                 same.ahead,
                 same._workloads,
+                same.judged,
             )
         return case
 

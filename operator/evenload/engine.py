@@ -43,13 +43,24 @@ from evenload.verify import Verification, verify
 class Engine:
     """One Balancer's judgement. Raises InputError (at construction only) naming the spec's field that is wrong."""
 
-    def __init__(self, spec: BalancerSpec) -> None:
+    def __init__(self, spec: BalancerSpec, before: Engine | None = None) -> None:
+        """`before`: judged the same Balancer until its spec changed. What it has learnt goes on to be used, unless it
+        learnt it of other pods, by other numbers or for other shares."""
+        self._spec = spec
         self._policy = Policy.of(spec)
+        if before is not None and _looks_alike(before._spec, spec):
+            self._go_on(before)
+            return
         self._memory = Memory()
         self._judging = verification.Memory()
         self._cost = Cost()
         self._capacity = Capacity()
         self._law = Law()
+
+    def _go_on(self, before: Engine) -> None:
+        """Else a bad update just after, say, the guard was turned on would have nothing to be measured against."""
+        self._memory, self._judging = before._memory, before._judging
+        self._cost, self._capacity, self._law = before._cost, before._capacity, before._law
 
     def step(self, snapshot: Snapshot) -> Decision:
         """What this Snapshot shows, what may be done now, what is held back and why."""
@@ -183,6 +194,11 @@ class Engine:
         """
         if self._by_use(facts.fleet) and self._memory.calm_ticks and facts.undisturbed:
             self._capacity.learn(facts.fleet, facts.time, facts.snapshot.window, self._policy.tolerance_ratio)
+
+
+def _looks_alike(before: BalancerSpec, now: BalancerSpec) -> bool:
+    """Whether the two specs ask for the same numbers of the same pods, and for the same shares."""
+    return (before.target_ref, before.signals, before.desired) == (now.target_ref, now.signals, now.desired)
 
 
 def _on_the_way(fleet: Fleet, desired: Floats, leaning: Floats) -> Floats:

@@ -65,6 +65,12 @@ def test_a_later_spec_and_a_later_process_go_on_with_what_was_found() -> None:
     assert second.source.code == "status"
 
 
+def test_a_later_spec_is_not_judged_by_numbers_that_were_judged_before() -> None:
+    first = case("app")
+    first.judged = answered(first, numbers=True)
+    assert case("app", generation=2, before=first).judged is first.judged
+
+
 @pytest.mark.parametrize("resolved", [None, Resolved(), Resolved(signals="gone"), Resolved(signals="app", code="}")])
 def test_a_status_that_names_none_of_them_is_not_believed(resolved: Resolved | None) -> None:
     assert preset_of(case(resolved=resolved)) is None

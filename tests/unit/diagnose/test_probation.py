@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from evenload.diagnose.update import LEVELS, Level, Levels
 from evenload.engine import Engine
@@ -15,7 +16,7 @@ from evenload.model.episode import FIELD_MANAGER
 from evenload.model.fleet import Fleet
 from evenload.model.plan import Advise, Purpose, SetWeights
 from evenload.model.snapshot import Hold, RouteWrite, Snapshot
-from evenload.model.spec import Guard
+from evenload.model.spec import BalancerSpec, Desired, Guard, GuardMode, Signals
 from tests.unit.engine.build import NOW, later, snapshot, steps, write_of
 from tests.unit.engine.plant import spec
 
@@ -44,6 +45,33 @@ def after_update(
     for number in range(1, ticks):
         decision = engine.step(later(sight, TICK * number, last_write=write))
     return decision
+
+
+def after_edit(now: BalancerSpec) -> Decision:
+    """The last decision after an addition that fails, made seconds after the Balancer's spec became `now`."""
+    before = Engine(spec())
+    for number in range(60):
+        before.step(later(snapshot(backends="abc"), -600 + 10 * number))
+    engine = Engine(now, before)
+    sick = snapshot({"d-0": FAILS})
+    return [engine.step(later(sick, TICK * number, last_write=ADDITION)) for number in range(2)][-1]
+
+
+class TestAnUpdateJustAfterTheSpecWasEdited:
+    def test_is_measured_against_what_was_before_the_edit(self) -> None:
+        now = replace(spec(), guard=Guard(mode=GuardMode.Deny), history_limit=5)
+        assert after_edit(now).diagnosis.label is Label.BadUpdate
+
+    @pytest.mark.parametrize(
+        "now",
+        [
+            replace(spec(), signals=Signals(min_requests_per_pod=5)),
+            replace(spec(), desired=Desired(tolerance_percent=50)),
+        ],
+        ids=["other numbers", "other shares"],
+    )
+    def test_is_not_blamed_where_the_edit_changed_what_is_looked_at(self, now: BalancerSpec) -> None:
+        assert after_edit(now).diagnosis.label is Label.Failing
 
 
 class TestWhatAnUpdateAdded:
