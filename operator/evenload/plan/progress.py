@@ -176,7 +176,8 @@ def _rolled_back(scene: Scene) -> Plan | None:
     work, fleet = scene.work, scene.fleet
     theirs = [pod for pod, where in zip(fleet.pods, fleet.where.tolist(), strict=True) if _held(scene, where)]
     ready = [pod for pod in theirs if pod.ready and not pod.terminating]
-    if ready and all((pod.created_at or 0.0) > work.held_since for pod in ready):
+    since = work.held_since - restarts.CREATED_SLACK_SECONDS  # what failed has been there for more than one look
+    if ready and all((pod.created_at or 0.0) >= since for pod in ready):
         return _ramp(scene)
     return Plan(busy=f"{listing(work.held_back)} gets nothing until the update is corrected or its pods are others")
 

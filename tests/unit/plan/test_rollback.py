@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,8 +92,9 @@ class TestAfterIt:
     def test_pods_whose_age_nobody_knows_are_taken_for_the_old_ones(self) -> None:
         assert self.going_on(created_at=None).writes == ()
 
-    def test_pods_that_were_made_since_get_their_chance_step_by_step(self) -> None:
-        write = self.going_on(created_at=NOW - 30).writes[0]
+    @pytest.mark.parametrize("created", [NOW - 30, NOW - 60.5], ids=["later", "in the very second"])
+    def test_pods_that_were_made_since_get_their_chance_step_by_step(self, created: float) -> None:
+        write = self.going_on(created_at=created).writes[0]
         assert isinstance(write, SetWeights)
         assert write.purpose is Purpose.Ramp
         assert 0 < write.after["d"] < write.after["a"]
