@@ -43,6 +43,8 @@ async def play(stage: Stage, scene: Scene) -> tuple[Updates, Run]:
         scene.text = "taken back" if done else "NOT taken back"
         await asyncio.sleep(SHOWN_SECONDS)
         scene.text = "the release pipeline corrects its update"
+        if done is None:  # the guard lets nobody drop a server that has a share
+            await cluster.release(stage.lab, {**incident.GOOD_WEIGHTS, NEXT: 0})
         await cluster.release(stage.lab, incident.GOOD_WEIGHTS)
         with contextlib.suppress(CommandFailed):
             await stage.watch.until("the end", lambda: stage.script.is_over(stage.watch, begun), seconds=ENDING_SECONDS)
