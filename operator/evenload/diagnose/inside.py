@@ -22,6 +22,8 @@ PLACE_RATIO = 0.8  # of the unevenness (G), so much must lie between places for 
 AGE_RATIO = 2.0  # between the oldest and the youngest pod: pods that began together cannot be told by age
 LEAST_AGE_GAP_SECONDS = 60.0
 AGE_SIGNIFICANCE = 0.95  # of the rank correlation; that the spread is uneven is proven already
+APART_RATIO = 2.0  # each old pod has so many times what the busiest new one has
+APART_CHANCE = 0.2  # that just the youngest are those that get little: two of four, one of five
 
 FIXES: Mapping[SkewCause, str] = {
     SkewCause.SessionAffinity: "set spec.sessionAffinity of the Service to None, or spread the clients",
@@ -127,6 +129,10 @@ def aged(pods: Sequence[Pod], counts: Floats) -> Why | None:
     ages, counts = ages[known], counts[known]
     if ages.size < 3 or ages.max() < AGE_RATIO * ages.min() or ages.max() - ages.min() < LEAST_AGE_GAP_SECONDS:
         return None
+    return _by_rank(ages, counts) or _scaled_up(ages, counts)
+
+
+def _by_rank(ages: Floats, counts: Floats) -> Why | None:
     correlation = rank_correlation(ages, counts)
     limit = normal_quantile(AGE_SIGNIFICANCE) / math.sqrt(ages.size - 1)
     if correlation < limit:
@@ -138,11 +144,39 @@ def aged(pods: Sequence[Pod], counts: Floats) -> Why | None:
         sentence=f"the rank correlation of requests with age is {correlation:.2f} over pods of {duration(ages.min())} "
         f"to {duration(ages.max())}; chance seldom passes {limit:.2f}",
     )
-    clause = (
-        f"the older a pod, the more it gets (rank correlation {correlation:.2f}): long-lived connections stay where "
-        "they began"
+    return _connections(f"the older a pod, the more it gets (rank correlation {correlation:.2f})", evidence)
+
+
+def _scaled_up(ages: Floats, counts: Floats) -> Why | None:
+    """Of few pods ranks prove nothing. But where some were added later, and just these get little, that is no accident:
+    of n pods it is the k youngest by chance once in n over k. A hot pod that happens to be the oldest is no such case.
+    """
+    order = np.argsort(ages, kind="stable")
+    ages, counts = ages[order], counts[order]
+    least_old = np.minimum.accumulate(counts[::-1])[::-1][1:]  # by how many pods are younger, less one
+    gap = (ages[1:] >= AGE_RATIO * ages[:-1]) & (ages[1:] - ages[:-1] >= LEAST_AGE_GAP_SECONDS)
+    apart = (least_old >= APART_RATIO * np.maximum.accumulate(counts)[:-1]) & (least_old > 0)
+    size = ages.size
+    splits = (int(at) + 1 for at in np.flatnonzero(gap[:-1] & apart[:-1]))
+    new = next((each for each in splits if 1 / math.comb(size, each) <= APART_CHANCE), None)
+    if new is None:
+        return None
+    young, gets = (f"{new} youngest of {size} pods", "get") if new > 1 else (f"youngest of {size} pods", "gets")
+    share, due = float(counts[:new].sum() / counts.sum()), new / size
+    text = (
+        f"the {young}, up to {duration(float(ages[new - 1]))} old, {gets} {percent(share)} of the requests "
+        f"(fair: {percent(due)}), and the others are {duration(float(ages[new]))} and older"
     )
-    return Why(cause=SkewCause.LongLivedConnections, clause=clause, evidence=(evidence,))
+    evidence = Evidence(metric="young_share", observed=share, expected=due, sentence=text)
+    return _connections(f"just the {young} {gets} little", evidence)
+
+
+def _connections(clause: str, evidence: Evidence) -> Why:
+    return Why(
+        cause=SkewCause.LongLivedConnections,
+        clause=f"{clause}: long-lived connections stay where they began",
+        evidence=(evidence,),
+    )
 
 
 def rank_correlation(one: Floats, other: Floats) -> float:

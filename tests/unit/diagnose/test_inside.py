@@ -101,6 +101,37 @@ def test_a_setting_that_traffic_does_not_show_is_no_cause() -> None:
     assert named(service([900.0, 100.0, 900.0, 110.0], ZONE, zone=["a", "a", "b", "b"])) is SkewCause.InsideService
 
 
+@pytest.mark.parametrize(
+    ("counts", "ages", "cause"),
+    [
+        ([700.0, 500.0, 40.0, 60.0], [HOUR, HOUR + 60, 300, 310], SkewCause.LongLivedConnections),
+        ([1200.0, 300.0, 40.0, 20.0], [HOUR, HOUR, 300, 300], SkewCause.LongLivedConnections),
+        ([500.0, 510.0, 490.0, 520.0, 10.0], [HOUR + 3, HOUR + 2, HOUR + 4, HOUR, 300], SkewCause.LongLivedConnections),
+        ([500.0, 40.0, 700.0, 60.0], [HOUR, HOUR + 60, 300, 310], SkewCause.InsideService),
+        ([900.0, 100.0, 100.0, 100.0], [HOUR, 300, 310, 290], SkewCause.InsideService),
+        ([700.0, 150.0, 100.0, 120.0], [HOUR, HOUR, 300, 310], SkewCause.InsideService),
+        ([700.0, 500.0, 40.0, 60.0], [120, 130, 80, 85], SkewCause.InsideService),
+        ([900.0, 800.0, 10.0], [HOUR, HOUR + 1, 300], SkewCause.InsideService),
+    ],
+    ids=["2 to 4", "one drowns", "4 to 5", "not by age", "one old pod", "one hot pod", "about as old", "three"],
+)
+def test_of_few_pods_just_those_added_later_have_to_be_the_ones_that_get_little(
+    counts: list[float], ages: list[float], cause: SkewCause
+) -> None:
+    assert named(service(counts, age=ages)) is cause
+
+
+def test_what_was_added_later_is_named_with_what_it_gets() -> None:
+    sight = service([700.0, 500.0, 40.0, 60.0], age=[HOUR, HOUR + 60, 300, 310])
+    diagnosis = decide(sight).diagnosis
+    assert (
+        "just the 2 youngest of 4 pods get little: long-lived connections stay where they began" in diagnosis.sentence
+    )
+    assert [each.sentence for each in diagnosis.evidence if each.metric == "young_share"] == [
+        "the 2 youngest of 4 pods, up to 5 min old, get 7.7% of the requests (fair: 50%), and the others are 60 min and older"
+    ]
+
+
 def test_pods_that_began_together_are_not_told_apart_by_age() -> None:
     ages = [HOUR + at for at in range(8)]
     assert named(service([100.0 * (at + 1) for at in range(8)], age=ages)) is SkewCause.InsideService
