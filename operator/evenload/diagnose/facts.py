@@ -9,6 +9,7 @@ import numpy as np
 
 from evenload.diagnose import outliers, quality, skew
 from evenload.diagnose.cold import cold
+from evenload.diagnose.inside import scaled_up
 from evenload.diagnose.memory import Memory
 from evenload.diagnose.skew import Skew
 from evenload.model.diagnosis import Diagnosis, Label, SkewCause
@@ -210,13 +211,21 @@ class Facts:
     @once
     def skew(self) -> Skew:
         """Traffic by pod against target shares."""
+        found = self._skew(explained=self.weights_wrong)
+        if found.seen or len(self.fleet.backends) > 1 or (found.worst or 0.0) <= self.policy.tolerance_ratio:
+            return found
+        # Where half of the pods of a Service get twice their share, a window alone cannot tell that from a wide spread.
+        counts = np.where(self.due > 0, self.requests, np.nan)
+        return self._skew(explained=True) if scaled_up(self.fleet.pods, counts) else found
+
+    def _skew(self, *, explained: bool) -> Skew:
         return skew.measure(
             self.requests,
             self.pod_targets,
             asked=self.pod_targets if self.compensating else self._asked,
             tolerance_ratio=self.policy.tolerance_ratio,
             spread=self.memory.spread,
-            explained=self.weights_wrong,
+            explained=explained,
         )
 
     @property

@@ -124,12 +124,27 @@ def _fullest(places: Sequence[str], counts: Floats) -> tuple[str, float, float]:
 
 def aged(pods: Sequence[Pod], counts: Floats) -> Why | None:
     """Long-lived connections, where the older pods are those that get more, beyond chance; None where they are not."""
-    ages = np.array([math.nan if pod.age is None else pod.age for pod in pods], dtype=float)
-    known = ~np.isnan(ages)
-    ages, counts = ages[known], counts[known]
+    ages, counts = _known(pods, counts)
     if ages.size < 3 or ages.max() < AGE_RATIO * ages.min() or ages.max() - ages.min() < LEAST_AGE_GAP_SECONDS:
         return None
     return _by_rank(ages, counts) or _scaled_up(ages, counts)
+
+
+def scaled_up(pods: Sequence[Pod], counts: Floats) -> bool:
+    """Whether just the pods that were added later get little: no benign spread leaves such a gap between two groups.
+
+    `counts` of the window; NaN where unknown, and then not judged.
+    """
+    known = counts >= 0
+    mine = [pods[index] for index in np.flatnonzero(known).tolist()]
+    return _scaled_up(*_known(mine, counts[known])) is not None
+
+
+def _known(pods: Sequence[Pod], counts: Floats) -> tuple[Floats, Floats]:
+    """Ages, and the counts of these pods; without those whose age nobody knows."""
+    ages = np.array([math.nan if pod.age is None else pod.age for pod in pods], dtype=float)
+    known = ~np.isnan(ages)
+    return ages[known], counts[known]
 
 
 def _by_rank(ages: Floats, counts: Floats) -> Why | None:

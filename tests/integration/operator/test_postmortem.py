@@ -14,8 +14,8 @@ from tests.support.town import BAD, EQUAL, SICK, Shop, Town, shares
 from tests.support.wait import until
 
 LARGEST_MEMORY_BYTES = 150e6
-# A second, at a tick of one second, the shortest there is; 0.24 to 0.88 on idle machines of several kinds, which are not
-# equally good at what the two spend their time with (it was 2.5% to 2.8% of a core). The benchmarks tell finer.
+# A second, at a tick of one second, the shortest there is; 0.24 to 0.88 on idle machines of several kinds, which are
+# not equally good at what the two spend their time with (it was 2.5% to 2.8% of a core). The benchmarks are finer.
 LARGEST_YARDSTICKS = 1.5
 MEASURED_SECONDS = 10.0
 

@@ -128,8 +128,23 @@ def test_what_was_added_later_is_named_with_what_it_gets() -> None:
         "just the 2 youngest of 4 pods get little: long-lived connections stay where they began" in diagnosis.sentence
     )
     assert [each.sentence for each in diagnosis.evidence if each.metric == "young_share"] == [
-        "the 2 youngest of 4 pods, up to 5 min old, get 7.7% of the requests (fair: 50%), and the others are 60 min and older"
+        "the 2 youngest of 4 pods, up to 5 min old, get 7.7% of the requests (fair: 50%), and the others are 60 min "
+        "and older"
     ]
+
+
+@pytest.mark.parametrize("size", [4, 8, 20])
+def test_a_service_that_was_scaled_up_before_anybody_looked_is_uneven_from_the_first_looks_on(size: int) -> None:
+    half = size // 2
+    sight = service([470.0] * half + [10.0] * half, age=[HOUR] * half + [400.0] * half)
+    diagnosis = steps(Engine(spec()), sight, 6).diagnosis
+    assert (diagnosis.label, diagnosis.cause) == (Label.LoadBalancerSkew, SkewCause.LongLivedConnections)
+    assert write_of(steps(Engine(spec()), sight, 30)) is None
+
+
+def test_two_groups_that_age_does_not_tell_apart_may_be_as_usual() -> None:
+    sight = service([470.0, 10.0] * 4, age=[HOUR] * 4 + [400.0] * 4)
+    assert steps(Engine(spec()), sight, 6).diagnosis.label is Label.Healthy
 
 
 def test_pods_that_began_together_are_not_told_apart_by_age() -> None:
