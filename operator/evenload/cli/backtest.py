@@ -126,7 +126,9 @@ def _subject(
     from evenload.observe.queries import source_seen_from_here
 
     try:
-        source = source_seen_from_here(spec.signals, prometheus.url, scrape_seconds, prometheus.matchers)
+        source = source_seen_from_here(
+            spec.signals, prometheus.url, scrape_seconds, prometheus.matchers, prometheus.presets
+        )
     except InputError as error:
         raise InputError(f"{error}; give --prometheus and --scrape to say where and how it is scraped") from error
     policy = Policy.of(spec)

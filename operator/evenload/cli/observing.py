@@ -64,6 +64,7 @@ def onlooker(
         manifest,
         prometheus_url=prometheus.url,
         matchers=prometheus.matchers,
+        presets=prometheus.presets,
         scrape_seconds=scrape_seconds,
         now=clock.now,
         applied=applied,

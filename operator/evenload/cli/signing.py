@@ -7,27 +7,34 @@ other. A Balancer may name an address too, and it was written by somebody else.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from evenload.cli.printing import note
+from evenload.errors import InputError
 
 if TYPE_CHECKING:
     from evenload.observe.access import Access
     from evenload.observe.promql import Matcher
+    from evenload.presets import Preset
 
 PANEL = "Prometheus"
 
 
 class PrometheusAccess(NamedTuple):
-    """`url`: the address that the person names, or "". `access` is for it alone; None: there is none to sign in to."""
+    """`url`: the address that the person names, or "". `access` is for it alone; None: there is none to sign in to.
+
+    `presets`: Evenload's and the person's own.
+    """
 
     url: str
     access: Access | None
-    matchers: tuple[Matcher, ...] = ()
+    matchers: tuple[Matcher, ...]
+    presets: Mapping[str, Preset]
 
 
 def _file(flag: str, what: str, variable: str) -> Any:
@@ -76,6 +83,15 @@ def prometheus_access(
             rich_help_panel=PANEL,
         ),
     ] = None,
+    presets: Annotated[
+        str | None,
+        typer.Option(
+            "--presets",
+            help="Presets of your own: YAML as under prometheus.presets in the values of the chart.",
+            metavar="FILE",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
 ) -> PrometheusAccess:
     """From the flags. Raises InputError where one of them cannot be. Says so where signing in is of no use."""
     from evenload.observe.access import from_files
@@ -87,6 +103,7 @@ def prometheus_access(
     environment = Settings.from_environment()
     headers = tuple(header) if header else environment.headers
     matchers = tuple(read_matcher(text, "--matcher") for text in (matcher or environment.matchers))
+    known = _presets(presets or "", environment.prometheus_presets)
     secrets: dict[str, object] = {"--token-file": token_file, "--password-file": password_file, "--key-file": key_file}
     secrets |= {"--headers-folder": headers_folder, "--header": header}
     for flag in [flag for flag, given in secrets.items() if given and not url]:
@@ -95,7 +112,7 @@ def prometheus_access(
     if matcher and not url:
         note("warning: --matcher is not used: it is for the address given by --prometheus only")
     if not url:
-        return PrometheusAccess("", None, matchers)
+        return PrometheusAccess("", None, matchers, known)
     access = from_files(
         token_file=token_file or "",
         username=username or "",
@@ -107,7 +124,19 @@ def prometheus_access(
         cert_file=cert_file or "",
         key_file=key_file or "",
     )
-    return PrometheusAccess(url, access, matchers)
+    return PrometheusAccess(url, access, matchers, known)
+
+
+def _presets(file: str, environment: str) -> Mapping[str, Preset]:
+    """Those of the file, else those of the environment, which is the operator's."""
+    from evenload.presets import with_own
+
+    if not file:
+        return with_own(environment)
+    try:
+        return with_own(Path(file).read_text(), f"--presets {file}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--presets {file}: {error}") from error
 
 
 def asking_prometheus(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ from evenload.observe.cluster import ClusterView
 from evenload.observe.prometheus import Interest, Samples, SignalReader
 from evenload.observe.promql import Matcher
 from evenload.observe.queries import source_seen_from_here
+from evenload.presets import PRESETS, Preset
 from evenload.record.conditions import Trouble
 from evenload.record.publish import known_status
 from evenload.sight import Observer
@@ -55,6 +56,7 @@ class Onlooker:
         *,
         prometheus_url: str,
         matchers: tuple[Matcher, ...] = (),
+        presets: Mapping[str, Preset] = PRESETS,
         scrape_seconds: float,
         now: Callable[[], float],
         applied: bool = True,
@@ -69,7 +71,7 @@ class Onlooker:
         self._observer = Observer(
             store=self._store,
             cluster=view,
-            source_of=lambda signals: source_seen_from_here(signals, prometheus_url, scrape_seconds, matchers),
+            source_of=lambda signals: source_seen_from_here(signals, prometheus_url, scrape_seconds, matchers, presets),
             max_mode=_mode_in_force,
             foreign_backends=False,
             paused=self._paused,

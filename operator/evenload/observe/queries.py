@@ -277,7 +277,11 @@ def _candidates(presets: Iterable[Preset], code: str | None) -> Iterator[Candida
 
 
 def source_seen_from_here(
-    signals: Signals, prometheus_url: str, scrape_seconds: float, matchers: tuple[Matcher, ...] = ()
+    signals: Signals,
+    prometheus_url: str,
+    scrape_seconds: float,
+    matchers: tuple[Matcher, ...] = (),
+    presets: Mapping[str, Preset] = PRESETS,
 ) -> Source:
     """For a command: `prometheus_url`, if given, is the person's own word for whatever the Balancer names.
 
@@ -287,7 +291,9 @@ def source_seen_from_here(
         if signals.prometheus_url:
             read_url(signals.prometheus_url, "spec.signals.prometheusUrl")
         signals = msgspec.structs.replace(signals, prometheus_url=None)
-    return source_of(signals, default_url=prometheus_url, scrape_seconds=scrape_seconds, matchers=matchers)
+    return source_of(
+        signals, default_url=prometheus_url, scrape_seconds=scrape_seconds, matchers=matchers, presets=presets
+    )
 
 
 def _url(named: str | None, default: str, allowed: Collection[str]) -> tuple[str, bool]:

@@ -120,12 +120,11 @@ def read(name: str, document: object, where: str) -> Preset:
 
 
 @functools.lru_cache(maxsize=8)
-def with_own(text: str) -> Mapping[str, Preset]:
-    """Evenload's presets and the installation's own, a YAML map by name; its own comes before one of ours.
+def with_own(text: str, where: str = "prometheus.presets of the installation") -> Mapping[str, Preset]:
+    """Evenload's presets and a person's own, a YAML map by name; their own comes before one of ours.
 
-    Raises InputError naming the value of the chart.
+    Raises InputError saying `where` the text stands: the value of the chart, or a file.
     """
-    where = "prometheus.presets of the installation"
     try:
         own = msgspec.yaml.decode(text, type=dict[str, Any]) if text.strip() else {}
     except (msgspec.ValidationError, msgspec.DecodeError) as error:

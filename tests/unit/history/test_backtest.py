@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,45 @@ class TestTheToken:
         result = await call(code=2)
         assert "spec.signals.prometheusUrl: holds a user name or a password" in result.stderr
         assert "s3cret" not in result.output
+
+
+def given(file: Path, text: str | None) -> None:
+    """Nothing there where `text` is None."""
+    file.unlink()
+    if text is not None:
+        file.write_text(text)
+
+
+class TestPresetsOfYourOwn:
+    @pytest.fixture
+    def presets(self, tmp_path: Path, manifest: Path) -> Path:
+        """A file with the preset that the Balancer names."""
+        balancer, route = yaml.safe_load_all(manifest.read_text())
+        balancer["spec"]["signals"] = {"preset": "house"}
+        manifest.write_text(yaml.safe_dump_all([balancer, route]))
+        ours = yaml.safe_load((resources.files("evenload.presets") / "app.yaml").read_text())
+        file = tmp_path / "presets.yaml"
+        file.write_text(yaml.safe_dump({"house": {**ours, "inFlight": None}}))
+        return file
+
+    async def test_are_read_from_a_file(self, judged: Backtest, presets: Path) -> None:
+        (episode,) = (await judged("--presets", str(presets)))["episodes"]
+        assert episode["label"] == "LoadBalancerSkew"
+
+    async def test_without_the_file_the_preset_is_refused_by_name(self, call: Backtest, presets: Path) -> None:
+        assert 'spec.signals.preset: there is no "house"' in (await call(code=2)).stderr
+
+    @pytest.mark.parametrize(
+        ("text", "complaint"),
+        [("house: {title: 7}", "house: "), ("[", "presets.yaml: "), (None, "No such file or directory")],
+    )
+    async def test_a_file_that_cannot_be_read_is_named(
+        self, call: Backtest, presets: Path, text: str | None, complaint: str
+    ) -> None:
+        given(presets, text)
+        told = (await call("--presets", str(presets), code=2)).stderr
+        assert f"--presets {presets}" in told
+        assert complaint in told
 
 
 class TestWhatGoesWrong:
