@@ -71,10 +71,8 @@ def _too_early(facts: Facts, memory: Memory, *, calm: bool) -> Diagnosis:
 
 def _calm(facts: Facts, rule: Rule) -> bool:
     """Nobody suffers, and nothing is even suspected: only such ticks teach what is usual, and end an incident."""
-    suspected = (
-        facts.skew.seen or some(facts.failing) or some(facts.slow) or some(facts.avoided) or hysteresis.depends(facts)
-    )
-    return rule.calm and not suspected
+    alone = facts.skew.seen or some(facts.failing) or some(facts.slow) or some(facts.avoided)
+    return rule.calm and not (alone or hysteresis.suffers_together(facts))
 
 
 def _learn(facts: Facts, memory: Memory, *, calm: bool) -> None:

@@ -288,8 +288,10 @@ class Facts:
 
     @once
     def error_limit(self) -> float:
-        """An error ratio above this is bad whatever the peers do: max(5%, 5 x usual)."""
-        return max(BAD_ERROR_RATIO, BAD_ERROR_FACTOR * (self.memory.baseline.error_ratio or 0.0))
+        """An error ratio above this is bad whatever the peers do: max(5%, 5 x usual), at most half-way from the usual
+        to all."""
+        usual = self.memory.baseline.error_ratio or 0.0
+        return max(BAD_ERROR_RATIO, min(BAD_ERROR_FACTOR * usual, (1 + usual) / 2))
 
     @once
     def bad(self) -> Bools:

@@ -85,7 +85,7 @@ def confirm(facts: Facts, memory: Memory, suspected: Suspicion | None = None) ->
         slow=_slow(facts, memory),
         slow_lately=_slow_lately(facts, memory),
         surge=_lasts(facts, memory, Label.Surge, surging(facts), surely=beyond_bursts(facts)),
-        dependency=_lasts(facts, memory, Label.Dependency, depends(facts)),
+        dependency=_lasts(facts, memory, Label.Dependency, suffers_together(facts)) and depends(facts),
         stopped=_lasts(facts, memory, Label.TrafficStopped, stopped(facts)),
         update=suspected if _lasts(facts, memory, Label.BadUpdate, suspected is not None, counted=False) else None,
         empty_backends=_lasts(facts, memory, Label.Failing, some(empty_with_weight(facts)), counted=False),
@@ -159,9 +159,12 @@ def stopped(facts: Facts) -> bool:
 
 
 def depends(facts: Facts) -> bool:
-    """Whether most pods fail together, or all got slow without more traffic; a surge explains that itself."""
-    if flooded(facts, surge=True):
-        return False
+    """Whether most pods suffer together, and no surge explains that."""
+    return suffers_together(facts) and not flooded(facts, surge=True)
+
+
+def suffers_together(facts: Facts) -> bool:
+    """Whether most pods fail together, or all got slow without more traffic."""
     return facts.bad_ratio >= DEPENDENCY_POD_RATIO or slow_together(facts)
 
 

@@ -294,12 +294,17 @@ def dependency(facts: Facts, confirmed: Confirmed) -> Finding | None:
 
 
 def surge(facts: Facts, confirmed: Confirmed) -> Finding | None:
-    if not confirmed.surge:
+    drowned = hysteresis.flooded(facts, surge=True) and hysteresis.suffers_together(facts)
+    if not (confirmed.surge or drowned):
         return None
-    ratio = facts.traffic_ratio or 0.0
+    much = f"{rate(facts.rps)} requests/s arrive, {times(facts.traffic_ratio or 0.0)} the usual, evenly spread"
+    failing = f"{percent(facts.error_ratio or 0.0)} of them fail"
+    if hysteresis.surging(facts):
+        what = f"{much}, and {failing}" if drowned else much
+    else:
+        what = f"{failing}: the window still holds what drowned in a surge"
     return Finding(
-        sentence=f"{rate(facts.rps)} requests/s arrive, {times(ratio)} the usual, evenly spread: "
-        "more capacity helps, a restart does not",
+        sentence=f"{what}: more capacity helps, a restart does not",
         evidence=(*traffic_evidence(facts), *whole_error_evidence(facts)),
     )
 
