@@ -19,6 +19,10 @@ rules:
 """
 """What pods ask, and by which right; who changes a route. The controllers' own requests would be most of it."""
 
+GARBAGE_PERCENT = 400
+"""Of its heap, until garbage is collected; Go's own default is 100. A start takes 5.5 s of CPU instead of 9, and what
+it does later a fifth less; it holds 0.85 GB at rest instead of 0.5 GB."""
+
 
 def program(layout: Layout) -> Program:
     policy = layout.etc / "audit.yaml"
@@ -53,4 +57,5 @@ def program(layout: Layout) -> Program:
     if layout.is_loopback:
         options["endpoint-reconciler-type"] = "none"  # endpoints may not be loopback addresses
     argv = command(layout.program("kube-apiserver"), options)
-    return Program(name="kube-apiserver", argv=argv, files={policy: AUDIT_POLICY})
+    environment = {"GOGC": str(GARBAGE_PERCENT)}
+    return Program(name="kube-apiserver", argv=argv, files={policy: AUDIT_POLICY}, environment=environment)

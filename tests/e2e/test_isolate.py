@@ -27,15 +27,13 @@ from lab.shop.manifests import Manifest
 from lab.shop.model import OVERFLOWED
 from lab.shop.settings import Settings
 from lab.state import LabState
+from tests.e2e import fragile
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.usefixtures("old_pods")]
 
-PODS = 4
 RATE = 40.0
 """Requests a second; a healthy pod bears 35, a sick one 5."""
-SICK_COST_FACTOR = 8.0
-"""A full queue of 17 takes 17 x 0.048 / 0.25 = 3.3 s of a sick pod: so slow is what is in flight; 5.4 s if busy."""
 FLOOD = 150
 """Requests at one moment: 17 find a place, and far more than the 40 that make a pod sick do not."""
 PATIENCE_SECONDS = 30.0
@@ -44,23 +42,6 @@ LOAD_SECONDS = YOUNG_SECONDS + 3 * DEADLINE_SECONDS
 """Longer than all that is waited for; the end of the test stops it."""
 IN_FLIGHT = 3
 """At least, at the isolation; about 17 are."""
-
-
-def objects(lab: LabState) -> list[Manifest]:
-    """Pods that can get sick and have no preStop hook, one Service, and a route to it."""
-    made = plain.objects(PODS)
-    [pods] = [each for each in made if each["kind"] == "Deployment"]
-    [container] = pods["spec"]["template"]["spec"]["containers"]
-    del container["lifecycle"]
-    defaults = Settings()
-    changed = {
-        "SHOP_COST_CPU_MS": defaults.cost_cpu_ms,
-        "SHOP_SICK_REJECTIONS": defaults.sick_rejections,
-        "SHOP_SICK_COST_FACTOR": SICK_COST_FACTOR,
-    }
-    kept = [each for each in container["env"] if each["name"] not in changed]
-    container["env"] = [*kept, *({"name": name, "value": str(value)} for name, value in changed.items())]
-    return [*made, incident.release({plain.WEB: 1}, lab.gateway)]
 
 
 def balancer() -> Manifest:
@@ -126,7 +107,7 @@ def in_flight(records: Sequence[Record], server: str, moment: float) -> list[Rec
 
 async def test_a_sick_pod_behind_one_service_goes_and_no_request_fails_by_that(clean: LabState) -> None:
     lab, records = clean, list[Record]()
-    await cluster.install(lab, objects(lab))
+    await cluster.install(lab, [*fragile.objects(), incident.release({plain.WEB: 1}, lab.gateway)])
     await cluster.install_operator(lab)
     await cluster.set_balancer(lab, balancer())
     schedule = poisson(rate=RATE, duration_seconds=LOAD_SECONDS, seed=incident.SEED)

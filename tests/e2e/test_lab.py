@@ -36,13 +36,6 @@ def until(what: str, ready: Callable[[], bool], seconds: float = DEADLINE_SECOND
         time.sleep(0.2)
 
 
-@pytest.fixture(scope="module")
-def lab() -> state.LabState:
-    current = state.load()
-    images.load_image(current, images.shop())
-    return current
-
-
 @pytest.fixture
 def namespace(lab: state.LabState) -> Iterator[str]:
     name = f"lab-test-{os.urandom(4).hex()}"

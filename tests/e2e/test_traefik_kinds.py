@@ -76,13 +76,6 @@ class Traefik:
 
 
 @pytest.fixture
-def lab() -> state.LabState:
-    current = state.load()
-    images.load_image(current, images.shop())
-    return current
-
-
-@pytest.fixture
 def traefik(lab: state.LabState, tmp_path: Path) -> Iterator[Traefik]:
     namespace = f"traefik-{os.urandom(4).hex()}"
     crds = parts.folder("traefik-crds") / "crds.yaml"
@@ -172,8 +165,9 @@ async def test_weights_that_the_driver_writes_move_requests(traefik: Traefik, ki
     assert driver.backends(live, shop).weights == {"many": 1, "few": 1}
     patch = json.dumps(driver.patch(live, shop, {"many": 9, "few": 1}))
     traefik.kubectl("patch", kind, "shop", "--type=json", f"--patch={patch}")
-    await until(lambda: traefik.spread(10) == {"many": 9, "few": 1}, seconds=120, what="the split that was written")
-    assert traefik.spread(100) == {"many": 90, "few": 10}
+    # Traefik begins to count anew whenever it hears of a change, so one hundred requests may be one off.
+    written = {"many": 90, "few": 10}
+    await until(lambda: traefik.spread(100) == written, seconds=120, what="the split that was written")
 
 
 async def test_the_weight_of_a_single_service_in_a_route_counts_for_nothing(traefik: Traefik) -> None:

@@ -57,7 +57,8 @@ async def _install_part(client: Client, part: str, *kinds: Resource) -> None:
     done = f"{client.connection.url} {part}"
     if done not in _installed:
         names = {f"{kind.plural}.{kind.group}" for kind in kinds}
-        for crd in yaml.safe_load_all((parts.folder(part) / "crds.yaml").read_text()):
+        crds = (parts.folder(part) / "crds.yaml").read_text()
+        for crd in yaml.load_all(crds, yaml.CSafeLoader):  # Istio's are a megabyte: 0.2 s instead of 1.3 s
             if crd and crd["metadata"]["name"] in names:
                 await client.apply(CRDS, None, crd["metadata"]["name"], crd, force=True)
         await _until_served(client, *kinds)

@@ -95,16 +95,16 @@ async def passed(shop: Shop, proxy: ApiProxy, folder: Path) -> None:
 async def test_an_update_is_taken_back_proposed_named_or_passed(
     town: Town, start: Start, proxy: ApiProxy, tmp_path: Path
 ) -> None:
-    auto, approve, other, sound = await asyncio.gather(
+    shops = auto, approve, other, sound = await asyncio.gather(
         town.open_shop(backends=THREE),
         town.open_shop(backends=THREE, mode="Approve"),
         town.open_shop(backends=THREE),
         town.open_shop(backends=THREE, spec={"guard": {"probation": "15s"}}),
     )
-    for shop in (auto, approve, other, sound):
+    for shop in shops:
         shop.fragile = False
-    start(auto, approve, other, sound)
-    await asyncio.gather(*(shop.until(shop.remembers_good_weights, seconds=60) for shop in (auto, approve, other)))
+    start(*shops)
+    await asyncio.gather(*(shop.until(shop.remembers_good_weights) for shop in shops))
     await side_by_side(
         rolled_back=rolled_back(auto, proxy, tmp_path),
         proposed=proposed(approve, proxy),

@@ -130,6 +130,10 @@ def test_prometheus_names_pods_by_namespace_pod_and_node(layout: Layout) -> None
     assert {"namespace", "pod", "node"} <= targets
 
 
+def test_the_api_server_has_memory_to_spare_and_no_processor_time(layout: Layout) -> None:
+    assert apiserver.program(layout).environment == {"GOGC": "400"}
+
+
 def test_traefik_signs_in_as_itself(layout: Layout) -> None:
     assert traefik.program(layout).environment == {"KUBECONFIG": str(layout.kubeconfig("traefik"))}
 
