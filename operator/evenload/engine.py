@@ -116,7 +116,7 @@ class Engine:
             law=self._law,
             tick_seconds=self._memory.tick_seconds(snapshot.window),
             overloaded=overloaded_pods(facts, diagnosis) if self._shares_known(facts.fleet) else {},
-            blind=frozenset(facts.backends(facts.blind_by_backend)) if readable else frozenset(facts.fleet.backends),
+            blind=frozenset(facts.backends(facts.blind_by_backend)) if readable else _by_service(facts.fleet),
             saturation=self._memory.outlook.saturation(facts.time, facts.fleet) if readable else None,
             out_of_memory=self._memory.outlook.out_of_memory(facts.time, facts.fleet) if readable else None,
             usual=self._memory.outlook.day.usual,
@@ -240,6 +240,10 @@ def _decision(
         out_of_memory=_out_of_memory(scene),
         sentence=_sentence(scene.diagnosis, planned, ruling),
     )
+
+
+def _by_service(fleet: Fleet) -> frozenset[str]:
+    return frozenset(name for name, whole in zip(fleet.backends, fleet.by_service.tolist(), strict=True) if whole)
 
 
 def _named(diagnosis: Diagnosis, fleet: Fleet) -> Diagnosis:

@@ -170,7 +170,7 @@ class Signals(Value, frozen=True, kw_only=True):
     preset: Annotated[
         Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] | None,
         Meta(
-            description="Whose metrics: app, otel, otel-old, micrometer, grpc, istio, linkerd, envoy-gateway, or one "
+            description="Whose metrics: app, otel, otel-old, micrometer, grpc, istio, linkerd, envoy-gateway, traefik, or one "
             "that the installation has of its own. Unset: whichever answers for most of these pods, of those that name "
             "pods and not addresses; status.resolved.signals says which that is.",
         ),
