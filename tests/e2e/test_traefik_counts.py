@@ -128,7 +128,7 @@ def namespace(lab: state.LabState) -> Iterator[str]:
 async def test_what_traefik_counts_of_each_service_is_its_backends_in_equal_parts(
     lab: state.LabState, namespace: str
 ) -> None:
-    """Of two Services at 3 to 1, the larger one with two pods, and one that was never asked; every fifth request fails."""
+    """Two Services at 3 to 1, the larger one with two pods, and one never asked; every fifth request fails."""
     host = f"{namespace}.test"
     replicas = {"many-http": 2, "few": 1, "never": 1}  # "-http" is what older Traefiks write before the port
     items = [each for name, count in replicas.items() for each in server(name, count)]

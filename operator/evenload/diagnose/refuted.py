@@ -28,7 +28,9 @@ def _surge(facts: Facts, label: Label) -> str | None:
 def _failing(facts: Facts, label: Label) -> str | None:
     if label is not Label.LoadBalancerSkew:
         return (
-            None if facts.failing.any() or not facts.errors_known else f"no {facts.one}'s error ratio stands out from its peers'"
+            None
+            if facts.failing.any() or not facts.errors_known
+            else f"no {facts.one}'s error ratio stands out from its peers'"
         )
     explained = (facts.failing | facts.bad) & facts.skew.hot
     if not explained.any():

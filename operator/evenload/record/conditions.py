@@ -342,7 +342,10 @@ def _outliers(known: tuple[Outlier, ...], facts: Facts) -> tuple[Outlier, ...]:
     tolerance = facts.policy.tolerance_ratio if facts.policy else MATERIAL_RATIO
     told = {outlier.name: outlier for outlier in known}
     requests = (decision.requests_per_second or 0.0) * (facts.snapshot.window if facts.snapshot else 0.0)
-    found = {outlier.name: outlier for outlier in (*_skewed(decision, requests, told, tolerance), *_sick(decision, facts.snapshot))}
+    found = {
+        outlier.name: outlier
+        for outlier in (*_skewed(decision, requests, told, tolerance), *_sick(decision, facts.snapshot))
+    }
     worst_first = sorted(found.values(), key=_distance, reverse=True)[:OUTLIERS]
     return tuple(sorted(worst_first, key=lambda outlier: outlier.name))
 

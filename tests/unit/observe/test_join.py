@@ -53,7 +53,9 @@ class TestByService:
     @staticmethod
     def who(**counts: int) -> Fleet:
         return Fleet(
-            backends={name: {f"{name}{n}": member(f"{name}{n}") for n in range(count)} for name, count in counts.items()},
+            backends={
+                name: {f"{name}{n}": member(f"{name}{n}") for n in range(count)} for name, count in counts.items()
+            },
             services={name: Place(namespace="shop", name=name) for name in counts},
         )
 
