@@ -177,21 +177,22 @@ class Observer:
         alike = {key: list(self._cluster.alike(place)) for key, place in fleet.services.items()}
         services = {key: place for key, place in fleet.services.items() if not alike[key]}
         limits = [
-            f"the preset {preset} cannot tell Service {fleet.services[key].name} from Service {other.name} of namespace "
-            f"{other.namespace}: {key} has no numbers; rename one of them, or name a preset that counts by pod"
+            f"the preset {preset} cannot tell Service {fleet.services[key].name} from Service {other.name} of "
+            f"namespace {other.namespace}: {key} has no numbers; rename one of them, or name a preset that counts by "
+            "pod"
             for key, others in alike.items()
             for other in others[:1]
         ]
         limits += [
-            f"the preset {preset} counts by Service, and {key} is a subset of one: it has no numbers; name a preset that "
-            "counts by pod"
+            f"the preset {preset} counts by Service, and {key} is a subset of one: it has no numbers; name a preset "
+            "that counts by pod"
             for key, place in services.items()
             if place.subset
         ]
         if len(fleet.services) == 1:
             limits.append(
-                f"the preset {preset} counts by Service, and there is a single one: nothing can be compared, so neither "
-                "a sick pod nor an uneven spread is ever found; name a preset that counts by pod"
+                f"the preset {preset} counts by Service, and there is a single one: nothing can be compared, so "
+                "neither a sick pod nor an uneven spread is ever found; name a preset that counts by pod"
             )
         return replace(fleet, services=services), tuple(limits)
 

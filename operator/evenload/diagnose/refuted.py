@@ -49,7 +49,8 @@ def _skew(facts: Facts, label: Label) -> str | None:
 def _dependency(facts: Facts, label: Label) -> str | None:
     if facts.bad_ratio >= DEPENDENCY_POD_RATIO or not facts.errors_known:
         return None
-    return f"{percent(facts.bad_ratio)} of the {facts.one}s are over {percent(facts.error_limit)} errors; their peers are fine"
+    bad = f"{percent(facts.bad_ratio)} of the {facts.one}s"
+    return f"{bad} are over {percent(facts.error_limit)} errors; their peers are fine"
 
 
 _REFUTATIONS = {

@@ -107,8 +107,11 @@ def restarted_lately(scene: Scene, pod: Pod) -> bool:
 
 
 def begin_restart(scene: Scene, index: int, because: str, *, isolating: bool = True) -> Iterator[Write]:
-    """The first move of a restart, none where nobody knows whether it is that pod that is sick: drain where the backend is this pod alone; where it has siblings, isolate it, or
-    evict it where that is not possible or it gets no requests anyway. `isolating`: whether that may be done."""
+    """The first move of a restart: drain where the backend is this pod alone; where it has siblings, isolate it, or
+    evict it where that is not possible or it gets no requests anyway. `isolating`: whether that may be done.
+
+    None where nobody knows whether it is that pod that is sick.
+    """
     fleet = scene.fleet
     name, pod, backend = fleet.names[index], fleet.pods[index], fleet.backends[int(fleet.where[index])]
     if not pod.uid or backend in scene.blind:
