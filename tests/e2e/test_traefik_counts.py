@@ -80,7 +80,7 @@ def route(name: str, host: str, **weights: int) -> dict[str, Any]:
 class Clients:
     """Ask the route again and again, and count what was answered."""
 
-    def __init__(self, url: str, host: str) -> None:
+    def __init__(self, url: str | None, host: str) -> None:
         self._url, self._host = url, host
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -148,6 +148,7 @@ async def test_what_traefik_counts_of_each_service_is_its_backends_in_equal_part
     assert sum_of(never) == 0
     for backend in (many, few):
         for pod in backend.pods.values():
+            assert pod.requests is not None
             assert pod.errors == pytest.approx(0.2 * pod.requests, rel=0.35)
             assert pod.latency is not None
             assert 0 < pod.latency < 1
@@ -159,10 +160,10 @@ def sum_of(backend: Backend) -> float:
     return sum(pod.requests or 0.0 for pod in backend.pods.values())
 
 
-async def whole(url: str, namespace: str, replicas: dict[str, int]) -> Snapshot:
+async def whole(url: str | None, namespace: str, replicas: dict[str, int]) -> Snapshot:
     """Once a whole window of both has been scraped."""
     asked = Signals(preset="traefik", window=f"{WINDOW_SECONDS:g}s")
-    source = source_of(asked, default_url=url, scrape_seconds=SCRAPE_SECONDS)
+    source = source_of(asked, default_url=url or "", scrape_seconds=SCRAPE_SECONDS)
     pods = {name: [f"{name}-{n}" for n in range(count)] for name, count in replicas.items()}
     fleet = Fleet(
         backends={name: {pod: member(pod, namespace=namespace) for pod in mine} for name, mine in pods.items()},

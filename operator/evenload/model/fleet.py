@@ -47,7 +47,7 @@ class Witnesses:
 
     def sums(self, values: Floats) -> Floats:
         """From pods to witnesses: counts, shares. NaN where that of a pod is."""
-        return values if self.each_alone else np.bincount(self._of, weights=values)
+        return values if self.each_alone else np.bincount(self._of, weights=values).astype(np.float64, copy=False)
 
     def means(self, values: Floats) -> Floats:
         """From pods to witnesses: latency, use."""

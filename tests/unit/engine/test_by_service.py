@@ -164,7 +164,7 @@ def test_many_pods_of_a_service_do_not_make_a_repeated_count_less_likely() -> No
         assert problem(later, Fleet(later), policy, heard) is None
         heard.listen(later, Fleet(later))
     alone = replace(known, backends={name: replace(each, by_service=False) for name, each in known.backends.items()})
-    heard = Heard()
+    heard, said = Heard(), None
     for tick in range(2):
         later = replace(alone, time=NOW + WINDOW * tick)
         said = problem(later, Fleet(later), policy, heard)
