@@ -94,7 +94,9 @@ def _failures(preset: Preset) -> str:
         return "none"
     also = "".join(f"; {code(matcher)} too" for matcher in preset.status.also)
     failed = code(f'{preset.status.label}=~"{preset.status.failed}"')
-    return f"of these {failed}{also}"
+    by = preset.by_service
+    whose = f"; Services, and no pods, are known by {' or '.join(map(code, by.labels))}" if by else ""
+    return f"of these {failed}{also}{whose}"
 
 
 def _kind(document: Schema) -> str:

@@ -40,4 +40,7 @@ PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/integration/observe/test_by_address.py::"
         "test_what_all_envoys_send_to_a_pod_is_added_up_and_no_copy_of_it",
     ),
+    "traefik": (
+        "tests/e2e/test_traefik_counts.py::test_what_traefik_counts_of_each_service_is_its_backends_in_equal_parts",
+    ),
 }

@@ -23,7 +23,7 @@ from evenload.govern.ruling import Ruling, advice, episode_move, phase, rule
 from evenload.model.decision import Decision, EpisodeMove
 from evenload.model.diagnosis import Diagnosis, Label, SkewCause
 from evenload.model.episode import Episode
-from evenload.model.fleet import Fleet, Floats
+from evenload.model.fleet import Fleet, Floats, some
 from evenload.model.forecast import Forecast
 from evenload.model.labels import LABELS
 from evenload.model.policy import Policy
@@ -116,6 +116,7 @@ class Engine:
             law=self._law,
             tick_seconds=self._memory.tick_seconds(snapshot.window),
             overloaded=overloaded_pods(facts, diagnosis) if self._shares_known(facts.fleet) else {},
+            blind=frozenset(facts.backends(facts.blind_by_backend)) if readable else _by_service(facts.fleet),
             saturation=self._memory.outlook.saturation(facts.time, facts.fleet) if readable else None,
             out_of_memory=self._memory.outlook.out_of_memory(facts.time, facts.fleet) if readable else None,
             usual=self._memory.outlook.day.usual,
@@ -221,7 +222,7 @@ def _decision(
     known = facts.problem is None
     return Decision(
         time=facts.time,
-        diagnosis=scene.diagnosis,
+        diagnosis=_named(scene.diagnosis, facts.fleet),
         actions=(*((ruling.write,) if ruling.write is not None else ()), *tell),
         held=ruling.held,
         verdicts=(*verified.verdicts, *planned.verdicts),
@@ -239,6 +240,19 @@ def _decision(
         out_of_memory=_out_of_memory(scene),
         sentence=_sentence(scene.diagnosis, planned, ruling),
     )
+
+
+def _by_service(fleet: Fleet) -> frozenset[str]:
+    return frozenset(name for name, whole in zip(fleet.backends, fleet.by_service.tolist(), strict=True) if whole)
+
+
+def _named(diagnosis: Diagnosis, fleet: Fleet) -> Diagnosis:
+    """Without pods that are named for no number of their own: their backends are."""
+    if not some(fleet.by_service) or diagnosis.label is Label.MemoryLeak:
+        return diagnosis
+    several = fleet.by_service & (fleet.ready_by_backend > 1)
+    unknown = {fleet.names[index] for index in np.flatnonzero(several[fleet.where]).tolist()}
+    return replace(diagnosis, pods=tuple(name for name in diagnosis.pods if name not in unknown))
 
 
 def _out_of_memory(scene: Scene) -> Forecast | None:

@@ -147,7 +147,7 @@ class Observer:
         except InputError as error:
             return Trouble(reason="InvalidSpec", message=str(error))
         delivered = tuple(self._delivered(view))
-        fleet = self._cluster.fleet(view)
+        fleet, uncounted = self._countable(self._cluster.fleet(view), case.source)
         if delivered:
             fleet = _each_pod_once(fleet, view)
         current = _current(mine, remediations)
@@ -165,9 +165,36 @@ class Observer:
             pause=pause,
             changes=self._changes(case, view),
             holds=(*paused, *refused, *delivered),
-            limits=(*view.notes, *fleet.limits, *limits, *self._left_isolated(key, view)),
+            limits=(*view.notes, *fleet.limits, *uncounted, *limits, *self._left_isolated(key, view)),
             isolated=tuple(self._isolated(key)),
         )
+
+    def _countable(self, fleet: Fleet, source: Source) -> tuple[Fleet, tuple[str, ...]]:
+        """The Services that have numbers of their own where it is counted by Service; and what that cannot show."""
+        if not source.counts_by_service:
+            return fleet, ()
+        preset = source.preset.name if source.preset else ""
+        alike = {key: list(self._cluster.alike(place)) for key, place in fleet.services.items()}
+        services = {key: place for key, place in fleet.services.items() if not alike[key]}
+        limits = [
+            f"the preset {preset} cannot tell Service {fleet.services[key].name} from Service {other.name} of "
+            f"namespace {other.namespace}: {key} has no numbers; rename one of them, or name a preset that counts by "
+            "pod"
+            for key, others in alike.items()
+            for other in others[:1]
+        ]
+        limits += [
+            f"the preset {preset} counts by Service, and {key} is a subset of one: it has no numbers; name a preset "
+            "that counts by pod"
+            for key, place in services.items()
+            if place.subset
+        ]
+        if len(fleet.services) == 1:
+            limits.append(
+                f"the preset {preset} counts by Service, and there is a single one: nothing can be compared, so "
+                "neither a sick pod nor an uneven spread is ever found; name a preset that counts by pod"
+            )
+        return replace(fleet, services=services), tuple(limits)
 
     def audited(self, key: Key) -> Audited | None:
         """What the audit finds in the balancer's own object; None where that is not known."""

@@ -76,6 +76,10 @@ def test_without_any_there_are_ours() -> None:
             ),
             "house: .*with byAddress there is no latency",
         ),
+        (changed(byService={"label": "to", "names": ["(.+)-x"]}), "house: .*with byService there is neither"),
+        (changed(inFlight=None, byService={"label": "to", "names": ["(.+)-(.+)"]}), "house: .*must have one group"),
+        (changed(inFlight=None, byService={"label": "to", "names": ["("]}), "house: .*unterminated"),
+        (changed(inFlight=None, byService={"label": "to", "names": []}), "house: .*names"),
         (yaml.safe_dump({"My House": HOUSE}), ".*My House.* is no name"),
         ("house: [", ""),
         ("- house", ""),
@@ -84,6 +88,15 @@ def test_without_any_there_are_ours() -> None:
 def test_what_is_wrong_is_said_by_its_field(text: str, words: str) -> None:
     with pytest.raises(InputError, match=f"^prometheus.presets of the installation: (?s:.*){words}"):
         with_own(text)
+
+
+def test_one_that_counts_by_service_is_asked_by_the_names_of_namespaces() -> None:
+    text = changed(inFlight=None, byService={"label": "to", "names": ["(.+)-x", "(.+)"]})
+    source = source_of(Signals(preset="house"), default_url="http://p:1", scrape_seconds=5, presets=with_own(text))
+    query = render(source, "errors", ["shop", "a"])
+    assert 'house_requests_total{to=~"(?:.*-)?(?:a|shop)-.*", to=~"(?:(.+)-x)|(?:(.+))", result=~"lost"}[15s]' in query
+    assert query.index('"(.+)")') < query.index('"(.+)-x")')  # the first name has the last word
+    assert "inFlight" not in source.templates
 
 
 def test_ours_are_files_that_a_person_could_have_written_as_an_own_one() -> None:

@@ -95,6 +95,7 @@ def document(seen: Seen) -> dict[str, Any]:
 
     source = seen.samples.source
     return {
+        **({"byService": True} if source.counts_by_service else {}),
         "preset": source.preset.name if source.preset else None,
         "code": source.code or None,
         "prometheus": redacted(source.url),
@@ -120,6 +121,10 @@ def _print(balancer: str, seen: Seen, *, queries: bool) -> None:
     whose = f'preset {answer["preset"]} (status in the label "{answer["code"]}")' if answer["preset"] else "no preset"
     say(f"{balancer}: {whose}, from {answer['prometheus']}, over {duration(answer['windowSeconds'])}")
     say("")
+    if answer.get("byService"):
+        say("Requests, errors and latency are counted by Service: of its backend's, each ready pod shows an equal part")
+        say("(of latency the whole). Which pod is sick cannot be seen; CPU and memory are its own.")
+        say("")
     pods = list(_pods(seen))
     rows = [
         [name, each["state"], f"{len(each['pods'])}/{len(pods)}", _age(each["ageSeconds"]), each["detail"]]

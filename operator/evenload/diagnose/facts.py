@@ -5,6 +5,8 @@ Nothing here changes the memory; what must hold for several ticks is told apart 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from evenload.diagnose import outliers, quality, skew
@@ -13,7 +15,7 @@ from evenload.diagnose.inside import scaled_up
 from evenload.diagnose.memory import Memory
 from evenload.diagnose.skew import Skew
 from evenload.model.diagnosis import Diagnosis, Label, SkewCause
-from evenload.model.fleet import Bools, Fleet, Floats, some
+from evenload.model.fleet import Bools, Fleet, Floats, Witnesses, some
 from evenload.model.once import once
 from evenload.model.policy import Policy
 from evenload.model.snapshot import Snapshot
@@ -120,6 +122,16 @@ class Facts:
         """Of ready pods; NaN for all others."""
         return self.fleet.requests if self.fleet.all_ready else np.where(self.fleet.ready, self.fleet.requests, np.nan)
 
+    @property
+    def witnesses(self) -> Witnesses:
+        """Who can say something of its own: tests that take samples for independent are asked of these alone."""
+        return self.fleet.witnesses
+
+    @once
+    def counted(self) -> Floats:
+        """By ready pod, the requests that what is said of it stands on; NaN for all others."""
+        return self.witnesses.each(self.witnesses.sums(self.requests))
+
     @once
     def changed_at(self) -> float:
         """When the weights became what they are; -inf if long ago."""
@@ -144,7 +156,8 @@ class Facts:
         if self.compensating:  # who leans too far is to be given back, not to be looked for
             little = self.fleet.commanded < STARVED_RATIO * self.targets_by_backend
             excused = excused | little[self.fleet.where]
-        return cold(self.requests, self.due, excused)
+        sums = self.witnesses.sums
+        return self.witnesses.each(cold(sums(self.requests), sums(self.due), sums(excused.astype(np.float64)) > 0))
 
     @once
     def avoided(self) -> Bools:
@@ -167,10 +180,10 @@ class Facts:
         share = self.fleet.ready_by_backend / np.maximum(warm, 1.0)
         return np.where(self.cold, 0.0, by_pod * share[self.fleet.where])
 
-    def due_of(self, pods: Bools) -> Floats:
-        """The share of all requests that these pods should have."""
-        due: Floats = self.due[pods] / max(float(self.due.sum()), 1e-9)
-        return due
+    @once
+    def due_ratio(self) -> Floats:
+        """The share of all requests that each pod should have, with those that it speaks with."""
+        return self.witnesses.each(self.witnesses.sums(self.due)) / max(float(self.due.sum()), 1e-9)
 
     @once
     def due(self) -> Floats:
@@ -179,7 +192,7 @@ class Facts:
         ready = np.maximum(fleet.ready_by_backend, 1.0)
         moved = self.memory.ready_moved_at + self.policy.actuator_lag_seconds > self.window_start
         by_backend = np.where(moved, 0.0, self.targets_by_backend / ready)
-        new = fleet.age < self.snapshot.window + self.policy.actuator_lag_seconds
+        new = self.witnesses.any(fleet.age < self.snapshot.window + self.policy.actuator_lag_seconds)
         return np.where(fleet.ready & ~new, by_backend[fleet.where], 0.0)
 
     @once
@@ -219,14 +232,16 @@ class Facts:
         return self._skew(explained=True) if scaled_up(self.fleet.pods, counts) else found
 
     def _skew(self, *, explained: bool) -> Skew:
-        return skew.measure(
-            self.requests,
-            self.pod_targets,
-            asked=self.pod_targets if self.compensating else self._asked,
+        sums, each = self.witnesses.sums, self.witnesses.each
+        found = skew.measure(
+            sums(self.requests),
+            sums(self.pod_targets),
+            asked=sums(self.pod_targets if self.compensating else self._asked),
             tolerance_ratio=self.policy.tolerance_ratio,
             spread=self.memory.spread,
             explained=explained,
         )
+        return found if self.witnesses.each_alone else replace(found, ratio=each(found.ratio), hot=each(found.hot))
 
     @property
     def undisturbed(self) -> bool:
@@ -242,7 +257,8 @@ class Facts:
     @once
     def failing_chance(self) -> Floats:
         """By ready pod, the chance that errors so far above the others' are none of its own; 1 where they are not."""
-        return outliers.failing_chance(self.fleet.errors, self.requests)
+        sums = self.witnesses.sums
+        return self.witnesses.each(outliers.failing_chance(sums(self.fleet.errors), sums(self.requests)))
 
     @once
     def failing(self) -> Bools:
@@ -253,7 +269,9 @@ class Facts:
     @once
     def slow(self) -> Bools:
         """Ready pods whose latency stands out, though they get no more requests than their peers do."""
-        found = outliers.slow(self.fleet.latency, self.requests, self.fleet.utilization, self.fleet.cpu_limit)
+        sums, means = self.witnesses.sums, self.witnesses.means
+        latency, use, cores = means(self.fleet.latency), means(self.fleet.utilization), sums(self.fleet.cpu_limit)
+        found = self.witnesses.each(outliers.slow(latency, sums(self.requests), use, cores))
         if some(found):  # what fails besides is Failing's to judge
             found &= ~self.failing & (self.requests <= OVER_SHARE_RATIO * median(self.requests[self.requests > 0]))
         return found
@@ -262,7 +280,7 @@ class Facts:
     def young(self) -> Bools:
         """Pods that may still be warming up; not those that served well until a skew overloaded them."""
         young: Bools = (self.fleet.age < YOUNG_SECONDS) & ~self.marked
-        return young
+        return self.witnesses.most(young)
 
     @once
     def marked(self) -> Bools:
@@ -270,7 +288,8 @@ class Facts:
         if not self.overloaded:
             return np.zeros(len(self.fleet.names), dtype=bool)
         pairs = zip(self.fleet.names, self.fleet.pods, strict=True)
-        return np.array([self.overloaded.get(name) == pod.uid for name, pod in pairs], dtype=bool)
+        marked = np.array([self.overloaded.get(name) == pod.uid for name, pod in pairs], dtype=bool)
+        return self.witnesses.any(marked)
 
     @once
     def undecided(self) -> Bools:
@@ -296,21 +315,21 @@ class Facts:
     @once
     def bad(self) -> Bools:
         """Ready pods over the error limit."""
-        return (self.error_ratios > self.error_limit) & (self.requests >= outliers.LEAST_REQUESTS)
+        return (self.error_ratios > self.error_limit) & (self.counted >= outliers.LEAST_REQUESTS)
 
     @once
     def bad_ratio(self) -> float:
         """Share of the ready pods with enough requests that are over the error limit."""
         if not some(self.bad):
             return 0.0
-        judged = int(((self.requests >= outliers.LEAST_REQUESTS) & (self.error_ratios >= 0)).sum())
-        return int(self.bad.sum()) / judged
+        judged = (self.counted >= outliers.LEAST_REQUESTS) & (self.error_ratios >= 0)
+        return self.witnesses.count(self.bad) / self.witnesses.count(judged)
 
     @once
     def median_latency(self) -> float:
         """Of ready pods with traffic; NaN while unknown."""
-        known = self.fleet.latency[(self.requests > 0) & (self.fleet.latency >= 0)]
-        return median(known)
+        latency, requests = self.witnesses.means(self.fleet.latency), self.witnesses.sums(self.requests)
+        return median(latency[(requests > 0) & (latency >= 0)])
 
     @once
     def median_utilization(self) -> float:
@@ -341,6 +360,28 @@ class Facts:
         """Pods that show overload: they drown, or fail too many requests."""
         failing: Bools = self.error_ratios > self.error_limit
         return self.drowning | failing
+
+    @once
+    def blind_by_backend(self) -> Bools:
+        """Backends of which nobody can say which pod is sick: more than one had a part in their numbers.
+
+        A pod that fails so badly that it is not ready any more leaves its errors to its sibling, for a window. And one
+        that we have not watched for a window may have been one of several.
+        """
+        fleet = self.fleet
+        moved = np.maximum(self.memory.ready_moved_at, self.memory.seen_since) + self.policy.actuator_lag_seconds
+        alone = (fleet.ready_by_backend <= 1) & (moved <= self.window_start)
+        blind: Bools = fleet.by_service & ~alone
+        return blind
+
+    @property
+    def one(self) -> str:
+        """What is compared with its peers, for sentences."""
+        return "backend" if some(self.fleet.by_service) else "pod"
+
+    def subjects(self, mask: Bools) -> tuple[str, ...]:
+        """Names for people: of the pods in `mask`, or of backends where pods cannot be told apart."""
+        return tuple(self.fleet.subject(index) for index in self.witnesses.indexes(mask).tolist())
 
     def names(self, mask: Bools) -> tuple[str, ...]:
         """Names of the pods in `mask`."""

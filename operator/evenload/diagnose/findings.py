@@ -32,17 +32,17 @@ def share_evidence(facts: Facts) -> tuple[Evidence, ...]:
     """Share of each hot pod, what it should be, and from where on it is too much."""
     found = []
     total = facts.fleet.total_requests
-    targets = facts.pod_targets / max(float(facts.pod_targets.sum()), 1e-9)
+    targets = _together(facts, facts.pod_targets) / max(float(facts.pod_targets.sum()), 1e-9)
     for index in _worst_first(facts, facts.skew.hot):
-        share, target = float(facts.requests[index]) / total, float(targets[index])
+        share, target = float(facts.counted[index]) / total, float(targets[index])
         found.append(
             Evidence(
                 metric="share",
-                subject=facts.fleet.names[index],
+                subject=facts.fleet.subject(index),
                 observed=share,
                 expected=target,
                 threshold=target * facts.skew.threshold,
-                sentence=f"{facts.fleet.names[index]} gets {percent(share)} of the requests; "
+                sentence=f"{facts.fleet.subject(index)} gets {percent(share)} of the requests; "
                 f"its share is {percent(target)}",
             )
         )
@@ -51,18 +51,17 @@ def share_evidence(facts: Facts) -> tuple[Evidence, ...]:
 
 def cold_evidence(facts: Facts, pods: Bools) -> tuple[Evidence, ...]:
     """Share of each pod that gets next to nothing, and what it should be."""
-    due = facts.due_of(pods)
     found = []
-    for index, target in zip(np.flatnonzero(pods)[:MOST_NAMED].tolist(), due.tolist(), strict=False):
-        share = float(facts.requests[index]) / facts.fleet.total_requests
+    for index in _first(facts, pods):
+        share, target = float(facts.counted[index]) / facts.fleet.total_requests, float(facts.due_ratio[index])
         found.append(
             Evidence(
                 metric="share",
-                subject=facts.fleet.names[index],
+                subject=facts.fleet.subject(index),
                 observed=share,
                 expected=target,
                 threshold=COLD_RATIO * target,
-                sentence=f"{facts.fleet.names[index]} gets {percent(share)} of the requests; "
+                sentence=f"{facts.fleet.subject(index)} gets {percent(share)} of the requests; "
                 f"its share is {percent(target)}",
             )
         )
@@ -114,18 +113,18 @@ def gain_evidence(facts: Facts, bent: Bools) -> Iterator[Evidence]:
 
 def error_evidence(facts: Facts, pods: Bools) -> tuple[Evidence, ...]:
     """Error ratio of these pods against the median pod's."""
-    usual = _median(facts.error_ratios)
+    usual = _median(facts.witnesses.means(facts.error_ratios))
     return tuple(
         Evidence(
             metric="error_ratio",
-            subject=facts.fleet.names[index],
+            subject=facts.fleet.subject(index),
             observed=float(facts.error_ratios[index]),
             expected=usual,
             threshold=usual + BAD_POINTS,
-            sentence=f"{facts.fleet.names[index]} fails {percent(float(facts.error_ratios[index]))} of its "
-            f"{facts.requests[index]:.0f} requests; the median pod fails {percent(usual)}",
+            sentence=f"{facts.fleet.subject(index)} fails {percent(float(facts.error_ratios[index]))} of its "
+            f"{facts.counted[index]:.0f} requests; the median {facts.one} fails {percent(usual)}",
         )
-        for index in np.flatnonzero(pods)[:MOST_NAMED].tolist()
+        for index in _first(facts, pods)
     )
 
 
@@ -138,14 +137,14 @@ def latency_evidence(facts: Facts, pods: Bools) -> tuple[Evidence, ...]:
     return tuple(
         Evidence(
             metric="latency_seconds",
-            subject=facts.fleet.names[index],
+            subject=facts.fleet.subject(index),
             observed=float(facts.fleet.latency[index]),
             expected=usual,
             threshold=1.5 * usual,
-            sentence=f"{facts.fleet.names[index]} answers in {milliseconds(float(facts.fleet.latency[index]))}; "
-            f"the median pod in {milliseconds(usual)}",
+            sentence=f"{facts.fleet.subject(index)} answers in {milliseconds(float(facts.fleet.latency[index]))}; "
+            f"the median {facts.one} in {milliseconds(usual)}",
         )
-        for index in np.flatnonzero(pods)[:MOST_NAMED].tolist()
+        for index in _first(facts, pods)
     )
 
 
@@ -201,21 +200,32 @@ def hottest(facts: Facts) -> str:
     index = next(iter(_worst_first(facts, facts.skew.hot)))
     backend = int(facts.fleet.where[index])
     alone = facts.fleet.ready_by_backend[backend] == 1
-    name = facts.fleet.backends[backend] if alone else facts.fleet.names[index]
-    total = float(facts.pod_targets.sum())
-    share, fair = float(facts.requests[index]) / facts.fleet.total_requests, float(facts.pod_targets[index]) / total
+    name = facts.fleet.backends[backend] if alone else facts.fleet.subject(index)
+    total, due = float(facts.pod_targets.sum()), _together(facts, facts.pod_targets)
+    share, fair = float(facts.counted[index]) / facts.fleet.total_requests, float(due[index]) / total
     return f"{percent(share)} of {rate(facts.rps)} requests/s go to {name} (fair: {percent(fair)})"
 
 
 def named(facts: Facts, pods: Bools) -> str:
     """A few names, for a sentence."""
-    return listing(facts.names(pods))
+    return listing(facts.subjects(pods))
 
 
 def _worst_first(facts: Facts, pods: Bools) -> list[int]:
-    found = np.flatnonzero(pods)
+    found = facts.witnesses.indexes(pods)
     order = np.argsort(-facts.skew.ratio[found], kind="stable")
     return [int(index) for index in found[order][:MOST_NAMED]]
+
+
+def _first(facts: Facts, pods: Bools) -> list[int]:
+    """One of each witness, as many as there is room for."""
+    found: list[int] = facts.witnesses.indexes(pods)[:MOST_NAMED].tolist()
+    return found
+
+
+def _together(facts: Facts, values: Floats) -> Floats:
+    """By pod, what it has with those that it speaks with."""
+    return facts.witnesses.each(facts.witnesses.sums(values))
 
 
 def _median(values: Floats) -> float:

@@ -154,7 +154,7 @@ def _full(facts: Facts) -> bool:
 def stopped(facts: Facts) -> bool:
     """Whether nothing to speak of arrives where usually enough does."""
     usual = facts.usual_rps or 0.0
-    enough = facts.policy.min_requests_per_pod * facts.fleet.ready_count
+    enough = facts.policy.min_requests_per_pod * facts.fleet.ready_witnesses
     return usual * facts.snapshot.window >= enough and facts.rps < STOPPED_RATIO * usual
 
 

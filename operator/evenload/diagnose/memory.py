@@ -51,6 +51,7 @@ class Memory:
     def __init__(self) -> None:
         self.time: float | None = None
         self._tick = 0.0
+        self.seen_since = math.inf  # these backends, without a break
         self.in_sight = Streak(-math.inf)  # since the start, or since the last blind spell
         self.heard = Heard()
         self.baseline = Baseline()
@@ -98,6 +99,9 @@ class Memory:
         """Note when weights and ready pods change, and whether the Balancer was out of sight."""
         if self.time is not None and self._tick and time - self.time > BLIND_TICKS * self._tick:
             self.in_sight = Streak(time)
+            self.seen_since = time
+        if self.seen_since > time or fleet.backends != self._backends:
+            self.seen_since = time
         self._watch_weights(time, fleet)
         self._watch_ready(time, fleet)
         self._backends = fleet.backends

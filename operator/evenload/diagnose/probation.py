@@ -67,15 +67,15 @@ def _brought_on(facts: Facts, concerned: Bools, worse: Bools, before: Level) -> 
 
 
 def _most(facts: Facts, worse: Bools, among: Bools) -> bool:
-    judged = among & facts.fleet.ready & (facts.requests >= LEAST_REQUESTS)
-    return some(judged) and int((worse & judged).sum()) >= MOST_PODS * int(judged.sum())
+    judged, count = among & facts.fleet.ready & (facts.counted >= LEAST_REQUESTS), facts.witnesses.count
+    return some(judged) and count(worse & judged) >= MOST_PODS * count(judged)
 
 
 def _worse_pods(facts: Facts, before: Level) -> Bools:
     """Ready pods that fail more than all did before the update, or answer far later than is usual."""
     usual = facts.memory.baseline.latency
     late = facts.fleet.latency > SICK_LATENCY_RATIO * (np.inf if usual is None else usual)
-    asked = facts.fleet.ready & (facts.requests >= LEAST_REQUESTS)
+    asked = facts.fleet.ready & (facts.counted >= LEAST_REQUESTS)
     worse: Bools = asked & ((facts.error_ratios > _limit(before)) | late)
     return worse
 

@@ -98,7 +98,7 @@ def problem(snapshot: Snapshot, fleet: Fleet, policy: Policy, heard: Heard) -> s
 
 def too_few(snapshot: Snapshot, fleet: Fleet, policy: Policy) -> str | None:
     """A sentence if there are too few requests to tell chance from fault (sum n < 20 N), or None."""
-    least = policy.min_requests_per_pod * fleet.ready_count
+    least = policy.min_requests_per_pod * fleet.ready_witnesses
     if fleet.total_requests >= least:
         return None
     return (
@@ -163,7 +163,8 @@ def _frozen(snapshot: Snapshot, fleet: Fleet, heard: Heard) -> str | None:
     told something new.
     """
     windows = heard.same_seconds(snapshot, fleet) // snapshot.window
-    if not windows or windows * log_chance_of_repetition(fleet.requests) > math.log(FROZEN_CHANCE):
+    counts = fleet.witnesses.sums(fleet.requests)
+    if not windows or windows * log_chance_of_repetition(counts) > math.log(FROZEN_CHANCE):
         return None
     return (
         "the counts of every pod have been the same on newer and newer samples, which live traffic cannot be; is a "

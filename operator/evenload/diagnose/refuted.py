@@ -28,26 +28,29 @@ def _surge(facts: Facts, label: Label) -> str | None:
 def _failing(facts: Facts, label: Label) -> str | None:
     if label is not Label.LoadBalancerSkew:
         return (
-            None if facts.failing.any() or not facts.errors_known else "no pod's error ratio stands out from its peers'"
+            None
+            if facts.failing.any() or not facts.errors_known
+            else f"no {facts.one}'s error ratio stands out from its peers'"
         )
     explained = (facts.failing | facts.bad) & facts.skew.hot
     if not explained.any():
         return None
     share = float(np.nansum(facts.requests[explained])) / facts.fleet.total_requests
-    return f"the errors of {listing(facts.names(explained))} are explained by its overload: it gets {percent(share)}"
+    return f"the errors of {listing(facts.subjects(explained))} are explained by its overload: it gets {percent(share)}"
 
 
 def _skew(facts: Facts, label: Label) -> str | None:
     worst = facts.skew.worst
     if facts.skew.seen or worst is None:
         return None
-    return f"the busiest pod has {worst:.2f} of its share, within {facts.policy.tolerance_ratio:.2f}"
+    return f"the busiest {facts.one} has {worst:.2f} of its share, within {facts.policy.tolerance_ratio:.2f}"
 
 
 def _dependency(facts: Facts, label: Label) -> str | None:
     if facts.bad_ratio >= DEPENDENCY_POD_RATIO or not facts.errors_known:
         return None
-    return f"{percent(facts.bad_ratio)} of the pods are over {percent(facts.error_limit)} errors; their peers are fine"
+    bad = f"{percent(facts.bad_ratio)} of the {facts.one}s"
+    return f"{bad} are over {percent(facts.error_limit)} errors; their peers are fine"
 
 
 _REFUTATIONS = {

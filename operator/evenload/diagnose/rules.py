@@ -155,7 +155,8 @@ def sinkhole(facts: Facts, confirmed: Confirmed) -> Finding | None:
     if not confirmed.skew or facts.weights_wrong:
         return None
     quick = facts.fleet.latency < SINKHOLE_LATENCY_RATIO * facts.median_latency
-    idle = facts.fleet.utilization < facts.median_utilization
+    use = facts.witnesses.each(facts.witnesses.means(facts.fleet.utilization))
+    idle = use < facts.median_utilization
     pods = facts.skew.hot & facts.failing & quick & idle & ~facts.undecided
     if not pods.any():
         return None
@@ -285,7 +286,7 @@ def dependency(facts: Facts, confirmed: Confirmed) -> Finding | None:
             f"usual are {milliseconds(usual)}"
         )
     else:
-        what = f"{percent(facts.bad_ratio)} of the pods fail together, each over {percent(facts.error_limit)}"
+        what = f"{percent(facts.bad_ratio)} of the {facts.one}s fail together, each over {percent(facts.error_limit)}"
     return Finding(
         sentence=f"{what}; it is something they share, so no pod is touched",
         pods=facts.names(facts.bad),
@@ -347,14 +348,15 @@ def slow(facts: Facts, confirmed: Confirmed) -> Finding | None:
         return None
     pods: Bools = facts.slow & ~facts.young
     latency = float(np.nanmax(facts.fleet.latency[pods]))
-    place = _shared_place(facts, confirmed.slow_lately & ~facts.young)
+    told_apart = ~facts.fleet.by_service[facts.fleet.where]  # a place is suspected where its very pods are slow
+    place = _shared_place(facts, confirmed.slow_lately & ~facts.young & told_apart)
     suspicion = f"; {place} is where they are and most pods there are slow: suspect that" if place else ""
     evidence = latency_evidence(facts, pods)
     if place:
         shared = Evidence(metric="slow_place", subject=place, observed=float(pods.sum()), sentence=suspicion[2:])
         evidence = (*evidence, shared)
     return Finding(
-        sentence=f"{named(facts, pods)} answers in {milliseconds(latency)}, the median pod in "
+        sentence=f"{named(facts, pods)} answers in {milliseconds(latency)}, the median {facts.one} in "
         f"{milliseconds(facts.median_latency)}{suspicion}",
         pods=facts.names(pods),
         backends=facts.backends_of(pods),
@@ -381,7 +383,7 @@ def not_reached(facts: Facts, confirmed: Confirmed) -> Finding | None:
     if not some(pods):
         return None
     evidence = cold_evidence(facts, pods)
-    names = facts.names(pods)
+    names = facts.subjects(pods)
     observed, due = (sum(getattr(each, what) or 0.0 for each in evidence) for what in ("observed", "expected"))
     reason = _why(facts) if len(facts.fleet.backends) == 1 else None
     known = reason is not None and reason.cause is not SkewCause.InsideService
@@ -391,7 +393,7 @@ def not_reached(facts: Facts, confirmed: Confirmed) -> Finding | None:
         f"the requests (fair: {percent(due)}): {because}; "
         f"{number(names, 'its siblings carry its', 'their siblings carry their')} share",
         cause=SkewCause.NotReached,
-        pods=names,
+        pods=facts.names(pods),
         backends=facts.backends_of(pods),
         evidence=(*evidence, *(reason.evidence if reason and known else ()), *whole_error_evidence(facts)),
     )
@@ -408,7 +410,7 @@ def memory_leak(facts: Facts, confirmed: Confirmed) -> Finding | None:
     pods[found] = True
     first = min((leaks[facts.fleet.pods[index].uid] for index in found), key=lambda leak: leak.seconds)
     return Finding(
-        sentence=f"the memory of {named(facts, pods)} rises without end: full in {duration(first.seconds)} "
+        sentence=f"the memory of {listing(facts.names(pods))} rises without end: full in {duration(first.seconds)} "
         f"({duration(first.soonest)} to {duration(first.latest)})",
         pods=facts.names(pods),
         backends=facts.backends_of(pods),
@@ -437,7 +439,7 @@ def healthy(facts: Facts, confirmed: Confirmed) -> Finding:
     failed = "how many fail is not known" if facts.error_ratio is None else f"{percent(facts.error_ratio)} fail"
     return Finding(
         sentence=f"{rate(facts.rps)} requests/s are spread as they should be "
-        f"(the busiest pod has {times(worst)} its share), {failed}",
+        f"(the busiest {facts.one} has {times(worst)} its share), {failed}",
         evidence=(*traffic_evidence(facts), *whole_error_evidence(facts)),
     )
 

@@ -123,7 +123,7 @@ class Roster:
             if (found := self._members[key]) is not None:
                 backend, member = found
                 backends[backend][key[1]] = msgspec.structs.replace(member, ready=key not in not_ready)
-        return Fleet(backends=backends)
+        return Fleet(backends=backends, services={name: each.service for name, each in self._backends.items()})
 
     def _belongs(self, key: PodName) -> bool:
         if key not in self._members:

@@ -6,6 +6,8 @@ the last bit of a sum. An absent number is NaN; so is one that cannot be (negati
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ from evenload.model.snapshot import Pod, Snapshot
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.intp]
+Vector = TypeVar("Vector", Floats, Bools)
 
 _ABSURD = 1e18  # more than any count, byte or second we could be told
 _NOTHING = 1e-12  # less than any: ratios of such dust overflow
@@ -23,6 +26,56 @@ _NOTHING = 1e-12  # less than any: ratios of such dust overflow
 def some(mask: Bools | Floats) -> bool:
     """Whether any of it is true: `mask.any()` at a sixth of its cost, which is what counts with fifty pods."""
     return bool(np.count_nonzero(mask))
+
+
+class Witnesses:
+    """Who can say something of its own: every pod; but of a backend whose numbers are its Service's, all ready pods
+    together. Their equal parts of one number agree, however it came about: to a test that takes pods for independent
+    they would be so many proofs of the same.
+
+    Vectors go from pods to witnesses and back. Where each pod speaks for itself they stay what they are.
+    """
+
+    def __init__(self, where: Ints, together: Bools) -> None:
+        """`together`: pods that speak with the others of their backend (`where`) that do."""
+        self.each_alone = not some(together)
+        if self.each_alone:
+            return
+        alone = where.size + np.arange(where.size)
+        _, self._first, self._of = np.unique(np.where(together, where, alone), return_index=True, return_inverse=True)
+        self._size = np.bincount(self._of).astype(np.float64)
+
+    def sums(self, values: Floats) -> Floats:
+        """From pods to witnesses: counts, shares. NaN where that of a pod is."""
+        return values if self.each_alone else np.bincount(self._of, weights=values).astype(np.float64, copy=False)
+
+    def means(self, values: Floats) -> Floats:
+        """From pods to witnesses: latency, use."""
+        return values if self.each_alone else self.sums(values) / self._size
+
+    def any(self, mask: Bools) -> Bools:
+        """From pods to pods: whether it is so of any that it speaks with."""
+        return mask if self.each_alone else self.each(self.sums(mask.astype(np.float64)) > 0)
+
+    def most(self, mask: Bools) -> Bools:
+        """From pods to pods: whether it is so of most that it speaks with."""
+        return mask if self.each_alone else self.each(self.means(mask.astype(np.float64)) > 0.5)
+
+    def each(self, found: Vector) -> Vector:
+        """From witnesses to pods."""
+        return found if self.each_alone else found[self._of]
+
+    def indexes(self, mask: Bools) -> Ints:
+        """A pod of each witness that has one in the mask."""
+        found = np.flatnonzero(mask)
+        if self.each_alone:
+            return found
+        _, first = np.unique(self._of[found], return_index=True)
+        return found[np.sort(first)]
+
+    def count(self, mask: Bools) -> int:
+        """How many witnesses have a pod in the mask."""
+        return int(np.count_nonzero(mask)) if self.each_alone else int(self.indexes(mask).size)
 
 
 class Fleet:
@@ -58,6 +111,7 @@ class Fleet:
             self.age,
             self.capacity,
         ) = _columns(self.pods)
+        self.by_service: Bools = np.array([snapshot.backends[name].by_service for name in self.backends], dtype=bool)
         self.weights_total = snapshot.weights_total
         self.learnt_by_backend: Floats = np.ones(len(self.backends))  # capacity over what CPU limits promise, if learnt
         self.errors = np.minimum(self.errors, self.requests)  # extrapolation can lift errors above requests
@@ -70,6 +124,21 @@ class Fleet:
     def _sums(self, known: Floats | Bools) -> Floats:
         sums = np.bincount(self.where, weights=known, minlength=len(self.backends))
         return sums.astype(np.float64, copy=False)  # whole numbers where there is no pod
+
+    @once
+    def witnesses(self) -> Witnesses:
+        """Who can say something of its own."""
+        return Witnesses(self.where, self.ready & self.by_service[self.where])
+
+    def subject(self, index: int) -> str:
+        """Who that pod speaks for, by name: its backend, where its numbers are those of all pods of that."""
+        where = int(self.where[index])
+        return self.backends[where] if self.by_service[where] else self.names[index]
+
+    @once
+    def ready_witnesses(self) -> int:
+        """How many can say what traffic does."""
+        return self.witnesses.count(self.ready)
 
     @once
     def ready_by_backend(self) -> Floats:

@@ -85,6 +85,7 @@ class Backend(Value, frozen=True, kw_only=True):
     weight: int
     pods: dict[str, Pod] = field(default_factory=dict)
     steering: tuple[Steering, ...] = ()  # of a Service that is the target itself: gateways go past it
+    by_service: bool = False  # requests, errors, latency are the whole backend's: each ready pod has an equal part
 
 
 class RouteWrite(Value, frozen=True, kw_only=True):

@@ -170,9 +170,9 @@ class Signals(Value, frozen=True, kw_only=True):
     preset: Annotated[
         Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] | None,
         Meta(
-            description="Whose metrics: app, otel, otel-old, micrometer, grpc, istio, linkerd, envoy-gateway, or one "
-            "that the installation has of its own. Unset: whichever answers for most of these pods, of those that name "
-            "pods and not addresses; status.resolved.signals says which that is.",
+            description="Whose metrics: app, otel, otel-old, micrometer, grpc, istio, linkerd, envoy-gateway, traefik, "
+            "or one that the installation has of its own. Unset: whichever answers for most of these pods, of those "
+            "that name pods and not addresses; status.resolved.signals says which that is.",
         ),
     ] = None
     labels: Annotated[SignalLabels, Meta(description="Label names of the application's own metrics.")] = field(

@@ -100,6 +100,7 @@ class Fleet(Value, frozen=True, kw_only=True):
     holds: tuple[Hold, ...] = ()
     limits: tuple[str, ...] = ()  # what cannot be done, or is not waited for: a sentence each
     steering: dict[str, tuple[Steering, ...]] = msgspec.field(default_factory=dict)  # by backend, where there is any
+    services: dict[str, Place] = msgspec.field(default_factory=dict)  # by backend: who counts by Service is asked by it
 
     @property
     def namespaces(self) -> frozenset[str]:
@@ -390,7 +391,12 @@ class ClusterView:
             *self._empty_subsets(view, backends),
         )
         return Fleet(
-            backends=backends, problems=tuple(problems), holds=holds, limits=told, steering=self._steering(view)
+            backends=backends,
+            problems=tuple(problems),
+            holds=holds,
+            limits=told,
+            steering=self._steering(view),
+            services=view.services,
         )
 
     def _steering(self, view: BalancerView) -> dict[str, tuple[Steering, ...]]:
@@ -517,6 +523,14 @@ class ClusterView:
         selector = self._selectors.of(SERVICES.kind, (place.namespace, place.name))
         key, _, value = label.partition("=")
         return selector is not None and (selector.match_labels or {}).get(key) == value
+
+    def alike(self, place: Place) -> Iterator[Place]:
+        """Services of other namespaces that are that one to whoever runs namespace and name together with "-"."""
+        parts = f"{place.namespace}-{place.name}".split("-")
+        for cut in range(1, len(parts)):
+            namespace, name = "-".join(parts[:cut]), "-".join(parts[cut:])
+            if namespace != place.namespace and (namespace, name) in self._services.objects:
+                yield Place(namespace=namespace, name=name)
 
     def marked_in(self, namespace: str) -> Iterator[PodFacts]:
         """Pods there that are annotated as isolated, by whomever."""

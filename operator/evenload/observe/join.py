@@ -8,6 +8,9 @@ What it guards: an absent number must not become zero, nor a zero absent.
 - errors: 0 for a pod whose requests are known and that has no failing series; never more than the requests. Absent
   where none of its series carries the status: nobody can tell what fails there (doubt.py).
 - latency: absent where there were no requests, and not missed there.
+- what is counted by Service: each ready pod of a backend has an equal part of its requests and errors, and its latency.
+  A Service of which there is no counter has had no request if another one behind the same balancer has a counter: the
+  proxies that serve both were scraped. Where none has, nothing is known.
 - a stale signal is absent on every pod; so is what is not a finite number.
 """
 
@@ -28,7 +31,7 @@ from evenload.observe.crowd import Column, Crowd, listed
 from evenload.observe.doubt import Doubt, Refused, doubt_of, refused_of
 from evenload.observe.pods import PodFacts
 from evenload.observe.prometheus import Reading, Samples
-from evenload.observe.queries import looked_for
+from evenload.observe.queries import Source, looked_for, service_key
 
 CLOCK_SKEW_SECONDS = 10.0  # by which the API server's clock may be ahead of ours without anybody noticing
 
@@ -70,7 +73,7 @@ def snapshot_of(
     return Snapshot(
         time=time,
         window=samples.source.span_seconds,
-        backends=_backends(lineup, weights, pods),
+        backends=_backends(lineup, weights, pods, by_service=samples.source.counts_by_service),
         isolated=_isolated(isolated, samples, measured, time),
         signals={name: each.signal for name, each in measured.items()},
         last_write=last_write,
@@ -89,13 +92,16 @@ def without_numbers(fleet: Fleet, weights: Mapping[str, int], time: float) -> Sn
     return Snapshot(time=time, window=0.0, backends=_backends(lineup, weights, iter(lineup.blanks)))
 
 
-def _backends(lineup: Lineup, weights: Mapping[str, int], pods: Iterator[Pod]) -> dict[str, Backend]:
+def _backends(
+    lineup: Lineup, weights: Mapping[str, int], pods: Iterator[Pod], *, by_service: bool = False
+) -> dict[str, Backend]:
     """`pods` in the order of the lineup."""
     return {
         backend: Backend(
             weight=weights[backend],
             pods=dict(zip(of, pods, strict=False)),  # the next ones
             steering=lineup.fleet.steering.get(backend, ()),
+            by_service=by_service,
         )
         for backend, of in lineup.names.items()
     }
@@ -119,7 +125,14 @@ class Lineup:
         names = {backend: sorted(pods) for backend, pods in sorted(fleet.backends.items())}
         members = [fleet.backends[backend][name] for backend, of in names.items() for name in of]
         started_at = [member.facts.started_at for member in members]
-        return cls(fleet, names, Crowd.of(members), list(map(_blank, members)), started_at)
+        services = [_service(fleet, backend) for backend, of in names.items() for _ in of]
+        return cls(fleet, names, Crowd.of(members, services), list(map(_blank, members)), started_at)
+
+
+def _service(fleet: Fleet, backend: str) -> str:
+    """As rows by Service name it; "" for a subset of one, whose part of the numbers nobody knows."""
+    place = fleet.services.get(backend)
+    return service_key(place.namespace, place.name) if place is not None and not place.subset else ""
 
 
 def _blank(member: Member) -> Pod:
@@ -152,7 +165,7 @@ def measure(crowd: Crowd, samples: Samples, max_age_seconds: float, time: float)
         return refused_of(crowd, readings[name], numbers, samples.source, time)
 
     source = samples.source
-    raw = {name: _column(crowd, reading, by_address=source.by_address(name)) for name, reading in readings.items()}
+    raw = {name: _column(crowd, reading, source, name) for name, reading in readings.items()}
     ready, counted = crowd.ready, _requests(crowd, raw["requests"], samples)
     unsure = refused("requests", counted)
     requests = judged("requests", _without(counted, unsure), ready, unsure)
@@ -186,9 +199,16 @@ Unsure = Doubt | Refused | None
 _NOT_ASKED = Reading(problem="it was not asked for")
 
 
-def _column(crowd: Crowd, reading: Reading, *, by_address: bool) -> Column:
-    if by_address:
+def _column(crowd: Crowd, reading: Reading, source: Source, signal: SignalName) -> Column:
+    if source.by_address(signal):
         return crowd.at_addresses(reading.values.get("", {}))
+    if source.by_service(signal):
+        numbers = reading.values.get("", {})
+        if signal == "latency":
+            return crowd.behind_services(numbers)
+        if signal == "requests" and any(service in numbers for service in crowd.services if service):
+            numbers = dict.fromkeys(crowd.services, 0.0) | numbers
+        return crowd.parts_of_services(numbers)
     return crowd.look_up(reading.values, reading.values.get("", {}))  # a person's query may leave the namespace out
 
 
@@ -338,7 +358,7 @@ def _isolated(
     fresh = (SignalState.Fresh, SignalState.Partial)
 
     def told(name: SignalName) -> Column:
-        numbers = _column(crowd, readings[name], by_address=samples.source.by_address(name))
+        numbers = _column(crowd, readings[name], samples.source, name)
         usable = measured[name].signal.state in fresh
         return [each if usable and each is not None and math.isfinite(each) else None for each in numbers]
 

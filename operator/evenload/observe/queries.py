@@ -57,7 +57,7 @@ from evenload.model.spec import SignalLabels, Signals
 from evenload.observe.address import ANY, is_allowed, normal, read_url
 from evenload.observe.copies import PLACES, TARGET_LABELS
 from evenload.observe.promql import Matcher, problem_of, read_matcher
-from evenload.presets import PRESETS, ByAddress, InFlight, Latency, Preset
+from evenload.presets import PRESETS, ByAddress, ByService, InFlight, Latency, Preset
 
 ROW: Final = "evenload"
 """The label that says what a row of an answer is."""
@@ -100,6 +100,7 @@ class Template(Value, frozen=True, kw_only=True):
     merged: str | None = None
     torn: str | None = None
     by_address: str = ""  # the label of the series that holds a pod's address; "": pods are named
+    by_service: bool = False  # rows name a Service and no pod
     totals: bool = False  # whether counters at several addresses of a pod are to be compared
 
 
@@ -198,12 +199,24 @@ class Source(Value, frozen=True, kw_only=True):
         template = self.templates.get(signal)
         return template is not None and bool(template.by_address)
 
+    def by_service(self, signal: SignalName) -> bool:
+        """Whether this signal's rows name a Service, as `service_key` does, and no pod."""
+        template = self.templates.get(signal)
+        return template is not None and template.by_service
+
+    @property
+    def counts_by_service(self) -> bool:
+        """Whether any number of a pod is a part of its Service's."""
+        return any(each.by_service for each in self.templates.values())
+
     def pod_labels(self, signal: SignalName) -> PodLabels:
         """The labels that name a pod in this signal's rows: cAdvisor's are what the kubelet calls them."""
         if self.templates[signal].kubelet_labels:
             return PodLabels("namespace", "pod")
         if self.by_address(signal):
             return PodLabels(_NO_LABEL, _ADDRESS)
+        if self.by_service(signal):
+            return PodLabels(_NO_LABEL, _SERVICE)
         return PodLabels(self.labels.namespace, self.labels.pod)
 
 
@@ -269,8 +282,8 @@ def _chosen(signals: Signals, presets: Mapping[str, Preset]) -> Preset | None:
 
 def _candidates(presets: Iterable[Preset], code: str | None) -> Iterator[Candidate]:
     for preset in presets:
-        if preset.by_address:
-            continue  # who counts by address says nothing of whose addresses they are
+        if not preset.findable:
+            continue
         for label in (code,) if code else preset.codes:
             yield Candidate(preset, label)
         yield Candidate(preset, "")
@@ -451,6 +464,7 @@ def _values(
         "by": f"by ({', '.join(named)})",
         "each": f"by ({', '.join((*named, *_target_labels((*named, source.code))))})",
         "in": (f'{template.by_address}=~".+:[0-9]+"' if template.by_address else mine) + matching,
+        "matching": matching,
         "lately": duration(source.lately_seconds),
         "long": duration(TORN_SCRAPES * source.scrape_seconds),
         "torn": str(TORN_RESETS),
@@ -520,6 +534,8 @@ def templates_of(preset: Preset) -> Mapping[SignalName, Template]:
     """How each signal is asked for that the preset has."""
     if preset.by_address:
         return MappingProxyType(_of_addresses(preset, preset.by_address) | _KUBELET)
+    if preset.by_service:
+        return MappingProxyType(_of_services(preset, preset.by_service) | _KUBELET)
     found: dict[SignalName, Template] = {"requests": _requests(preset), "errors": _errors(preset)}
     if preset.latency:
         found["latency"] = _latency(preset, preset.latency)
@@ -553,12 +569,65 @@ def _of_addresses(preset: Preset, by: ByAddress) -> dict[SignalName, Template]:
     }
 
 
+def service_key(namespace: str, name: str) -> str:
+    """How a row names a Service: not where the one ends and the other begins."""
+    return f"{namespace}-{name}"
+
+
+def _of_services(preset: Preset, by: ByService) -> dict[SignalName, Template]:
+    """A row a Service, added up over all proxies and all that each of them calls it by; of copies the largest.
+
+    A counter does not exist before its first request, and no gauge tells that it was scraped: see join.py.
+    """
+    status, latency, counter = preset.status, preset.latency, preset.requests
+    if status is None:
+        raise InvariantBroken(f"the preset {preset.name} has no status")
+
+    failed = f'$(code)=~"{status.failed}"'
+
+    def added(metric: str, function: str, *conditions: str, filtered: str = "") -> str:
+        """`function` of each series of the metric, by Service."""
+        each = []
+        for label in by.labels:
+            selected = _of_a_service(metric, preset, by, label, *conditions)
+            number = f"{function}({selected}[$(window)]){filtered.format(selected)}"
+            for name in reversed(by.names):  # the first that matches has the last word
+                number = f'label_replace({number}, "{_SERVICE}", "$1", "{label}", "{name}")'
+            each.append(number)
+        apart = ", ".join(dict.fromkeys((*by.labels, *_OF_COPIES)))
+        return f"sum by ({_SERVICE}) (max without ({apart}) ({' or '.join(each)}))"
+
+    def age(metric: str) -> str:
+        newest = " or ".join(f"timestamp({_of_a_service(metric, preset, by, label)})" for label in by.labels)
+        return f"time() - max({newest})"
+
+    values: dict[SignalName, tuple[str, str]] = {
+        "requests": (added(counter, "increase", filtered=" and last_over_time({}[$(lately)])"), counter),
+        "errors": (f"{added(counter, 'increase', failed)} > 0", counter),
+    }
+    if latency:
+        scale = " / 1000" if latency.unit == "milliseconds" else ""
+        mean = f"{added(latency.sum, 'rate')} / ({added(latency.count, 'rate')} > 0){scale}"
+        values["latency"] = mean, latency.count
+    return {
+        signal: Template(value=value, age=age(metric), by_service=True) for signal, (value, metric) in values.items()
+    }
+
+
+def _of_a_service(metric: str, preset: Preset, by: ByService, label: str, *conditions: str) -> str:
+    """Series whose label is the name of a Service, and may be that of one of the namespaces."""
+    names = "|".join(f"(?:{name})" for name in by.names)
+    mine = f'{label}=~"(?:.*-)?(?:$(namespaces))-.*", {label}=~"{names}"$(matching)'
+    return f"{metric}{{{', '.join((mine, *preset.matchers, *conditions))}}}"
+
+
 def _counted(metric: str, preset: Preset) -> str:
     counter = _selected(metric, preset)
     return f"increase({counter}[$(window)]) and last_over_time({counter}[$(lately)])"
 
 
 _ADDRESS: Final = "evenload_address"
+_SERVICE: Final = "evenload_service"
 _NO_LABEL: Final = "evenload_namespace"  # that no row has
 _OF_COPIES: Final = tuple(name for name in TARGET_LABELS if name not in {"instance", *PLACES})
 """What tells the copies of one proxy's counter apart, and not one proxy from another."""

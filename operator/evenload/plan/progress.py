@@ -206,7 +206,8 @@ def _restart_ejected(scene: Scene, held_for: float) -> Plan | None:
     fleet = scene.fleet
     for index in np.flatnonzero(fleet.ready).tolist():
         backend = fleet.backends[int(fleet.where[index])]
-        stuck = backend in scene.work.held_back and restarts.alone(fleet, backend) and _keeps_failing(fleet, index)
+        known = backend in scene.work.held_back and backend not in scene.blind
+        stuck = known and restarts.alone(fleet, backend) and _keeps_failing(fleet, index)
         if stuck and not restarted_lately(scene, fleet.pods[index]):
             return Plan(
                 writes=tuple(begin_restart(scene, index, f"{fleet.names[index]} kept failing after its ejection"))

@@ -39,6 +39,7 @@ class Scene(Value, frozen=True, kw_only=True):
     law: Law
     tick_seconds: float
     overloaded: dict[str, str]
+    blind: frozenset[str] = frozenset()  # backends of which nobody can say which pod is sick
     saturation: Forecast | None = None
     out_of_memory: Forecast | None = None
     usual: Usual

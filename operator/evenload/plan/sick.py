@@ -44,8 +44,8 @@ def mend_failing(scene: Scene) -> Plan | None:
     if not repeated and _deserves_restart(scene, marked=marked):
         writes += begin_restart(scene, index, scene.diagnosis.sentence)
     writes += _eject(scene, index)
-    tell = (_page(name, scene),) if repeated else ()
-    return Plan(writes=tuple(writes), tell=tell)
+    tell = (_page(scene.fleet.subject(index), scene),) if repeated else ()
+    return Plan(writes=tuple(writes), tell=(*tell, *_unknown(scene, index, due=_persists(scene))))
 
 
 def _deserves_restart(scene: Scene, *, marked: bool) -> bool:
@@ -54,6 +54,17 @@ def _deserves_restart(scene: Scene, *, marked: bool) -> bool:
     if when is RestartWhen.Never:
         return False
     return marked or (when is RestartWhen.Allowed and _persists(scene))
+
+
+def _unknown(scene: Scene, index: int, *, due: bool) -> Iterator[Advise]:
+    """Why a restart that is `due` is none of that pod, nor of a sibling."""
+    backend = scene.fleet.backends[int(scene.fleet.where[index])]
+    if due and backend in scene.blind and scene.policy.restart_when is not RestartWhen.Never:
+        because = (
+            f"no pod of {backend} is restarted, as its numbers are counted by Service and which pod is sick is not "
+            "known; name a preset in spec.signals.preset that counts by pod"
+        )
+        yield Advise(topic="PodNotKnown", because=because)
 
 
 def _page(name: str, scene: Scene) -> Advise:
@@ -97,10 +108,13 @@ def restarted_lately(scene: Scene, pod: Pod) -> bool:
 
 def begin_restart(scene: Scene, index: int, because: str, *, isolating: bool = True) -> Iterator[Write]:
     """The first move of a restart: drain where the backend is this pod alone; where it has siblings, isolate it, or
-    evict it where that is not possible or it gets no requests anyway. `isolating`: whether that may be done."""
+    evict it where that is not possible or it gets no requests anyway. `isolating`: whether that may be done.
+
+    None where nobody knows whether it is that pod that is sick.
+    """
     fleet = scene.fleet
     name, pod, backend = fleet.names[index], fleet.pods[index], fleet.backends[int(fleet.where[index])]
-    if not pod.uid:
+    if not pod.uid or backend in scene.blind:
         return
     if restarts.alone(fleet, backend) and len(fleet.backends) > 1:
         yield restarts.drain(scene.snapshot, backend, name, pod.uid, f"{because}; drain it, then restart it")
@@ -158,7 +172,8 @@ def spare_slow(scene: Scene) -> Plan:
     lasting = since is not None and scene.snapshot.time - since >= SLOW_RESTART_SECONDS
     if lasting and len(scene.diagnosis.pods) == 1 and scene.policy.restart_when is RestartWhen.Allowed:
         index = scene.fleet.names.index(scene.diagnosis.pods[0])
-        if not restarted_lately(scene, scene.fleet.pods[index]):
+        blind = scene.fleet.backends[int(scene.fleet.where[index])] in scene.blind
+        if not blind and not restarted_lately(scene, scene.fleet.pods[index]):
             return Plan(writes=tuple(begin_restart(scene, index, scene.diagnosis.sentence)), tell=tell)
     told_apart = since is not None and scene.snapshot.time - since >= scene.snapshot.window  # others may join
     leaning = lean(scene, scene.diagnosis.sentence) if told_apart and not suspect else None
@@ -179,6 +194,7 @@ def relieve_leak(scene: Scene) -> Plan:
     if not due or restarted_lately(scene, scene.fleet.pods[index]):
         return Plan(tell=tell)
     because = f"the memory of {full.subject} rises without end: full in {duration(full.seconds)}"
+    tell = (*tell, *_unknown(scene, index, due=True))
     return Plan(writes=tuple(begin_restart(scene, index, because)), tell=tell)
 
 

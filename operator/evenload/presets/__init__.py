@@ -69,6 +69,28 @@ class ByAddress(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     failed: MetricName
 
 
+class ByService(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a proxy counts for each Service that it sends to: it has no numbers of single pods.
+
+    `names`: regular expressions of whole values of the label. The one group of each holds the namespace and the name of
+    a Service, run together with "-"; of several that match, the first counts.
+    """
+
+    label: LabelName
+    others: tuple[LabelName, ...] = ()  # that the label is called where the scrape has one of its name
+    names: Annotated[tuple[Pattern, ...], msgspec.Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        for name in self.names:
+            if re.compile(name).groups != 1:
+                raise ValueError(f"byService.names: {name} must have one group, which holds namespace and name")
+
+    @property
+    def labels(self) -> tuple[LabelName, ...]:
+        return (self.label, *self.others)
+
+
 class Preset(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file. `name` is the file's."""
 
@@ -80,6 +102,7 @@ class Preset(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     requests: MetricName  # a counter
     status: Status | None = None
     by_address: ByAddress | None = None
+    by_service: ByService | None = None
     matchers: tuple[Matcher, ...] = ()  # which series of all these metrics are of requests that the pod was asked
     latency: Latency | None = None
     in_flight: InFlight | None = None
@@ -91,6 +114,13 @@ class Preset(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("give either status, or byAddress")
         if self.by_address and (self.latency or (self.in_flight and not self.in_flight.gauge)):
             raise ValueError("with byAddress there is no latency, and inFlight is a gauge")
+        if self.by_service and (self.by_address or self.in_flight):
+            raise ValueError("with byService there is neither byAddress nor inFlight")
+
+    @property
+    def findable(self) -> bool:
+        """Whether it may be found by looking: who counts by address or by Service says nothing of whose pods it is."""
+        return not (self.by_address or self.by_service)
 
     @property
     def codes(self) -> tuple[LabelName, ...]:
@@ -139,7 +169,7 @@ def _ours() -> dict[str, Preset]:
     presets = [read(name, msgspec.yaml.decode(file.read_bytes()), f"{name}.yaml") for name, file in files.items()]
     return {
         preset.name: preset
-        for preset in sorted(presets, key=lambda each: (each.by_proxy, bool(each.by_address), each.name))
+        for preset in sorted(presets, key=lambda each: (each.by_proxy, not each.findable, each.name))
     }
 
 

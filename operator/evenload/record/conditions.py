@@ -342,7 +342,10 @@ def _outliers(known: tuple[Outlier, ...], facts: Facts) -> tuple[Outlier, ...]:
     tolerance = facts.policy.tolerance_ratio if facts.policy else MATERIAL_RATIO
     told = {outlier.name: outlier for outlier in known}
     requests = (decision.requests_per_second or 0.0) * (facts.snapshot.window if facts.snapshot else 0.0)
-    found = {outlier.name: outlier for outlier in (*_skewed(decision, requests, told, tolerance), *_sick(decision))}
+    found = {
+        outlier.name: outlier
+        for outlier in (*_skewed(decision, requests, told, tolerance), *_sick(decision, facts.snapshot))
+    }
     worst_first = sorted(found.values(), key=_distance, reverse=True)[:OUTLIERS]
     return tuple(sorted(worst_first, key=lambda outlier: outlier.name))
 
@@ -377,10 +380,13 @@ def _by_evidence(decision: Decision, told: Mapping[str, Outlier], verdict: Outli
             yield Outlier(name=each.subject, verdict=verdict, share_ratio=ratio)
 
 
-def _sick(decision: Decision) -> Iterator[Outlier]:
+def _sick(decision: Decision, snapshot: Snapshot | None) -> Iterator[Outlier]:
+    """The pods, or the backends that are counted as one."""
     verdict = {Label.Failing: OutlierVerdict.Failing, Label.Slow: OutlierVerdict.Slow}.get(decision.diagnosis.label)
     if verdict:
-        yield from (Outlier(name=pod, verdict=verdict) for pod in decision.diagnosis.pods)
+        whole = {name for name, each in snapshot.backends.items() if each.by_service} if snapshot is not None else set()
+        named = decision.diagnosis.pods or tuple(each for each in decision.diagnosis.backends if each in whole)
+        yield from (Outlier(name=name, verdict=verdict) for name in named)
 
 
 def _distance(outlier: Outlier) -> float:

@@ -203,4 +203,4 @@ async def search(look: Look, namespace: str, pod: str) -> Source | None:
 
 
 def test_every_preset_that_names_pods_is_tried_here() -> None:
-    assert BUSY.keys() == IDLE.keys() == {name for name, preset in PRESETS.items() if not preset.by_address}
+    assert BUSY.keys() == IDLE.keys() == {name for name, preset in PRESETS.items() if preset.findable}

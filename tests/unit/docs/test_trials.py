@@ -59,4 +59,5 @@ def test_what_a_plane_claims_is_shown_where_such_a_thing_runs(kind: str) -> None
 @pytest.mark.parametrize("preset", FILES)
 def test_every_preset_is_answered_by_a_real_prometheus(preset: str) -> None:
     files = {test.partition("::")[0] for test in PRESETS[preset]}
-    assert files & {f"tests/integration/observe/{name}.py" for name in ("test_presets", "test_by_address")}
+    real = {f"tests/integration/observe/{name}.py" for name in ("test_presets", "test_by_address")}
+    assert files & {*real, "tests/e2e/test_traefik_counts.py"}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evenload.drivers.base import Place
 from evenload.model.snapshot import Hold, Pod, SignalState, Snapshot
 from evenload.observe.cluster import Fleet
 from evenload.observe.join import Lineup, snapshot_of, without_numbers
@@ -42,6 +43,56 @@ class TestCounts:
         taken = snapshot(fleet("a"), samples(requests=reading(a=150), errors=Reading(problem="it is down")))
         assert pod(taken, "a").errors is None
         assert taken.signals["errors"].state is SignalState.Missing
+
+
+class TestByService:
+    """What a proxy counts for each Service: its rows name neither a namespace nor a pod."""
+
+    SOURCE = msgspec.structs.replace(SOURCE, preset=PRESETS["traefik"])
+
+    @staticmethod
+    def who(**counts: int) -> Fleet:
+        return Fleet(
+            backends={
+                name: {f"{name}{n}": member(f"{name}{n}") for n in range(count)} for name, count in counts.items()
+            },
+            services={name: Place(namespace="shop", name=name) for name in counts},
+        )
+
+    def taken(self, who: Fleet, requests: dict[str, float], **more: dict[str, float]) -> Snapshot:
+        rows = {"requests": requests, "errors": {}, "latency": {}, **more}
+        readings = {name: Reading(values={"": each} if each else {}, ages={"": 3.0}) for name, each in rows.items()}
+        return snapshot(who, Samples(source=self.SOURCE, readings=samples(**readings).readings))
+
+    def test_each_ready_pod_has_an_equal_part_and_the_latency_of_the_whole(self) -> None:
+        who = self.who(a=3, b=1)
+        who.backends["a"]["a2"] = member("a2", ready=False)
+        seen = self.taken(who, {"shop-a": 90, "shop-b": 30}, errors={"shop-a": 9}, latency={"shop-a": 0.2})
+        first, second, unready = seen.backends["a"].pods.values()
+        assert (first.requests, first.errors, first.latency) == (30, 3, 0.2)  # shrunk to the time that samples span
+        assert (second.requests, second.errors, second.latency) == (30, 3, 0.2)
+        assert (unready.requests, unready.errors, unready.latency) == (None, None, None)
+        assert seen.backends["b"].pods["b0"].requests == 20
+        assert seen.backends["a"].by_service
+        assert seen.signals["requests"].state is SignalState.Fresh
+
+    def test_one_without_a_counter_was_asked_nothing_if_another_has_one(self) -> None:
+        seen = self.taken(self.who(a=1, b=1), {"shop-a": 90})
+        assert (seen.backends["b"].pods["b0"].requests, seen.backends["b"].pods["b0"].errors) == (0, 0)
+
+    def test_where_none_has_a_counter_nothing_is_known(self) -> None:
+        seen = self.taken(self.who(a=1, b=1), {"shop-c": 90})
+        assert seen.backends["a"].pods["a0"].requests is None
+        assert seen.signals["requests"].state is SignalState.Missing
+
+    def test_a_subset_of_a_service_has_no_numbers(self) -> None:
+        who = self.who(a=1, b=1)
+        who.services["b"] = Place(namespace="shop", name="b", subset="v1")
+        seen = self.taken(who, {"shop-a": 90, "shop-b": 90})
+        assert seen.backends["b"].pods["b0"].requests is None
+
+    def test_elsewhere_it_is_not_said(self) -> None:
+        assert not snapshot(fleet("a"), samples(requests=reading(a=150))).backends["shop-a"].by_service
 
 
 class TestByAddress:

@@ -226,12 +226,12 @@ class TestLookingForThePreset:
         assert self.UNSET.templates.keys() == {"requests"}
         for preset in PRESETS.values():
             for label in (*preset.codes, ""):
-                assert (f'"evenload", "{preset.name}/{label}"' in text) == (preset.by_address is None)
+                assert (f'"evenload", "{preset.name}/{label}"' in text) == preset.findable
         assert "$(" not in text
 
-    def test_one_that_counts_by_address_is_not_found_by_looking(self) -> None:
-        assert "envoy-gateway" in PRESETS
-        assert "envoy_cluster_endpoint" not in render(self.UNSET, "requests", ["shop"])
+    @pytest.mark.parametrize("name", ["envoy-gateway", "traefik"])
+    def test_one_that_names_no_pods_is_not_found_by_looking(self, name: str) -> None:
+        assert PRESETS[name].requests not in render(self.UNSET, "requests", ["shop"])
 
     def test_it_is_the_one_that_answers_for_most_pods(self) -> None:
         assert self.found(app_code="a", istio_response_code="ab") == ("istio", "response_code")
@@ -272,7 +272,7 @@ class TestLookingForThePreset:
     def test_where_none_answers_the_sentence_names_what_was_looked_for(self) -> None:
         sentence = looked_for(self.UNSET)
         for preset in PRESETS.values():
-            assert (f"{preset.requests} ({preset.name})" in sentence) == (preset.by_address is None)
+            assert (f"{preset.requests} ({preset.name})" in sentence) == preset.findable
         assert "spec.signals.labels" in sentence
 
 

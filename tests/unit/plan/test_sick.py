@@ -171,6 +171,11 @@ def test_a_leak_whose_end_nobody_knows_is_only_told() -> None:
     assert (topics(plan), plan.writes) == (["MemoryLeak"], ())
 
 
+def test_where_nobody_could_see_whether_it_helped_a_leaking_pod_is_not_restarted() -> None:
+    plan = leak(blind=frozenset("a"))
+    assert (topics(plan), plan.writes) == (["MemoryLeak", "PodNotKnown"], ())
+
+
 @pytest.mark.parametrize(
     ("seconds", "memory", "restarts"), [(1800.0, 1.25e8, True), (1801.0, 2e8, False), (1800.0, 1.24e8, False)]
 )
