@@ -194,8 +194,8 @@ def relieve_leak(scene: Scene) -> Plan:
     if not due or restarted_lately(scene, scene.fleet.pods[index]):
         return Plan(tell=tell)
     because = f"the memory of {full.subject} rises without end: full in {duration(full.seconds)}"
-    tell = (*tell, *_unknown(scene, index, due=True))
-    return Plan(writes=tuple(begin_restart(scene, index, because)), tell=tell)
+    unknown = _unknown(scene, index, due=True)
+    return Plan(writes=tuple(begin_restart(scene, index, because)), tell=(*tell, *unknown))
 
 
 def quiet_time(scene: Scene) -> float | None:
