@@ -1,8 +1,11 @@
-"""One sick pod of four behind a single Service of a real Traefik is isolated, then evicted. The customers judge.
+"""One sick pod of four behind a single Service of a real gateway is isolated, then evicted. The customers judge.
 
 The pods have no preStop hook, so it is the isolation alone that keeps requests from a pod that has gone. Sick pods
 answer slowly and fail many requests by themselves; such an answer carries the pod's name. What a restart breaks has
-nobody's name: a 502 of the proxy, or no answer at all.
+nobody's name: a 502 of the proxy (a 503 of Envoy), or no answer at all.
+
+Envoy Gateway prefers the pod with the fewest requests in flight, which spares a slow one by itself: next to nothing
+would be in flight there. So it is set to give each its turn, as Traefik does.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from lab.demo.customers import customers
 from lab.load import generator
 from lab.load.record import Record
 from lab.load.schedule import poisson
+from lab.planes import envoy_gateway
 from lab.shop import manifests as shop
 from lab.shop import plain
 from lab.shop.manifests import Manifest
@@ -60,7 +64,19 @@ def objects(lab: LabState) -> list[Manifest]:
     }
     kept = [each for each in container["env"] if each["name"] not in changed]
     container["env"] = [*kept, *({"name": name, "value": str(value)} for name, value in changed.items())]
-    return [*made, incident.release({plain.WEB: 1}, lab.gateway)]
+    policies = [turns()] if lab.gateway == envoy_gateway.GATEWAY else []
+    return [*made, *policies, incident.release({plain.WEB: 1}, lab.gateway)]
+
+
+def turns() -> Manifest:
+    """Envoy Gateway's policy by which the pods behind the route take turns."""
+    route = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": shop.ROUTE}
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "BackendTrafficPolicy",
+        "metadata": shop.metadata("turns", {}),
+        "spec": {"targetRefs": [route], "loadBalancer": {"type": "RoundRobin"}},
+    }
 
 
 def balancer() -> Manifest:
