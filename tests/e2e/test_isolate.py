@@ -33,7 +33,7 @@ from lab.shop.settings import Settings
 from lab.state import LabState
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PODS = 4
 RATE = 40.0
