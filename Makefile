@@ -55,8 +55,8 @@ e2e: setup  ## Tests on the lab: real node, Traefik, Prometheus
 	@echo "== end-to-end tests"; $(PY) -m lab run --build traefik-crds -- pytest -q tests/e2e
 
 .PHONY: planes
-planes: setup  ## The postmortem behind Envoy Gateway, and a canary of Argo Rollouts (built the first time: 15 minutes)
-	@echo "== Envoy Gateway"; $(PY) -m lab run --plane envoy-gateway -- pytest -q tests/e2e/test_postmortem.py
+planes: setup  ## The tests of the gateway behind Envoy Gateway, and a canary of Argo Rollouts (built the first time: 15 minutes)
+	@echo "== Envoy Gateway"; $(PY) -m lab run --plane envoy-gateway -- pytest -v -m gateway tests/e2e
 	@echo "== Argo Rollouts"; $(PY) -m lab run-control-plane --build argo-rollouts --build traefik-crds -- \
 		pytest -q tests/integration/operator/test_argo_rollouts.py
 

@@ -21,6 +21,7 @@ from typer.cli import get_docs_for_click
 from docs.meanings import HELD, PHASES, STEPS
 from docs.trials import PLANES as TRIALS_OF_PLANES
 from docs.trials import PRESETS as TRIALS_OF_PRESETS
+from docs.trials import gateways
 from evenload.api.crd import Schema, crds
 from evenload.audit.finding import Rule
 from evenload.audit.rules import CHAPTERS
@@ -224,7 +225,8 @@ def data_planes() -> str:
         "evicts it and awaits its replacement. `status.resolved.handles` shows those of a Balancer: a Service, or a "
         "route with a single Service, has no `Weights` and is never written to.\n\n"
         "## What was tried on what\n\nA plane is where weights stand, a [preset](presets.md) is where numbers come "
-        "from: any plane goes with any preset. In every test of a preset a real Prometheus answers. How Evenload "
+        "from: any plane goes with any preset. In every test of a preset a real Prometheus answers; in brackets are "
+        "the real proxies that a test is run behind. How Evenload "
         "judges is [measured in a simulator](../explanation/judgement.md), without either.\n\n"
         + table(("plane", "tried on", "tests"), _trials(TRIALS_OF_PLANES, DRIVERS))
         + "\n"
@@ -240,7 +242,9 @@ def _trials(tests: Mapping[str, tuple[str, ...]], tried: Mapping[str, Driver | P
 
 def _test(test: str) -> str:
     path, *_, function = test.split("::")
-    return f"[{function.partition('[')[0].removeprefix('test_').replace('_', ' ')}](../../{path})"
+    link = f"[{function.partition('[')[0].removeprefix('test_').replace('_', ' ')}](../../{path})"
+    proxies = ", ".join(gateways(test))
+    return f"{link} ({proxies})" if proxies else link
 
 
 def events() -> str:

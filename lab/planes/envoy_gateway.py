@@ -24,7 +24,7 @@ CONTROL_PLANE = f"envoy-gateway.{NAMESPACE}.svc.cluster.local"
 HOSTS = "control-plane-hosts"
 GATEWAY = "envoy"
 PORT = 80
-WAIT_SECONDS = 120
+WAIT_SECONDS = 240
 
 
 def install(lab: LabState, stage: Callable[[str], None]) -> LabState:

@@ -16,7 +16,7 @@ import pytest
 from lab.state import LabState
 from tests.e2e.conftest import REPOSITORY
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from docs.trials import PLANES, PRESETS
+from docs.trials import BEHIND_EACH, END_TO_END, ENVOY_GATEWAY, PLANES, PRESETS, TRAEFIK, gateways
 from evenload.drivers import DRIVERS
 from evenload.drivers.base import Tried
 from evenload.presets import PRESETS as FILES
 from tests.support.chart import REPOSITORY
 
 TESTS = sorted({test for trials in (PLANES, PRESETS) for tests in trials.values() for test in tests})
-FOLDERS = {Tried.Loop: "tests/e2e/", Tried.Proxy: "tests/e2e/", Tried.Server: "tests/integration/"}
+FOLDERS = {Tried.Loop: END_TO_END, Tried.Proxy: END_TO_END, Tried.Server: "tests/integration/"}
 
 
 @functools.cache
@@ -61,3 +61,26 @@ def test_every_preset_is_answered_by_a_real_prometheus(preset: str) -> None:
     files = {test.partition("::")[0] for test in PRESETS[preset]}
     real = {f"tests/integration/observe/{name}.py" for name in ("test_presets", "test_by_address")}
     assert files & {*real, "tests/e2e/test_traefik_counts.py"}
+
+
+class TestGateways:
+    def test_an_end_to_end_test_runs_behind_traefik_and_one_without_a_proxy_behind_none(self) -> None:
+        assert gateways("tests/e2e/test_traefik_kinds.py::test_x") == (TRAEFIK,)
+        assert gateways("tests/integration/observe/test_presets.py::test_x") == ()
+
+    def test_the_whole_loop_by_weights_is_shown_behind_both(self) -> None:
+        both = [test for test in PLANES["HTTPRoute"] if gateways(test) == (TRAEFIK, ENVOY_GATEWAY)]
+        assert {test.partition("::")[0] for test in both} == {
+            f"{END_TO_END}test_{name}.py" for name in ("postmortem", "routes")
+        }
+
+    def test_what_is_said_to_run_behind_envoy_gateway_is_marked_for_all_tests_of_its_file(self) -> None:
+        for test in TESTS:
+            if ENVOY_GATEWAY in gateways(test):
+                statements = map(ast.unparse, module(REPOSITORY / test.partition("::")[0]).body)
+                assert any(each.startswith("pytestmark = ") and BEHIND_EACH in each for each in statements)
+
+    def test_make_planes_runs_all_that_are_marked_behind_envoy_gateway(self) -> None:
+        recipe = (REPOSITORY / "Makefile").read_text().partition("\nplanes:")[2].partition("\n.PHONY")[0]
+        marker = BEHIND_EACH.removeprefix("pytest.mark.")
+        assert f"--plane envoy-gateway -- pytest -v -m {marker} tests/e2e\n" in recipe
