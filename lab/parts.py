@@ -170,7 +170,7 @@ def _make_istiod(target: Path, counted: COUNTED) -> None:
         on_progress=counted,
     )
     charts = golang.module_folder(go_command(), "istiod", "istio.io/istio") / "manifests" / "charts"
-    shutil.copytree(charts / "base", target / "base", ignore=shutil.ignore_patterns("crd-all.gen.yaml"))
+    shutil.copytree(charts / "base", target / "base")
 
 
 def _make_traefik(target: Path, counted: COUNTED) -> None:
