@@ -39,6 +39,7 @@ WEBHOOKS = Resource(
 _VALIDATION = "templates/defaultrevision-validatingwebhookconfiguration.yaml"
 _PASSED = re.compile(r'^galley_validation_passed\{[^}]*resource="virtualservices"[^}]*\} (\S+)$', re.MULTILINE)
 _ENVIRONMENT = {
+    "REVISION": "default",  # as its chart sets it: whose validation it looks after
     "ISTIOD_CUSTOM_HOST": HOST,
     "ENABLE_LEADER_ELECTION": "false",
     "PILOT_ENABLE_GATEWAY_API": "false",  # or it writes to HTTPRoutes and GatewayClasses of other tests
