@@ -55,10 +55,12 @@ e2e: setup  ## Tests on the lab: real node, Traefik, Prometheus
 	@echo "== end-to-end tests"; $(PY) -m lab run --build traefik-crds -- pytest -q tests/e2e
 
 .PHONY: planes
-planes: setup  ## The tests of the gateway behind Envoy Gateway, and a canary of Argo Rollouts (built the first time: 15 minutes)
+planes: setup  ## The tests of the gateway behind Envoy Gateway, a canary of Argo Rollouts, and istiod (the first time: 25 minutes)
 	@echo "== Envoy Gateway"; $(PY) -m lab run --plane envoy-gateway -- pytest -v -m gateway tests/e2e
 	@echo "== Argo Rollouts"; $(PY) -m lab run-control-plane --build argo-rollouts --build traefik-crds -- \
 		pytest -q tests/integration/operator/test_argo_rollouts.py
+	@echo "== istiod"; $(PY) -m lab run-control-plane --build istiod --build envoy -- \
+		pytest -q tests/integration/operator/test_istiod.py
 
 .PHONY: lab-up
 lab-up: setup  ## Start a lab to play in

@@ -35,6 +35,9 @@ PLANES: Final[Mapping[str, tuple[str, ...]]] = {
     "TraefikService": (f"{_TRAEFIK}[TraefikService]", f"{_EACH_KIND}[TraefikService]"),
     "IngressRoute": (f"{_TRAEFIK}[IngressRoute]", f"{_EACH_KIND}[IngressRoute]"),
     "VirtualService": (
+        "tests/integration/operator/test_istiod.py::"
+        "test_istiod_makes_of_each_rule_the_weights_that_the_driver_reads_and_writes",
+        "tests/integration/operator/test_istiod.py::test_istiod_accepts_all_weights_that_the_driver_writes",
         "tests/integration/operator/test_virtual_service.py::"
         "test_a_skewed_virtual_service_is_mended_in_whole_per_cent_and_the_undo_gives_back_what_stood",
     ),

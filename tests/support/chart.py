@@ -1,4 +1,4 @@
-"""The chart, rendered by the real helm."""
+"""The chart (or another), rendered by the real helm."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ helm = functools.cache(find_helm)
 
 
 @functools.cache
-def helm_template(*options: str, release: str = "evenload", namespace: str = "evenload") -> str:
+def helm_template(*options: str, release: str = "evenload", namespace: str = "evenload", chart: Path = CHART) -> str:
     """What `helm template` prints. Raises AssertionError with helm's own words where it refuses."""
     done = subprocess.run(
-        [helm(), "template", release, str(CHART), "--namespace", namespace, *options],
+        [helm(), "template", release, str(chart), "--namespace", namespace, *options],
         capture_output=True,
         text=True,
         check=False,
@@ -34,9 +34,11 @@ def helm_template(*options: str, release: str = "evenload", namespace: str = "ev
     return done.stdout
 
 
-def rendered(*options: str, release: str = "evenload", namespace: str = "evenload") -> list[Manifest]:
+def rendered(
+    *options: str, release: str = "evenload", namespace: str = "evenload", chart: Path = CHART
+) -> list[Manifest]:
     """The same as manifests."""
-    text = helm_template(*options, release=release, namespace=namespace)
+    text = helm_template(*options, release=release, namespace=namespace, chart=chart)
     return [manifest for manifest in yaml.load_all(text, yaml.CSafeLoader) if manifest]  # ten times as fast
 
 

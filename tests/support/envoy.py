@@ -1,4 +1,4 @@
-"""A real Envoy with statistics by endpoint, before servers of ours: its page of statistics is its own."""
+"""A real Envoy: before servers of ours with statistics by endpoint, or with a configuration that the test brings."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,18 @@ class Envoy:
 
     def ask(self, path: str) -> int:
         """The status of one request through it."""
-        return _get(self.port, path)[0]
+        return get(self.port, path)[0]
 
     def page(self) -> str:
-        return _get(self.admin_port, "/stats/prometheus")[1]
+        return self.says("/stats/prometheus")
+
+    def says(self, path: str) -> str:
+        """What its administration page says there."""
+        return get(self.admin_port, path)[1]
 
 
-def _get(port: int, path: str) -> tuple[int, str]:
+def get(port: int, path: str) -> tuple[int, str]:
+    """The status and the body of one request to that port of the loopback address."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     with contextlib.closing(connection):
         connection.request("GET", path)
@@ -66,13 +72,20 @@ def answering(address: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def envoy(routes: Mapping[str, tuple[str, int]], folder: Path) -> Iterator[Envoy]:
-    """One that leads each path prefix to an endpoint (address, port), by a cluster of its own.
+    """One that leads each path prefix to an endpoint (address, port), by a cluster of its own."""
+    with configured(partial(_configuration, routes), folder) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def configured(configuration: Callable[[int, int], Mapping[str, Any]], folder: Path) -> Iterator[Envoy]:
+    """One with the static configuration made of (port of administration, port to listen at).
 
     Its program is fetched first where it is not there.
     """
     build.ensure(("envoy",))
     admin_port, port = free_ports(2)
-    (folder / "envoy.json").write_text(json.dumps(_configuration(routes, admin_port, port)))
+    (folder / "envoy.json").write_text(json.dumps(configuration(admin_port, port)))
     program = parts.folder("envoy") / "envoy"
     arguments = ("--config-path", str(folder / "envoy.json"), "--concurrency", "1", "--disable-hot-restart")
     process = subprocess.Popen([str(program), *arguments, "--log-level", "error"])
@@ -90,7 +103,7 @@ def _wait_for(found: Envoy, process: subprocess.Popen[bytes]) -> None:
     while True:
         assert process.poll() is None, "Envoy ended"
         with contextlib.suppress(OSError):
-            if _get(found.admin_port, "/ready")[0] == 200:
+            if get(found.admin_port, "/ready")[0] == 200:
                 return
         assert time.monotonic() < deadline, f"Envoy is not ready after {PATIENCE_SECONDS:.0f} s"
         time.sleep(0.05)
@@ -107,29 +120,32 @@ def _configuration(routes: Mapping[str, tuple[str, int]], admin_port: int, port:
             "track_cluster_stats": {"per_endpoint_stats": True},
             "load_assignment": {
                 "cluster_name": names[prefix],
-                "endpoints": [{"lb_endpoints": [{"endpoint": _address(*endpoint)}]}],
+                "endpoints": [{"lb_endpoints": [{"endpoint": address_of(*endpoint)}]}],
             },
         }
         for prefix, endpoint in routes.items()
     ]
     matches = [{"match": {"prefix": prefix}, "route": {"cluster": names[prefix]}} for prefix in routes]
+    served = {"route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": matches}]}}
+    return {
+        "admin": address_of("127.0.0.1", admin_port),
+        "static_resources": {"clusters": clusters, "listeners": [listener(port, served)]},
+    }
+
+
+def listener(port: int, routes: Mapping[str, Any]) -> dict[str, Any]:
+    """For HTTP, at the loopback address; `routes`: field `route_config`, or `rds` where others send them."""
     manager = {
         "@type": f"{_TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "web",
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": matches}]},
+        **routes,
         "http_filters": [
             {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_TYPES}.http.router.v3.Router"}}
         ],
     }
     chain = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
-    return {
-        "admin": _address("127.0.0.1", admin_port),
-        "static_resources": {
-            "clusters": clusters,
-            "listeners": [{**_address("127.0.0.1", port), "filter_chains": [{"filters": chain}]}],
-        },
-    }
+    return {**address_of("127.0.0.1", port), "filter_chains": [{"filters": chain}]}
 
 
-def _address(address: str, port: int) -> dict[str, Any]:
+def address_of(address: str, port: int) -> dict[str, Any]:
     return {"address": {"socket_address": {"address": address, "port_value": port}}}

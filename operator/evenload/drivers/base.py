@@ -73,6 +73,9 @@ class Tried(StrEnum):
 
     Loop = "the whole loop, on a real proxy"
     Proxy = "a real proxy: what is written moves requests"
+    Control = (
+        "its real control plane, which makes the routes that are written; no proxy: who gets which request is played"
+    )
     Server = "a real API server: who gets which request is played"
 
 

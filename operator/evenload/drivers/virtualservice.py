@@ -135,7 +135,7 @@ class VirtualServiceDriver:
     handles = (Handle.Weights, Handle.Isolate, Handle.Restart)
     split = _SPLIT
     about = "VirtualServices of Istio, over Services and over subsets of DestinationRules."
-    tried = Tried.Server
+    tried = Tried.Control
     to_install = "Istio's CRDs (networking.istio.io/v1)"
 
     def backends(self, route: Manifest, target: TargetRef) -> BalancerView:

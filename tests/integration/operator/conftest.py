@@ -18,7 +18,7 @@ from tests.support.town import SCRAPE_SECONDS, Shop, Town
 
 CAMPAIGN_ONLY = ["test_hostile_matrix.py", "test_leadership.py", "test_late_views.py"]
 """They take so much of a small machine, for so long, that others beside them fail: `make campaign` runs them."""
-PLANES_ONLY = ["test_argo_rollouts.py"]
+PLANES_ONLY = ["test_argo_rollouts.py", "test_istiod.py"]
 """They need parts that take minutes to build: `make planes` names them."""
 collect_ignore = [*PLANES_ONLY, *(CAMPAIGN_ONLY if SCALE == 1 else ())]
 

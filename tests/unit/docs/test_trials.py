@@ -15,7 +15,12 @@ from evenload.presets import PRESETS as FILES
 from tests.support.chart import REPOSITORY
 
 TESTS = sorted({test for trials in (PLANES, PRESETS) for tests in trials.values() for test in tests})
-FOLDERS = {Tried.Loop: END_TO_END, Tried.Proxy: END_TO_END, Tried.Server: "tests/integration/"}
+FOLDERS = {
+    Tried.Loop: END_TO_END,
+    Tried.Proxy: END_TO_END,
+    Tried.Control: "tests/integration/",
+    Tried.Server: "tests/integration/",
+}
 
 
 @functools.cache
