@@ -111,13 +111,6 @@ class Clients:
 
 
 @pytest.fixture
-def lab() -> state.LabState:
-    current = state.load()
-    images.load_image(current, images.shop())
-    return current
-
-
-@pytest.fixture
 def namespace(lab: state.LabState) -> Iterator[str]:
     name = f"counts-{os.urandom(4).hex()}"
     clients.kubectl(lab, "create", "namespace", name)
