@@ -206,6 +206,32 @@ def test_failing_together_in_a_surge_at_the_limit_of_cpu_is_the_surge() -> None:
     assert write_of(decision) is None
 
 
+def test_a_flood_that_most_fail_in_is_never_called_healthy_and_does_not_teach_that_failing_is_usual() -> None:
+    """It comes and goes, as the CPU does: half of the ticks are at the limit of it, and the traffic is back at last."""
+    engine = Engine(spec())
+    for number in range(60):
+        engine.step(later(snapshot(), -600 + 10 * number))
+    labels = []
+    for number in range(60):
+        requests, cpu = 620.0 if number < 30 else 240.0, 0.245 if number % 2 else 0.15
+        drowned = {f"{n}-0": {"requests": requests, "errors": 0.75 * requests, "cpu": cpu} for n in "abcd"}
+        labels.append(engine.step(later(snapshot(drowned), HALF_WINDOW * number)).diagnosis.label)
+    assert set(labels[2:]) == {Label.Surge, Label.Dependency}
+    assert set(labels[-20:]) == {Label.Dependency}
+
+
+def test_what_still_fails_just_after_a_flood_is_its_doing() -> None:
+    engine = Engine(spec())
+    for number in range(60):
+        engine.step(later(snapshot(), -600 + 10 * number))
+    flooded = {f"{n}-0": {"requests": 900.0, "errors": 300.0, "cpu": 0.245} for n in "abcd"}
+    believed(snapshot(flooded), 3, engine)
+    over = {f"{n}-0": {"requests": 240.0, "errors": 60.0} for n in "abcd"}
+    decision = engine.step(later(snapshot(over), 3 * HALF_WINDOW))
+    assert decision.diagnosis.label is Label.Surge
+    assert decision.sentence.startswith("25% of them fail: the window still holds what drowned in a surge")
+
+
 def test_who_fails_most_in_a_flood_at_the_limit_of_cpu_is_not_told_beside_it() -> None:
     """Its peers have nothing left either: who fails first is a matter of luck."""
     flooded = {f"{n}-0": {"requests": 900.0, "errors": 30.0, "cpu": 0.245} for n in "abcd"}
