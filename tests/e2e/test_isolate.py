@@ -34,7 +34,12 @@ from lab.state import LabState
 from tests.e2e import fragile
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.usefixtures("old_pods")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.gateway,
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("old_pods"),
+]
 
 RATE = 40.0
 """Requests a second; a healthy pod bears 35, a sick one 5."""

@@ -73,10 +73,10 @@ class TestGateways:
         assert gateways("tests/e2e/test_traefik_kinds.py::test_x") == (TRAEFIK,)
         assert gateways("tests/integration/observe/test_presets.py::test_x") == ()
 
-    def test_the_whole_loop_by_weights_is_shown_behind_both(self) -> None:
+    def test_the_whole_loop_by_weights_and_by_isolation_is_shown_behind_both(self) -> None:
         both = [test for test in PLANES["HTTPRoute"] if gateways(test) == (TRAEFIK, ENVOY_GATEWAY)]
         assert {test.partition("::")[0] for test in both} == {
-            f"{END_TO_END}test_{name}.py" for name in ("postmortem", "routes")
+            f"{END_TO_END}test_{name}.py" for name in ("postmortem", "isolate", "routes")
         }
 
     def test_what_is_said_to_run_behind_envoy_gateway_is_marked_for_all_tests_of_its_file(self) -> None:
