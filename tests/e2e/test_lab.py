@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from lab import api, clients, cluster, images, state, teardown
+from lab import api, clients, cluster, state, teardown
 from lab.errors import CommandFailed
+from tests.support.naming import ask, deploy, http_route, server, weighted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -44,44 +45,13 @@ def namespace(lab: state.LabState) -> Iterator[str]:
     clients.kubectl(lab, "delete", "namespace", name, "--wait=false")
 
 
-def server(name: str, replicas: int = 1) -> list[dict[str, Any]]:
-    """A Deployment that serves files, and its Service. Files are no metrics, so Prometheus finds it and says up = 0."""
-    container = {
-        "name": "server",
-        "image": images.SHOP.reference,
-        "command": ["python3", "-m", "http.server", "8080"],
-        "readinessProbe": {"httpGet": {"port": 8080, "path": "/tmp/"}, "periodSeconds": 1},
-    }
-    template = {
-        "metadata": {
-            "labels": {"app": name},
-            "annotations": {
-                "prometheus.io/scrape": "true",
-                "prometheus.io/port": "8080",
-                "prometheus.io/path": "/tmp/",
-            },
-        },
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
-    }
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
-    ports = [{"port": 80, "targetPort": 8080}]
-    return [
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec},
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": name},
-            "spec": {"selector": {"app": name}, "ports": ports},
-        },
-    ]
-
-
-def deploy(lab: state.LabState, namespace: str, *names: str) -> None:
-    items = [each for name in names for each in server(name)]
-    content = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-    clients.kubectl(lab, "--namespace", namespace, "apply", "--filename", "-", stdin=content)
-    for name in names:
-        clients.kubectl(lab, "--namespace", namespace, "rollout", "status", f"deployment/{name}", "--timeout=120s")
+def serve(lab: state.LabState, namespace: str, *names: str) -> None:
+    """Servers of files. Files are no metrics, so Prometheus finds them and says up = 0."""
+    scraped = {"scrape": "true", "port": "8080", "path": "/tmp/"}
+    marks = {f"prometheus.io/{key}": value for key, value in scraped.items()}
+    command = ["python3", "-m", "http.server", "8080"]
+    objects = [each for name in names for each in server(name, command, path="/tmp/", annotations=marks)]
+    deploy(lab, namespace, *objects)
 
 
 def query(lab: state.LabState, expression: str) -> list[dict[str, Any]]:
@@ -99,14 +69,14 @@ def query(lab: state.LabState, expression: str) -> list[dict[str, Any]]:
 
 
 def test_a_pod_reaches_prometheus_by_its_cluster_address(lab: state.LabState, namespace: str) -> None:
-    deploy(lab, namespace, "probe")
+    serve(lab, namespace, "probe")
     script = f"import urllib.request as u; print(u.urlopen('{lab.prometheus_service_url}/-/ready', timeout=30).status)"
     said = clients.kubectl(lab, "--namespace", namespace, "exec", "deployment/probe", "--", "python3", "-c", script)
     assert said.strip() == "200"
 
 
 def test_a_pod_reaches_itself_through_its_own_service(lab: state.LabState, namespace: str) -> None:
-    deploy(lab, namespace, "loop")
+    serve(lab, namespace, "loop")
     address = clients.kubectl(lab, "-n", namespace, "get", "service", "loop", "-o", "jsonpath={.spec.clusterIP}")
     script = f"import urllib.request as u; print(u.urlopen('http://{address}/tmp/', timeout=30).status)"
 
@@ -122,7 +92,7 @@ def test_a_pod_reaches_itself_through_its_own_service(lab: state.LabState, names
 def test_a_pod_runs_as_an_ordinary_user_with_rights_of_its_service_account_only(
     lab: state.LabState, namespace: str
 ) -> None:
-    deploy(lab, namespace, "plain")
+    serve(lab, namespace, "plain")
     user = clients.kubectl(
         lab, "-n", namespace, "exec", "deployment/plain", "--", "python3", "-c", "import os; print(os.getuid())"
     )
@@ -140,22 +110,12 @@ def test_the_kubelet_turns_strangers_away(lab: state.LabState) -> None:
 
 
 def test_traefik_splits_by_the_weights_of_the_route(lab: state.LabState, namespace: str) -> None:
-    deploy(lab, namespace, "many", "few")
-    backends = [{"name": "many", "port": 80, "weight": 9}, {"name": "few", "port": 80, "weight": 1}]
-    route = {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": {"name": "split"},
-        "spec": {
-            "parentRefs": [{"name": "traefik", "namespace": "gateway"}],
-            "hostnames": [f"{namespace}.test"],
-            "rules": [{"backendRefs": backends}],
-        },
-    }
+    serve(lab, namespace, "many", "few")
+    route = http_route("split", "traefik", f"{namespace}.test", weighted(many=9, few=1))
     clients.kubectl(lab, "-n", namespace, "apply", "--filename", "-", stdin=json.dumps(route))
-    until("a routed answer", lambda: ask(lab, namespace) == 200)
+    until("a routed answer", lambda: asked(lab, namespace) == 200)
     for _ in range(100):
-        assert ask(lab, namespace) == 200
+        assert asked(lab, namespace) == 200
     counter = f'traefik_service_requests_total{{service=~".*{namespace}-(many|few).*"}}'
     until("Traefik's counters", lambda: sum(float(each["value"][1]) for each in query(lab, counter)) > 100)
     counts = {
@@ -165,18 +125,12 @@ def test_traefik_splits_by_the_weights_of_the_route(lab: state.LabState, namespa
     assert counts["many"] == pytest.approx(9 * counts["few"], rel=0.15)
 
 
-def ask(lab: state.LabState, namespace: str) -> int:
-    request = urllib.request.Request(f"{lab.gateway_url}/tmp/", headers={"Host": f"{namespace}.test"})
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
+def asked(lab: state.LabState, namespace: str) -> int:
+    return ask(f"{lab.gateway_url}/tmp/", f"{namespace}.test")[0]
 
 
 def test_prometheus_finds_annotated_pods_and_their_processor_time(lab: state.LabState, namespace: str) -> None:
-    deploy(lab, namespace, "measured")
+    serve(lab, namespace, "measured")
     selector = f'{{namespace="{namespace}",pod=~"measured-.*",node="lab"}}'
     until("the pod as a target", lambda: len(query(lab, f"up{selector}")) == 1)
     usage = f"container_cpu_usage_seconds_total{selector}"

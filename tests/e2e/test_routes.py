@@ -14,7 +14,7 @@ import pytest
 from evenload.drivers import driver_of
 from evenload.model.spec import TargetRef
 from lab import clients, state
-from tests.support.naming import Site, weighted
+from tests.support.naming import Site, http_route, weighted
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.gateway, pytest.mark.timeout(600)]
@@ -37,23 +37,10 @@ def site(lab: state.LabState) -> Iterator[Site]:
     clients.kubectl(lab, "create", "namespace", made.namespace)
     try:
         made.serve("many", "few")
-        made.apply(route(made))
+        made.apply(http_route(SHOP.name, made.lab.gateway, made.host, weighted(many=1, few=1)))
         yield made
     finally:
         clients.kubectl(lab, "delete", "namespace", made.namespace, "--wait=false")
-
-
-def route(site: Site) -> dict[str, object]:
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": KIND,
-        "metadata": {"name": SHOP.name},
-        "spec": {
-            "parentRefs": [{"name": site.lab.gateway, "namespace": "gateway"}],
-            "hostnames": [site.host],
-            "rules": [{"backendRefs": weighted(many=1, few=1)}],
-        },
-    }
 
 
 def write(site: Site, **weights: int) -> None:

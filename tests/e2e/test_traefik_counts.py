@@ -5,13 +5,9 @@ Run inside a lab: `python -m lab run -- pytest tests/e2e/test_traefik_counts.py`
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -22,7 +18,8 @@ from evenload.observe.cluster import Fleet
 from evenload.observe.join import snapshot_of
 from evenload.observe.prometheus import Interest, SignalReader
 from evenload.observe.queries import source_of
-from lab import clients, images, state
+from lab import clients, state
+from tests.support.naming import ask, deploy, http_route, server, weighted
 from tests.support.wait import until
 from tests.unit.observe.fleets import NOW, member
 
@@ -44,39 +41,6 @@ http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 """
 
 
-def server(name: str, replicas: int) -> list[dict[str, Any]]:
-    container = {
-        "name": "server",
-        "image": images.SHOP.reference,
-        "command": ["python3", "-c", SERVER],
-        "readinessProbe": {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1},
-    }
-    template = {
-        "metadata": {"labels": {"app": name}},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
-    }
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
-    ports = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
-    return [
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec},
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": ports},
-    ]
-
-
-def route(name: str, host: str, **weights: int) -> dict[str, Any]:
-    backends = [{"name": backend, "port": 80, "weight": weight} for backend, weight in weights.items()]
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": {"name": name},
-        "spec": {
-            "parentRefs": [{"name": "traefik", "namespace": "gateway"}],
-            "hostnames": [host],
-            "rules": [{"backendRefs": backends}],
-        },
-    }
-
-
 class Clients:
     """Ask the route again and again, and count what was answered."""
 
@@ -87,13 +51,7 @@ class Clients:
         self.failed = self.answered = 0
 
     def ask(self, path: str) -> int:
-        request = urllib.request.Request(f"{self._url}{path}", headers={"Host": self._host})
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return error.code
+        return ask(f"{self._url}{path}", self._host)[0]
 
     def __enter__(self) -> Clients:
         self._thread.start()
@@ -124,12 +82,10 @@ async def test_what_traefik_counts_of_each_service_is_its_backends_in_equal_part
     """Two Services at 3 to 1, the larger one with two pods, and one never asked; every fifth request fails."""
     host = f"{namespace}.test"
     replicas = {"many-http": 2, "few": 1, "never": 1}  # "-http" is what older Traefiks write before the port
-    items = [each for name, count in replicas.items() for each in server(name, count)]
-    items.append(route("shop-svc-1", host, **{"many-http": 3, "few": 1, "never": 0}))
-    content = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-    clients.kubectl(lab, "-n", namespace, "apply", "--filename", "-", stdin=content)
-    for name in replicas:
-        clients.kubectl(lab, "-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=120s")
+    command = ["python3", "-c", SERVER]
+    servers = [each for name, count in replicas.items() for each in server(name, command, replicas=count)]
+    backends = weighted(**{"many-http": 3, "few": 1, "never": 0})
+    deploy(lab, namespace, *servers, http_route("shop-svc-1", "traefik", host, backends))
     with Clients(lab.gateway_url, host) as crowd:
         await until(lambda: crowd.ask("/") == 200, seconds=120, what="a routed answer")
         seen = await whole(lab.prometheus_url, namespace, replicas)

@@ -43,6 +43,7 @@ from evenload.model.snapshot import Hold, Steering
 from evenload.model.wording import duration
 from evenload.observe.objects import Grant, Service, Slice, TargetRef
 from evenload.observe.pods import Labels, PodFacts
+from evenload.observe.queries import service_key
 from evenload.observe.selectors import Selector, Selectors, isolating
 from evenload.observe.workloads import ADOPTING, KINDS, ArgoRollout, Hpa, KruiseRollout, Owned, Workload
 
@@ -525,8 +526,8 @@ class ClusterView:
         return selector is not None and (selector.match_labels or {}).get(key) == value
 
     def alike(self, place: Place) -> Iterator[Place]:
-        """Services of other namespaces that are that one to whoever runs namespace and name together with "-"."""
-        parts = f"{place.namespace}-{place.name}".split("-")
+        """Services of other namespaces that rows by Service name as they name that one."""
+        parts = service_key(place.namespace, place.name).split("-")
         for cut in range(1, len(parts)):
             namespace, name = "-".join(parts[:cut]), "-".join(parts[cut:])
             if namespace != place.namespace and (namespace, name) in self._services.objects:

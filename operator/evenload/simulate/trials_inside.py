@@ -18,7 +18,7 @@ TICK_SECONDS = 10.0
 MENDED_SECONDS = 300.0
 NEW_RATIO = 1 / 3  # of the pods before: so many are added
 NEW_GAIN = (0.0, 0.1)  # of what the others get: hardly anybody opens a connection anew
-PROVING_PODS = 5  # of fewer, age tells little
+PROVING_PODS = 5  # of fewer, age proves little
 WITHIN_SECONDS = YOUNG_SECONDS + TICK_SECONDS * (COLD_TICKS + 6)
 
 

@@ -11,7 +11,7 @@ from evenload.kube.client import Client
 from tests.campaign.conftest import SCALE
 from tests.support.apiproxy import ApiProxy
 from tests.support.invariants import Invariants
-from tests.support.kinds import install
+from tests.support.kinds import install, install_istio
 from tests.support.processes import PATIENT_LEASE, Lease, OperatorProcess, Operators
 from tests.support.rights import token_of_all_namespaces
 from tests.support.town import SCRAPE_SECONDS, Shop, Town
@@ -50,6 +50,12 @@ async def town(client: Client) -> AsyncIterator[Town]:
     await install(client)
     async with Town(client) as town:
         yield town
+
+
+@pytest.fixture
+async def istio_kinds(client: Client) -> None:
+    """Istio's kinds are served."""
+    await install_istio(client)
 
 
 @pytest.fixture(autouse=True)

@@ -19,10 +19,11 @@ from evenload.model.spec import TargetRef
 from tests.integration.operator.conftest import Start
 from tests.integration.operator.outcome import purposes
 from tests.support.istiod import Istiod, Sidecar, istiod, sidecar, validating
-from tests.support.kinds import install, install_istio
 from tests.support.town import BACKENDS, MESH, SICK, Shop, Town
 from tests.support.wait import until
 from tests.unit.drivers.istio import destination_rule, rule, to, virtual_service
+
+pytestmark = pytest.mark.usefixtures("istio_kinds")
 
 TARGET = TargetRef(kind="VirtualService", name="shop")
 DRIVER = driver_of(TARGET.kind)
@@ -39,16 +40,8 @@ BAD = {**dict.fromkeys(BACKENDS, 1), SICK: 97}
 
 
 @pytest.fixture
-async def town(client: Client) -> AsyncIterator[Town]:
-    await install(client)
-    await install_istio(client)
-    async with Town(client) as town:
-        yield town
-
-
-@pytest.fixture
 async def control(client: Client, town: Town, tmp_path: Path) -> AsyncIterator[Istiod]:
-    """istiod; after `town`, which has Istio's CRDs installed."""
+    """istiod; after `town`, which has our CRDs installed, and the module's mark, which has Istio's."""
     async with istiod(client, tmp_path) as control:
         yield control
 

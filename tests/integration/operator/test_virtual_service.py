@@ -4,31 +4,22 @@ which requests is played by the town, as a proxy would split them by the weights
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evenload.kube.client import Client
 from evenload.kube.resources import DESTINATIONRULES, REMEDIATIONS, VIRTUALSERVICES, Manifest
 from tests.integration.operator.commands import command
 from tests.integration.operator.conftest import Start
 from tests.integration.operator.outcome import evictions, purposes
 from tests.support.apiproxy import ApiProxy
-from tests.support.kinds import install, install_istio
 from tests.support.town import BACKENDS, MESH, SICK, Shop, Town
+
+pytestmark = pytest.mark.usefixtures("istio_kinds")
 
 EQUAL = dict.fromkeys(BACKENDS, 25)
 BAD = {**dict.fromkeys(BACKENDS, 1), SICK: 97}
-
-
-@pytest.fixture
-async def town(client: Client) -> AsyncIterator[Town]:
-    await install(client)
-    await install_istio(client)
-    async with Town(client) as town:
-        yield town
 
 
 @pytest.mark.timeout(600)

@@ -33,14 +33,19 @@ FILTER = RouteWrite(
 )
 
 
+def taught(of: BalancerSpec, calm: Snapshot) -> Engine:
+    """One that has seen ten minutes of `calm`."""
+    engine = Engine(of)
+    for number in range(60):
+        engine.step(later(calm, -600 + 10 * number))
+    return engine
+
+
 def after_update(
     sight: Snapshot, write: RouteWrite, *, ticks: int = 2, before: Snapshot | None = None, guard: Guard | None = None
 ) -> Decision:
     """The last decision of so many ticks after the update; ten minutes of `before` came before it."""
-    engine = Engine(spec(guard=guard or Guard()))
-    quiet = before or snapshot(backends=write.before or "abcd")
-    for number in range(60):
-        engine.step(later(quiet, -600 + 10 * number))
+    engine = taught(spec(guard=guard or Guard()), before or snapshot(backends=write.before or "abcd"))
     decision = engine.step(later(sight, 0, last_write=write))
     for number in range(1, ticks):
         decision = engine.step(later(sight, TICK * number, last_write=write))
@@ -49,10 +54,7 @@ def after_update(
 
 def after_edit(now: BalancerSpec) -> Decision:
     """The last decision after an addition that fails, made seconds after the Balancer's spec became `now`."""
-    before = Engine(spec())
-    for number in range(60):
-        before.step(later(snapshot(backends="abc"), -600 + 10 * number))
-    engine = Engine(now, before)
+    engine = Engine(now, taught(spec(), snapshot(backends="abc")))
     sick = snapshot({"d-0": FAILS})
     return [engine.step(later(sick, TICK * number, last_write=ADDITION)) for number in range(2)][-1]
 

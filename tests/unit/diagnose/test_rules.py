@@ -21,12 +21,16 @@ def believed(sight: Snapshot, ticks: int = 3, engine: Engine | None = None) -> D
     return steps(engine or Engine(spec()), sight, ticks)
 
 
-def after_healthy(sight: Snapshot, ticks: int = 3, **healthy: object) -> Decision:
-    """The decision once ten healthy minutes have taught what is usual."""
+def taught(**healthy: object) -> Engine:
+    """One that ten healthy minutes have taught what is usual."""
     engine = Engine(spec())
     for number in range(60):
         engine.step(later(snapshot(**healthy), -600 + 10 * number))  # type: ignore[arg-type]
-    return believed(sight, ticks, engine)
+    return engine
+
+
+def after_healthy(sight: Snapshot, ticks: int = 3, **healthy: object) -> Decision:
+    return believed(sight, ticks, taught(**healthy))
 
 
 def because(decision: Decision, label: Label) -> str:
@@ -208,10 +212,7 @@ def test_failing_together_in_a_surge_at_the_limit_of_cpu_is_the_surge() -> None:
 
 def test_a_flood_that_most_fail_in_is_never_called_healthy_and_does_not_teach_that_failing_is_usual() -> None:
     """It comes and goes, as the CPU does: half of the ticks are at the limit of it, and the traffic is back at last."""
-    engine = Engine(spec())
-    for number in range(60):
-        engine.step(later(snapshot(), -600 + 10 * number))
-    labels = []
+    engine, labels = taught(), []
     for number in range(60):
         requests, cpu = 620.0 if number < 30 else 240.0, 0.245 if number % 2 else 0.15
         drowned = {f"{n}-0": {"requests": requests, "errors": 0.75 * requests, "cpu": cpu} for n in "abcd"}
@@ -221,9 +222,7 @@ def test_a_flood_that_most_fail_in_is_never_called_healthy_and_does_not_teach_th
 
 
 def test_what_still_fails_just_after_a_flood_is_its_doing() -> None:
-    engine = Engine(spec())
-    for number in range(60):
-        engine.step(later(snapshot(), -600 + 10 * number))
+    engine = taught()
     flooded = {f"{n}-0": {"requests": 900.0, "errors": 300.0, "cpu": 0.245} for n in "abcd"}
     believed(snapshot(flooded), 3, engine)
     over = {f"{n}-0": {"requests": 240.0, "errors": 60.0} for n in "abcd"}

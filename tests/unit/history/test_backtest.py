@@ -325,9 +325,9 @@ class TestPresetsOfYourOwn:
         self, call: Backtest, presets: Path, text: str | None, complaint: str
     ) -> None:
         given(presets, text)
-        told = (await call("--presets", str(presets), code=2)).stderr
-        assert f"--presets {presets}" in told
-        assert complaint in told
+        said = (await call("--presets", str(presets), code=2)).stderr
+        assert f"--presets {presets}" in said
+        assert complaint in said
 
 
 class TestWhatGoesWrong:

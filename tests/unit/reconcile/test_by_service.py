@@ -34,7 +34,7 @@ async def test_with_several_backends_it_is_no_limit(site: Site) -> None:
 
 
 async def test_two_services_that_read_alike_are_told_of_by_name(site: Site) -> None:
-    """Service a of market, and another one: market-x/y and market/x-y are one to whoever runs them together."""
+    """Service a of market, and another one: rows name market-x/y and market/x-y alike."""
     site.add_shop(SHOP, SPEC)
     site.add_backend(SHOP, "x-y")
     site.add_route(SHOP, [{"name": name, "port": 80, "weight": 250} for name in ("a", "x-y")])
